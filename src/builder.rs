@@ -1,0 +1,110 @@
+//! How a loop is made: its options, and the recorder that the environment may ask for.
+
+use crate::error::{Error, Result};
+use crate::event_loop::{Clock, EventLoop, Options, Parking};
+use crate::trace::Observer;
+use std::fmt;
+
+/// The options of a loop; made by [`EventLoop::builder`].
+///
+/// ```
+/// use looplab::{Clock, EventLoop};
+/// let lp = EventLoop::builder().clock(Clock::virtual_time()).debug(true).build()?;
+/// assert!(lp.debug());
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub struct Builder {
+    options: Options,
+    clock: Option<Clock>,
+}
+
+impl EventLoop {
+    /// A loop on the machine's monotonic clock (`asyncio.new_event_loop`).
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the system has no descriptor left; [`Error::Value`](crate::Error::Value) if
+    /// `LOOPLAB_TRACE` asks for a form of trace that there is not (with the feature `xray`).
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// The options of a loop.
+    #[must_use]
+    pub fn builder() -> Builder {
+        let options =
+            Options { clock: Clock::monotonic(), debug: false, observer: None, parking: Parking::default() };
+        Builder { options, clock: None }
+    }
+}
+
+impl Builder {
+    /// Which time the loop lives in. Unless said it is [`Clock::monotonic`], or [`Clock::virtual_time`] if the environment
+    /// has `LOOPLAB_CLOCK=virtual`: any program can be run without its waits, and its trace repeats exactly.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Debug mode: slow callbacks are reported (`loop.set_debug`).
+    #[must_use]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.options.debug = debug;
+        self
+    }
+
+    /// Who hears of every transition; see [`Observer`]. Without one, nothing is described and nothing is told.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.options.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Called before a poll that may sleep, on the loop's thread. It must not use the loop.
+    #[must_use]
+    pub fn on_park(mut self, hook: impl FnMut() + 'static) -> Self {
+        self.options.parking.on_park = Some(Box::new(hook));
+        self
+    }
+
+    /// Called after a poll that may have slept.
+    #[must_use]
+    pub fn on_unpark(mut self, hook: impl FnMut() + 'static) -> Self {
+        self.options.parking.on_unpark = Some(Box::new(hook));
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    /// As [`EventLoop::new`].
+    pub fn build(self) -> Result<EventLoop> {
+        #[cfg_attr(not(feature = "xray"), allow(unused_mut))]
+        let mut options = self.options;
+        options.clock = self.clock.map_or_else(clock_of_the_environment, Ok)?;
+        #[cfg(feature = "xray")]
+        if let Some(recorder) = crate::xray::from_env()? {
+            options.observer = Some(match options.observer.take() {
+                Some(first) => Box::new(crate::xray::Both::new(first, recorder)),
+                None => recorder,
+            });
+        }
+        EventLoop::with(options)
+    }
+}
+
+fn clock_of_the_environment() -> Result<Clock> {
+    match std::env::var("LOOPLAB_CLOCK").as_deref() {
+        Err(_) | Ok("" | "monotonic") => Ok(Clock::monotonic()),
+        Ok("virtual") => Ok(Clock::virtual_time()),
+        Ok(other) => Err(Error::Value(
+            format!("LOOPLAB_CLOCK={other} names no clock; the known ones are: monotonic, virtual").into(),
+        )),
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("clock", &self.clock).field("debug", &self.options.debug).finish()
+    }
+}

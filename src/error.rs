@@ -1,0 +1,206 @@
+//! One error type and one `Result` for the whole crate.
+//!
+//! It promises: every error is a value (`Clone + Send + Sync`, so that several awaiters, threads and other crates can
+//! share it), and its text is asyncio's own where asyncio has one. It does not tell where an error came from: the
+//! exception handler's context and the trace do.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// What every fallible call of looplab returns.
+///
+/// ```
+/// fn first() -> looplab::Result<()> {
+///     looplab::get_running_loop()?.stop();
+///     Ok(())
+/// }
+/// assert_eq!(first().unwrap_err().to_string(), "no running event loop");
+/// ```
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong on a loop, with asyncio's text as `Display`.
+///
+/// Two of them are not errors of the program but requests to leave the loop: [`Error::Exit`] and
+/// [`Error::KeyboardInterrupt`] go out of [`run_forever`](crate::EventLoop::run_forever), as `SystemExit` and
+/// `KeyboardInterrupt` do in Python. All others stay inside (exception handler, or the result of a task).
+///
+/// ```
+/// use looplab::Error;
+/// assert_eq!(Error::Closed.to_string(), "Event loop is closed");
+/// assert!(Error::cancelled().is_cancelled());
+/// assert_eq!(Error::msg("disk full").to_string(), "disk full");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A cancellation, delivered at an await; the message is the one given to `cancel_msg` (`asyncio.CancelledError`).
+    Cancelled(Option<Arc<str>>),
+    /// A deadline passed (`TimeoutError`).
+    TimedOut,
+    /// The future or task is not in the state which the call needs (`asyncio.InvalidStateError`).
+    InvalidState(&'static str),
+    /// This loop runs already, on this or on another thread.
+    AlreadyRunning,
+    /// Another loop runs on this thread.
+    AnotherLoopRunning,
+    /// The loop was closed and cannot be used any more.
+    Closed,
+    /// `close()` was called while the loop runs.
+    CloseWhileRunning,
+    /// The loop stopped before the future given to `run_until_complete` was done; nothing is lost, run it again.
+    StoppedBeforeComplete,
+    /// The call needs a running loop on this thread and there is none.
+    NoRunningLoop,
+    /// Nothing can ever wake the loop again (virtual time only); the text names who waits.
+    Deadlock(Arc<str>),
+    /// Ctrl-C; leaves the loop (`KeyboardInterrupt`).
+    KeyboardInterrupt,
+    /// Ends the program with this status; leaves the loop (`SystemExit`).
+    Exit(i32),
+    /// An error of the operating system, with what was tried.
+    Io(Arc<io::Error>),
+    /// User code panicked; the text is the panic's message.
+    Panic(Arc<str>),
+    /// Several errors at once (`BaseExceptionGroup`).
+    Group(Arc<[Error]>),
+    /// Thrown into a coroutine by [`Coroutine::close`](crate::Coroutine::close) (`GeneratorExit`).
+    CoroutineExit,
+    /// Misuse that asyncio answers with a `RuntimeError`; the text is asyncio's.
+    Runtime(Arc<str>),
+    /// A bad argument that asyncio answers with a `ValueError`; the text is asyncio's.
+    Value(Arc<str>),
+    /// An error of the program itself: see [`Error::other`] and [`Error::msg`].
+    Other(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// A cancellation without a message, as `raise asyncio.CancelledError`.
+    ///
+    /// ```
+    /// assert_eq!(looplab::Error::cancelled().to_string(), "");
+    /// ```
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::Cancelled(None)
+    }
+
+    /// Wraps an error of another crate.
+    ///
+    /// ```
+    /// let e = looplab::Error::other("seven".parse::<i32>().unwrap_err());
+    /// assert_eq!(e.to_string(), "invalid digit found in string");
+    /// ```
+    #[must_use]
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(Arc::from(error.into()))
+    }
+
+    /// An error that is only a text, as `raise ValueError("…")` in a short program.
+    ///
+    /// ```
+    /// assert_eq!(looplab::Error::msg("boom").to_string(), "boom");
+    /// ```
+    #[must_use]
+    pub fn msg(text: impl Into<String>) -> Self {
+        Self::other(text.into())
+    }
+
+    /// Whether this is a cancellation.
+    ///
+    /// ```
+    /// assert!(!looplab::Error::TimedOut.is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// The message given to `cancel_msg`, if this is a cancellation that has one.
+    ///
+    /// ```
+    /// # use looplab::Error;
+    /// assert_eq!(Error::Cancelled(Some("too slow".into())).cancel_message(), Some("too slow"));
+    /// ```
+    #[must_use]
+    pub fn cancel_message(&self) -> Option<&str> {
+        match self {
+            Self::Cancelled(message) => message.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether this error leaves `run_forever` instead of going to the exception handler.
+    ///
+    /// ```
+    /// # use looplab::Error;
+    /// assert!(Error::Exit(3).leaves_the_loop() && Error::KeyboardInterrupt.leaves_the_loop());
+    /// assert!(!Error::cancelled().leaves_the_loop());
+    /// ```
+    #[must_use]
+    pub fn leaves_the_loop(&self) -> bool {
+        matches!(self, Self::Exit(_) | Self::KeyboardInterrupt)
+    }
+
+    /// The error that a caught panic becomes.
+    pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
+        let text = match payload.downcast_ref::<&'static str>() {
+            Some(text) => Arc::from(*text),
+            None => match payload.downcast_ref::<String>() {
+                Some(text) => Arc::from(text.as_str()),
+                None => Arc::from("a panic whose payload is not a text"),
+            },
+        };
+        // The payload is a user's value: its destructor may panic too, and must not take the loop with it.
+        if let Err(second) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+        Self::Panic(text)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(message) => f.write_str(message.as_deref().unwrap_or("")),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::InvalidState(text) => f.write_str(text),
+            Self::AlreadyRunning => f.write_str("This event loop is already running"),
+            Self::AnotherLoopRunning => {
+                f.write_str("Cannot run the event loop while another loop is running")
+            }
+            Self::Closed => f.write_str("Event loop is closed"),
+            Self::CloseWhileRunning => f.write_str("Cannot close a running event loop"),
+            Self::StoppedBeforeComplete => f.write_str("Event loop stopped before Future completed."),
+            Self::NoRunningLoop => f.write_str("no running event loop"),
+            Self::KeyboardInterrupt => f.write_str("KeyboardInterrupt"),
+            Self::Exit(status) => write!(f, "{status}"),
+            Self::Io(error) => error.fmt(f),
+            Self::Group(errors) => {
+                let plural = if errors.len() == 1 { "" } else { "s" };
+                write!(f, "unhandled errors in a TaskGroup ({} sub-exception{plural})", errors.len())
+            }
+            Self::CoroutineExit => f.write_str("the coroutine was closed"),
+            Self::Deadlock(text) | Self::Panic(text) | Self::Runtime(text) | Self::Value(text) => {
+                f.write_str(text)
+            }
+            Self::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => error.source(),
+            Self::Other(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}

@@ -1,0 +1,75 @@
+//! The clock: the one seam through which time enters the loop.
+//!
+//! It promises that `now` never goes back, and that a virtual clock moves only when the loop tells it to, so the same
+//! program makes the same trace on every machine. It does not wait: waiting is the reactor's (or, in virtual time,
+//! nobody's).
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The longest a deadline can lie ahead; one that would be later is cut to this.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// Which time a loop lives in; given to [`Builder::clock`](crate::Builder::clock).
+///
+/// ```
+/// use looplab::{Clock, EventLoop, sleep};
+/// use std::time::{Duration, Instant};
+/// let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+/// let began = Instant::now();
+/// lp.run_until_complete(sleep(Duration::from_secs(3600)))?;        // an hour of the loop's time
+/// assert!(began.elapsed() < Duration::from_secs(60));
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Clock(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Monotonic,
+    Virtual { now: Cell<Instant> },
+}
+
+impl Clock {
+    /// The machine's monotonic clock, as asyncio's `time.monotonic()`.
+    #[must_use]
+    pub fn monotonic() -> Self {
+        Self(Kind::Monotonic)
+    }
+
+    /// A clock that stands still while anything is ready, and jumps to the next deadline when nothing is.
+    ///
+    /// Every virtual clock of a process starts at the same instant, so that traces repeat exactly. While a descriptor is
+    /// registered, time passes as fast as on the wall: what comes from outside takes real time. A loop that waits for
+    /// nothing at all ends with [`Error::Deadlock`](crate::Error::Deadlock) instead of hanging.
+    #[must_use]
+    pub fn virtual_time() -> Self {
+        static START: OnceLock<Instant> = OnceLock::new();
+        Self(Kind::Virtual { now: Cell::new(*START.get_or_init(Instant::now)) })
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        matches!(self.0, Kind::Virtual { .. })
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        match &self.0 {
+            Kind::Monotonic => Instant::now(),
+            Kind::Virtual { now } => now.get(),
+        }
+    }
+
+    /// Moves virtual time on; nothing for a real clock.
+    pub(crate) fn advance(&self, by: Duration) {
+        if let Kind::Virtual { now } = &self.0 {
+            now.set(now.get().checked_add(by).unwrap_or_else(|| now.get()));
+        }
+    }
+
+    /// The instant `delay` from now, cut to thirty years.
+    pub(crate) fn deadline(&self, delay: Duration) -> Instant {
+        let now = self.now();
+        now.checked_add(delay.min(FAR)).unwrap_or(now)
+    }
+}

@@ -1,0 +1,240 @@
+//! Where errors go that nobody is there to receive: the exception handler.
+//!
+//! It promises that no error and no panic of a callback is lost, and that none stops the loop: it goes to the handler
+//! that was set, from there to the default one if that fails, and from there to `log`, or to standard error if no
+//! logger is installed. The two errors that mean "leave the loop" never come here.
+
+use super::handle::{About, call};
+use super::{EventLoop, Inner};
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::trace::Place;
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write as _};
+use std::rc::Rc;
+
+type Handler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
+
+/// The handler that was set, and an error of it that wants to leave the loop.
+#[derive(Default)]
+pub(super) struct Exceptions {
+    handler: RefCell<Option<Handler>>,
+    leaving: Cell<Option<Error>>,
+}
+
+/// What an exception handler is told (the `context` dictionary of asyncio).
+///
+/// ```
+/// use looplab::{Error, EventLoop, ExceptionContext};
+/// let lp = EventLoop::new()?;
+/// lp.set_exception_handler(Some(|_: &EventLoop, context: &ExceptionContext| println!("{}", context.message())));
+/// lp.call_exception_handler(&ExceptionContext::new("by hand").with_error(Error::msg("boom")));
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ExceptionContext {
+    message: String,
+    error: Option<Error>,
+    handle: Option<HandleInfo>,
+    task: Option<TaskInfo>,
+    future: Option<FutureInfo>,
+    context: Option<Box<ExceptionContext>>,
+}
+
+/// Which callback failed.
+#[derive(Clone, Debug)]
+pub struct HandleInfo {
+    /// What it ran.
+    pub label: String,
+    /// Where it was queued.
+    pub place: Option<Place>,
+}
+
+/// Which task failed or was destroyed. A description and no handle: the last handle is just going.
+#[derive(Clone, Debug)]
+pub struct TaskInfo {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Where it was made.
+    pub place: Place,
+}
+
+/// Which future failed.
+#[derive(Clone, Debug)]
+pub struct FutureInfo {
+    /// Its number.
+    pub id: u64,
+    /// Where it was made.
+    pub place: Place,
+}
+
+impl ExceptionContext {
+    /// A context with a message only.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), error: None, handle: None, task: None, future: None, context: None }
+    }
+
+    /// Adds the error.
+    #[must_use]
+    pub fn with_error(mut self, error: Error) -> Self {
+        self.error = Some(error);
+        self
+    }
+
+    pub(crate) fn with_task(mut self, task: TaskInfo) -> Self {
+        self.task = Some(task);
+        self
+    }
+
+    pub(crate) fn with_future(mut self, future: FutureInfo) -> Self {
+        self.future = Some(future);
+        self
+    }
+
+    /// What happened, in asyncio's words: `Task exception was never retrieved`, `Exception in callback …` …
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The error, if there is one (there is none when a pending task was destroyed).
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// The callback that failed.
+    #[must_use]
+    pub fn handle(&self) -> Option<&HandleInfo> {
+        self.handle.as_ref()
+    }
+
+    /// The task that failed or was destroyed.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskInfo> {
+        self.task.as_ref()
+    }
+
+    /// The future that failed.
+    #[must_use]
+    pub fn future(&self) -> Option<&FutureInfo> {
+        self.future.as_ref()
+    }
+
+    /// If the handler itself failed: what it had been told.
+    #[must_use]
+    pub fn context(&self) -> Option<&ExceptionContext> {
+        self.context.as_deref()
+    }
+}
+
+/// The message, then one `key: value` line each, sorted by key, as asyncio's default handler writes them.
+impl fmt::Display for ExceptionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.message.is_empty() {
+            "Unhandled exception in event loop"
+        } else {
+            &self.message
+        })?;
+        if let Some(context) = &self.context {
+            write!(f, "\ncontext: {}", context.message)?;
+        }
+        if let Some(FutureInfo { id, place }) = &self.future {
+            write!(f, "\nfuture: <Future {id} created at {}:{}>", place.file(), place.line())?;
+        }
+        if let Some(HandleInfo { label, place }) = &self.handle {
+            write!(f, "\nhandle: <Handle {label}{}>", At(*place))?;
+        }
+        if let Some(TaskInfo { name, place, .. }) = &self.task {
+            write!(f, "\ntask: <Task '{name}' created at {}:{}>", place.file(), place.line())?;
+        }
+        match &self.error {
+            Some(error) => write!(f, "\n{error:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct At(Option<Place>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(place) => write!(f, " created at {}:{}", place.file(), place.line()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl EventLoop {
+    /// Sets who hears of errors that nobody receives; `None` brings the default handler back. May be called at any time,
+    /// also by the handler (`loop.set_exception_handler`).
+    ///
+    /// An `Err` or a panic of the handler goes to the default handler; [`Error::Exit`] and [`Error::KeyboardInterrupt`]
+    /// leave the loop.
+    pub fn set_exception_handler<F, R>(&self, handler: Option<F>)
+    where
+        F: Fn(&EventLoop, &ExceptionContext) -> R + 'static,
+        R: Outcome,
+    {
+        let handler = handler.map(|handler| -> Handler {
+            Rc::new(move |lp, context| handler(lp, context).into_result().map(drop))
+        });
+        let before = self.0.exceptions.handler.replace(handler);
+        drop(before);
+    }
+
+    /// Reports an error as the loop does (`loop.call_exception_handler`). May be called at any time, also on a closed
+    /// loop.
+    pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        let handler = self.0.exceptions.handler.borrow().clone();
+        let Some(handler) = handler else { return self.default_exception_handler(context) };
+        match call(|| handler(self, context)) {
+            Ok(()) => {}
+            Err(error) if error.leaves_the_loop() => self.0.exceptions.leaving.set(Some(error)),
+            Err(error) => self.default_exception_handler(&ExceptionContext {
+                context: Some(Box::new(context.clone())),
+                ..ExceptionContext::new("Unhandled error in exception handler").with_error(error)
+            }),
+        }
+    }
+
+    /// What happens without a handler: one `log::error!` with the target `looplab` (`loop.default_exception_handler`);
+    /// if the program has no logger, the same on standard error, as Python's last resort.
+    pub fn default_exception_handler(&self, context: &ExceptionContext) {
+        report(context);
+    }
+}
+
+/// The default handler, also for what no longer has a loop.
+pub(crate) fn report(context: &ExceptionContext) {
+    if log::max_level() == log::LevelFilter::Off {
+        let mut text = String::new();
+        let _ = writeln!(text, "{context}");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+    } else {
+        log::error!(target: "looplab", "{context}");
+    }
+}
+
+impl Inner {
+    /// An error that an exception handler wants to leave the loop with.
+    pub(super) fn take_leaving(&self) -> Option<Error> {
+        self.exceptions.leaving.take()
+    }
+
+    /// Forgets the handler, for `close` in a destructor: it may hold the loop.
+    pub(super) fn drop_exception_handler(&self) -> Option<impl Sized + use<>> {
+        self.exceptions.handler.borrow_mut().take()
+    }
+}
+
+/// The context of a callback that failed.
+pub(super) fn in_callback(about: About, error: Error) -> ExceptionContext {
+    let message = format!("Exception in callback {}{}", about.label, At(about.place));
+    let handle = HandleInfo { label: about.label, place: about.place };
+    ExceptionContext { handle: Some(handle), ..ExceptionContext::new(message).with_error(error) }
+}

@@ -1,0 +1,319 @@
+//! What the ready queue holds, and the handles with which a caller can take it back.
+//!
+//! It promises that a cancelled entry never runs its callback, that cancelling drops the callback at once with no borrow
+//! held, and that a callback which is called again and again (a reader, a signal handler) may remove itself while it
+//! runs. An entry does not know the queue it is in: the turn decides what an error means.
+//!
+//! The life of a handle (the numbers are cited by the tests):
+//!
+//! ```text
+//!            1 made                         5 cancelled before: skipped
+//!   call_soon ──▶ QUEUED ──3 runs──▶ DONE        ▲
+//!                   ▲   └──4 cancel()──▶ CANCELLED ┘
+//!            2 due  │                     ▲
+//!   call_later ──▶ ON THE HEAP ──4 cancel()┘
+//! ```
+//! Cancelling a handle that has run (or runs right now) only sets the mark.
+
+use super::{EventLoop, Inner};
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::trace::{EntryKind, Event, Place};
+use std::any::type_name;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::{Rc, Weak};
+use std::time::Instant;
+
+/// One thing that can stand in the ready queue: a callback, or a task's step.
+pub(crate) trait Entry {
+    /// The number of its handle.
+    fn id(&self) -> u64;
+    /// Whether it was cancelled and is to be skipped.
+    fn is_cancelled(&self) -> bool;
+    /// Marks it and drops the callback; false if it was cancelled before.
+    fn cancel(&self) -> bool;
+    /// Runs it. An error is what the user's code left behind; a panic is one too.
+    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()>;
+    /// Whether failing is reported with this entry as its handle (a task's step keeps its error in the task).
+    fn about(&self) -> About;
+}
+
+/// What a person wants to know of an entry.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) kind: EntryKind,
+    pub(crate) label: String,
+    pub(crate) task: Option<u64>,
+    pub(crate) place: Option<Place>,
+}
+
+/// An entry that can also stand on the timer heap.
+pub(crate) trait Timed: Entry {
+    /// Whether it stands there now.
+    fn on_heap(&self) -> &Cell<bool>;
+}
+
+/// A callback that runs once: `call_soon`, `call_later`, a done callback.
+pub(crate) struct Callback<F> {
+    id: u64,
+    kind: EntryKind,
+    cancelled: Cell<bool>,
+    on_heap: Cell<bool>,
+    place: Place,
+    function: Cell<Option<F>>,
+}
+
+impl<F> Callback<F> {
+    pub(crate) fn new(id: u64, kind: EntryKind, place: Place, function: F) -> Self {
+        Self {
+            id,
+            kind,
+            cancelled: Cell::new(false),
+            on_heap: Cell::new(false),
+            place,
+            function: Cell::new(Some(function)),
+        }
+    }
+}
+
+impl<F, R> Entry for Callback<F>
+where
+    F: FnOnce() -> R,
+    R: Outcome,
+{
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    fn cancel(&self) -> bool {
+        let first = !self.cancelled.replace(true);
+        drop_quietly(self.function.take());
+        first
+    }
+
+    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+        match self.function.take() {
+            Some(function) => call(function),
+            None => Ok(()),
+        }
+    }
+
+    fn about(&self) -> About {
+        About { kind: self.kind, label: short_name::<F>(), task: None, place: Some(self.place) }
+    }
+}
+
+impl<F, R> Timed for Callback<F>
+where
+    F: FnOnce() -> R,
+    R: Outcome,
+{
+    fn on_heap(&self) -> &Cell<bool> {
+        &self.on_heap
+    }
+}
+
+type Function = Box<dyn FnMut() -> Result<()>>;
+
+/// A callback that runs again and again: a reader, a writer, a signal handler.
+///
+/// While it runs it is out of its slot, so it may remove itself; it is put back unless it was cancelled meanwhile.
+pub(crate) struct Repeating {
+    id: u64,
+    kind: EntryKind,
+    cancelled: Cell<bool>,
+    place: Place,
+    label: String,
+    function: RefCell<Option<Function>>,
+}
+
+impl Repeating {
+    pub(crate) fn new<F, R>(id: u64, kind: EntryKind, place: Place, mut function: F) -> Rc<Self>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        Rc::new(Self {
+            id,
+            kind,
+            cancelled: Cell::new(false),
+            place,
+            label: short_name::<F>(),
+            function: RefCell::new(Some(Box::new(move || call(&mut function)))),
+        })
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+impl Entry for Repeating {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    fn cancel(&self) -> bool {
+        let first = !self.cancelled.replace(true);
+        let function = self.function.borrow_mut().take();
+        drop_quietly(function);
+        first
+    }
+
+    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+        let Some(mut function) = self.function.borrow_mut().take() else { return Ok(()) };
+        let result = function();
+        if self.cancelled.get() {
+            drop_quietly(function);
+        } else {
+            *self.function.borrow_mut() = Some(function);
+        }
+        result
+    }
+
+    fn about(&self) -> About {
+        About { kind: self.kind, label: self.label.clone(), task: None, place: Some(self.place) }
+    }
+}
+
+/// Calls user code; a panic in it becomes an error.
+pub(crate) fn call<R: Outcome>(function: impl FnOnce() -> R) -> Result<()> {
+    let caught = catch_unwind(AssertUnwindSafe(|| function().into_result().map(drop)));
+    caught.unwrap_or_else(|payload| Err(Error::from_panic(payload)))
+}
+
+/// Drops a user's value; a panic in its destructor is reported through `log` and goes no further.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        log::error!(target: "looplab", "a destructor panicked: {}", Error::from_panic(payload));
+    }
+}
+
+/// The name of a function or closure as a reader knows it: the last two parts of its path.
+pub(crate) fn short_name<F>() -> String {
+    let full = type_name::<F>();
+    let path = full.split('<').next().unwrap_or(full);
+    let parts: Vec<&str> = path.split("::").collect();
+    let named = parts.iter().rposition(|part| !part.starts_with('{')).unwrap_or(0);
+    if named + 1 == parts.len() { parts[named].to_owned() } else { format!("{}::{{closure}}", parts[named]) }
+}
+
+/// A queued callback, with which it can be cancelled (`asyncio.Handle`). Dropping it does not cancel.
+///
+/// ```
+/// # use looplab::EventLoop;
+/// let lp = EventLoop::new()?;
+/// let handle = lp.call_soon(|| unreachable!("cancelled"))?;
+/// handle.cancel();
+/// assert!(handle.cancelled());
+/// lp.stop();
+/// lp.run_forever()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    entry: Rc<dyn Entry>,
+    lp: Weak<Inner>,
+}
+
+impl Handle {
+    pub(crate) fn new(entry: Rc<dyn Entry>, lp: Weak<Inner>) -> Self {
+        Self { entry, lp }
+    }
+
+    /// Takes the callback back: it will not run, and is dropped now. Idempotent; may be called at any time, also by an
+    /// earlier callback of the same turn (`asyncio.Handle.cancel`).
+    pub fn cancel(&self) {
+        if self.entry.cancel()
+            && let Some(lp) = self.lp.upgrade()
+        {
+            lp.trace(|| Event::Cancelled { h: self.entry.id(), by: lp.running_entry() });
+        }
+    }
+
+    /// Whether `cancel` was called (`asyncio.Handle.cancelled`).
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.entry.is_cancelled()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_entry("Handle", &*self.entry, f)
+    }
+}
+
+/// A timer, with which it can be cancelled (`asyncio.TimerHandle`). Dropping it does not cancel.
+///
+/// ```
+/// # use looplab::EventLoop;
+/// # use std::time::Duration;
+/// let lp = EventLoop::new()?;
+/// let timer = lp.call_later(Duration::from_secs(3600), || println!("an hour later"))?;
+/// assert!(timer.when() > lp.time());
+/// timer.cancel();
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct TimerHandle {
+    entry: Rc<dyn Timed>,
+    when: Instant,
+    lp: Weak<Inner>,
+}
+
+impl TimerHandle {
+    pub(crate) fn new(entry: Rc<dyn Timed>, when: Instant, lp: Weak<Inner>) -> Self {
+        Self { entry, when, lp }
+    }
+
+    /// Takes the timer back: its callback will not run, and is dropped now. The entry stays on the heap until it comes
+    /// to its head, or until more than half of over 100 timers are cancelled (`asyncio.TimerHandle.cancel`).
+    pub fn cancel(&self) {
+        let first = self.entry.cancel();
+        if first && let Some(lp) = self.lp.upgrade() {
+            lp.timer_cancelled(&*self.entry);
+        }
+    }
+
+    /// Whether `cancel` was called.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.entry.is_cancelled()
+    }
+
+    /// The deadline, on the loop's clock (`asyncio.TimerHandle.when`).
+    #[must_use]
+    pub fn when(&self) -> Instant {
+        self.when
+    }
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_entry("TimerHandle", &*self.entry, f)
+    }
+}
+
+fn debug_entry(name: &str, entry: &(impl Entry + ?Sized), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let about = entry.about();
+    write!(f, "<{name} ")?;
+    if entry.is_cancelled() {
+        f.write_str("cancelled ")?;
+    }
+    f.write_str(&about.label)?;
+    match about.place {
+        Some(place) => write!(f, " created at {}:{}>", place.file(), place.line()),
+        None => f.write_str(">"),
+    }
+}

@@ -1,0 +1,185 @@
+//! The inbox: how other threads reach a loop.
+//!
+//! It promises that what is sent arrives in order, that a sleeping loop is woken with one system call and a loop that
+//! is awake with none, and that a sender who outlives the loop is told so instead of filling a channel that nobody
+//! reads. From the loop's own thread nothing goes through here: a call lands in the ready queue at once, in call order.
+//!
+//! How a wake-up cannot be lost: the loop sets `asleep`, then looks into the channel once more, then polls; a sender
+//! sends, then looks at `asleep`. Whoever comes second sees the other.
+
+use super::residents::TaskKey;
+use super::running::{self, LoopId};
+use crate::error::{Error, Result};
+use crate::trace::Place;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What another thread wants.
+pub(super) enum Message {
+    /// Run this on the loop.
+    Call { function: Box<dyn FnOnce() -> Result<()> + Send>, place: Place, thread: Box<str> },
+    /// A task's waker was woken there.
+    Wake(TaskKey),
+}
+
+/// The senders' side: all that a [`Remote`] or a waker holds of a loop.
+pub(crate) struct Mailbox {
+    id: LoopId,
+    sender: Sender<Message>,
+    asleep: AtomicBool,
+    waker: mio::Waker,
+}
+
+impl Mailbox {
+    pub(crate) fn loop_id(&self) -> LoopId {
+        self.id
+    }
+
+    /// Sends, and wakes the loop if it sleeps.
+    fn send(&self, message: Message) -> Result<()> {
+        self.sender.send(message).map_err(|_| Error::Closed)?;
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Err(error) = self.waker.wake()
+        {
+            log::error!(target: "looplab", "cannot wake the loop from another thread: {error}");
+        }
+        Ok(())
+    }
+
+    /// Wakes a task from another thread. After the loop's end there is nobody to wake, and that is fine.
+    pub(crate) fn wake(&self, task: TaskKey) {
+        let _ = self.send(Message::Wake(task));
+    }
+}
+
+/// The loop's side.
+pub(super) struct Inbox {
+    mailbox: Arc<Mailbox>,
+    receiver: RefCell<Option<Receiver<Message>>>,
+}
+
+impl Inbox {
+    pub(super) fn new(id: LoopId, waker: mio::Waker) -> Self {
+        let (sender, receiver) = unbounded();
+        let mailbox = Arc::new(Mailbox { id, sender, asleep: AtomicBool::new(false), waker });
+        Self { mailbox, receiver: RefCell::new(Some(receiver)) }
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Whether anything waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty)
+    }
+
+    /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.
+    pub(super) fn take(&self) -> Vec<Message> {
+        match &*self.receiver.borrow() {
+            Some(receiver) if !receiver.is_empty() => receiver.try_iter().take(receiver.len()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// From now on a sender makes the system call. Look into the inbox once more after this, and then sleep.
+    pub(super) fn going_to_sleep(&self) {
+        self.mailbox.asleep.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn awake(&self) {
+        self.mailbox.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Closes it. The receiver holds user values: the caller drops it with no borrow held.
+    pub(super) fn close(&self) -> Option<impl Sized + use<>> {
+        self.receiver.borrow_mut().take()
+    }
+}
+
+/// A loop seen from another thread: `Send + Sync + Clone`, made by [`EventLoop::remote`](crate::EventLoop::remote).
+///
+/// It does not keep the loop alive; after `close` every call answers [`Error::Closed`].
+///
+/// ```
+/// let lp = looplab::EventLoop::new()?;
+/// let remote = lp.remote();
+/// let thread = std::thread::spawn(move || remote.stop());
+/// lp.run_forever()?;                                    // sleeps until the other thread stops it
+/// thread.join().unwrap()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Remote {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Remote {
+    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
+        Self { mailbox }
+    }
+
+    /// Runs `function` on the loop's thread and wakes the loop if it sleeps (`call_soon_threadsafe`). From the loop's
+    /// own thread it is queued at once, behind what was queued before.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the loop's end; the function is dropped.
+    #[track_caller]
+    pub fn call_soon<F, R>(&self, function: F) -> Result<()>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: crate::Outcome,
+    {
+        let place = Location::caller();
+        if let Some(lp) = running::find(self.mailbox.id) {
+            return lp.queue(place, function).map(drop);
+        }
+        let thread = std::thread::current().name().unwrap_or("unnamed").into();
+        let function = Box::new(move || function().into_result().map(drop));
+        self.mailbox.send(Message::Call { function, place, thread })
+    }
+
+    /// Stops the loop at the end of the turn in which the request arrives, and wakes it if it sleeps. (asyncio's
+    /// `loop.stop()` from another thread is not noticed until something else wakes the loop; this is what
+    /// `loop.call_soon_threadsafe(loop.stop)` does.)
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the loop's end.
+    #[track_caller]
+    pub fn stop(&self) -> Result<()> {
+        self.call_soon(running::stop)
+    }
+
+    /// Makes a task on the loop from another thread: `make` runs there and returns the task's body, which need not be
+    /// `Send`. The task belongs to the loop; a failure that nobody reads is reported there.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the loop's end.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// let remote = lp.remote();
+    /// std::thread::spawn(move || remote.spawn(|| async { looplab::stop() })).join().unwrap()?;
+    /// lp.run_forever()?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn<M, F>(&self, make: M) -> Result<()>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output: crate::Outcome> + 'static,
+    {
+        self.call_soon(move || running::get_running_loop()?.create_task(make()))
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("loop", &self.mailbox.id).finish()
+    }
+}

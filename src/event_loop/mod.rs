@@ -1,0 +1,475 @@
+//! The loop: a ready queue, timers, a poll, and the turn that runs through them in asyncio's order.
+//!
+//! It promises what CPython's `BaseEventLoop` promises, turn for turn, and that every misuse is an error value. It knows
+//! nothing of tasks and futures: the ready queue holds entries behind one small trait, and tasks are residents behind
+//! another. It holds no borrow while user code runs.
+//!
+//! Read [`turn`] first: it is the event loop. Then `run` (who calls a turn, and how often), and after that the rooms that
+//! a turn goes through: `inbox`, `timers`, `reactor`, `signals`, `ready`, `handle`.
+
+mod clock;
+mod close;
+mod exceptions;
+mod handle;
+mod inbox;
+mod reactor;
+mod ready;
+mod residents;
+mod run;
+mod running;
+mod signals;
+mod snapshot;
+mod sources;
+mod timers;
+mod turn;
+mod waker;
+
+pub use clock::Clock;
+pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
+pub use handle::{Handle, TimerHandle};
+pub use inbox::Remote;
+pub use running::{get_running_loop, stop};
+
+pub(crate) use exceptions::report;
+pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly};
+pub(crate) use residents::{Resident, TaskKey};
+pub(crate) use running::running;
+pub(crate) use waker::TaskWaker;
+
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::trace::{EntryKind, Event, Life, Observer, On, Place, Record, Snapshot, Truth, Via};
+use handle::Repeating;
+use running::LoopId;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// asyncio's event loop: single-threaded, stoppable and restartable.
+///
+/// A handle: cloning it gives another handle to the same loop. It is not `Send`; other threads use [`remote`].
+/// When the last handle goes, the loop is [closed](Self::close). A callback that owns a handle to its own loop keeps the
+/// loop alive until it has run; inside callbacks use [`get_running_loop`] instead.
+///
+/// ```
+/// use looplab::EventLoop;
+/// let lp = EventLoop::new()?;
+/// lp.call_soon(|| println!("hello from turn 1"))?;
+/// lp.call_soon(looplab::stop)?;
+/// lp.run_forever()?;
+/// lp.close()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+///
+/// [`remote`]: Self::remote
+#[derive(Clone)]
+pub struct EventLoop(pub(crate) Rc<Inner>);
+
+/// What all handles share. Each room keeps its own cells, so that no borrow spans two of them.
+pub(crate) struct Inner {
+    id: LoopId,
+    number: u64,
+    clock: Clock,
+    ready: ready::ReadyQueue,
+    timers: timers::Timers,
+    reactor: RefCell<reactor::Reactor>,
+    inbox: inbox::Inbox,
+    signals: RefCell<signals::Signals>,
+    signal_handlers: RefCell<BTreeMap<i32, Rc<Repeating>>>,
+    /// The entry that reads the signals; made when the first handler is added.
+    signal_reader: OnceCell<Rc<Repeating>>,
+    residents: residents::Residents,
+    exceptions: exceptions::Exceptions,
+    /// The waker that is lent to task after task.
+    lent: RefCell<Option<TaskWaker>>,
+
+    running: Cell<bool>,
+    stopping: Cell<bool>,
+    closed: Cell<bool>,
+    runs: Cell<u64>,
+    turns: Cell<u64>,
+    /// How many entries of this turn's batch have not run yet.
+    batch_left: Cell<usize>,
+    /// The entry that runs now, 0 for none.
+    running_entry: Cell<u64>,
+    last_handle: Cell<u64>,
+    last_object: Cell<u64>,
+
+    debug: Cell<bool>,
+    slow: Cell<Duration>,
+    traced: Cell<bool>,
+    observer: RefCell<Option<Box<dyn Observer>>>,
+    parking: RefCell<Parking>,
+}
+
+/// What is called around a poll that may sleep.
+#[derive(Default)]
+pub(crate) struct Parking {
+    pub(crate) on_park: Option<Box<dyn FnMut()>>,
+    pub(crate) on_unpark: Option<Box<dyn FnMut()>>,
+}
+
+/// What [`Builder`](crate::Builder) has gathered.
+pub(crate) struct Options {
+    pub(crate) clock: Clock,
+    pub(crate) debug: bool,
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    pub(crate) parking: Parking,
+}
+
+/// How an entry came into the ready queue, for the trace.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) via: Via,
+    pub(crate) kind: Option<EntryKind>,
+    pub(crate) cause: Option<On>,
+    pub(crate) thread: Option<&'a str>,
+    pub(crate) fd: Option<i32>,
+    pub(crate) signal: Option<i32>,
+}
+
+impl Origin<'_> {
+    pub(crate) const CALL_SOON: Self =
+        Self { via: Via::CallSoon, kind: None, cause: None, thread: None, fd: None, signal: None };
+}
+
+impl EventLoop {
+    pub(crate) fn with(options: Options) -> Result<Self> {
+        let (reactor, waker) = reactor::Reactor::new()?;
+        let id = LoopId::next();
+        let lp = Self(Rc::new_cyclic(|weak| Inner {
+            id,
+            number: running::enlist(id, weak.clone()),
+            clock: options.clock,
+            ready: ready::ReadyQueue::default(),
+            timers: timers::Timers::default(),
+            reactor: RefCell::new(reactor),
+            inbox: inbox::Inbox::new(id, waker),
+            signals: RefCell::new(signals::Signals::new()),
+            signal_handlers: RefCell::default(),
+            signal_reader: OnceCell::new(),
+            residents: residents::Residents::default(),
+            exceptions: exceptions::Exceptions::default(),
+            lent: RefCell::new(None),
+            running: Cell::new(false),
+            stopping: Cell::new(false),
+            closed: Cell::new(false),
+            runs: Cell::new(0),
+            turns: Cell::new(0),
+            batch_left: Cell::new(0),
+            running_entry: Cell::new(0),
+            last_handle: Cell::new(0),
+            last_object: Cell::new(0),
+            debug: Cell::new(options.debug),
+            slow: Cell::new(Duration::from_millis(100)),
+            traced: Cell::new(options.observer.is_some()),
+            observer: RefCell::new(options.observer),
+            parking: RefCell::new(options.parking),
+        }));
+        lp.0.trace(|| Event::Loop(Life::New));
+        Ok(lp)
+    }
+
+    /// Runs `callback` in the next turn, behind what is queued already (`loop.call_soon`). May be called at any time.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`; the callback is dropped.
+    #[track_caller]
+    pub fn call_soon<F, R>(&self, callback: F) -> Result<Handle>
+    where
+        F: FnOnce() -> R + 'static,
+        R: Outcome,
+    {
+        self.queue(Location::caller(), callback)
+    }
+
+    pub(crate) fn queue<F, R>(&self, place: Place, callback: F) -> Result<Handle>
+    where
+        F: FnOnce() -> R + 'static,
+        R: Outcome,
+    {
+        self.0.check_open()?;
+        let entry = self.callback(EntryKind::Callback, place, callback);
+        self.0.push(entry.clone(), Origin::CALL_SOON);
+        Ok(Handle::new(entry, Rc::downgrade(&self.0)))
+    }
+
+    /// Runs `callback` once `delay` has passed, in the turn whose poll sees it (`loop.call_later`). A zero delay is
+    /// legal and means: in the next turn, behind its I/O. Equal deadlines run first-come first-served.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`.
+    #[track_caller]
+    pub fn call_later<F, R>(&self, delay: Duration, callback: F) -> Result<TimerHandle>
+    where
+        F: FnOnce() -> R + 'static,
+        R: Outcome,
+    {
+        let place = Location::caller();
+        self.set_timer(place, self.0.clock.deadline(delay), callback)
+    }
+
+    /// Runs `callback` once the loop's [`time`](Self::time) is `when` (`loop.call_at`). A time in the past is legal.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`.
+    #[track_caller]
+    pub fn call_at<F, R>(&self, when: Instant, callback: F) -> Result<TimerHandle>
+    where
+        F: FnOnce() -> R + 'static,
+        R: Outcome,
+    {
+        let place = Location::caller();
+        self.set_timer(place, when, callback)
+    }
+
+    fn set_timer<F, R>(&self, place: Place, when: Instant, callback: F) -> Result<TimerHandle>
+    where
+        F: FnOnce() -> R + 'static,
+        R: Outcome,
+    {
+        self.0.check_open()?;
+        let entry = self.callback(EntryKind::Callback, place, callback);
+        self.0.schedule(when, entry.clone());
+        Ok(TimerHandle::new(entry, when, Rc::downgrade(&self.0)))
+    }
+
+    /// The loop's time: what deadlines are compared with (`loop.time`). Still answers on a closed loop.
+    #[must_use]
+    pub fn time(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// The loop as other threads may use it. May be called at any time.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.0.inbox.mailbox().clone())
+    }
+
+    /// Whether a run is under way (`loop.is_running`).
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.0.running.get()
+    }
+
+    /// Whether `close` was called (`loop.is_closed`).
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.get()
+    }
+
+    /// Switches debug mode: callbacks slower than the limit are reported through `log::warn!`. May be called while the
+    /// loop runs (`loop.set_debug`).
+    pub fn set_debug(&self, debug: bool) {
+        self.0.debug.set(debug);
+    }
+
+    /// Whether debug mode is on (`loop.get_debug`).
+    #[must_use]
+    pub fn debug(&self) -> bool {
+        self.0.debug.get()
+    }
+
+    /// From how long on a callback is slow in debug mode; 100 ms at first (`loop.slow_callback_duration`).
+    pub fn set_slow_callback_duration(&self, limit: Duration) {
+        self.0.slow.set(limit);
+    }
+
+    /// The loop's structures as data, at any time: what is ready and in which order, timers, descriptors, signal
+    /// handlers, and what every task waits on. `Display` shows it as text.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Truth::snapshot(&*self.0)
+    }
+
+    pub(crate) fn callback<F>(&self, kind: EntryKind, place: Place, function: F) -> Rc<Callback<F>> {
+        Rc::new(Callback::new(self.0.next_handle(), kind, place, function))
+    }
+}
+
+impl Inner {
+    pub(crate) fn id(&self) -> LoopId {
+        self.id
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn next_handle(&self) -> u64 {
+        let id = self.last_handle.get() + 1;
+        self.last_handle.set(id);
+        id
+    }
+
+    /// The next number of a task or future.
+    pub(crate) fn next_object(&self) -> u64 {
+        let id = self.last_object.get() + 1;
+        self.last_object.set(id);
+        id
+    }
+
+    /// The number of the run that is under way, or of the next one.
+    pub(crate) fn this_run(&self) -> u64 {
+        self.runs.get() + u64::from(!self.running.get())
+    }
+
+    /// The entry that runs now: what a trace calls `by`.
+    pub(crate) fn running_entry(&self) -> Option<u64> {
+        Some(self.running_entry.get()).filter(|q| *q != 0)
+    }
+
+    /// Appends an entry to the ready queue.
+    pub(crate) fn push(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
+        if !self.traced.get() {
+            self.ready.push(entry);
+            return;
+        }
+        let (about, h) = (entry.about(), entry.id());
+        let q = self.ready.push(entry);
+        self.trace(|| Event::Push {
+            q,
+            h,
+            via: origin.via,
+            kind: origin.kind.unwrap_or(about.kind),
+            label: &about.label,
+            task: about.task,
+            cause: origin.cause,
+            by: self.running_entry(),
+            thread: origin.thread,
+            fd: origin.fd,
+            signal: origin.signal,
+            place: about.place,
+        });
+    }
+
+    /// Puts an entry on the timer heap.
+    pub(crate) fn schedule(&self, when: Instant, entry: Rc<dyn Timed>) {
+        self.timers.push(when, entry.clone());
+        if self.traced.get() {
+            let about = entry.about();
+            self.trace(|| Event::Timer {
+                h: entry.id(),
+                when,
+                label: &about.label,
+                by: self.running_entry(),
+                task: about.task,
+                place: about.place,
+            });
+        }
+    }
+
+    pub(crate) fn timer_cancelled(&self, entry: &dyn Timed) {
+        let on_heap = entry.on_heap().get();
+        self.timers.note_cancelled(entry);
+        let (h, by) = (entry.id(), self.running_entry());
+        self.trace(|| if on_heap { Event::TimerCancelled { h, by } } else { Event::Cancelled { h, by } });
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    pub(crate) fn deadline(&self, delay: Duration) -> Instant {
+        self.clock.deadline(delay)
+    }
+
+    pub(crate) fn settle_in(&self, resident: Rc<dyn Resident>) -> TaskKey {
+        self.residents.insert(resident)
+    }
+
+    pub(crate) fn move_out(&self, key: TaskKey) -> Option<Rc<dyn Resident>> {
+        self.residents.remove(key)
+    }
+
+    pub(crate) fn resident_list(&self) -> Vec<Rc<dyn Resident>> {
+        self.residents.list()
+    }
+
+    /// Lends the loop's waker to a task for one poll.
+    pub(crate) fn lend_waker(&self, task: TaskKey) -> TaskWaker {
+        let lent = self.lent.borrow_mut().take();
+        let waker = lent.unwrap_or_else(|| TaskWaker::new(self.inbox.mailbox().clone()));
+        waker.bind(task);
+        waker
+    }
+
+    /// Takes it back after the poll; `Some` if it was cloned and so belongs to the task now.
+    pub(crate) fn give_back(&self, waker: TaskWaker) -> Option<TaskWaker> {
+        if waker.is_kept() {
+            return Some(waker);
+        }
+        *self.lent.borrow_mut() = Some(waker);
+        None
+    }
+
+    /// Whether anybody observes. For events that cost something to describe.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.get()
+    }
+
+    /// Whether anyone but the loop itself holds a way to wake it: a `Remote`, or a waker that was kept.
+    fn has_senders(&self) -> bool {
+        let own = 1 + usize::from(self.lent.borrow().is_some());
+        Arc::strong_count(self.inbox.mailbox()) > own
+    }
+
+    /// Tells the observer, if there is one, of a transition that has just been made.
+    pub(crate) fn trace<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        if !self.traced.get() {
+            return;
+        }
+        // The observer is out of its cell while it is told: what it does to the loop is not observed.
+        let Some(mut observer) = self.observer.borrow_mut().take() else { return };
+        let record = Record {
+            event: event(),
+            loop_number: self.number,
+            time: self.clock.now(),
+            virtual_time: self.clock.is_virtual(),
+            truth: self,
+        };
+        if let Err(error) = call(|| observer.observe(&record)) {
+            log::error!(target: "looplab", "the observer panicked and is not called any more: {error}");
+            self.traced.set(false);
+            return drop_quietly(observer);
+        }
+        *self.observer.borrow_mut() = Some(observer);
+    }
+}
+
+impl EventLoop {
+    /// A task's waker was woken on this thread.
+    pub(crate) fn wake_task(&self, key: TaskKey) {
+        let resident = self.0.residents.get(key);
+        if let Some(resident) = resident {
+            resident.wake(self);
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Rc::downgrade(&self.0)
+    }
+}
+
+/// Two handles are equal if they are handles of the same loop (`is` in Python).
+impl PartialEq for EventLoop {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for EventLoop {}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("running", &self.is_running())
+            .field("closed", &self.is_closed())
+            .field("debug", &self.debug())
+            .finish()
+    }
+}

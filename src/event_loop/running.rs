@@ -1,0 +1,101 @@
+//! Which loop runs on this thread, and which loops the thread has.
+//!
+//! It promises that the answer is right inside destructors too, and that asking never panics, not even while the
+//! thread's locals are being destroyed. A wake from the loop's own thread finds its loop here, so that a result may be
+//! set between two runs.
+
+use super::{EventLoop, Inner};
+use crate::error::{Error, Result};
+use std::cell::{Cell, RefCell};
+use std::rc::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+thread_local! {
+    static RUNNING: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
+    static LOOPS: RefCell<Vec<(LoopId, Weak<Inner>)>> = const { RefCell::new(Vec::new()) };
+    static MADE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Names a loop among all loops of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoopId(u64);
+
+impl LoopId {
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The loop that runs on this thread (`asyncio.get_running_loop`).
+///
+/// # Errors
+/// [`Error::NoRunningLoop`] if none does: between two runs, on another thread, or outside of any program of a loop.
+///
+/// ```
+/// use looplab::{EventLoop, get_running_loop};
+/// assert!(get_running_loop().is_err());
+/// EventLoop::new()?.run_until_complete(async {
+///     get_running_loop()?.call_soon(|| println!("from inside"))?;
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub fn get_running_loop() -> Result<EventLoop> {
+    running().ok_or(Error::NoRunningLoop)
+}
+
+pub(crate) fn running() -> Option<EventLoop> {
+    RUNNING.try_with(|running| running.borrow().clone()).ok().flatten()
+}
+
+/// Stops the running loop at the end of this turn: [`EventLoop::stop`] without a handle, so that it can be given as a
+/// callback.
+///
+/// # Errors
+/// [`Error::NoRunningLoop`] if no loop runs on this thread.
+///
+/// ```
+/// # use looplab::EventLoop;
+/// # use std::time::Duration;
+/// let lp = EventLoop::new()?;
+/// lp.call_later(Duration::from_millis(5), looplab::stop)?;
+/// lp.run_forever()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub fn stop() -> Result<()> {
+    get_running_loop()?.stop();
+    Ok(())
+}
+
+/// Makes `lp` the running loop; `None` ends that. The loop that ran before is dropped outside of the borrow.
+pub(super) fn set_running(lp: Option<EventLoop>) {
+    let before = RUNNING.try_with(|running| running.replace(lp));
+    drop(before);
+}
+
+/// Enters a new loop in the thread's list; its number on this thread.
+pub(super) fn enlist(id: LoopId, lp: Weak<Inner>) -> u64 {
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().push((id, lp)));
+    MADE.try_with(|made| {
+        made.set(made.get() + 1);
+        made.get()
+    })
+    .unwrap_or(0)
+}
+
+pub(super) fn delist(id: LoopId) {
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().retain(|(other, _)| *other != id));
+}
+
+/// The loop with this id, if it lives on this thread: the running one first.
+pub(crate) fn find(id: LoopId) -> Option<EventLoop> {
+    if let Some(lp) = running()
+        && lp.0.id() == id
+    {
+        return Some(lp);
+    }
+    let found = LOOPS
+        .try_with(|loops| loops.borrow().iter().find(|(other, _)| *other == id).map(|(_, lp)| lp.clone()));
+    found.ok().flatten().and_then(|lp| lp.upgrade()).map(EventLoop)
+}

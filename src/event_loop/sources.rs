@@ -1,0 +1,192 @@
+//! Readers, writers and signal handlers: what the user registers with the reactor.
+//!
+//! It promises that readiness and signals only ever queue a callback, that adding again replaces, that a callback may
+//! remove itself, and that a callback which was removed before its turn does not run. How descriptors are watched is the
+//! reactor's matter, how signals are caught that of `signals`.
+
+use super::handle::{Entry, Repeating, drop_quietly};
+use super::reactor::{Orphans, SIGNALS};
+use super::{EventLoop, Inner, Origin};
+use crate::error::Result;
+use crate::outcome::Outcome;
+use crate::trace::{Direction, EntryKind, Event, Via};
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::Location;
+use std::rc::Rc;
+
+impl EventLoop {
+    /// Calls `callback` in every turn in which the descriptor is ready to be read, or has hung up or failed
+    /// (`loop.add_reader`). Level-triggered: what is not read is reported again. A reader that was there is replaced.
+    /// May be called while the loop runs.
+    ///
+    /// The loop does not own the descriptor. Remove the reader before closing it; a reader whose descriptor was closed
+    /// is never called again, also not if the number is reused.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed) after `close`; [`Error::Io`](crate::Error::Io), naming the descriptor, if
+    /// it is not open or cannot be watched (a regular file).
+    ///
+    /// ```
+    /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+    /// let lp = looplab::EventLoop::new()?;
+    /// let (mut ours, mut theirs) = UnixStream::pair()?;
+    /// let fd = ours.try_clone()?;
+    /// lp.add_reader(&fd, move || {
+    ///     let n = ours.read(&mut [0; 16])?;
+    ///     println!("{n} bytes");
+    ///     looplab::stop()
+    /// })?;
+    /// theirs.write_all(b"hello")?;
+    /// lp.run_forever()?;
+    /// assert!(lp.remove_reader(&fd)?);
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_reader<F, R>(&self, source: &impl AsRawFd, callback: F) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        self.register(source.as_raw_fd(), Direction::Read, Location::caller(), callback)
+    }
+
+    /// Removes a reader; whether there was one (`loop.remove_reader`). A call of it that is queued already does not
+    /// run. May be called while the loop runs, by the reader itself too; false on a closed loop.
+    ///
+    /// # Errors
+    /// None today; a `Result` as for signal handlers.
+    pub fn remove_reader(&self, source: &impl AsRawFd) -> Result<bool> {
+        Ok(self.unregister(source.as_raw_fd(), Direction::Read))
+    }
+
+    /// As [`add_reader`](Self::add_reader), when the descriptor is ready to be written (`loop.add_writer`).
+    ///
+    /// # Errors
+    /// As [`add_reader`](Self::add_reader).
+    #[track_caller]
+    pub fn add_writer<F, R>(&self, source: &impl AsRawFd, callback: F) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        self.register(source.as_raw_fd(), Direction::Write, Location::caller(), callback)
+    }
+
+    /// As [`remove_reader`](Self::remove_reader) (`loop.remove_writer`).
+    ///
+    /// # Errors
+    /// None today.
+    pub fn remove_writer(&self, source: &impl AsRawFd) -> Result<bool> {
+        Ok(self.unregister(source.as_raw_fd(), Direction::Write))
+    }
+
+    fn register<F, R>(
+        &self,
+        fd: RawFd,
+        direction: Direction,
+        place: crate::trace::Place,
+        callback: F,
+    ) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        self.0.check_open()?;
+        let callback = Repeating::new(self.0.next_handle(), EntryKind::Io, place, callback);
+        let (result, orphans) = self.0.reactor.borrow_mut().add(fd, direction, &callback);
+        self.0.bury(orphans);
+        result?;
+        let h = callback.id();
+        self.0.trace(|| Event::Registered { fd, direction, h, label: callback.label() });
+        Ok(())
+    }
+
+    fn unregister(&self, fd: RawFd, direction: Direction) -> bool {
+        let removed = self.0.reactor.borrow_mut().remove(fd, direction);
+        let Some(callback) = removed else { return false };
+        self.0.bury(vec![(fd, direction, callback)]);
+        true
+    }
+
+    /// Calls `callback` once for each delivery of the signal, in order of arrival (`loop.add_signal_handler`). A handler
+    /// that was there is replaced. The callback runs as any callback does, between others: a signal that arrives in turn
+    /// T is read in turn T+1, and its callback runs in T+2. May be called while the loop runs, on any thread's loop.
+    ///
+    /// A signal that arrives while the loop is stopped is delivered in its next run. Up to 1,024 deliveries wait; beyond
+    /// that each signal that came still gets at least one.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) for a number that is no signal; [`Error::Runtime`](crate::Error::Runtime)
+    /// for one that cannot be caught; [`Error::Closed`](crate::Error::Closed) after `close`.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// lp.add_signal_handler(10, || println!("SIGUSR1"))?;
+    /// assert!(lp.remove_signal_handler(10)?);
+    /// assert_eq!(lp.add_signal_handler(9, || ()).unwrap_err().to_string(), "sig 9 cannot be caught");
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_signal_handler<F, R>(&self, signal: i32, callback: F) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        let lp = &*self.0;
+        lp.check_open()?;
+        let place = Location::caller();
+        lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry(), SIGNALS)?;
+        lp.signal_reader.get_or_init(|| Repeating::new(lp.next_handle(), EntryKind::Io, place, read_signals));
+        let callback = Repeating::new(lp.next_handle(), EntryKind::Callback, place, callback);
+        let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
+        if before.is_some() {
+            lp.trace(|| Event::SignalUnregistered { signal });
+        }
+        drop_quietly(before);
+        let h = callback.id();
+        lp.trace(|| Event::SignalRegistered { signal, h, label: callback.label() });
+        Ok(())
+    }
+
+    /// Removes a signal handler; whether there was one (`loop.remove_signal_handler`). The disposition from before the
+    /// first handler is back: the default, "ignore" if that was inherited, or another handler of the process. Deliveries
+    /// not read yet are forgotten; a call that is queued already still runs, as in asyncio. May be called while the loop runs, by the handler itself too; false on a closed
+    /// loop.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the system refuses.
+    pub fn remove_signal_handler(&self, signal: i32) -> Result<bool> {
+        let lp = &*self.0;
+        let handler = lp.signal_handlers.borrow_mut().remove(&signal);
+        let Some(handler) = handler else { return Ok(false) };
+        let unwatched = lp.signals.borrow_mut().unwatch(signal, lp.reactor.borrow().registry());
+        lp.trace(|| Event::SignalUnregistered { signal });
+        drop_quietly(handler);
+        unwatched
+    }
+}
+
+/// The entry that reads the self-pipe: queues the handler of each signal that came, to run in the next turn.
+fn read_signals() {
+    let Some(lp) = super::running() else { return };
+    let lp = &*lp.0;
+    let arrivals = lp.signals.borrow_mut().take();
+    for arrival in arrivals {
+        let Some(handler) = lp.signal_handlers.borrow().get(&arrival.signal).cloned() else { continue };
+        let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };
+        lp.trace(|| Event::Signal { signal: arrival.signal, at });
+        let origin = Origin { via: Via::Signal, signal: Some(arrival.signal), ..Origin::CALL_SOON };
+        lp.push(handler as Rc<dyn Entry>, origin);
+    }
+}
+
+impl Inner {
+    /// Cancels callbacks that lost their registration: queued calls of them are skipped.
+    pub(super) fn bury(&self, orphans: Orphans) {
+        for (fd, direction, callback) in orphans {
+            self.trace(|| Event::Unregistered { fd, direction });
+            callback.cancel();
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! One turn: the function a reader came for.
+//!
+//! It promises the order of CPython's `_run_once`: in one turn run the entries that were ready already, then calls from
+//! other threads, then the callbacks of this poll's I/O, then the timers that are due; and nothing that these schedule:
+//! that waits for the next turn, with a poll in between. How often a turn is made is `run`'s matter.
+//!
+//! ```text
+//!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
+//! ```
+
+use super::handle::{Entry, drop_quietly};
+use super::inbox::Message;
+use super::{EventLoop, Inner, Origin, exceptions, reactor};
+use crate::error::{Error, Result};
+use crate::trace::{EntryKind, Event, TaskState, Via, Why};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// No poll waits longer than a day (`MAXIMUM_SELECT_TIMEOUT`).
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// How long the poll waits, and why.
+struct Wait {
+    timeout: Option<Duration>,
+    why: Why,
+    timer: Option<u64>,
+}
+
+impl EventLoop {
+    /// This is the event loop: `run_forever` calls it again and again, and everything that ever happens on a loop
+    /// happens in here. An error is one that leaves the loop; the rest of the batch then stays queued, in order.
+    pub(super) fn turn(&self) -> Result<()> {
+        let lp = &*self.0;
+        lp.turns.set(lp.turns.get() + 1);
+        lp.trace(|| Event::Turn { n: lp.turns.get() });
+
+        // Calls of other threads come first, so that the choice of the timeout knows of them.
+        self.empty_inbox();
+        lp.drop_cancelled_timers();
+
+        // The poll is the only place where the loop sleeps. It comes before the callbacks of every turn, so callbacks
+        // that schedule each other for ever cannot keep I/O and timers from their turn.
+        let batch = self.poll(lp.how_long())?;
+        self.empty_inbox();
+        lp.queue_io(batch);
+        lp.queue_due_timers();
+
+        // What is queued from here on is not in this turn: the batch is frozen.
+        let n = lp.ready.len();
+        lp.batch_left.set(n);
+        lp.trace(|| Event::Batch { n });
+        for _ in 0..n {
+            self.run_first_entry()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the first entry of the ready queue, and runs it unless it was cancelled.
+    fn run_first_entry(&self) -> Result<()> {
+        let lp = &*self.0;
+        let Some((q, entry)) = lp.ready.pop() else { return Ok(()) };
+        lp.batch_left.set(lp.batch_left.get() - 1);
+        let h = entry.id();
+        if entry.is_cancelled() {
+            lp.trace(|| Event::Skip { q, h });
+            return Ok(());
+        }
+        lp.trace(|| Event::Run { q, h });
+        lp.running_entry.set(q);
+        let began = lp.debug.get().then(|| lp.now());
+        let result = Rc::clone(&entry).run(self);
+        if let Some(began) = began {
+            self.warn_if_slow(&*entry, began);
+        }
+        let result = match result {
+            Err(error) if !error.leaves_the_loop() => {
+                let context = exceptions::in_callback(entry.about(), error.clone());
+                self.call_exception_handler(&context);
+                lp.take_leaving().map_or(Ok(Some(error)), Err)
+            }
+            Err(error) => Err(error),
+            Ok(()) => lp.take_leaving().map_or(Ok(None), Err),
+        };
+        // The entry's last reference may go here, and a user's destructor with it.
+        drop_quietly(entry);
+        let error = result.as_ref().map_or_else(Some, Option::as_ref);
+        lp.trace(|| Event::Returned { q, error });
+        lp.running_entry.set(0);
+        result.map(drop)
+    }
+
+    fn warn_if_slow(&self, entry: &dyn Entry, began: Instant) {
+        let took = self.0.now().saturating_duration_since(began);
+        if took >= self.0.slow.get() {
+            let about = entry.about();
+            let place =
+                about.place.map(|p| format!(" created at {}:{}", p.file(), p.line())).unwrap_or_default();
+            let took = took.as_secs_f64();
+            log::warn!(target: "looplab", "Executing <{}{place}> took {took:.3} seconds", about.label);
+        }
+    }
+
+    /// Queues what other threads have sent until now.
+    fn empty_inbox(&self) {
+        for message in self.0.inbox.take() {
+            match message {
+                Message::Call { function, place, thread } => {
+                    let entry = self.callback(EntryKind::Callback, place, function);
+                    let origin = Origin { via: Via::Threadsafe, thread: Some(&thread), ..Origin::CALL_SOON };
+                    self.0.push(entry, origin);
+                }
+                Message::Wake(task) => self.wake_task(task),
+            }
+        }
+    }
+
+    /// Polls, and passes virtual time.
+    fn poll(&self, wait: Wait) -> Result<reactor::Batch> {
+        let lp = &*self.0;
+        lp.trace(|| Event::Select { timeout: wait.timeout, why: wait.why, handle: wait.timer });
+        let batch = if lp.clock.is_virtual() && wait.timeout != Some(Duration::ZERO) {
+            self.poll_in_virtual_time(wait.timeout)?
+        } else {
+            self.poll_for_real(wait.timeout)?
+        };
+        if lp.is_traced() {
+            let events: Vec<_> = batch.ready.iter().map(|(fd, ready, _)| (*fd, *ready)).collect();
+            lp.trace(|| Event::Polled { events: &events });
+        }
+        Ok(batch)
+    }
+
+    fn poll_for_real(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
+        let lp = &*self.0;
+        let orphans = lp.reactor.borrow_mut().rearm();
+        lp.bury(orphans);
+        if timeout != Some(Duration::ZERO) {
+            self.park(true);
+            lp.inbox.going_to_sleep();
+            // Somebody may have sent, or a signal may have come, just before.
+            let awaited = lp.inbox.is_empty() && lp.ready.is_empty() && !lp.signals.borrow().pending();
+            let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
+            let batch = lp.reactor.borrow_mut().poll(timeout);
+            lp.inbox.awake();
+            self.park(false);
+            return batch;
+        }
+        // With nothing registered and no signal waiting a poll could report nothing: skip its system call. Other
+        // threads are heard through the inbox, signals through the flag.
+        if lp.reactor.borrow().is_empty() && !lp.signals.borrow().pending() {
+            return Ok(reactor::Batch::default());
+        }
+        lp.reactor.borrow_mut().poll(timeout)
+    }
+
+    /// Virtual time stands still while anything happens, and jumps to the first deadline when nothing does. While a
+    /// descriptor is registered it passes as fast as real time, for what comes from outside takes real time.
+    fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
+        let lp = &*self.0;
+        let batch = self.poll_for_real(Some(Duration::ZERO))?;
+        if batch.signals || !batch.ready.is_empty() || !lp.inbox.is_empty() || lp.signals.borrow().pending() {
+            return Ok(batch);
+        }
+        let watched = !lp.reactor.borrow().is_empty();
+        match timeout {
+            Some(wait) if !watched => {
+                lp.clock.advance(wait);
+                Ok(batch)
+            }
+            Some(wait) => {
+                let began = Instant::now();
+                let batch = self.poll_for_real(timeout)?;
+                lp.clock.advance(began.elapsed().min(wait));
+                Ok(batch)
+            }
+            None if watched || lp.somebody_may_wake_it() => self.poll_for_real(None),
+            None => Err(lp.deadlock()),
+        }
+    }
+
+    fn park(&self, begins: bool) {
+        let pick = |parking: &mut super::Parking| match begins {
+            true => parking.on_park.take(),
+            false => parking.on_unpark.take(),
+        };
+        let hook = pick(&mut self.0.parking.borrow_mut());
+        let Some(mut hook) = hook else { return };
+        if let Err(error) = super::call(&mut hook) {
+            log::error!(target: "looplab", "a parking hook panicked: {error}");
+        }
+        let mut parking = self.0.parking.borrow_mut();
+        match begins {
+            true => parking.on_park = Some(hook),
+            false => parking.on_unpark = Some(hook),
+        }
+    }
+}
+
+impl Inner {
+    fn drop_cancelled_timers(&self) {
+        let dropped = self.timers.drop_cancelled();
+        if !dropped.is_empty() && self.is_traced() {
+            let handles: Vec<u64> = dropped.iter().map(|timer| timer.entry.id()).collect();
+            self.trace(|| Event::TimersDropped { handles: &handles });
+        }
+    }
+
+    /// Zero if anything is ready or the loop is stopping; else until the first timer; else for ever.
+    fn how_long(&self) -> Wait {
+        let now = Some(Duration::ZERO);
+        if !self.ready.is_empty() {
+            return Wait { timeout: now, why: Why::Ready, timer: None };
+        }
+        if self.stopping.get() {
+            return Wait { timeout: now, why: Why::Stopping, timer: None };
+        }
+        match self.timers.first() {
+            None => Wait { timeout: None, why: Why::Idle, timer: None },
+            Some((when, timer)) => {
+                let left = when.saturating_duration_since(self.now());
+                let why = if left > LONGEST_WAIT { Why::Cap } else { Why::Timer };
+                Wait { timeout: Some(left.min(LONGEST_WAIT)), why, timer: Some(timer) }
+            }
+        }
+    }
+
+    /// One entry per ready registration, the reader before the writer. Signals are read by an entry of their own.
+    fn queue_io(&self, batch: reactor::Batch) {
+        if (batch.signals || self.signals.borrow().pending())
+            && let Some(reader) = self.signal_reader.get()
+        {
+            self.push(reader.clone(), Origin { via: Via::Io, ..Origin::CALL_SOON });
+        }
+        for (fd, _, callbacks) in batch.ready {
+            for callback in callbacks.into_iter().flatten() {
+                let origin = Origin { via: Via::Io, fd: Some(fd), ..Origin::CALL_SOON };
+                self.push(callback, origin);
+            }
+        }
+    }
+
+    fn queue_due_timers(&self) {
+        if self.timers.is_empty() {
+            return;
+        }
+        let now = self.now();
+        while let Some(timer) = self.timers.pop_due(now) {
+            let h = timer.entry.id();
+            let q = self.ready.push(timer.entry);
+            self.trace(|| Event::Due { q, h, late: now.saturating_duration_since(timer.when) });
+        }
+    }
+
+    /// Whether a loop for which nothing is ready, timed or registered can still be woken from outside.
+    pub(super) fn somebody_may_wake_it(&self) -> bool {
+        self.has_senders() || !self.signal_handlers.borrow().is_empty()
+    }
+
+    fn deadlock(&self) -> Error {
+        let mut text = String::from(
+            "deadlock: nothing is ready, no timer is set, and nothing is registered that could wake the loop",
+        );
+        for resident in self.residents.list() {
+            let task = resident.entry();
+            text.push_str(&format!("; {} waits", task.name));
+            if let TaskState::Waiting(waits) = task.state {
+                let on = waits.iter().map(|wait| match wait.place {
+                    Some(place) => format!("{} ({}:{})", wait.kind, place.file(), place.line()),
+                    None => wait.kind.to_owned(),
+                });
+                text.push_str(&format!(" for {}", on.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        Error::Deadlock(text.into())
+    }
+}

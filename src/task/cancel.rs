@@ -1,0 +1,64 @@
+//! Cancelling: forwarding a request down to what is waited on.
+//!
+//! It promises CPython's rules, for chains of any length: a plain future is cancelled at once; a task hands the request
+//! to what it waits on and remembers it only if nothing there accepts; a gathering hands it to its children. In CPython
+//! that is a recursion, which dies on a chain of 20,000 tasks; here it is a walk with a stack of its own, in the same
+//! order. A chain that comes back to itself (two tasks that await each other) is noticed by a mark, and the task that
+//! closes the circle gets the cancellation itself.
+
+use super::head::{Awaitable, Message};
+use std::rc::Rc;
+
+/// What cancelling one object begins with.
+pub(crate) enum Begin {
+    /// It is decided: whether the request was accepted.
+    Decided(bool),
+    /// Ask these first, then [`Awaitable::end_cancel`].
+    Forward(Vec<Rc<dyn Awaitable>>),
+    /// The walk came back to a task that it is just asking.
+    Circle,
+}
+
+struct Frame {
+    of: Rc<dyn Awaitable>,
+    to: std::vec::IntoIter<Rc<dyn Awaitable>>,
+    accepted: bool,
+}
+
+/// Requests cancellation of `root`; whether it was accepted.
+pub(crate) fn cancel(root: Rc<dyn Awaitable>, message: &Message) -> bool {
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut next = Some(root);
+    loop {
+        let answer = match next.take() {
+            Some(object) => match object.clone().begin_cancel(message) {
+                Begin::Decided(accepted) => accepted,
+                Begin::Circle => {
+                    if let Some(frame) = frames.last() {
+                        frame.of.clone().break_circle();
+                    }
+                    false
+                }
+                Begin::Forward(to) => {
+                    frames.push(Frame { of: object, to: to.into_iter(), accepted: false });
+                    false
+                }
+            },
+            None => false,
+        };
+        let Some(frame) = frames.last_mut() else { return answer };
+        frame.accepted |= answer;
+        next = frame.to.next();
+        while next.is_none() {
+            let Some(Frame { of, accepted, .. }) = frames.pop() else { return false };
+            let answer = of.end_cancel(accepted, message);
+            match frames.last_mut() {
+                None => return answer,
+                Some(frame) => {
+                    frame.accepted |= answer;
+                    next = frame.to.next();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Making a future that is not looplab's interruptible.
+
+use super::cancel::Begin;
+use super::future::cancel_now;
+use super::head::{Awaitable, Head, Message};
+use super::step::Awaiting;
+use crate::error::{Error, Result};
+use crate::event_loop::get_running_loop;
+use crate::trace::Place;
+use std::any::Any;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Makes a foreign future a place where a cancellation is delivered.
+///
+/// A task that awaits a future of another crate can be asked to cancel, but nothing can be thrown there: the request
+/// waits for the next await of looplab's. Wrapped, the await ends with [`Error::Cancelled`](crate::Error::Cancelled) and
+/// the foreign future is dropped with it.
+///
+/// ```
+/// use looplab::{Error, EventLoop, cancellable, create_task, yield_now};
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(async {
+///     let task = create_task(async { cancellable(std::future::pending::<()>()).await });
+///     yield_now().await?;
+///     task.cancel();
+///     assert!(matches!(task.await, Err(Error::Cancelled(_))));
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
+    Cancellable {
+        foreign: Box::pin(foreign.into_future()),
+        place: Location::caller(),
+        cell: None,
+        awaiting: Awaiting::default(),
+    }
+}
+
+/// Made by [`cancellable`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Cancellable<F> {
+    foreign: Pin<Box<F>>,
+    place: Place,
+    cell: Option<Rc<CancellableCell>>,
+    awaiting: Awaiting,
+}
+
+/// What a cancellation is aimed at while the foreign future is pending.
+struct CancellableCell {
+    head: Head,
+}
+
+impl<F: Future> Future for Cancellable<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(cell) = &self.cell {
+            let on: Rc<dyn Awaitable> = cell.clone();
+            if let Poll::Ready(thrown) = self.awaiting.poll(cx, &on) {
+                return Poll::Ready(Err(thrown.err().unwrap_or_else(|| on.head().cancelled_error())));
+            }
+        }
+        if let Poll::Ready(output) = self.foreign.as_mut().poll(cx) {
+            self.awaiting.release();
+            return Poll::Ready(Ok(output));
+        }
+        if self.cell.is_none() {
+            let lp = get_running_loop()?;
+            let cell = Rc::new(CancellableCell { head: Head::future(&lp, "cancellable", self.place) });
+            let on: Rc<dyn Awaitable> = cell.clone();
+            self.cell = Some(cell);
+            return self
+                .awaiting
+                .poll(cx, &on)
+                .map(|thrown| Err(thrown.err().unwrap_or_else(|| on.head().cancelled_error())));
+        }
+        Poll::Pending
+    }
+}
+
+impl Awaitable for CancellableCell {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.head.cancellation()
+    }
+
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+        cancel_now(self, message)
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+}
+
+impl<F> fmt::Debug for Cancellable<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<cancellable at {}:{}>", self.place.file(), self.place.line())
+    }
+}

@@ -1,0 +1,518 @@
+//! The task itself: a body that is polled step by step, and what comes of it.
+//!
+//! It promises CPython's `Task`: a step for each time it is woken; a cancellation that is thrown at the await where it
+//! is suspended; a task that was cancelled before its first step never runs; the body is dropped while the task is still
+//! the current one, before its result is set.
+//!
+//! ```text
+//!               1 create_task
+//!   QUEUED (first step) ──2 runs──▶ RUNNING ──3 returns / fails / ends cancelled──▶ DONE
+//!     │ 7 cancelled before             │ ▲
+//!     │   its first step: the body     │ └──5 wakeup / thrown───┐
+//!     └──▶ is dropped, DONE            └──4 suspends──▶ WAITING ┴──6 close(): body dropped, never DONE
+//!                                      └──4' yields──▶ QUEUED
+//! ```
+
+use super::cancel::{self, Begin};
+use super::head::{Awaitable, Head, Message, Source, complete};
+use super::step::{Entered, Stepper, Stepping};
+use super::{Task, TaskRef};
+use crate::error::{Error, Result};
+use crate::event_loop::{
+    About, Entry, EventLoop, ExceptionContext, Origin, Resident, TaskInfo, TaskKey, TaskWaker, drop_quietly,
+    report,
+};
+use crate::outcome::Outcome;
+use crate::trace::{Done, EntryKind, Event, On, Place, TaskEntry, TaskState, Wait};
+use std::any::{Any, type_name};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+/// A body: any future whose output is an [`Outcome`] of the task's type.
+pub(crate) trait Body<T> {
+    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>>;
+}
+
+impl<F> Body<<F::Output as Outcome>::Value> for F
+where
+    F: Future<Output: Outcome>,
+{
+    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<<F::Output as Outcome>::Value>> {
+        self.poll(cx).map(Outcome::into_result)
+    }
+}
+
+/// Whether and why the task stands in the ready queue.
+#[derive(Clone, Copy, PartialEq)]
+enum Queued {
+    No,
+    Step,
+    Wakeup,
+}
+
+pub(crate) struct TaskCell<T> {
+    head: Head,
+    stepper: Stepper,
+    body: RefCell<Option<Pin<Box<dyn Body<T>>>>>,
+    outcome: RefCell<Option<Result<T>>>,
+    handle: u64,
+    key: Cell<Option<TaskKey>>,
+    name: RefCell<Option<Rc<str>>>,
+    number: u64,
+    queued: Cell<Queued>,
+    started: Cell<bool>,
+    /// A cancellation to be thrown in the next step.
+    must_cancel: RefCell<Option<Message>>,
+    cancels: Cell<u32>,
+    /// It is being asked in a walk of `cancel`.
+    asked: Cell<bool>,
+    /// Whether its destruction while pending is worth a report.
+    report_destroyed: Cell<bool>,
+    /// Its waker, once somebody kept a clone of the lent one.
+    waker: OnceCell<TaskWaker>,
+    /// The number under which it waits for a future that is not looplab's.
+    foreign: OnceCell<u64>,
+}
+
+/// How a task is to be made.
+pub(crate) struct Making {
+    pub(crate) place: Place,
+    pub(crate) name: Option<Rc<str>>,
+    pub(crate) report_destroyed: bool,
+}
+
+impl<T: 'static> TaskCell<T> {
+    /// Arrow 1: makes the task and queues its first step.
+    pub(crate) fn spawn<F>(lp: &EventLoop, making: Making, body: F) -> Result<Rc<Self>>
+    where
+        F: Future<Output: Outcome<Value = T>> + 'static,
+    {
+        lp.0.check_open()?;
+        let id = lp.0.next_object();
+        let task =
+            Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));
+        *task.body.borrow_mut() = Some(Box::pin(body));
+        task.key.set(Some(lp.0.settle_in(task.clone())));
+        if lp.0.is_traced() {
+            let (name, parent) = (task.name(), super::step::current_task().map(|task| task.id()));
+            lp.0.trace(|| Event::Task {
+                task: id,
+                name: &name,
+                body: type_name::<F>(),
+                parent,
+                place: Some(task.head.place()),
+            });
+        }
+        task.clone().enqueue(lp, Queued::Step, None);
+        Ok(task)
+    }
+
+    /// A task that failed before it could be made, on no loop.
+    pub(crate) fn failed(error: Error, making: Making) -> Rc<Self> {
+        let task = Rc::new(Self::new(Head::task(Weak::new(), 0, making.place), 0, making));
+        // What leaves a loop has none to leave here.
+        let _ = task.finish(Err(error));
+        task
+    }
+
+    fn new(head: Head, handle: u64, making: Making) -> Self {
+        Self {
+            head,
+            stepper: Stepper::default(),
+            body: RefCell::new(None),
+            outcome: RefCell::new(None),
+            handle,
+            key: Cell::new(None),
+            number: if making.name.is_some() { 0 } else { next_number() },
+            name: RefCell::new(making.name),
+            queued: Cell::new(Queued::No),
+            started: Cell::new(false),
+            must_cancel: RefCell::new(None),
+            cancels: Cell::new(0),
+            asked: Cell::new(false),
+            report_destroyed: Cell::new(making.report_destroyed),
+            waker: OnceCell::new(),
+            foreign: OnceCell::new(),
+        }
+    }
+
+    fn enqueue(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
+        self.queued.set(why);
+        let kind = Some(if why == Queued::Wakeup { EntryKind::Wakeup } else { EntryKind::Step });
+        lp.0.push(self, Origin { kind, cause, ..Origin::CALL_SOON });
+    }
+
+    /// Arrow 2 (or 5): one step.
+    fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
+        self.queued.set(Queued::No);
+        let Some(mut body) = self.body.borrow_mut().take() else { return Ok(()) };
+        // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
+        let refused = self.stepper.take_refused();
+        let thrown = self.must_cancel.borrow_mut().take().map(Error::Cancelled).or(refused);
+
+        let lent = match (self.waker.get(), self.key.get()) {
+            (None, Some(key)) => Some(lp.0.lend_waker(key)),
+            _ => None,
+        };
+        let waker = lent.as_ref().or(self.waker.get()).map_or(Waker::noop(), TaskWaker::waker);
+        let entered = Entered::new(self.clone());
+        self.stepper.begin(thrown.clone(), waker.data());
+        lp.0.trace(|| Event::Step { task: self.head.id(), thrown: thrown.as_ref() });
+
+        let polled = if self.started.replace(true) || thrown.is_none() {
+            let mut cx = Context::from_waker(waker);
+            catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_body(&mut cx)))
+                .unwrap_or_else(|payload| Poll::Ready(Err(Error::from_panic(payload))))
+        } else {
+            // Arrow 7: an exception thrown into a coroutine that never started comes straight back out of it.
+            Poll::Ready(Err(thrown.unwrap_or_else(Error::cancelled)))
+        };
+        match polled {
+            Poll::Ready(outcome) => {
+                // The body is dropped while its task is still the current one, and before its result is set.
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
+                let outcome = dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome);
+                let untaken = self.stepper.end();
+                drop(entered);
+                self.keep_waker(lp, lent);
+                self.remember(untaken);
+                self.finish(outcome)
+            }
+            Poll::Pending => {
+                *self.body.borrow_mut() = Some(body);
+                let untaken = self.stepper.end();
+                drop(entered);
+                self.keep_waker(lp, lent);
+                self.remember(untaken);
+                self.suspend(lp);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the lent waker back, or keeps it if it was cloned during the step.
+    fn keep_waker(&self, lp: &EventLoop, lent: Option<TaskWaker>) {
+        if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
+            let _ = self.waker.set(kept);
+        }
+    }
+
+    /// An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that leaf
+    /// is gone.)
+    fn remember(&self, untaken: Option<Error>) {
+        if let Some(Error::Cancelled(message)) = untaken {
+            *self.must_cancel.borrow_mut() = Some(message);
+        }
+    }
+
+    /// Arrow 4: the step ended at an await.
+    fn suspend(self: &Rc<Self>, lp: &EventLoop) {
+        if self.stepper.was_woken() || self.stepper.has_refused() {
+            return self.clone().enqueue(lp, Queued::Step, None);
+        }
+        let waits = self.stepper.waits();
+        if lp.0.is_traced() {
+            let on = self.describe_waits(lp);
+            lp.0.trace(|| Event::Park { task: self.head.id(), on: &on });
+        }
+        // A cancellation requested during the step is delivered here, at the first real suspension after it.
+        if let Some(message) = self.message_due() {
+            let mut accepted = false;
+            for on in waits {
+                accepted |= cancel::cancel(on, &message);
+            }
+            if accepted {
+                self.must_cancel.borrow_mut().take();
+            }
+        }
+    }
+
+    fn message_due(&self) -> Option<Message> {
+        self.must_cancel.borrow().clone()
+    }
+
+    fn describe_waits(&self, lp: &EventLoop) -> Vec<Wait> {
+        let waits = self.stepper.describe_waits();
+        if !waits.is_empty() {
+            return waits;
+        }
+        let kind = "foreign";
+        let id = *self.foreign.get_or_init(|| {
+            let future = lp.0.next_object();
+            lp.0.trace(|| Event::Future { future, kind, place: None });
+            future
+        });
+        vec![Wait { on: On::Future(id), kind, place: None }]
+    }
+
+    /// Arrow 3: sets the outcome. The error is one that leaves the loop.
+    fn finish(self: &Rc<Self>, outcome: Result<T>) -> Result<()> {
+        let due = self.must_cancel.borrow_mut().take();
+        // A request that came too late to be thrown still wins over a value, but not over an error.
+        let outcome = match (outcome, due) {
+            (Ok(_), Some(message)) => Err(Error::Cancelled(message)),
+            (outcome, _) => outcome,
+        };
+        let (state, error) = match &outcome {
+            Ok(_) => (Done::Ok, None),
+            Err(Error::Cancelled(message)) => {
+                self.head.set_message(message.clone());
+                (Done::Cancelled, outcome.as_ref().err().cloned())
+            }
+            Err(error) => (Done::Err, Some(error.clone())),
+        };
+        let before = self.outcome.replace(Some(outcome));
+        drop(before);
+        let resident = match (self.head.event_loop(), self.key.take()) {
+            (Some(lp), Some(key)) => lp.0.move_out(key),
+            _ => None,
+        };
+        let completed = complete(self.clone(), state, error.as_ref());
+        drop(resident);
+        if let Err(error) = completed {
+            log::error!(target: "looplab", "nobody can be told that {} is done: {error}", self.name());
+        }
+        match error {
+            Some(error) if error.leaves_the_loop() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn outcome_cell(&self) -> &RefCell<Option<Result<T>>> {
+        &self.outcome
+    }
+}
+
+impl<T: 'static> Entry for TaskCell<T> {
+    fn id(&self) -> u64 {
+        self.handle
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn cancel(&self) -> bool {
+        false
+    }
+
+    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
+        self.step(lp)
+    }
+
+    fn about(&self) -> About {
+        let (kind, word) = match self.queued.get() {
+            Queued::Wakeup => (EntryKind::Wakeup, "wakeup"),
+            _ => (EntryKind::Step, "step"),
+        };
+        let label = format!("{}.{word}", self.name());
+        About { kind, label, task: Some(self.head.id()), place: Some(self.head.place()) }
+    }
+}
+
+impl<T: 'static> Stepping for TaskCell<T> {
+    fn stepper(&self) -> &Stepper {
+        &self.stepper
+    }
+
+    /// Arrow 5.
+    fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>) {
+        if self.stepper.is_active() {
+            self.stepper.wake();
+        } else if self.queued.get() == Queued::No && !self.head.done() {
+            self.enqueue(lp, Queued::Wakeup, cause);
+        }
+    }
+
+    fn task(self: Rc<Self>) -> Option<TaskRef> {
+        Some(TaskRef::new(self))
+    }
+
+    fn is(&self, other: &dyn Awaitable) -> bool {
+        std::ptr::eq((self as *const Self).cast::<()>(), (other as *const dyn Awaitable).cast::<()>())
+    }
+}
+
+impl<T: 'static> Awaitable for TaskCell<T> {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        let outcome = self.outcome.borrow();
+        let failure = outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned());
+        failure.or_else(|| self.head.cancellation())
+    }
+
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+        self.head.retrieved();
+        if self.head.done() || (self.key.get().is_none() && self.body.borrow().is_none()) {
+            return Begin::Decided(false);
+        }
+        if self.asked.get() {
+            return Begin::Circle;
+        }
+        self.cancels.set(self.cancels.get() + 1);
+        if let Some(lp) = self.head.event_loop() {
+            lp.0.trace(|| Event::CancelRequested { task: self.head.id(), by: lp.0.running_entry() });
+        }
+        let waits = if self.stepper.is_active() { Vec::new() } else { self.stepper.waits() };
+        if waits.is_empty() {
+            *self.must_cancel.borrow_mut() = Some(message.clone());
+            return Begin::Decided(true);
+        }
+        self.asked.set(true);
+        Begin::Forward(waits)
+    }
+
+    fn end_cancel(self: Rc<Self>, accepted: bool, message: &Message) -> bool {
+        self.asked.set(false);
+        if !accepted {
+            *self.must_cancel.borrow_mut() = Some(message.clone());
+        }
+        true
+    }
+
+    fn break_circle(self: Rc<Self>) {
+        if let Some(lp) = self.head.event_loop().filter(|lp| !lp.is_closed()) {
+            self.wakeup(&lp, None);
+        }
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+}
+
+impl<T: Clone + 'static> Source<T> for TaskCell<T> {
+    fn outcome(&self) -> Result<T> {
+        self.head.retrieved();
+        let outcome = self.outcome.borrow().clone();
+        outcome.unwrap_or(Err(self.head.no_result()))
+    }
+}
+
+/// A task, whatever its type.
+pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
+    fn name(&self) -> Rc<str>;
+    fn set_name(&self, name: Rc<str>);
+    fn cancelling(&self) -> u32;
+    fn uncancel(&self) -> u32;
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable>;
+}
+
+impl<T: 'static> AnyTask for TaskCell<T> {
+    fn name(&self) -> Rc<str> {
+        self.name.borrow().clone().unwrap_or_else(|| format!("Task-{}", self.number).into())
+    }
+
+    fn set_name(&self, name: Rc<str>) {
+        *self.name.borrow_mut() = Some(name);
+    }
+
+    fn cancelling(&self) -> u32 {
+        self.cancels.get()
+    }
+
+    fn uncancel(&self) -> u32 {
+        self.cancels.set(self.cancels.get().saturating_sub(1));
+        if self.cancels.get() == 0 {
+            // Since 3.13: a request that was not delivered yet is withdrawn with the last count.
+            self.must_cancel.borrow_mut().take();
+        }
+        self.cancels.get()
+    }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
+    }
+}
+
+impl<T: 'static> Resident for TaskCell<T> {
+    fn id(&self) -> u64 {
+        self.head.id()
+    }
+
+    fn wake(self: Rc<Self>, lp: &EventLoop) {
+        self.wakeup(lp, None);
+    }
+
+    /// Arrow 6.
+    fn abandon(self: Rc<Self>, lp: &EventLoop) {
+        self.key.set(None);
+        if self.report_destroyed.get() {
+            let context = ExceptionContext::new("Task was destroyed but it is pending!");
+            lp.call_exception_handler(&context.with_task(self.info()));
+        }
+        let body = self.body.borrow_mut().take();
+        let entered = Entered::new(self.clone());
+        drop_quietly(body);
+        drop(entered);
+        for waiter in self.head.take_waiters() {
+            drop_quietly(waiter);
+        }
+    }
+
+    fn entry(&self) -> TaskEntry {
+        let state = if self.stepper.is_active() {
+            TaskState::Running
+        } else if self.queued.get() != Queued::No {
+            TaskState::Queued
+        } else {
+            TaskState::Waiting(match (self.stepper.describe_waits(), self.foreign.get()) {
+                (waits, Some(id)) if waits.is_empty() => {
+                    vec![Wait { on: On::Future(*id), kind: "foreign", place: None }]
+                }
+                (waits, _) => waits,
+            })
+        };
+        TaskEntry { id: self.head.id(), name: self.name().to_string(), state, place: Some(self.head.place()) }
+    }
+
+    fn reveal(self: Rc<Self>) -> Box<dyn Any> {
+        Box::new(TaskRef::new(self))
+    }
+}
+
+impl<T> TaskCell<T> {
+    fn info(&self) -> TaskInfo {
+        let name =
+            self.name.borrow().as_deref().map_or_else(|| format!("Task-{}", self.number), str::to_owned);
+        TaskInfo { id: self.head.id(), name, place: self.head.place() }
+    }
+}
+
+/// The last handle goes: a failure that nobody has read is reported now.
+impl<T> Drop for TaskCell<T> {
+    fn drop(&mut self) {
+        if !self.head.is_unretrieved() {
+            return;
+        }
+        let Some(Err(error)) = self.outcome.get_mut().take() else { return };
+        let context = ExceptionContext::new("Task exception was never retrieved");
+        let context = context.with_error(error).with_task(self.info());
+        match self.head.event_loop() {
+            Some(lp) => lp.call_exception_handler(&context),
+            None => report(&context),
+        }
+    }
+}
+
+/// The next number for a name: they count on this thread, so that names do not depend on what other threads do.
+fn next_number() -> u64 {
+    thread_local! { static LAST: Cell<u64> = const { Cell::new(0) } }
+    LAST.try_with(|last| {
+        last.set(last.get() + 1);
+        last.get()
+    })
+    .unwrap_or(0)
+}
+
+impl<T: 'static> From<Rc<TaskCell<T>>> for Task<T> {
+    fn from(cell: Rc<TaskCell<T>>) -> Self {
+        Task::new(cell)
+    }
+}

@@ -1,0 +1,216 @@
+//! What can be run, gathered or waited for: a body, a task, or a future (`asyncio.ensure_future`).
+
+use super::cell::{Making, TaskCell};
+use super::future::FutureCell;
+use super::handle::Prepared;
+use super::head::{Awaitable, Source};
+use super::{Future, Task, TaskRef};
+use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
+use crate::outcome::Outcome;
+use crate::trace::Place;
+use std::panic::Location;
+use std::rc::Rc;
+
+/// A body, which becomes a task; or a task or future, which is taken as it is (`asyncio.ensure_future`).
+///
+/// Implemented for every `std::future::Future` whose output is an [`Outcome`], and for [`Task`], [`Future`] and their
+/// references. It cannot be implemented elsewhere.
+pub trait EnsureFuture: sealed::Ensure {}
+
+impl<A: sealed::Ensure> EnsureFuture for A {}
+
+pub(crate) mod sealed {
+    use super::{EventLoop, Place, Result};
+
+    pub trait Ensure {
+        type Value: 'static;
+        #[doc(hidden)]
+        fn ensure(self, lp: &EventLoop, place: Place) -> Result<super::Ensured<Self::Value>>;
+    }
+}
+
+/// What became of it.
+pub enum Ensured<T> {
+    /// A task that was just made: nobody else has its handle, so its value may be taken.
+    #[doc(hidden)]
+    New(Task<T>),
+    /// A task or future that others hold too.
+    #[doc(hidden)]
+    Shared(Shared<T>),
+}
+
+/// Something that others hold too: its value is cloned.
+#[allow(missing_debug_implementations, reason = "Ensured shows it")]
+pub struct Shared<T>(pub(crate) Rc<dyn Source<T>>);
+
+impl<T: 'static> std::fmt::Debug for Ensured<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let awaitable = self.awaitable();
+        write!(f, "<{} {}>", awaitable.head().kind(), awaitable.head().id())
+    }
+}
+
+impl<T: 'static> Ensured<T> {
+    pub(crate) fn awaitable(&self) -> Rc<dyn Awaitable> {
+        match self {
+            Self::New(task) => task.cell().clone(),
+            Self::Shared(shared) => shared.0.clone(),
+        }
+    }
+
+    /// The outcome of one that is done.
+    pub(crate) fn take(self) -> Result<T> {
+        match self {
+            Self::New(task) => task.take(),
+            Self::Shared(shared) => shared.0.outcome(),
+        }
+    }
+
+    /// As something whose value is cloned.
+    pub(crate) fn share(self) -> Rc<dyn Source<T>>
+    where
+        T: Clone,
+    {
+        match self {
+            Self::New(task) => task.cell().clone(),
+            Self::Shared(shared) => shared.0,
+        }
+    }
+}
+
+impl<F> sealed::Ensure for F
+where
+    F: std::future::Future<Output: Outcome> + 'static,
+{
+    type Value = <F::Output as Outcome>::Value;
+
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
+        // Nobody else can have a handle, so its destruction is no loss that somebody would want to hear of.
+        let making = Making { place, name: None, report_destroyed: false };
+        TaskCell::spawn(lp, making, self).map(|cell| Ensured::New(Task::new(cell)))
+    }
+}
+
+impl<F> sealed::Ensure for Prepared<F>
+where
+    F: std::future::Future<Output: Outcome> + 'static,
+{
+    type Value = <F::Output as Outcome>::Value;
+
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
+        let making = Making { place, name: self.name, report_destroyed: false };
+        TaskCell::spawn(lp, making, self.body).map(|cell| Ensured::New(Task::new(cell)))
+    }
+}
+
+impl<T: Clone + 'static> sealed::Ensure for &Task<T> {
+    type Value = T;
+
+    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<T>> {
+        shared(self.cell().clone(), lp)
+    }
+}
+
+impl<T: Clone + 'static> sealed::Ensure for Task<T> {
+    type Value = T;
+
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<T>> {
+        (&self).ensure(lp, place)
+    }
+}
+
+impl<T: Clone + 'static> sealed::Ensure for &Future<T> {
+    type Value = T;
+
+    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<T>> {
+        let cell: Rc<FutureCell<T>> = self.cell().clone();
+        shared(cell, lp)
+    }
+}
+
+impl<T: Clone + 'static> sealed::Ensure for Future<T> {
+    type Value = T;
+
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<T>> {
+        (&self).ensure(lp, place)
+    }
+}
+
+impl sealed::Ensure for &TaskRef {
+    type Value = ();
+
+    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<()>> {
+        shared(Rc::new(super::untyped::Untyped::of(self)), lp)
+    }
+}
+
+impl sealed::Ensure for TaskRef {
+    type Value = ();
+
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<()>> {
+        (&self).ensure(lp, place)
+    }
+}
+
+/// Refuses what belongs to another loop.
+pub(crate) fn shared<T: 'static>(source: Rc<dyn Source<T>>, lp: &EventLoop) -> Result<Ensured<T>> {
+    if source.head().belongs_to(lp) || source.head().has_no_loop() {
+        return Ok(Ensured::Shared(Shared(source)));
+    }
+    let text = "The future belongs to a different loop than the one specified as the loop argument";
+    Err(Error::Value(text.into()))
+}
+
+impl EventLoop {
+    /// Runs until `target` is done, and returns its outcome (`loop.run_until_complete`). A body becomes a task; a task or
+    /// future (or a reference to one) is taken as it is, and need not be new.
+    ///
+    /// Whatever else waits stays, and goes on in the next run. Awaiting takes asyncio's turns: a body that returns at
+    /// once takes two, its step and the callback that ends the run.
+    ///
+    /// # Errors
+    /// What the target failed with; [`Error::StoppedBeforeComplete`] if something else stopped the loop first (keep a
+    /// handle and run it again: nothing is lost); and all of [`run_forever`](Self::run_forever)'s.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// assert_eq!(lp.run_until_complete(async { Ok("done") })?, "done");
+    /// assert_eq!(lp.turns(), 2);
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run_until_complete<A: EnsureFuture>(&self, target: A) -> Result<A::Value> {
+        let place = Location::caller();
+        self.0.check_runnable()?;
+        let target = target.ensure(self, place)?;
+        let awaitable = target.awaitable();
+
+        // The request to stop is tied to this run. (In asyncio it is not: one that is queued in the turn in which
+        // something else stops the loop ends the *next* run.)
+        let (run, watched) = (self.0.this_run(), Rc::downgrade(&awaitable));
+        let id = super::handle::add_done_callback(awaitable.clone(), place, move |_| {
+            move || {
+                let lp = crate::event_loop::get_running_loop()?;
+                let leaves = watched
+                    .upgrade()
+                    .is_some_and(|target| target.error().is_some_and(|error| error.leaves_the_loop()));
+                if lp.0.this_run() == run && !leaves {
+                    lp.stop();
+                }
+                Ok(())
+            }
+        });
+        let result = self.run_forever();
+        drop(awaitable.head().remove_waiter(id.key()));
+        if let Err(error) = result {
+            awaitable.head().retrieved();
+            return Err(error);
+        }
+        if !awaitable.head().done() {
+            return Err(Error::StoppedBeforeComplete);
+        }
+        target.take()
+    }
+}

@@ -1,0 +1,269 @@
+//! `Future`: a result that somebody will set.
+
+use super::cancel::{self, Begin};
+use super::handle::{CallbackId, add_done_callback};
+use super::head::{Awaitable, Head, Message, Source, complete};
+use super::join::Join;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, drop_quietly};
+use crate::outcome::Outcome;
+use crate::trace::{Done, Place};
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub(crate) struct FutureCell<T> {
+    head: Head,
+    outcome: RefCell<Option<Result<T>>>,
+}
+
+/// A result that somebody will set (`asyncio.Future`). Cloning gives another handle of the same future.
+///
+/// Made by [`EventLoop::create_future`]. Awaiting one that is done does not suspend. A failure that nobody reads is
+/// reported when the last handle goes.
+///
+/// ```
+/// # use looplab::EventLoop;
+/// let lp = EventLoop::new()?;
+/// let answer = lp.create_future();
+/// let setter = answer.clone();
+/// lp.call_soon(move || setter.set_result(42))?;
+/// assert_eq!(lp.run_until_complete(&answer)?, 42);
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub struct Future<T>(Rc<FutureCell<T>>);
+
+impl<T: 'static> Future<T> {
+    pub(crate) fn on(lp: &EventLoop, place: Place) -> Self {
+        Self::of_kind(lp, "future", place)
+    }
+
+    /// One that a combinator waits on, shown under the combinator's name.
+    pub(crate) fn of_kind(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
+        Self(Rc::new(FutureCell { head: Head::future(lp, kind, place), outcome: RefCell::new(None) }))
+    }
+
+    pub(crate) fn cell(&self) -> &Rc<FutureCell<T>> {
+        &self.0
+    }
+
+    /// Sets the result and queues everyone who waits (`Future.set_result`). May be called between two runs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if it is done; the value is dropped. [`Error::Closed`] if somebody waits and the loop is
+    /// closed; the future is done then.
+    pub fn set_result(&self, value: T) -> Result<()> {
+        self.settle(Ok(value))
+    }
+
+    /// Sets the error (`Future.set_exception`).
+    ///
+    /// # Errors
+    /// As [`set_result`](Self::set_result).
+    pub fn set_error(&self, error: Error) -> Result<()> {
+        self.settle(Err(error))
+    }
+
+    fn settle(&self, outcome: Result<T>) -> Result<()> {
+        if self.done() {
+            return Err(Error::InvalidState("invalid state"));
+        }
+        let error = outcome.as_ref().err().cloned();
+        let state = if error.is_some() { Done::Err } else { Done::Ok };
+        *self.0.outcome.borrow_mut() = Some(outcome);
+        complete(self.0.clone(), state, error.as_ref())
+    }
+
+    /// Cancels it at once (`Future.cancel`); false if it is done. Everyone who waits gets [`Error::Cancelled`].
+    pub fn cancel(&self) -> bool {
+        cancel::cancel(self.0.clone(), &None)
+    }
+
+    /// As [`cancel`](Self::cancel), with a message.
+    pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
+        cancel::cancel(self.0.clone(), &Some(message.into()))
+    }
+
+    /// Whether it is done: set, failed or cancelled (`Future.done`).
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.0.head.done()
+    }
+
+    /// Whether it was cancelled (`Future.cancelled`).
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.0.head.cancelled()
+    }
+
+    /// The result of one that is done (`Future.result`).
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if it is not; else its error, or its [`Error::Cancelled`].
+    pub fn result(&self) -> Result<T>
+    where
+        T: Clone,
+    {
+        self.0.outcome()
+    }
+
+    /// Its error (`Future.exception`): `None` if it has a result.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
+    pub fn error(&self) -> Result<Option<Error>> {
+        if self.cancelled() {
+            return Err(self.0.head.cancelled_error());
+        }
+        self.0.head.retrieved();
+        match &*self.0.outcome.borrow() {
+            Some(outcome) => Ok(outcome.as_ref().err().cloned()),
+            None => Err(Error::InvalidState("Exception is not set.")),
+        }
+    }
+
+    /// Runs `callback` with this future once it is done, in the turn after (`Future.add_done_callback`). Callbacks and
+    /// awaiters run in order of registration; on a future that is done it is queued at once.
+    #[track_caller]
+    pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        let place = Location::caller();
+        add_done_callback(self.0.clone(), place, move |object| {
+            let future = object.downcast::<FutureCell<T>>().ok().map(Future);
+            move || future.map_or(Ok(()), |future| callback(&future).into_result().map(drop))
+        })
+    }
+
+    /// Removes a done callback; how many were removed (`Future.remove_done_callback`). One that is queued already cannot
+    /// be removed.
+    pub fn remove_done_callback(&self, id: CallbackId) -> usize {
+        let removed = self.0.head.remove_waiter(id.key());
+        let count = usize::from(removed.is_some());
+        drop_quietly(removed);
+        count
+    }
+
+    /// Its number among the tasks and futures of its loop.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.0.head.id()
+    }
+
+    /// The loop that it belongs to, if that still exists (`Future.get_loop`).
+    #[must_use]
+    pub fn event_loop(&self) -> Option<EventLoop> {
+        self.0.head.event_loop()
+    }
+}
+
+impl<T: 'static> Awaitable for FutureCell<T> {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        let failure = self.outcome.borrow().as_ref().and_then(|outcome| outcome.as_ref().err().cloned());
+        failure.or_else(|| self.head.cancellation())
+    }
+
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+        cancel_now(self, message)
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+}
+
+/// What cancelling a plain future means.
+pub(crate) fn cancel_now(future: Rc<dyn Awaitable>, message: &Message) -> Begin {
+    // Asking counts as reading, as in asyncio: a failed future that was to be cancelled is not reported.
+    future.head().retrieved();
+    if future.head().done() {
+        return Begin::Decided(false);
+    }
+    future.head().set_message(message.clone());
+    let error = future.head().cancelled_error();
+    if let Err(closed) = complete(future.clone(), Done::Cancelled, Some(&error)) {
+        log::error!(target: "looplab", "nobody can be told that future {} is cancelled: {closed}", future.head().id());
+    }
+    Begin::Decided(true)
+}
+
+impl<T: Clone + 'static> Source<T> for FutureCell<T> {
+    fn outcome(&self) -> Result<T> {
+        if self.head.cancelled() {
+            return Err(self.head.cancelled_error());
+        }
+        self.head.retrieved();
+        let outcome = self.outcome.borrow().clone();
+        outcome.unwrap_or(Err(self.head.no_result()))
+    }
+}
+
+/// The last handle goes: a failure that nobody has read is reported now.
+impl<T> Drop for FutureCell<T> {
+    fn drop(&mut self) {
+        if !self.head.is_unretrieved() {
+            return;
+        }
+        let Some(Err(error)) = self.outcome.get_mut().take() else { return };
+        let context = ExceptionContext::new("Future exception was never retrieved");
+        let info = FutureInfo { id: self.head.id(), place: self.head.place() };
+        let context = context.with_error(error).with_future(info);
+        match self.head.event_loop() {
+            Some(lp) => lp.call_exception_handler(&context),
+            None => crate::event_loop::report(&context),
+        }
+    }
+}
+
+impl<T> Clone for Future<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Two handles are equal if they are handles of the same future (`is` in Python).
+impl<T> PartialEq for Future<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Eq for Future<T> {}
+
+impl<T: 'static> fmt::Debug for Future<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.done(), self.cancelled(), self.0.head.failed()) {
+            (false, ..) => "pending",
+            (true, true, _) => "cancelled",
+            (true, false, true) => "failed",
+            (true, false, false) => "finished",
+        };
+        let place = self.0.head.place();
+        write!(f, "<Future {state} created at {}:{}>", place.file(), place.line())
+    }
+}
+
+impl<T: Clone + 'static> IntoFuture for Future<T> {
+    type Output = Result<T>;
+    type IntoFuture = Join<T>;
+    fn into_future(self) -> Join<T> {
+        Join::new(self.0)
+    }
+}
+
+impl<T: Clone + 'static> IntoFuture for &Future<T> {
+    type Output = Result<T>;
+    type IntoFuture = Join<T>;
+    fn into_future(self) -> Join<T> {
+        Join::new(self.0.clone())
+    }
+}

@@ -1,0 +1,425 @@
+//! Gathering: several at once, one result.
+//!
+//! It promises asyncio's `gather`, as of 3.12: children start at the call; the first failure goes to the awaiter at once
+//! and the siblings run on; with `return_exceptions` every outcome is a value; cancelling it cancels the children, and it
+//! is over when they all are, cancelled even if each of them swallowed the request.
+
+use super::cancel::{self, Begin};
+use super::ensure::{EnsureFuture, Ensured, sealed::Ensure};
+use super::handle::add_done_callback;
+use super::head::{Awaitable, Head, Message, Source, complete};
+use super::step::Awaiting;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, running};
+use crate::trace::{Done, Place};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// Runs several bodies, tasks or futures at once, and awaits all of them (`asyncio.gather`). The results come in the
+/// order of the arguments. Bodies become tasks now, not at the await.
+///
+/// The first error goes to the awaiter at once; the others run on, and what they fail with later is dropped. See
+/// [`Gather::return_exceptions`]. For arguments of different types there is [`gather!`](crate::gather!).
+///
+/// ```
+/// use looplab::{EventLoop, gather, yield_now};
+/// async fn double(n: u32) -> looplab::Result<u32> {
+///     yield_now().await?;
+///     Ok(2 * n)
+/// }
+/// let lp = EventLoop::new()?;
+/// assert_eq!(lp.run_until_complete(async { gather([double(1), double(2)]).await })?, [2, 4]);
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn gather<I>(children: I) -> Gather<Vec<<I::Item as Ensure>::Value>>
+where
+    I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
+{
+    let place = Location::caller();
+    let Some(lp) = running() else { return Gather::failed(Error::NoRunningLoop) };
+    let ensured: Result<Vec<_>> =
+        children.into_iter().map(|child| child.ensure(&lp, place).map(Ensured::share)).collect();
+    match ensured {
+        Ok(sources) => Gather::start(&lp, place, Box::new(sources)),
+        Err(error) => Gather::failed(error),
+    }
+}
+
+/// Children with values: a list of one type, or a tuple.
+trait Children {
+    type Values: 'static;
+    type Results: 'static;
+    fn awaitables(&self) -> Vec<Rc<dyn Awaitable>>;
+    fn values(&self) -> Result<Self::Values>;
+    fn results(&self) -> Self::Results;
+}
+
+impl<T: 'static> Children for Vec<Rc<dyn Source<T>>> {
+    type Values = Vec<T>;
+    type Results = Vec<Result<T>>;
+
+    fn awaitables(&self) -> Vec<Rc<dyn Awaitable>> {
+        self.iter().cloned().map(|child| -> Rc<dyn Awaitable> { child }).collect()
+    }
+
+    fn values(&self) -> Result<Vec<T>> {
+        self.iter().map(|child| child.outcome()).collect()
+    }
+
+    fn results(&self) -> Vec<Result<T>> {
+        self.iter().map(|child| child.outcome()).collect()
+    }
+}
+
+type Boxed<V> = Box<dyn Children<Values = V, Results = <V as Values>::Results>>;
+
+/// The values of a gathering: a `Vec<T>`, or a tuple. It cannot be implemented elsewhere.
+pub trait Values: 'static {
+    /// What they are with `return_exceptions`: each a result.
+    type Results: 'static;
+}
+
+impl<T: 'static> Values for Vec<T> {
+    type Results = Vec<Result<T>>;
+}
+
+/// Runs bodies, tasks and futures of different types at once; the results are a tuple. See [`gather`](fn@crate::gather).
+///
+/// ```
+/// use looplab::{EventLoop, gather};
+/// let lp = EventLoop::new()?;
+/// let (n, s) = lp.run_until_complete(async { gather!(async { Ok(1) }, async { Ok("one") }).await })?;
+/// assert_eq!((n, s), (1, "one"));
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[macro_export]
+macro_rules! gather {
+    ($($child:expr),+ $(,)?) => { $crate::gather_tuple(($($child,)+)) };
+}
+
+/// What [`gather!`](crate::gather!) calls.
+#[doc(hidden)]
+#[track_caller]
+pub fn gather_tuple<C: Tuple>(children: C) -> Gather<C::Values> {
+    let place = Location::caller();
+    match running() {
+        Some(lp) => children.start(&lp, place),
+        None => Gather::failed(Error::NoRunningLoop),
+    }
+}
+
+/// A tuple of what can be gathered.
+#[doc(hidden)]
+pub trait Tuple {
+    type Values: Values;
+    fn start(self, lp: &EventLoop, place: Place) -> Gather<Self::Values>;
+}
+
+macro_rules! tuple {
+    ($($name:ident $index:tt),+) => {
+        impl<$($name: 'static),+> Values for ($($name,)+) {
+            type Results = ($(Result<$name>,)+);
+        }
+
+        impl<$($name: Clone + 'static),+> Children for ($(Rc<dyn Source<$name>>,)+) {
+            type Values = ($($name,)+);
+            type Results = ($(Result<$name>,)+);
+
+            fn awaitables(&self) -> Vec<Rc<dyn Awaitable>> {
+                vec![$(self.$index.clone()),+]
+            }
+
+            fn values(&self) -> Result<Self::Values> {
+                Ok(($(self.$index.outcome()?,)+))
+            }
+
+            fn results(&self) -> Self::Results {
+                ($(self.$index.outcome(),)+)
+            }
+        }
+
+        impl<$($name: EnsureFuture<Value: Clone>),+> Tuple for ($($name,)+) {
+            type Values = ($($name::Value,)+);
+
+            fn start(self, lp: &EventLoop, place: Place) -> Gather<Self::Values> {
+                let ensured = (|| Ok(($(self.$index.ensure(lp, place)?.share(),)+)))();
+                match ensured {
+                    Ok(sources) => Gather::start(lp, place, Box::new(sources)),
+                    Err(error) => Gather::failed(error),
+                }
+            }
+        }
+    };
+}
+
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// Several at once; made by [`gather`]. Awaiting it gives the values.
+#[must_use = "the children run, but nobody awaits them"]
+pub struct Gather<V: Values> {
+    state: Result<Rc<GatherCell>>,
+    children: Rc<Option<Boxed<V>>>,
+}
+
+/// A gathering whose outcomes are all values; made by [`Gather::return_exceptions`].
+#[must_use = "the children run, but nobody awaits them"]
+pub struct GatherAll<V: Values>(Gather<V>);
+
+/// The gathering itself, whatever the types of its children.
+struct GatherCell {
+    head: Head,
+    /// Each child once, though it may have been given several times.
+    children: Vec<Rc<dyn Awaitable>>,
+    return_exceptions: Cell<bool>,
+    /// Children that were done at the call; looked at once it is known whether exceptions are wanted as values.
+    done_at_once: RefCell<Vec<Rc<dyn Awaitable>>>,
+    finished: Cell<usize>,
+    error: RefCell<Option<Error>>,
+    /// `cancel` reached a child: the end will be a cancellation whatever the children make of it.
+    cancel_requested: Cell<bool>,
+}
+
+impl<V: Values> Gather<V> {
+    fn failed(error: Error) -> Self {
+        Self { state: Err(error), children: Rc::new(None) }
+    }
+
+    fn start(lp: &EventLoop, place: Place, children: Boxed<V>) -> Self {
+        let mut unique: Vec<Rc<dyn Awaitable>> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for child in children.awaitables() {
+            if seen.insert(std::ptr::from_ref(child.head()) as usize) {
+                unique.push(child);
+            }
+        }
+        let (done, pending): (Vec<_>, Vec<_>) = unique.iter().cloned().partition(|child| child.head().done());
+        let cell = Rc::new(GatherCell {
+            head: Head::future(lp, "gather", place),
+            children: unique,
+            return_exceptions: Cell::new(false),
+            done_at_once: RefCell::new(done),
+            finished: Cell::new(0),
+            error: RefCell::new(None),
+            cancel_requested: Cell::new(false),
+        });
+        for child in pending {
+            let (cell, of) = (cell.clone(), child.clone());
+            add_done_callback(child, place, move |_| move || cell.child_done(&*of));
+        }
+        Self { state: Ok(cell), children: Rc::new(Some(children)) }
+    }
+
+    /// Collects every outcome as a value: an error or a cancellation of a child does not end the gathering
+    /// (`return_exceptions=True`). Call it before anything else.
+    ///
+    /// ```
+    /// use looplab::{Error, EventLoop, gather};
+    /// async fn half(n: u32) -> looplab::Result<u32> {
+    ///     if n % 2 == 0 { Ok(n / 2) } else { Err(Error::msg("odd")) }
+    /// }
+    /// let lp = EventLoop::new()?;
+    /// let halves = lp.run_until_complete(async { gather([half(4), half(5)]).return_exceptions().await })?;
+    /// assert!(matches!(&halves[..], [Ok(2), Err(_)]));
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub fn return_exceptions(self) -> GatherAll<V> {
+        if let Ok(cell) = &self.state {
+            cell.return_exceptions.set(true);
+        }
+        GatherAll(self)
+    }
+
+    /// Cancels the children that are not done (`outer.cancel()`); whether any accepted. The gathering is over when all
+    /// of them are, and then cancelled.
+    pub fn cancel(&self) -> bool {
+        self.settled().is_some_and(|cell| cancel::cancel(cell, &None))
+    }
+
+    /// Whether it is over: all children done, or one failed.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.settled().is_none_or(|cell| cell.head.done())
+    }
+
+    /// Whether it was cancelled *as a future*. As in asyncio, one that ends because its children were cancelled is not:
+    /// the cancellation is its error.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.settled().is_some_and(|cell| cell.head.cancelled())
+    }
+
+    fn settled(&self) -> Option<Rc<GatherCell>> {
+        let cell = self.state.as_ref().ok()?;
+        cell.settle();
+        Some(cell.clone())
+    }
+
+    fn finished(&self) -> Result<&Boxed<V>> {
+        let cell = self.state.as_ref().map_err(Clone::clone)?;
+        cell.head.retrieved();
+        if let Some(error) = cell.error.borrow().clone() {
+            return Err(error);
+        }
+        self.children.as_ref().as_ref().ok_or(Error::NoRunningLoop)
+    }
+}
+
+impl<V: Values> GatherAll<V> {
+    /// As [`Gather::cancel`].
+    pub fn cancel(&self) -> bool {
+        self.0.cancel()
+    }
+
+    /// As [`Gather::done`].
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.0.done()
+    }
+}
+
+impl GatherCell {
+    /// Looks at the children that were done at the call. It is done late, when anybody first looks at the gathering,
+    /// for only then is it known whether exceptions are wanted as values; nobody can tell the difference.
+    fn settle(self: &Rc<Self>) {
+        let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
+        let nothing_to_do = self.children.is_empty() && !self.head.done();
+        for child in done {
+            // An error of completing can only say that the loop is closed, and then nobody waits.
+            let _ = self.child_done(&*child);
+        }
+        if nothing_to_do {
+            let _ = complete(self.clone(), Done::Ok, None);
+        }
+    }
+
+    fn child_done(self: &Rc<Self>, child: &dyn Awaitable) -> Result<()> {
+        self.settle();
+        self.finished.set(self.finished.get() + 1);
+        child.head().retrieved();
+        if self.head.done() {
+            return Ok(());
+        }
+        if !self.return_exceptions.get()
+            && let Some(error) = child.error()
+        {
+            return self.fail(error);
+        }
+        if self.finished.get() < self.children.len() {
+            return Ok(());
+        }
+        if self.cancel_requested.get() {
+            return self.fail(child.head().cancelled_error());
+        }
+        complete(self.clone(), Done::Ok, None)
+    }
+
+    fn fail(self: &Rc<Self>, error: Error) -> Result<()> {
+        *self.error.borrow_mut() = Some(error.clone());
+        complete(self.clone(), Done::Err, Some(&error))
+    }
+}
+
+impl Awaitable for GatherCell {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.error.borrow().clone()
+    }
+
+    fn begin_cancel(self: Rc<Self>, _: &Message) -> Begin {
+        self.head.retrieved();
+        if self.head.done() { Begin::Decided(false) } else { Begin::Forward(self.children.clone()) }
+    }
+
+    fn end_cancel(self: Rc<Self>, accepted: bool, _: &Message) -> bool {
+        if accepted {
+            self.cancel_requested.set(true);
+        }
+        accepted
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+}
+
+impl<V: Values> IntoFuture for Gather<V> {
+    type Output = Result<V>;
+    type IntoFuture = Gathering<V, V>;
+    fn into_future(self) -> Self::IntoFuture {
+        Gathering {
+            gather: self,
+            awaiting: Awaiting::default(),
+            read: |children| children.values(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<V: Values> IntoFuture for GatherAll<V> {
+    type Output = Result<V::Results>;
+    type IntoFuture = Gathering<V, V::Results>;
+    fn into_future(self) -> Self::IntoFuture {
+        let read = |children: &Boxed<V>| Ok(children.results());
+        Gathering { gather: self.0, awaiting: Awaiting::default(), read, of: PhantomData }
+    }
+}
+
+/// Awaits a gathering; made by awaiting one.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Gathering<V: Values, R> {
+    gather: Gather<V>,
+    awaiting: Awaiting,
+    read: fn(&Boxed<V>) -> Result<R>,
+    of: PhantomData<fn() -> R>,
+}
+
+impl<V: Values, R> Future for Gathering<V, R> {
+    type Output = Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        if let Some(cell) = self.gather.settled() {
+            let on: Rc<dyn Awaitable> = cell;
+            ready!(self.awaiting.poll(cx, &on))?;
+        }
+        let children = self.gather.finished()?;
+        Poll::Ready((self.read)(children))
+    }
+}
+
+impl<V: Values> fmt::Debug for Gather<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            Ok(cell) => write!(f, "<Gather of {}, {} done>", cell.children.len(), cell.finished.get()),
+            Err(error) => write!(f, "<Gather failed: {error}>"),
+        }
+    }
+}
+
+impl<V: Values> fmt::Debug for GatherAll<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<V: Values, R> fmt::Debug for Gathering<V, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.gather.fmt(f)
+    }
+}

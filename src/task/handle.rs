@@ -1,0 +1,526 @@
+//! The handles of a task: [`Task`] knows its type, [`TaskRef`] does not.
+//!
+//! They promise that dropping one does not cancel: the loop keeps its tasks. When the last handle of a failed task goes
+//! and nobody has read the failure, it is reported.
+
+use super::cell::{AnyTask, Making, TaskCell};
+use super::head::{Awaitable, Waiter};
+use super::join::{Join, JoinRef};
+use super::{Future, cancel, step};
+use crate::error::{Error, Result};
+use crate::event_loop::{Entry, EventLoop, drop_quietly, running};
+use crate::outcome::Outcome;
+use crate::trace::{EntryKind, Place};
+use std::any::Any;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Names one registered done callback, to remove it with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallbackId(u64);
+
+impl CallbackId {
+    pub(crate) fn key(self) -> u64 {
+        self.0
+    }
+}
+
+/// A task: a body that the loop runs step by step (`asyncio.Task`). Cloning gives another handle of the same task.
+///
+/// Awaiting it (`task.await`, or `(&task).await` to keep the handle) gives its result; if the awaiting task is
+/// cancelled meanwhile, so is this one. Its result can be awaited any number of times, as Python's can, which needs
+/// `T: Clone`; see [`into_output`](Self::into_output) for other types.
+///
+/// ```
+/// use looplab::{EventLoop, create_task, yield_now};
+/// let lp = EventLoop::new()?;
+/// let sum = lp.run_until_complete(async {
+///     let one = create_task(async { yield_now().await?; Ok(1) });
+///     let two = create_task(async { Ok(2) });
+///     Ok((&one).await? + two.await?)
+/// })?;
+/// assert_eq!(sum, 3);
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub struct Task<T>(Rc<TaskCell<T>>);
+
+/// A task whose type is not known here: what [`all_tasks`] and [`current_task`] give.
+///
+/// ```
+/// use looplab::{EventLoop, Task, current_task};
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(Task::builder().name("main").prepare(async {
+///     assert_eq!(&*current_task().unwrap().name(), "main");
+///     Ok(())
+/// }))?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct TaskRef(Rc<dyn AnyTask>);
+
+/// The methods that both handles have, written once.
+macro_rules! handle_methods {
+    () => {
+        /// Whether it is done: returned, failed or cancelled (`Task.done`).
+        #[must_use]
+        pub fn done(&self) -> bool {
+            self.0.head().done()
+        }
+
+        /// Whether it ended cancelled (`Task.cancelled`). A request alone does not count.
+        #[must_use]
+        pub fn cancelled(&self) -> bool {
+            self.0.head().cancelled()
+        }
+
+        /// Requests cancellation (`Task.cancel`): [`Error::Cancelled`] is thrown at the await where the task is
+        /// suspended, in one of the next turns. The task may clean up, pass it on with `?`, or swallow it. False if it
+        /// is done. May be called at any time.
+        pub fn cancel(&self) -> bool {
+            cancel::cancel(self.0.clone().as_awaitable(), &None)
+        }
+
+        /// As [`cancel`](Self::cancel), with a message for whoever reads the error.
+        pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
+            cancel::cancel(self.0.clone().as_awaitable(), &Some(message.into()))
+        }
+
+        /// How many cancellations were requested and not taken back (`Task.cancelling`).
+        #[must_use]
+        pub fn cancelling(&self) -> u32 {
+            self.0.cancelling()
+        }
+
+        /// Takes one request back, and returns how many are left (`Task.uncancel`). At zero a request that was not
+        /// delivered yet is withdrawn, as since Python 3.13.
+        pub fn uncancel(&self) -> u32 {
+            self.0.uncancel()
+        }
+
+        /// Its name: the one it was given, or `Task-N` (`Task.get_name`).
+        #[must_use]
+        pub fn name(&self) -> Rc<str> {
+            self.0.name()
+        }
+
+        /// Gives it a name (`Task.set_name`).
+        pub fn set_name(&self, name: impl Into<Rc<str>>) {
+            self.0.set_name(name.into());
+        }
+
+        /// Its number among the tasks and futures of its loop, in order of creation.
+        #[must_use]
+        pub fn id(&self) -> u64 {
+            self.0.head().id()
+        }
+
+        /// Where it was made.
+        #[must_use]
+        pub fn spawned_at(&self) -> Place {
+            self.0.head().place()
+        }
+
+        /// Its error (`Task.exception`): `None` if it returned a value.
+        ///
+        /// # Errors
+        /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
+        pub fn error(&self) -> Result<Option<Error>> {
+            if !self.done() {
+                return Err(Error::InvalidState("Exception is not set."));
+            }
+            self.0.head().retrieved();
+            match self.0.error() {
+                Some(error) if self.cancelled() => Err(error),
+                error => Ok(error),
+            }
+        }
+
+        /// Removes a done callback; how many were removed (`Task.remove_done_callback`). One that is queued already
+        /// cannot be removed.
+        pub fn remove_done_callback(&self, id: CallbackId) -> usize {
+            let removed = self.0.head().remove_waiter(id.0);
+            let count = usize::from(removed.is_some());
+            drop_quietly(removed);
+            count
+        }
+
+        /// The loop that it belongs to, if that still exists (`Task.get_loop`).
+        #[must_use]
+        pub fn event_loop(&self) -> Option<EventLoop> {
+            self.0.head().event_loop()
+        }
+    };
+}
+
+impl<T: 'static> Task<T> {
+    handle_methods!();
+
+    pub(crate) fn new(cell: Rc<TaskCell<T>>) -> Self {
+        Self(cell)
+    }
+
+    pub(crate) fn cell(&self) -> &Rc<TaskCell<T>> {
+        &self.0
+    }
+
+    /// Runs `callback` with this task once it is done, in the turn after (`Task.add_done_callback`). Callbacks and
+    /// awaiters run in order of registration; on a task that is done it is queued at once.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// let task = lp.create_task(async { Ok(1) })?;
+    /// task.add_done_callback(|task| {
+    ///     println!("{:?}", task.result());
+    ///     looplab::stop()
+    /// });
+    /// lp.run_forever()?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        let place = Location::caller();
+        add_done_callback(self.0.clone(), place, move |object| {
+            let task = object.downcast::<TaskCell<T>>().ok().map(Task);
+            move || task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
+        })
+    }
+
+    /// The result of a task that is done (`Task.result`).
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if it is not done; else what it failed with, or its [`Error::Cancelled`].
+    pub fn result(&self) -> Result<T>
+    where
+        T: Clone,
+    {
+        super::head::Source::outcome(&*self.0)
+    }
+
+    /// Awaits the task and takes its value out, which needs no `Clone`. Other handles find [`Error::InvalidState`]
+    /// afterwards.
+    ///
+    /// # Errors
+    /// What the task failed with; [`Error::InvalidState`] if the value was taken before.
+    ///
+    /// ```
+    /// # use looplab::{EventLoop, create_task};
+    /// struct Unique;
+    /// let lp = EventLoop::new()?;
+    /// let _unique: Unique = lp.run_until_complete(async { create_task(async { Ok(Unique) }).into_output().await })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub async fn into_output(self) -> Result<T> {
+        super::join::done(self.0.clone()).await?;
+        self.take()
+    }
+
+    /// Takes the outcome of a task that is done.
+    pub(crate) fn take(self) -> Result<T> {
+        self.0.head().retrieved();
+        let taken = self.0.outcome_cell().borrow_mut().take();
+        taken.unwrap_or(Err(self.0.head().no_result()))
+    }
+
+    /// The handle without its type.
+    #[must_use]
+    pub fn to_ref(&self) -> TaskRef {
+        TaskRef(self.0.clone())
+    }
+}
+
+impl Task<()> {
+    /// Options for a task: its name.
+    #[must_use]
+    pub fn builder() -> TaskBuilder {
+        TaskBuilder { name: None }
+    }
+}
+
+impl TaskRef {
+    handle_methods!();
+
+    pub(crate) fn new(task: Rc<dyn AnyTask>) -> Self {
+        Self(task)
+    }
+
+    pub(crate) fn as_awaitable(&self) -> Rc<dyn Awaitable> {
+        self.0.clone().as_awaitable()
+    }
+
+    /// As [`Task::add_done_callback`], without the type.
+    #[track_caller]
+    pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
+        let (place, task) = (Location::caller(), Rc::downgrade(&self.0));
+        add_done_callback(self.0.clone().as_awaitable(), place, move |_object| {
+            let task = task.upgrade().map(TaskRef);
+            move || task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
+        })
+    }
+
+    /// The handle with its type, if that is `T`.
+    #[must_use]
+    pub fn downcast<T: 'static>(&self) -> Option<Task<T>> {
+        self.0.clone().into_any().downcast::<TaskCell<T>>().ok().map(Task)
+    }
+}
+
+/// Registers a done callback: `bind` gets the finished object and makes what is to be queued.
+pub(crate) fn add_done_callback<B, C, R>(owner: Rc<dyn Awaitable>, place: Place, bind: B) -> CallbackId
+where
+    B: FnOnce(Rc<dyn Any>) -> C + 'static,
+    C: FnOnce() -> R + 'static,
+    R: Outcome,
+{
+    let lp = owner.head().event_loop();
+    let handle = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
+    let make = move |object: Rc<dyn Any>| -> Rc<dyn Entry> {
+        Rc::new(crate::event_loop::Callback::new(handle, EntryKind::DoneCallback, place, bind(object)))
+    };
+    if !owner.head().done() {
+        return CallbackId(owner.head().add_waiter(Waiter::Callback(Box::new(make))));
+    }
+    if let Some(lp) = lp.filter(|lp| !lp.is_closed()) {
+        let cause = Some(owner.head().on());
+        let origin = crate::event_loop::Origin { cause, ..crate::event_loop::Origin::CALL_SOON };
+        lp.0.push(make(owner.into_any()), origin);
+    }
+    CallbackId(0)
+}
+
+/// Options for a task; made by [`Task::builder`].
+///
+/// ```
+/// use looplab::{EventLoop, Task};
+/// let lp = EventLoop::new()?;
+/// let task = Task::builder().name("worker").spawn_on(&lp, async { Ok(5) })?;
+/// assert_eq!(&*task.name(), "worker");
+/// assert_eq!(lp.run_until_complete(&task)?, 5);
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TaskBuilder {
+    name: Option<Rc<str>>,
+}
+
+/// A body with options, not yet a task; made by [`TaskBuilder::prepare`], taken wherever a body is.
+#[derive(Debug)]
+pub struct Prepared<F> {
+    pub(crate) name: Option<Rc<str>>,
+    pub(crate) body: F,
+}
+
+impl TaskBuilder {
+    /// The name, instead of `Task-N`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Rc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Makes the task on the running loop, as [`create_task`] does.
+    #[track_caller]
+    pub fn spawn<F>(self, body: F) -> Task<<F::Output as Outcome>::Value>
+    where
+        F: std::future::Future<Output: Outcome> + 'static,
+    {
+        spawn_here(Making { place: Location::caller(), name: self.name, report_destroyed: true }, body)
+    }
+
+    /// Makes the task on a loop that need not run.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`; the body is dropped.
+    #[track_caller]
+    pub fn spawn_on<F>(self, lp: &EventLoop, body: F) -> Result<Task<<F::Output as Outcome>::Value>>
+    where
+        F: std::future::Future<Output: Outcome> + 'static,
+    {
+        let making = Making { place: Location::caller(), name: self.name, report_destroyed: true };
+        TaskCell::spawn(lp, making, body).map(Task)
+    }
+
+    /// The body with these options, for `run_until_complete`, `gather` and whatever else makes tasks of bodies.
+    #[must_use]
+    pub fn prepare<F>(self, body: F) -> Prepared<F>
+    where
+        F: std::future::Future<Output: Outcome> + 'static,
+    {
+        Prepared { name: self.name, body }
+    }
+}
+
+impl EventLoop {
+    /// Makes a task of a body and queues its first step (`loop.create_task`). May be called at any time; the task runs
+    /// when the loop does.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`; the body is dropped.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// let task = lp.create_task(async { Ok("done") })?;
+    /// assert_eq!(lp.run_until_complete(&task)?, "done");
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn create_task<F>(&self, body: F) -> Result<Task<<F::Output as Outcome>::Value>>
+    where
+        F: std::future::Future<Output: Outcome> + 'static,
+    {
+        let making = Making { place: Location::caller(), name: None, report_destroyed: true };
+        TaskCell::spawn(self, making, body).map(Task)
+    }
+
+    /// A future that somebody will set (`loop.create_future`). Still made on a closed loop, as in asyncio.
+    #[must_use]
+    #[track_caller]
+    pub fn create_future<T: 'static>(&self) -> Future<T> {
+        Future::on(self, Location::caller())
+    }
+
+    /// The tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
+    #[must_use]
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        let reveal = |resident: Rc<dyn crate::event_loop::Resident>| resident.reveal().downcast().ok();
+        self.0.resident_list().into_iter().filter_map(reveal).map(|task| *task).collect()
+    }
+}
+
+/// Makes a task on the running loop (`asyncio.create_task`). Without one the task has failed already with
+/// [`Error::NoRunningLoop`], so that a single `?` behind its await is enough.
+///
+/// ```
+/// use looplab::{EventLoop, create_task};
+/// EventLoop::new()?.run_until_complete(async { create_task(async { Ok(()) }).await })?;
+/// assert!(create_task(async { Ok(()) }).error()?.is_some());
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn create_task<F>(body: F) -> Task<<F::Output as Outcome>::Value>
+where
+    F: std::future::Future<Output: Outcome> + 'static,
+{
+    spawn_here(Making { place: Location::caller(), name: None, report_destroyed: true }, body)
+}
+
+fn spawn_here<F>(making: Making, body: F) -> Task<<F::Output as Outcome>::Value>
+where
+    F: std::future::Future<Output: Outcome> + 'static,
+{
+    match running() {
+        Some(lp) => {
+            let (place, name) = (making.place, making.name.clone());
+            TaskCell::spawn(&lp, making, body).unwrap_or_else(|error| {
+                TaskCell::failed(error, Making { place, name, report_destroyed: true })
+            })
+        }
+        None => TaskCell::failed(Error::NoRunningLoop, making),
+    }
+    .into()
+}
+
+/// The task that is in its step now (`asyncio.current_task`); `None` in a callback and outside of a loop.
+///
+/// ```
+/// assert!(looplab::current_task().is_none());
+/// ```
+#[must_use]
+pub fn current_task() -> Option<TaskRef> {
+    step::current_task()
+}
+
+/// The tasks of the running loop that are not done, in order of creation (`asyncio.all_tasks`); empty without one.
+///
+/// ```
+/// assert!(looplab::all_tasks().is_empty());
+/// ```
+#[must_use]
+pub fn all_tasks() -> Vec<TaskRef> {
+    running().map(|lp| lp.all_tasks()).unwrap_or_default()
+}
+
+impl<T> Clone for Task<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: 'static> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_ref().fmt(f)
+    }
+}
+
+/// `<Task pending name='Task-1' created at file:line>`, as Python shows a task.
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.done(), self.cancelled()) {
+            (false, _) => "pending",
+            (true, true) => "cancelled",
+            (true, false) => "finished",
+        };
+        let place = self.spawned_at();
+        write!(f, "<Task {state} name='{}' created at {}:{}>", self.name(), place.file(), place.line())
+    }
+}
+
+/// Two handles are equal if they are handles of the same task (`is` in Python).
+impl PartialEq for TaskRef {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::as_ptr(&self.0).cast::<()>() == Rc::as_ptr(&other.0).cast::<()>()
+    }
+}
+
+impl Eq for TaskRef {}
+
+impl<T: 'static> PartialEq for Task<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T: 'static> Eq for Task<T> {}
+
+impl<T: Clone + 'static> IntoFuture for Task<T> {
+    type Output = Result<T>;
+    type IntoFuture = Join<T>;
+    fn into_future(self) -> Join<T> {
+        Join::new(self.0)
+    }
+}
+
+impl<T: Clone + 'static> IntoFuture for &Task<T> {
+    type Output = Result<T>;
+    type IntoFuture = Join<T>;
+    fn into_future(self) -> Join<T> {
+        Join::new(self.0.clone())
+    }
+}
+
+impl IntoFuture for TaskRef {
+    type Output = Result<()>;
+    type IntoFuture = JoinRef;
+    fn into_future(self) -> JoinRef {
+        JoinRef::new(self)
+    }
+}
+
+impl IntoFuture for &TaskRef {
+    type Output = Result<()>;
+    type IntoFuture = JoinRef;
+    fn into_future(self) -> JoinRef {
+        JoinRef::new(self.clone())
+    }
+}

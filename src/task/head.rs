@@ -1,0 +1,288 @@
+//! The head: what a future and a task have in common, whatever their type.
+//!
+//! It promises that the state goes one way, that completing walks *one* list in order of registration, and that nothing
+//! of the user's is called while it does: waiting tasks and done callbacks are pushed to the ready queue. (Rejected:
+//! completing through `call_soon(wake)`, which would cost a turn more than asyncio.)
+//!
+//! ```text
+//!             1 set_result / a body returns      ──▶ OK
+//!   PENDING ──2 set_error / a body fails         ──▶ ERR
+//!             3 cancel() / a body ends cancelled ──▶ CANCELLED        (no arrow leads back, and none across)
+//! ```
+
+use super::step::Stepping;
+use crate::error::{Error, Result};
+use crate::event_loop::{Entry, EventLoop, Inner, Origin};
+use crate::trace::{Done, EntryKind, Event, On, Place};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+
+/// The message of a cancellation.
+pub(crate) type Message = Option<Arc<str>>;
+
+/// A future, a task, a sleep, a gathering: whatever can be waited on and cancelled.
+pub(crate) trait Awaitable: Any {
+    fn head(&self) -> &Head;
+    /// What it failed or was cancelled with; reading it here does not count as retrieving.
+    fn error(&self) -> Option<Error>;
+    /// What cancelling it means; see [`super::cancel`].
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> super::cancel::Begin;
+    /// All that it forwarded the cancellation to has answered; `accepted` if any did. Whether it accepts.
+    fn end_cancel(self: Rc<Self>, _accepted: bool, _message: &Message) -> bool {
+        true
+    }
+    /// It waits, through others, on itself: nobody else will ever queue it, and a cancellation must.
+    fn break_circle(self: Rc<Self>) {}
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
+}
+
+/// An awaitable with a value.
+pub(crate) trait Source<T>: Awaitable {
+    /// The outcome of one that is done; marks it as retrieved.
+    fn outcome(&self) -> Result<T>;
+}
+
+pub(crate) struct Head {
+    lp: Weak<Inner>,
+    id: u64,
+    is_task: bool,
+    kind: &'static str,
+    place: Place,
+    state: Cell<Option<Done>>,
+    /// Failed, and nobody has read it yet.
+    unretrieved: Cell<bool>,
+    message: RefCell<Message>,
+    waiters: RefCell<Waiters>,
+}
+
+/// Who is to hear of the completion, in order of registration. Most have one.
+#[derive(Default)]
+enum Waiters {
+    #[default]
+    None,
+    One(u64, Waiter),
+    Many(BTreeMap<u64, Waiter>),
+}
+
+pub(crate) type MakeEntry = Box<dyn FnOnce(Rc<dyn Any>) -> Rc<dyn Entry>>;
+
+pub(crate) enum Waiter {
+    /// A task that waits through its own waker: it is pushed itself.
+    Step(Rc<dyn Stepping>),
+    /// Anything else that polls futures: `join!`, `FuturesUnordered`, another executor.
+    Waker(Waker),
+    /// A done callback: makes the entry to queue, given the completed object.
+    Callback(MakeEntry),
+}
+
+impl Head {
+    pub(crate) fn future(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
+        let head = Self::new(lp.downgrade(), lp.0.next_object(), false, kind, place);
+        lp.0.trace(|| Event::Future { future: head.id, kind, place: Some(place) });
+        head
+    }
+
+    pub(crate) fn task(lp: Weak<Inner>, id: u64, place: Place) -> Self {
+        Self::new(lp, id, true, "task", place)
+    }
+
+    fn new(lp: Weak<Inner>, id: u64, is_task: bool, kind: &'static str, place: Place) -> Self {
+        Self {
+            lp,
+            id,
+            is_task,
+            kind,
+            place,
+            state: Cell::new(None),
+            unretrieved: Cell::new(false),
+            message: RefCell::new(None),
+            waiters: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn on(&self) -> On {
+        if self.is_task { On::Task(self.id) } else { On::Future(self.id) }
+    }
+
+    pub(crate) fn event_loop(&self) -> Option<EventLoop> {
+        self.lp.upgrade().map(EventLoop)
+    }
+
+    pub(crate) fn belongs_to(&self, lp: &EventLoop) -> bool {
+        std::ptr::eq(self.lp.as_ptr(), Rc::as_ptr(&lp.0))
+    }
+
+    /// Belongs to no loop: a task that could not be made.
+    pub(crate) fn has_no_loop(&self) -> bool {
+        self.lp.ptr_eq(&Weak::new())
+    }
+
+    pub(crate) fn done(&self) -> bool {
+        self.state.get().is_some()
+    }
+
+    pub(crate) fn cancelled(&self) -> bool {
+        self.state.get() == Some(Done::Cancelled)
+    }
+
+    pub(crate) fn failed(&self) -> bool {
+        self.state.get() == Some(Done::Err)
+    }
+
+    /// Whether it failed; asking counts as reading (`not f.cancelled() and f.exception() is not None`).
+    pub(crate) fn failed_and_read(&self) -> bool {
+        self.retrieved();
+        self.failed()
+    }
+
+    /// The error of a cancelled one: the same message for every reader.
+    pub(crate) fn cancelled_error(&self) -> Error {
+        Error::Cancelled(self.message.borrow().clone())
+    }
+
+    /// Why there is no result to read.
+    pub(crate) fn no_result(&self) -> Error {
+        Error::InvalidState(if self.done() {
+            "the result was taken by into_output"
+        } else {
+            "Result is not set."
+        })
+    }
+
+    /// The error of one that cannot fail otherwise.
+    pub(crate) fn cancellation(&self) -> Option<Error> {
+        self.cancelled().then(|| self.cancelled_error())
+    }
+
+    pub(crate) fn set_message(&self, message: Message) {
+        *self.message.borrow_mut() = message;
+    }
+
+    /// Somebody has read the outcome (or tried to cancel it, which counts as much, as in asyncio).
+    pub(crate) fn retrieved(&self) {
+        self.unretrieved.set(false);
+    }
+
+    pub(crate) fn is_unretrieved(&self) -> bool {
+        self.unretrieved.get()
+    }
+
+    /// Registers who is to hear; a key to take it back with.
+    pub(crate) fn add_waiter(&self, waiter: Waiter) -> u64 {
+        self.waiters.borrow_mut().add(waiter)
+    }
+
+    /// Takes a registration back. It is returned so that it is dropped with no borrow held.
+    pub(crate) fn remove_waiter(&self, key: u64) -> Option<Waiter> {
+        self.waiters.borrow_mut().remove(key)
+    }
+
+    pub(crate) fn take_waiters(&self) -> impl Iterator<Item = Waiter> + use<> {
+        std::mem::take(&mut *self.waiters.borrow_mut()).into_iter()
+    }
+}
+
+/// Arrows 1, 2 and 3: sets the state and pushes everyone who waits. `error` is told to the trace.
+///
+/// # Errors
+/// [`Error::Closed`] if somebody waits and the loop is closed; the state has changed then, as in asyncio.
+pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Error>) -> Result<()> {
+    let head = owner.head();
+    head.state.set(Some(state));
+    head.unretrieved.set(state == Done::Err);
+    let lp = head.event_loop();
+    if let Some(lp) = &lp {
+        let by = lp.0.running_entry();
+        lp.0.trace(|| match head.on() {
+            On::Task(task) => Event::TaskDone { task, state, error, by },
+            On::Future(future) => Event::FutureDone { future, state, error, by },
+        });
+    }
+    let mut waiters = head.take_waiters().peekable();
+    if waiters.peek().is_none() {
+        return Ok(());
+    }
+    let lp = lp.filter(|lp| !lp.is_closed()).ok_or(Error::Closed)?;
+    let cause = Some(head.on());
+    for waiter in waiters {
+        match waiter {
+            Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
+            Waiter::Waker(waker) => crate::event_loop::call(|| waker.wake())?,
+            Waiter::Callback(make) => {
+                let entry = make(owner.clone().into_any());
+                lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Waiters {
+    fn add(&mut self, waiter: Waiter) -> u64 {
+        match std::mem::take(self) {
+            Self::None => {
+                // Keys only grow, so that a key of the past never names a later registration.
+                let key = next_key();
+                *self = Self::One(key, waiter);
+                key
+            }
+            Self::One(first, before) => {
+                let key = next_key();
+                *self = Self::Many(BTreeMap::from([(first, before), (key, waiter)]));
+                key
+            }
+            Self::Many(mut map) => {
+                let key = next_key();
+                map.insert(key, waiter);
+                *self = Self::Many(map);
+                key
+            }
+        }
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Waiter> {
+        match self {
+            Self::One(only, _) if *only == key => match std::mem::take(self) {
+                Self::One(_, waiter) => Some(waiter),
+                _ => None,
+            },
+            Self::Many(map) => map.remove(&key),
+            _ => None,
+        }
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = Waiter> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(_, waiter) => (Some(waiter), None),
+            Self::Many(map) => (None, Some(map.into_values())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}
+
+/// Registration keys are per thread, as futures and tasks are.
+fn next_key() -> u64 {
+    thread_local! { static LAST: Cell<u64> = const { Cell::new(0) } }
+    LAST.try_with(|last| {
+        last.set(last.get() + 1);
+        last.get()
+    })
+    .unwrap_or(0)
+}

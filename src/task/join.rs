@@ -1,0 +1,92 @@
+//! Awaiting: the futures that wait on a task or a future.
+
+use super::TaskRef;
+use super::head::{Awaitable, Source};
+use super::step::Awaiting;
+use crate::error::Result;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// Awaits a [`Task`](crate::Task) or a [`Future`](crate::Future); made by awaiting one.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Join<T> {
+    source: Rc<dyn Source<T>>,
+    awaiting: Awaiting,
+}
+
+impl<T> Join<T> {
+    pub(crate) fn new(source: Rc<dyn Source<T>>) -> Self {
+        Self { source, awaiting: Awaiting::default() }
+    }
+}
+
+impl<T: 'static> Future for Join<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        let on: Rc<dyn Awaitable> = self.source.clone();
+        ready!(self.awaiting.poll(cx, &on))?;
+        Poll::Ready(self.source.outcome())
+    }
+}
+
+impl<T: 'static> fmt::Debug for Join<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<await {} {}>", self.source.head().kind(), self.source.head().id())
+    }
+}
+
+/// Awaits a [`TaskRef`]; made by awaiting one.
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct JoinRef {
+    task: TaskRef,
+    done: Done,
+}
+
+impl JoinRef {
+    pub(crate) fn new(task: TaskRef) -> Self {
+        Self { done: done(task.as_awaitable()), task }
+    }
+}
+
+impl Future for JoinRef {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(Pin::new(&mut self.done).poll(cx))?;
+        Poll::Ready(outcome_of(&self.task))
+    }
+}
+
+/// The outcome of a task that is done, without its value.
+pub(crate) fn outcome_of(task: &TaskRef) -> Result<()> {
+    task.error()?.map_or(Ok(()), Err)
+}
+
+/// Awaits that something is done, whatever came of it.
+pub(crate) struct Done {
+    on: Rc<dyn Awaitable>,
+    awaiting: Awaiting,
+}
+
+pub(crate) fn done(on: Rc<dyn Awaitable>) -> Done {
+    Done { on, awaiting: Awaiting::default() }
+}
+
+impl Future for Done {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let on = self.on.clone();
+        self.awaiting.poll(cx, &on)
+    }
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<await {} {}>", self.on.head().kind(), self.on.head().id())
+    }
+}

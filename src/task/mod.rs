@@ -1,0 +1,35 @@
+//! Tasks and futures: what waits, and how it is woken and cancelled.
+//!
+//! This room stands on the loop and adds nothing to its turn: a task's step is an entry of the ready queue like any
+//! other. It promises CPython's `Task` and `Future`, hop for hop: which turn each thing happens in, and where a
+//! cancellation is delivered.
+//!
+//! Read `step` for how an error is thrown into an await, `cell` for a task's life, `head` for how completing queues those
+//! who wait, `cancel` for how a request travels.
+
+mod cancel;
+mod cancellable;
+mod cell;
+mod coroutine;
+mod ensure;
+mod future;
+mod gather;
+mod handle;
+mod head;
+mod join;
+mod sleep;
+mod step;
+mod untyped;
+mod wait;
+
+pub use cancellable::{Cancellable, cancellable};
+pub use coroutine::{Coroutine, Step};
+pub use ensure::EnsureFuture;
+pub use future::Future;
+pub use gather::{Gather, GatherAll, Gathering, Values, gather};
+#[doc(hidden)]
+pub use gather::{Tuple, gather_tuple};
+pub use handle::{CallbackId, Prepared, Task, TaskBuilder, TaskRef, all_tasks, create_task, current_task};
+pub use join::{Join, JoinRef};
+pub use sleep::{Sleep, YieldNow, sleep, yield_now};
+pub use wait::{DoneAndPending, ReturnWhen, Waitable, wait};

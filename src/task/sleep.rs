@@ -1,0 +1,194 @@
+//! Sleeping and yielding.
+//!
+//! They promise asyncio's turns: a sleep's timer runs in the turn that sees the deadline and the sleeper goes on in the
+//! turn after; a yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
+
+use super::cancel::Begin;
+use super::future::cancel_now;
+use super::head::{Awaitable, Head, Message, complete};
+use super::step::Awaiting;
+use crate::error::{Error, Result};
+use crate::event_loop::{About, Entry, EventLoop, Timed, get_running_loop};
+use crate::trace::{Done, EntryKind, Place};
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Suspends the task for `delay` (`asyncio.sleep`); a zero delay is [`yield_now`].
+///
+/// Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled meanwhile, and with
+/// [`Error::NoRunningLoop`](crate::Error::NoRunningLoop) without a loop. Dropping it cancels its timer.
+///
+/// ```
+/// use looplab::{Clock, EventLoop, sleep};
+/// use std::time::Duration;
+/// let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+/// lp.run_until_complete(async { sleep(Duration::from_secs(60)).await })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn sleep(delay: Duration) -> Sleep {
+    Sleep { delay, place: Location::caller(), timer: None, awaiting: Awaiting::default() }
+}
+
+/// Lets everything else that is ready run, and goes on in the next turn (`asyncio.sleep(0)`). A cancellation point.
+///
+/// ```
+/// # use looplab::{EventLoop, yield_now};
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(async { yield_now().await })?;
+/// assert_eq!(lp.turns(), 3);                      // two steps, and the callback that ends the run
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub fn yield_now() -> YieldNow {
+    YieldNow { awaiting: Awaiting::default() }
+}
+
+/// Made by [`sleep`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    delay: Duration,
+    place: Place,
+    timer: Option<(EventLoop, Rc<SleepCell>)>,
+    awaiting: Awaiting,
+}
+
+/// Made by [`yield_now`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct YieldNow {
+    awaiting: Awaiting,
+}
+
+/// A future and the timer that sets it, in one.
+pub(crate) struct SleepCell {
+    head: Head,
+    handle: u64,
+    cancelled: Cell<bool>,
+    on_heap: Cell<bool>,
+}
+
+impl Future for Sleep {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.delay.is_zero() {
+            return self.awaiting.poll_yield(cx);
+        }
+        if self.timer.is_none() {
+            let lp = get_running_loop()?;
+            let cell = Rc::new(SleepCell {
+                head: Head::future(&lp, "sleep", self.place),
+                handle: lp.0.next_handle(),
+                cancelled: Cell::new(false),
+                on_heap: Cell::new(false),
+            });
+            lp.0.schedule(lp.0.deadline(self.delay), cell.clone());
+            self.timer = Some((lp, cell));
+        }
+        let Some((_, cell)) = &self.timer else { return Poll::Pending };
+        let on: Rc<dyn Awaitable> = cell.clone();
+        let polled = self.awaiting.poll(cx, &on);
+        if polled.is_ready() {
+            self.end_timer();
+        }
+        polled.map(|thrown| {
+            thrown
+                .and_then(|()| if on.head().cancelled() { Err(on.head().cancelled_error()) } else { Ok(()) })
+        })
+    }
+}
+
+impl Sleep {
+    /// The timer goes when the sleeper does (`finally: h.cancel()` in asyncio's `sleep`).
+    fn end_timer(&self) {
+        if let Some((lp, cell)) = &self.timer
+            && !cell.cancelled.replace(true)
+            && cell.on_heap.get()
+        {
+            lp.0.timer_cancelled(&**cell);
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.awaiting.release();
+        self.end_timer();
+    }
+}
+
+impl Future for YieldNow {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.awaiting.poll_yield(cx)
+    }
+}
+
+impl Entry for SleepCell {
+    fn id(&self) -> u64 {
+        self.handle
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    fn cancel(&self) -> bool {
+        !self.cancelled.replace(true)
+    }
+
+    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+        if self.head.done() { Ok(()) } else { complete(self, Done::Ok, None) }
+    }
+
+    fn about(&self) -> About {
+        About {
+            kind: EntryKind::Callback,
+            label: "sleep".to_owned(),
+            task: None,
+            place: Some(self.head.place()),
+        }
+    }
+}
+
+impl Timed for SleepCell {
+    fn on_heap(&self) -> &Cell<bool> {
+        &self.on_heap
+    }
+}
+
+impl Awaitable for SleepCell {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.head.cancellation()
+    }
+
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+        cancel_now(self, message)
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<sleep {:?} at {}:{}>", self.delay, self.place.file(), self.place.line())
+    }
+}
+
+impl fmt::Debug for YieldNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<yield>")
+    }
+}

@@ -1,0 +1,307 @@
+//! Steps: what is being polled now, what it waits on, and what is to be thrown into it.
+//!
+//! This is where asyncio's "throw into the coroutine at its await" becomes Rust. Each task (and each `Coroutine` driven
+//! by hand) has a [`Stepper`]; while it is polled it stands on a thread-local stack, where the leaf futures that it
+//! awaits find it. It promises:
+//!
+//! - An injected error is taken by a leaf that was pending in an *earlier* step, never by one that is polled for the
+//!   first time: awaiting something finished is no suspension, so it is no place for a cancellation.
+//! - A leaf whose own outcome is a cancellation keeps that one, and the injected error is gone: two requests, one
+//!   delivery, the first message.
+//! - An injection that no leaf took is not lost: the task remembers it again.
+//! - A task waits on those leaves that it polled in its last step, and on those polled through another waker than its
+//!   own (`join!`, `FuturesUnordered`), which are polled only when they are woken.
+
+use super::head::{Awaitable, Waiter};
+use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
+use crate::trace::{On, Wait};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// A task or a coroutine, as the leaves that it awaits see it.
+pub(crate) trait Stepping {
+    fn stepper(&self) -> &Stepper;
+    /// What it waited on is done: its step is due.
+    fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>);
+    /// Its handle, if it is a task.
+    fn task(self: Rc<Self>) -> Option<super::TaskRef>;
+    /// Whether it is this very object.
+    fn is(&self, other: &dyn Awaitable) -> bool;
+}
+
+#[derive(Default)]
+pub(crate) struct Stepper {
+    /// The number of its step: the one it is in, or was in last.
+    number: Cell<u64>,
+    /// Whether it is in a step now.
+    active: Cell<bool>,
+    /// What is to be thrown at the await where it is suspended.
+    injected: RefCell<Option<Error>>,
+    /// Thrown by a leaf that refused to wait, to be delivered in the next step (a task that awaits itself).
+    refused: RefCell<Option<Error>>,
+    waits: RefCell<slab::Slab<Registered>>,
+    /// The data pointer of the waker that it is polled with: tells its own waker from any other.
+    waker: Cell<*const ()>,
+    /// It was woken during its own step.
+    woken: Cell<bool>,
+}
+
+/// One leaf's registration.
+struct Registered {
+    on: Rc<dyn Awaitable>,
+    /// The step in which it was polled last.
+    seen: u64,
+    own_waker: bool,
+    order: u64,
+}
+
+impl Stepper {
+    /// Begins a step with what is to be thrown in it.
+    pub(crate) fn begin(&self, injected: Option<Error>, waker: *const ()) {
+        self.number.set(self.number.get() + 1);
+        self.active.set(true);
+        self.woken.set(false);
+        self.waker.set(waker);
+        let before = self.injected.replace(injected);
+        drop(before);
+    }
+
+    /// Ends it; what was not taken.
+    pub(crate) fn end(&self) -> Option<Error> {
+        self.active.set(false);
+        self.injected.borrow_mut().take()
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.get()
+    }
+
+    /// Notes a wake during its own step. At the step's end its next step is queued.
+    pub(crate) fn wake(&self) {
+        self.woken.set(true);
+    }
+
+    pub(crate) fn was_woken(&self) -> bool {
+        self.woken.get()
+    }
+
+    /// What a leaf refused with, to be thrown in the next step.
+    pub(crate) fn take_refused(&self) -> Option<Error> {
+        self.refused.borrow_mut().take()
+    }
+
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refused.borrow().is_some()
+    }
+
+    /// What it waits on, first what it came to first.
+    pub(crate) fn waits(&self) -> Vec<Rc<dyn Awaitable>> {
+        let waits = self.waits.borrow();
+        let last = self.number.get();
+        let counts = |wait: &&Registered| wait.seen == last || !wait.own_waker;
+        let mut list: Vec<&Registered> = waits.iter().map(|(_, wait)| wait).filter(counts).collect();
+        list.sort_by_key(|wait| wait.order);
+        list.into_iter().map(|wait| wait.on.clone()).collect()
+    }
+
+    /// The same for people.
+    pub(crate) fn describe_waits(&self) -> Vec<Wait> {
+        let describe = |on: Rc<dyn Awaitable>| {
+            let head = on.head();
+            Wait { on: head.on(), kind: head.kind(), place: Some(head.place()) }
+        };
+        self.waits().into_iter().map(describe).collect()
+    }
+}
+
+thread_local! {
+    static STACK: RefCell<Vec<Rc<dyn Stepping>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Puts `stepping` on the stack while the guard lives.
+pub(crate) struct Entered;
+
+impl Entered {
+    pub(crate) fn new(stepping: Rc<dyn Stepping>) -> Self {
+        let _ = STACK.try_with(|stack| stack.borrow_mut().push(stepping));
+        Self
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let left = STACK.try_with(|stack| stack.borrow_mut().pop());
+        drop(left);
+    }
+}
+
+/// Who is being polled now: the innermost.
+pub(crate) fn current() -> Option<Rc<dyn Stepping>> {
+    STACK.try_with(|stack| stack.borrow().last().cloned()).ok().flatten()
+}
+
+/// The task that is in its step now: the innermost; a coroutine driven by hand inside of it does not hide it.
+pub(crate) fn current_task() -> Option<super::TaskRef> {
+    let stack = STACK.try_with(|stack| stack.borrow().clone()).unwrap_or_default();
+    stack.into_iter().rev().find_map(|stepping| stepping.task())
+}
+
+/// One leaf's part in all this: embedded in every future that waits on an [`Awaitable`].
+#[derive(Default)]
+pub(crate) struct Awaiting(Place);
+
+#[derive(Default)]
+enum Place {
+    #[default]
+    Nowhere,
+    /// Registered with who polls it, and with what it waits on.
+    Registered { with: Option<(Rc<dyn Stepping>, usize)>, on: Rc<dyn Awaitable>, waiter: u64, since: u64 },
+    /// It refused to wait, and its error comes in the next step.
+    Refused { with: Rc<dyn Stepping>, since: u64 },
+    /// A bare yield.
+    Yielded { with: Option<Rc<dyn Stepping>>, since: u64 },
+}
+
+impl Awaiting {
+    /// Waits on `on`. Ready with `Ok` once it is done, with `Err` if something is thrown here.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>) -> Poll<Result<()>> {
+        let current = current();
+        if let Some(current) = &current
+            && let Some(error) = self.thrown(current, on.head().cancelled())
+        {
+            self.release();
+            return Poll::Ready(Err(error));
+        }
+        if on.head().done() {
+            self.release();
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(current) = &current
+            && let Some(error) = refusal(current, on)
+        {
+            let since = current.stepper().number.get();
+            *current.stepper().refused.borrow_mut() = Some(error);
+            self.0 = Place::Refused { with: current.clone(), since };
+            return Poll::Pending;
+        }
+        self.register(cx, current, on);
+        Poll::Pending
+    }
+
+    /// A bare yield: pending once, and the next step is queued at the end of this one.
+    pub(crate) fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let current = current();
+        if !matches!(self.0, Place::Yielded { .. }) {
+            let since = current.as_ref().map_or(0, |current| current.stepper().number.get());
+            match &current {
+                Some(current) if current.stepper().waker.get() == cx.waker().data() => {
+                    current.stepper().wake();
+                }
+                _ => cx.waker().wake_by_ref(),
+            }
+            self.0 = Place::Yielded { with: current, since };
+            return Poll::Pending;
+        }
+        let error = current.and_then(|current| self.thrown(&current, false));
+        self.0 = Place::Nowhere;
+        Poll::Ready(error.map_or(Ok(()), Err))
+    }
+
+    /// The injected error, if this leaf was pending in an earlier step of `current`.
+    fn thrown(&self, current: &Rc<dyn Stepping>, keeps_its_own: bool) -> Option<Error> {
+        let (with, since) = match &self.0 {
+            Place::Registered { with: Some((with, _)), since, .. } | Place::Refused { with, since } => {
+                (with, *since)
+            }
+            Place::Yielded { with: Some(with), since } => (with, *since),
+            _ => return None,
+        };
+        let stepper = current.stepper();
+        if !same(with, current) || since >= stepper.number.get() {
+            return None;
+        }
+        let error = stepper.injected.borrow_mut().take();
+        error.filter(|_| !keeps_its_own)
+    }
+
+    fn register(&mut self, cx: &Context<'_>, current: Option<Rc<dyn Stepping>>, on: &Rc<dyn Awaitable>) {
+        let own_waker =
+            current.as_ref().is_some_and(|current| current.stepper().waker.get() == cx.waker().data());
+        if let Place::Registered { with: Some((with, key)), on: before, .. } = &self.0
+            && let Some(current) = &current
+            && same(with, current)
+            && Rc::ptr_eq(before, on)
+            && own_waker
+            && let Some(wait) = current.stepper().waits.borrow_mut().get_mut(*key)
+            && wait.own_waker
+        {
+            wait.seen = current.stepper().number.get();
+            return;
+        }
+        let first = match &self.0 {
+            Place::Registered { since, with: Some((with, _)), .. }
+                if current.as_ref().is_some_and(|current| same(with, current)) =>
+            {
+                Some(*since)
+            }
+            _ => None,
+        };
+        self.release();
+        let waiter = match &current {
+            Some(current) if own_waker && current.clone().task().is_some() => Waiter::Step(current.clone()),
+            _ => Waiter::Waker(cx.waker().clone()),
+        };
+        let waiter = on.head().add_waiter(waiter);
+        let since = first.unwrap_or_else(|| current.as_ref().map_or(0, |c| c.stepper().number.get()));
+        let with = current.map(|current| {
+            let seen = current.stepper().number.get();
+            let wait = Registered { on: on.clone(), seen, own_waker, order: waiter };
+            let key = current.stepper().waits.borrow_mut().insert(wait);
+            (current, key)
+        });
+        self.0 = Place::Registered { with, on: on.clone(), waiter, since };
+    }
+
+    /// Takes the registration back: the leaf is done, or is dropped.
+    pub(crate) fn release(&mut self) {
+        if let Place::Registered { with, on, waiter, .. } = std::mem::take(&mut self.0) {
+            drop(on.head().remove_waiter(waiter));
+            if let Some((with, key)) = with {
+                let wait = with.stepper().waits.borrow_mut().try_remove(key);
+                drop(wait);
+            }
+        }
+    }
+}
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn same(a: &Rc<dyn Stepping>, b: &Rc<dyn Stepping>) -> bool {
+    Rc::as_ptr(a).cast::<()>() == Rc::as_ptr(b).cast::<()>()
+}
+
+/// Why `current` may not wait on `on`, if it may not: asyncio's two errors, thrown in the next step.
+fn refusal(current: &Rc<dyn Stepping>, on: &Rc<dyn Awaitable>) -> Option<Error> {
+    if current.is(&**on) {
+        let name = current.clone().task()?.name();
+        return Some(Error::Runtime(format!("Task cannot await on itself: {name}").into()));
+    }
+    let task = current.clone().task()?;
+    let lp = task.event_loop()?;
+    if on.head().belongs_to(&lp) {
+        return None;
+    }
+    let text = format!(
+        "Task {} got Future {} {} attached to a different loop",
+        task.name(),
+        on.head().kind(),
+        on.head().id()
+    );
+    Some(Error::Runtime(text.into()))
+}

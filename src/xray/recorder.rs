@@ -1,0 +1,286 @@
+//! The recorder: one file, and all loops of the process that write to it.
+//!
+//! It promises that lines never mix, whatever the number of threads; that what was recorded is in the file when a run
+//! ends, when a loop is closed or dropped, before a poll that may sleep, and whenever 64 KiB are waiting; and that a
+//! full disk ends the recording and not the program. It does not know the form of a line: `jsonl` and `text` do.
+//!
+//! No lock is held while foreign code runs. An error's `Display` and the logger are the program's own and may use a loop,
+//! so the first is called before the lock is taken and the second after it is given back.
+
+use super::jsonl::JsonLines;
+use super::stamp::{Stamp, Zero};
+use super::state::State;
+use super::text::TextTable;
+use super::words::error_word;
+use crate::error::{Error, Result};
+use crate::trace::{Event, Life, Observer, Record, Snapshot};
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+const TRACE: &str = "LOOPLAB_TRACE";
+const SNAPSHOTS: &str = "LOOPLAB_TRACE_SNAPSHOTS";
+
+/// How many bytes may wait for the file.
+const BUFFER: usize = 64 * 1024;
+
+/// The process's recorder, or why there is none; fixed at the first use.
+static RECORDER: OnceLock<Result<Option<Arc<Recorder>>>> = OnceLock::new();
+
+thread_local! {
+    /// `std::process::exit` drops no loop, but on most systems it runs the destructors of the thread's locals.
+    static AT_EXIT: FlushAtExit = FlushAtExit(std::thread::current().id());
+}
+
+/// The observer that `LOOPLAB_TRACE` asks for, for one loop that is being built; `None` if it asks for nothing.
+///
+/// # Errors
+/// [`Error::Value`] for a file whose extension is not known, [`Error::Io`] for one that cannot be created; the same for
+/// every loop of the process.
+pub(crate) fn from_env() -> Result<Option<Box<dyn Observer>>> {
+    let recorder = RECORDER.get_or_init(|| match std::env::var_os(TRACE) {
+        Some(file) if !file.is_empty() => {
+            let snapshots =
+                std::env::var_os(SNAPSHOTS).is_some_and(|value| !value.is_empty() && value != "0");
+            Recorder::create(Path::new(&file), snapshots).map(Some)
+        }
+        _ => Ok(None),
+    });
+    let Some(recorder) = recorder.clone()? else { return Ok(None) };
+    // Refused only while the thread ends, and then the observer's own drop is what writes the rest.
+    let _ = AT_EXIT.try_with(|_| ());
+    Ok(Some(Box::new(recorder.observer())))
+}
+
+/// One trace that is being written.
+pub(crate) struct Recorder {
+    /// The file, for messages.
+    name: String,
+    /// Whether the full state follows every event.
+    snapshots: bool,
+    shared: Mutex<Shared>,
+}
+
+/// What the loops of all threads share.
+struct Shared {
+    /// Where the bytes go; none after an error.
+    out: Option<Box<dyn Write + Send>>,
+    buffer: String,
+    form: Form,
+    /// How many loops there were.
+    loops: u64,
+    /// The last line's time.
+    t: u64,
+    /// The beginning of the trace on the machine's clock, once a loop on that clock was seen.
+    real: Option<Zero>,
+}
+
+pub(super) enum Form {
+    Lines(JsonLines),
+    Table(TextTable),
+}
+
+impl Recorder {
+    /// Creates the file; its extension says what is written.
+    fn create(path: &Path, snapshots: bool) -> Result<Arc<Self>> {
+        let name = path.display().to_string();
+        let form = match path.extension().and_then(OsStr::to_str) {
+            Some("jsonl") => Form::Lines(JsonLines::default()),
+            Some("txt") => Form::Table(TextTable::default()),
+            _ => {
+                let text = format!(
+                    "{TRACE}={name}: the file's extension says what to write, and must be .jsonl (every event, as \
+                     JSON Lines) or .txt (one line per turn)"
+                );
+                return Err(Error::Value(text.into()));
+            }
+        };
+        match File::create(path) {
+            Ok(file) => Ok(Arc::new(Self::new(name, Box::new(file), form, snapshots))),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{TRACE}={name}: {error}")).into()),
+        }
+    }
+
+    pub(super) fn new(name: String, out: Box<dyn Write + Send>, form: Form, snapshots: bool) -> Self {
+        let snapshots = snapshots && matches!(form, Form::Lines(_));
+        let shared = Shared {
+            out: Some(out),
+            buffer: String::with_capacity(BUFFER),
+            form,
+            loops: 0,
+            t: 0,
+            real: None,
+        };
+        Self { name, snapshots, shared: Mutex::new(shared) }
+    }
+
+    /// The observer of one loop.
+    pub(super) fn observer(self: &Arc<Self>) -> LoopObserver {
+        LoopObserver { recorder: self.clone(), this: None }
+    }
+
+    /// Nothing here panics while it holds the lock but for a lack of memory, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called with no lock held.
+    fn report(&self, written: io::Result<()>) {
+        if let Err(error) = written {
+            log::error!(target: "looplab", "the trace ends here, {} cannot be written: {error}", self.name);
+        }
+    }
+}
+
+impl Shared {
+    /// Gives a loop its number and its place in the trace's time, when its first event comes.
+    fn admit(&mut self, record: &Record<'_>) -> LoopId {
+        self.loops += 1;
+        let here = Zero { at: record.time, ns: self.t };
+        let zero = if record.virtual_time { here } else { *self.real.get_or_insert(here) };
+        LoopId { number: self.loops, zero }
+    }
+
+    fn record(
+        &mut self,
+        this: LoopId,
+        record: &Record<'_>,
+        error: Option<&str>,
+        state: Option<&Snapshot>,
+    ) -> io::Result<()> {
+        if self.out.is_none() {
+            return Ok(());
+        }
+        // Two threads read their clocks before they come to the lock, so the later one may be first here.
+        self.t = self.t.max(this.zero.ns(record.time));
+        let at = Stamp { number: this.number, t: self.t, virtual_time: record.virtual_time, zero: this.zero };
+        match &mut self.form {
+            Form::Lines(lines) => {
+                lines.event(&mut self.buffer, &at, &record.event, error);
+                if let Some(state) = state {
+                    lines.snap(&mut self.buffer, &at, &State::of(state, &this.zero));
+                }
+            }
+            Form::Table(table) => {
+                table.event(&mut self.buffer, this.number, this.zero.ns(record.time), &record.event);
+            }
+        }
+        if self.buffer.len() >= BUFFER || must_be_written(&record.event) { self.flush() } else { Ok(()) }
+    }
+
+    /// Gives the buffer to the file. After an error there is no file any more, so it is returned only once.
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(out) = &mut self.out else { return Ok(()) };
+        let written = out.write_all(self.buffer.as_bytes()).and_then(|()| out.flush());
+        self.buffer.clear();
+        if written.is_err() {
+            self.out = None;
+        }
+        written
+    }
+}
+
+/// Whether the program may be gone, or stand still for long, after this event.
+fn must_be_written(event: &Event<'_>) -> bool {
+    match event {
+        Event::Loop(life) => matches!(life, Life::End | Life::Closed),
+        Event::Select { timeout, .. } => *timeout != Some(Duration::ZERO),
+        _ => false,
+    }
+}
+
+/// Records one loop.
+pub(super) struct LoopObserver {
+    recorder: Arc<Recorder>,
+    /// None before its first event: a loop that could not be built gets no number.
+    this: Option<LoopId>,
+}
+
+#[derive(Clone, Copy)]
+struct LoopId {
+    number: u64,
+    zero: Zero,
+}
+
+impl Observer for LoopObserver {
+    fn observe(&mut self, record: &Record<'_>) {
+        let error = error_in(&record.event).map(error_text);
+        let state = self.recorder.snapshots.then(|| record.snapshot());
+        let mut shared = self.recorder.lock();
+        let this = *self.this.get_or_insert_with(|| shared.admit(record));
+        let written = shared.record(this, record, error.as_deref(), state.as_ref());
+        drop(shared);
+        self.recorder.report(written);
+    }
+}
+
+impl Drop for LoopObserver {
+    fn drop(&mut self) {
+        let mut shared = self.recorder.lock();
+        let Shared { form, buffer, .. } = &mut *shared;
+        if let (Form::Table(table), Some(this)) = (form, self.this) {
+            table.finish(buffer, this.number);
+        }
+        let written = shared.flush();
+        drop(shared);
+        self.recorder.report(written);
+    }
+}
+
+/// Two observers of one loop: the program's own, and then the recorder.
+pub(crate) struct Both(Box<dyn Observer>, Box<dyn Observer>);
+
+impl Both {
+    pub(crate) fn new(first: Box<dyn Observer>, second: Box<dyn Observer>) -> Self {
+        Self(first, second)
+    }
+}
+
+impl Observer for Both {
+    fn observe(&mut self, record: &Record<'_>) {
+        self.0.observe(record);
+        self.1.observe(record);
+    }
+}
+
+/// Writes what is waiting when its thread ends, or ends the process.
+struct FlushAtExit(ThreadId);
+
+impl Drop for FlushAtExit {
+    fn drop(&mut self) {
+        let Some(Ok(Some(recorder))) = RECORDER.get() else { return };
+        let mut shared = recorder.lock();
+        let Shared { form, buffer, .. } = &mut *shared;
+        if let Form::Table(table) = form {
+            table.finish_thread(buffer, self.0);
+        }
+        // No report: the logger may be gone before its thread is.
+        let _ = shared.flush();
+    }
+}
+
+fn error_in<'a>(event: &Event<'a>) -> Option<&'a Error> {
+    match event {
+        Event::Returned { error, .. }
+        | Event::Step { thrown: error, .. }
+        | Event::TaskDone { error, .. }
+        | Event::FutureDone { error, .. } => *error,
+        _ => None,
+    }
+}
+
+/// The error's text, or its kind if it has none. A `Display` of the program's own that fails or panics is not asked again.
+fn error_text(error: &Error) -> String {
+    let mut text = String::new();
+    let asked = catch_unwind(AssertUnwindSafe(|| write!(text, "{error}")));
+    if asked.is_err() {
+        return "(the error's Display panicked)".to_owned();
+    }
+    if text.is_empty() { error_word(error).to_owned() } else { text }
+}

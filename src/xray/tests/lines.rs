@@ -1,0 +1,278 @@
+//! Every kind of event becomes a line, and every line keeps to the schema.
+
+use super::super::jsonl::JsonLines;
+use super::super::recorder::Form;
+use super::fake::{FakeLoop, Paper};
+use crate::error::Error;
+use crate::trace::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+const SCHEMA: &str = include_str!("../../../docs/trace-v1.json");
+
+/// The schema's kinds that looplab does not write.
+const NOT_WRITTEN: [&str; 6] = ["job", "jrun", "jend", "out", "mark", "drop"];
+
+/// What the schema says about a line that is wrong.
+pub(super) fn invalid(line: &Value) -> Option<String> {
+    thread_local! {
+        static VALIDATOR: jsonschema::Validator =
+            jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+    }
+    VALIDATOR.with(|validator| validator.validate(line).err().map(|error| error.to_string()))
+}
+
+/// All lines of a text, each checked against the schema.
+pub(super) fn valid_lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|text| {
+            let line = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!(invalid(&line), None, "{text}");
+            line
+        })
+        .collect()
+}
+
+/// The lines of some events, without `meta`, the loop's `new` and the definitions; and without `s`.
+fn lines_of(events: &[Event<'_>]) -> Vec<Value> {
+    let paper = Paper::default();
+    let recorder = paper.recorder(Form::Lines(JsonLines::default()), false);
+    let mut lp = FakeLoop::new(recorder.observer(), true);
+    events.iter().for_each(|event| lp.tell(*event));
+    drop(lp);
+    let mut lines = valid_lines(&paper.text());
+    lines.drain(..2);
+    lines.retain(|line| line["e"] != "def");
+    for line in &mut lines {
+        line.as_object_mut().unwrap().remove("s");
+    }
+    lines
+}
+
+fn line_of(event: Event<'_>) -> Value {
+    let [line] = <[Value; 1]>::try_from(lines_of(&[event])).expect("one event, one line");
+    line
+}
+
+/// Calls `each` with every kind of event, with all its fields and with none of the optional ones.
+fn every_event(mut each: impl FnMut(Event<'_>)) {
+    let error = &Error::msg("boom");
+    let (now, place) = (Instant::now(), Some(Location::caller()));
+    let (h, q, by, task) = (4, 5, Some(6), 7);
+    let wait = Wait { on: On::Future(3), kind: "sleep", place };
+    let ready = Ready { read: true, write: true };
+    for life in [Life::New, Life::Run, Life::End, Life::Closed] {
+        each(Event::Loop(life));
+    }
+    each(Event::Turn { n: 1 });
+    each(Event::TimersDropped { handles: &[1, 2] });
+    for why in [Why::Ready, Why::Stopping, Why::Timer, Why::Idle, Why::Cap] {
+        each(Event::Select { timeout: Some(Duration::ZERO), why, handle: Some(h) });
+        each(Event::Select { timeout: None, why, handle: None });
+    }
+    each(Event::Polled { events: &[(3, ready), (-1, ready)] });
+    each(Event::Polled { events: &[] });
+    for (via, kind, cause) in [
+        (Via::CallSoon, EntryKind::Step, On::Task(1)),
+        (Via::Threadsafe, EntryKind::Wakeup, On::Future(2)),
+        (Via::Io, EntryKind::Io, On::Task(1)),
+        (Via::Signal, EntryKind::DoneCallback, On::Future(2)),
+    ] {
+        let (task, cause, thread, fd, signal) = (Some(task), Some(cause), Some("pool-1"), Some(3), Some(15));
+        each(Event::Push { q, h, via, kind, label: "a", task, cause, by, thread, fd, signal, place });
+    }
+    let (label, via, kind) = ("a", Via::CallSoon, EntryKind::Callback);
+    let nothing = Event::Push {
+        q,
+        h,
+        via,
+        kind,
+        label,
+        task: None,
+        cause: None,
+        by: None,
+        thread: None,
+        fd: None,
+        signal: None,
+        place: None,
+    };
+    each(nothing);
+    each(Event::Timer { h, when: now, label, by, task: Some(task), place });
+    each(Event::Timer { h, when: now, label, by: None, task: None, place: None });
+    for by in [by, None] {
+        each(Event::TimerCancelled { h, by });
+        each(Event::Cancelled { h, by });
+        each(Event::Stop { by });
+        each(Event::CancelRequested { task, by });
+    }
+    each(Event::Due { q, h, late: Duration::from_nanos(9) });
+    each(Event::Batch { n: 0 });
+    each(Event::Run { q, h });
+    each(Event::Skip { q, h });
+    each(Event::Unstop);
+    each(Event::Task { task, name: "Task-1", body: "main", parent: Some(2), place });
+    each(Event::Task { task, name: "", body: "", parent: None, place: None });
+    each(Event::Park { task, on: &[wait, Wait { on: On::Task(8), kind: "task", place: None }, wait] });
+    each(Event::Park { task, on: &[Wait { place: None, ..wait }] });
+    for error in [Some(error), None] {
+        each(Event::Returned { q, error });
+        each(Event::Step { task, thrown: error });
+        for state in [Done::Ok, Done::Err, Done::Cancelled] {
+            each(Event::TaskDone { task, state, error, by });
+            each(Event::FutureDone { future: 3, state, error, by: None });
+        }
+    }
+    each(Event::Future { future: 3, kind: "future", place });
+    each(Event::Future { future: 3, kind: "future", place: None });
+    for direction in [Direction::Read, Direction::Write] {
+        each(Event::Registered { fd: 3, direction, h, label });
+        each(Event::Unregistered { fd: 3, direction });
+    }
+    each(Event::SignalRegistered { signal: 15, h, label });
+    each(Event::SignalUnregistered { signal: 15 });
+    each(Event::Signal { signal: 15, at: now });
+}
+
+#[test]
+fn every_event_becomes_one_line_that_keeps_to_the_schema() {
+    let mut written = BTreeSet::from(["meta".to_owned(), "def".to_owned(), "snap".to_owned()]);
+    every_event(|event| {
+        written.insert(line_of(event)["e"].as_str().unwrap().to_owned());
+    });
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let mut known = BTreeSet::new();
+    for variant in schema["oneOf"].as_array().unwrap() {
+        let e = &variant["properties"]["e"];
+        let words = e["enum"].as_array().cloned().unwrap_or_else(|| vec![e["const"].clone()]);
+        known.extend(words.iter().map(|word| word.as_str().unwrap().to_owned()));
+    }
+    NOT_WRITTEN.iter().for_each(|kind| assert!(known.remove(*kind), "{kind}"));
+    assert_eq!(written, known, "the list above must have every kind of event");
+}
+
+#[test]
+fn the_schema_refuses_what_is_wrong() {
+    let head = |rest: Value| {
+        let mut line = json!({"s": 1, "t": 0});
+        line.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        line
+    };
+    assert_eq!(invalid(&head(json!({"e": "run", "q": 1, "h": 1}))), None);
+    for wrong in [
+        json!({"e": "run", "q": 0, "h": 1}),
+        json!({"e": "run", "q": 1}),
+        json!({"e": "walk"}),
+        json!({"e": "park", "task": 1, "on": {"fut": 1, "task": 2}}),
+        json!({"e": "push", "q": 1, "h": 1, "via": "mail", "kind": "cb", "cb": "a"}),
+    ] {
+        assert!(invalid(&head(wrong.clone())).is_some(), "{wrong}");
+    }
+}
+
+#[test]
+fn fields_have_the_names_that_the_table_tells() {
+    let (by, place) = (Some(9), Some(Location::caller()));
+    let push = Event::Push {
+        q: 3,
+        h: 2,
+        via: Via::Threadsafe,
+        kind: EntryKind::Wakeup,
+        label: "say \"hi\"\n",
+        task: Some(4),
+        cause: Some(On::Future(5)),
+        by,
+        thread: Some("pool-1"),
+        fd: Some(-1),
+        signal: Some(15),
+        place,
+    };
+    assert_eq!(
+        line_of(push),
+        json!({"t": 0, "e": "push", "q": 3, "h": 2, "via": "threadsafe", "kind": "wakeup", "cb": "say \"hi\"\n",
+            "task": 4, "cause": {"fut": 5}, "by": 9, "thr": "pool-1", "fd": -1, "sig": 15, "src": 1})
+    );
+    let ready = |read, write| Ready { read, write };
+    let events = &[(3, ready(true, false)), (4, ready(false, true)), (5, ready(true, true))];
+    assert_eq!(
+        line_of(Event::Polled { events }),
+        json!({"t": 0, "e": "polled", "ev": [[3, 1], [4, 2], [5, 3]]})
+    );
+    assert_eq!(
+        line_of(Event::Select { timeout: None, why: Why::Idle, handle: None }),
+        json!({"t": 0, "e": "sel", "to": null, "why": "idle"})
+    );
+    assert_eq!(
+        line_of(Event::Select { timeout: Some(Duration::from_millis(5)), why: Why::Timer, handle: Some(7) }),
+        json!({"t": 0, "e": "sel", "to": 5_000_000, "why": "timer", "h": 7})
+    );
+}
+
+#[test]
+fn a_task_that_waits_on_several_names_the_first_and_then_the_others() {
+    let place = Some(Location::caller());
+    let first = Wait { on: On::Task(5), kind: "task", place };
+    let second = Wait { on: On::Future(6), kind: "sleep", place: None };
+    let third = Wait { on: On::Future(7), kind: "queue", place };
+    assert_eq!(
+        line_of(Event::Park { task: 4, on: &[first, second, third] }),
+        json!({"t": 0, "e": "park", "task": 4, "on": {"task": 5}, "kind": "task",
+            "also": [{"fut": 6}, {"fut": 7}], "stack": [1, 1]})
+    );
+    assert_eq!(
+        line_of(Event::Park { task: 4, on: &[second] }),
+        json!({"t": 0, "e": "park", "task": 4, "on": {"fut": 6}, "kind": "sleep", "stack": []})
+    );
+    assert_eq!(lines_of(&[Event::Park { task: 4, on: &[] }]), [] as [Value; 0], "there is no line for it");
+}
+
+#[test]
+fn an_error_is_its_text_or_its_kind_if_it_has_none() {
+    let text_of = |error: &Error| line_of(Event::Returned { q: 1, error: Some(error) })["err"].clone();
+    assert_eq!(text_of(&Error::msg("boom")), "boom");
+    assert_eq!(text_of(&Error::cancelled()), "CancelledError");
+    assert_eq!(text_of(&Error::Cancelled(Some("too slow".into()))), "too slow");
+    assert_eq!(text_of(&Error::msg("")), "Error");
+    let done =
+        Event::TaskDone { task: 1, state: Done::Cancelled, error: Some(&Error::cancelled()), by: None };
+    assert_eq!(
+        line_of(done),
+        json!({"t": 0, "e": "tdone", "task": 1, "st": "cancelled", "val": "CancelledError"})
+    );
+}
+
+#[test]
+fn an_error_whose_display_panics_does_not_take_the_loop_with_it() {
+    #[derive(Debug)]
+    struct Rude;
+    impl fmt::Display for Rude {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("no text today");
+        }
+    }
+    impl std::error::Error for Rude {}
+    let line = line_of(Event::Returned { q: 1, error: Some(&Error::other(Rude)) });
+    assert_eq!(line["err"], "(the error's Display panicked)");
+}
+
+#[test]
+fn a_deadline_and_an_arrival_are_told_in_the_traces_own_time() {
+    let paper = Paper::default();
+    let recorder = paper.recorder(Form::Lines(JsonLines::default()), false);
+    let mut lp = FakeLoop::new(recorder.observer(), true);
+    let began = lp.now;
+    lp.advance(3);
+    lp.call_at(began + Duration::from_millis(8), "later");
+    lp.tell(Event::Signal { signal: 2, at: began + Duration::from_millis(1) });
+    if let Some(before) = began.checked_sub(Duration::from_millis(1)) {
+        lp.call_at(before, "overdue");
+    }
+    drop(lp);
+    let lines = valid_lines(&paper.text());
+    let of = |key: &str, value: &str| lines.iter().find(|line| line[key] == value).unwrap();
+    assert_eq!((&of("cb", "later")["t"], &of("cb", "later")["when"]), (&json!(3_000_000), &json!(8_000_000)));
+    assert_eq!(of("e", "sig")["at"], 1_000_000);
+    assert_eq!(of("cb", "overdue")["when"], 0, "what lies before the trace's beginning is 0");
+}

@@ -1,0 +1,141 @@
+//! The turn table, as a whole.
+
+use super::super::recorder::Form;
+use super::super::text::TextTable;
+use super::fake::{FakeLoop, Paper};
+use crate::trace::*;
+use std::time::Duration;
+
+fn table(program: impl FnOnce(&dyn Fn() -> FakeLoop)) -> String {
+    let paper = Paper::default();
+    let recorder = paper.recorder(Form::Table(TextTable::default()), true);
+    program(&|| FakeLoop::new(recorder.observer(), true));
+    paper.text()
+}
+
+/// The table with places' line numbers taken out, so that editing this file does not change it.
+fn without_lines(table: &str) -> String {
+    let mut parts = table.split('@');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str("@L");
+        text.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    text
+}
+
+#[test]
+fn one_line_per_turn_in_aligned_columns() {
+    let shown = table(|new| {
+        let mut lp = new();
+        lp.register(5, Direction::Read);
+        lp.call_soon("first");
+        let cancelled = lp.call_soon("second");
+        lp.cancel(cancelled);
+        let when = lp.now + Duration::from_micros(4_567);
+        lp.call_at(when, "tick");
+        lp.begin_run();
+        lp.begin_turn(&[]);
+        while lp.run_next(|_, _| {}) {}
+        lp.begin_turn(&[]);
+        while lp.run_next(|lp, _| lp.advance(2)) {}
+        lp.begin_turn(&[(5, Ready { read: true, write: false })]);
+        lp.push(Via::Threadsafe, EntryKind::Callback, "late", None);
+        lp.tell(Event::Signal { signal: 10, at: lp.now });
+        while lp.run_next(|lp, _| lp.stop()) {}
+        lp.end_run();
+        lp.begin_run();
+        lp.begin_turn(&[]);
+        while lp.run_next(|_, _| {}) {}
+        lp.end_run();
+        let mut other = new();
+        other.begin_run();
+        other.begin_turn(&[]);
+        other.end_run();
+    });
+    let expected = "
+ turn      t(ms)  select               slept  woken by          ran, in this order                                            stop
+    1       0.00  0 ready               0.00                    first@L | skip second@L
+    2       0.00  4.57ms timer          4.57  timer             tick@L
+    3       6.57  ∞ idle                0.00  fd5 R thread he…  on_io                                                         STOP
+loop 1, run 2
+    4       6.57  0 ready               0.00                    late@L
+loop 2, run 1
+    1       6.57  ∞ idle                0.00
+";
+    let shown: String = shown.lines().map(|line| format!("{}\n", without_lines(line))).collect();
+    assert_eq!(squeeze(&shown), squeeze(expected));
+}
+
+/// Taking line numbers out moves what stands behind them, so blanks are compared as one.
+fn squeeze(table: &str) -> Vec<String> {
+    let rows = table.lines().filter(|line| !line.is_empty());
+    rows.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn stop_stands_in_its_column_however_much_ran() {
+    let shown = table(|new| {
+        let mut lp = new();
+        for name in
+            ["a callback", "another one", "another one", "the last one, with a very long name that goes on"]
+        {
+            for _ in 0..2 {
+                lp.push_handle(1, Via::CallSoon, EntryKind::Callback, name, None, false, None);
+            }
+        }
+        lp.push_handle(2, Via::CallSoon, EntryKind::Callback, "two\nlines", None, false, None);
+        lp.stop();
+        lp.begin_run();
+        lp.begin_turn(&[]);
+        while lp.run_next(|_, _| {}) {}
+        lp.end_run();
+    });
+    let expected = "
+ turn      t(ms)  select               slept  woken by          ran, in this order                                            stop
+    1       0.00  0 ready               0.00                    a callback ×2 | another one ×4 |                              STOP
+                                                                the last one, with a very long name tha… ×2 | two·lines
+";
+    assert_eq!(shown, expected.trim_start_matches('\n'));
+}
+
+#[test]
+fn a_turn_with_very_many_callbacks_names_the_first_of_them() {
+    let shown = table(|new| {
+        let mut lp = new();
+        for i in 0..250 {
+            lp.push_handle(i + 1, Via::CallSoon, EntryKind::Callback, &format!("c{i}"), None, false, None);
+        }
+        lp.begin_run();
+        lp.begin_turn(&[]);
+        while lp.run_next(|_, _| {}) {}
+        lp.end_run();
+    });
+    assert!(shown.contains("c99 |") && !shown.contains("c100"), "{shown}");
+    assert!(shown.trim_end().ends_with("… 150 more"), "{shown}");
+}
+
+#[test]
+fn a_turn_that_is_under_way_is_written_when_its_loop_is_dropped() {
+    let shown = table(|new| {
+        let mut lp = new();
+        lp.call_soon("half");
+        lp.begin_run();
+        lp.begin_turn(&[]);
+        lp.run_next(|_, _| {});
+    });
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    assert!(shown.contains("half@"), "{shown}");
+}
+
+#[test]
+fn a_row_is_written_when_the_next_turn_begins() {
+    let paper = Paper::default();
+    let recorder = paper.recorder(Form::Table(TextTable::default()), false);
+    let mut lp = FakeLoop::new(recorder.observer(), true);
+    lp.begin_run();
+    lp.begin_turn(&[]);
+    lp.begin_turn(&[]);
+    // The second turn's poll may sleep, so what is there is in the file.
+    assert_eq!(paper.text().lines().count(), 2, "{}", paper.text());
+}
