@@ -31,8 +31,13 @@ impl EventLoop {
     /// The options of a loop.
     #[must_use]
     pub fn builder() -> Builder {
-        let options =
-            Options { clock: Clock::monotonic(), debug: false, observer: None, parking: Parking::default() };
+        let options = Options {
+            clock: Clock::monotonic(),
+            debug: false,
+            executor_threads: None,
+            observer: None,
+            parking: Parking::default(),
+        };
         Builder { options, clock: None }
     }
 }
@@ -50,6 +55,13 @@ impl Builder {
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
         self.options.debug = debug;
+        self
+    }
+
+    /// How many threads the default pool may have; see [`ExecutorBuilder::threads`](crate::ExecutorBuilder::threads).
+    #[must_use]
+    pub fn executor_threads(mut self, most: usize) -> Self {
+        self.options.executor_threads = Some(most);
         self
     }
 

@@ -4,6 +4,7 @@
 mod builder;
 mod error;
 mod event_loop;
+mod executor;
 mod outcome;
 mod task;
 pub mod trace;
@@ -16,5 +17,6 @@ pub use event_loop::{
     Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, TaskInfo, TimerHandle,
     get_running_loop, stop,
 };
+pub use executor::{Executor, ExecutorBuilder, JobInfo};
 pub use outcome::Outcome;
 pub use task::*;

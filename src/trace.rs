@@ -149,6 +149,12 @@ pub enum Event<'a> {
     SignalRegistered { signal: i32, h: u64, label: &'a str },
     /// A signal handler was removed.
     SignalUnregistered { signal: i32 },
+    /// A job was given to a thread pool.
+    Job { job: u64, label: &'a str, by: Option<u64>, place: Place },
+    /// A thread has begun a job; told when the loop hears of it.
+    JobRuns { job: u64, thread: &'a str },
+    /// A job is over: `"ok"`, `"err"`, or what kept it from running.
+    JobEnds { job: u64, thread: &'a str, state: &'a str },
     /// A delivered signal was read; `at` is when it arrived.
     Signal { signal: i32, at: Instant },
 }
@@ -289,6 +295,8 @@ pub struct Snapshot {
     pub io: Vec<IoEntry>,
     /// The signal handlers, by number.
     pub signals: Vec<SignalEntry>,
+    /// The jobs that are not over, in order of submission.
+    pub jobs: Vec<JobEntry>,
     /// The tasks that are not done, in order of creation.
     pub tasks: Vec<TaskEntry>,
 }
@@ -347,6 +355,19 @@ pub struct SignalEntry {
     pub h: u64,
     /// What it runs.
     pub label: String,
+}
+
+/// One job that a thread pool has not given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEntry {
+    /// Its number.
+    pub id: u64,
+    /// What it runs.
+    pub label: String,
+    /// Whether a thread has begun it, as far as the loop has heard.
+    pub running: bool,
+    /// Where it was submitted.
+    pub place: Place,
 }
 
 /// One task that is not done.

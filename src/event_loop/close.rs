@@ -44,9 +44,15 @@ impl EventLoop {
         let handlers = std::mem::take(&mut *lp.signal_handlers.borrow_mut());
         lp.signals.borrow_mut().close(lp.reactor.borrow().registry());
         let messages = lp.inbox.close();
+        let (jobs, executor) = (lp.jobs.take_all(), lp.executor.forbid());
         lp.trace(|| Event::Loop(Life::Closed));
 
+        // Queued jobs still run and running ones go on, but nobody waits for them here.
+        if let Some(executor) = executor {
+            executor.close(false);
+        }
         drop_quietly(messages);
+        drop_quietly(jobs);
         for entry in ready {
             drop_quietly(entry);
         }

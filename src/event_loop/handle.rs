@@ -18,7 +18,7 @@
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::trace::{EntryKind, Event, Place};
+use crate::trace::{EntryKind, Place};
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -62,6 +62,8 @@ pub(crate) struct Callback<F> {
     cancelled: Cell<bool>,
     on_heap: Cell<bool>,
     place: Place,
+    /// Names it for a reader. Made only when somebody asks.
+    name: fn() -> String,
     function: Cell<Option<F>>,
 }
 
@@ -73,8 +75,14 @@ impl<F> Callback<F> {
             cancelled: Cell::new(false),
             on_heap: Cell::new(false),
             place,
+            name: short_name::<F>,
             function: Cell::new(Some(function)),
         }
+    }
+
+    /// Another name than that of the function's type, for a function that wraps the one which a reader knows.
+    pub(crate) fn named(self, name: fn() -> String) -> Self {
+        Self { name, ..self }
     }
 }
 
@@ -105,7 +113,7 @@ where
     }
 
     fn about(&self) -> About {
-        About { kind: self.kind, label: short_name::<F>(), task: None, place: Some(self.place) }
+        About { kind: self.kind, label: (self.name)(), task: None, place: Some(self.place) }
     }
 }
 
@@ -199,12 +207,28 @@ pub(crate) fn drop_quietly<T>(value: T) {
     }
 }
 
-/// The name of a function or closure as a reader knows it: the last two parts of its path.
+/// The name of a function or closure as a reader knows it: the last part of its path, or the last two.
 pub(crate) fn short_name<F>() -> String {
-    let full = type_name::<F>();
-    let path = full.split('<').next().unwrap_or(full);
+    shorten(type_name::<F>())
+}
+
+fn shorten(full: &str) -> String {
+    if full.starts_with("fn(") || full.starts_with("for<") {
+        return "fn pointer".to_owned();
+    }
+    // What stands in <> (arguments of a generic, the type that an `impl` is for) is no part of the name.
+    let mut path = String::new();
+    let mut depth = 0;
+    for c in full.replace("->", "").chars() {
+        match c {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            _ if depth == 0 => path.push(c),
+            _ => {}
+        }
+    }
     let parts: Vec<&str> = path.split("::").collect();
-    let named = parts.iter().rposition(|part| !part.starts_with('{')).unwrap_or(0);
+    let named = parts.iter().rposition(|part| !part.is_empty() && !part.starts_with('{')).unwrap_or(0);
     if named + 1 == parts.len() { parts[named].to_owned() } else { format!("{}::{{closure}}", parts[named]) }
 }
 
@@ -234,10 +258,9 @@ impl Handle {
     /// Takes the callback back: it will not run, and is dropped now. Idempotent; may be called at any time, also by an
     /// earlier callback of the same turn (`asyncio.Handle.cancel`).
     pub fn cancel(&self) {
-        if self.entry.cancel()
-            && let Some(lp) = self.lp.upgrade()
-        {
-            lp.trace(|| Event::Cancelled { h: self.entry.id(), by: lp.running_entry() });
+        match self.lp.upgrade() {
+            Some(lp) => lp.cancel_entry(&*self.entry),
+            None => drop(self.entry.cancel()),
         }
     }
 
@@ -315,5 +338,38 @@ fn debug_entry(name: &str, entry: &(impl Entry + ?Sized), f: &mut fmt::Formatter
     match about.place {
         Some(place) => write!(f, " created at {}:{}>", place.file(), place.line()),
         None => f.write_str(">"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_is_named_as_its_reader_wrote_it() {
+        for (full, name) in [
+            ("crate::first", "first"),
+            ("crate::main::{{closure}}", "main::{closure}"),
+            ("crate::main::{{closure}}::{{closure}}", "main::{closure}"),
+            ("crate::room::<impl crate::EventLoop>::run<A>::{{closure}}", "run::{closure}"),
+            ("<crate::Job as crate::Steps>::step::{{closure}}", "step::{closure}"),
+            ("crate::generic<fn() -> i32>", "generic"),
+            ("alloc::boxed::Box<dyn core::ops::FnOnce() -> ()>", "Box"),
+            ("fn() -> i32", "fn pointer"),
+            ("for<'a> fn(&'a i32)", "fn pointer"),
+        ] {
+            assert_eq!(shorten(full), name, "{full}");
+        }
+    }
+
+    #[test]
+    fn the_compilers_names_have_the_form_that_is_expected() {
+        fn named() {}
+        fn name_of<F>(_: &F) -> String {
+            short_name::<F>()
+        }
+        let here = "the_compilers_names_have_the_form_that_is_expected::{closure}";
+        assert_eq!((name_of(&named).as_str(), name_of(&|| ()).as_str()), ("named", here));
+        assert_eq!(name_of(&(named as fn())), "fn pointer");
     }
 }

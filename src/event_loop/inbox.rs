@@ -7,6 +7,7 @@
 //! How a wake-up cannot be lost: the loop sets `asleep`, then looks into the channel once more, then polls; a sender
 //! sends, then looks at `asleep`. Whoever comes second sees the other.
 
+use super::EventLoop;
 use super::residents::TaskKey;
 use super::running::{self, LoopId};
 use crate::error::{Error, Result};
@@ -24,6 +25,8 @@ pub(super) enum Message {
     Call { function: Box<dyn FnOnce() -> Result<()> + Send>, place: Place, thread: Box<str> },
     /// A task's waker was woken there.
     Wake(TaskKey),
+    /// Hear of something, without an entry in the ready queue.
+    Tell(Box<dyn FnOnce(&EventLoop) + Send>),
 }
 
 /// The senders' side: all that a [`Remote`] or a waker holds of a loop.
@@ -48,6 +51,24 @@ impl Mailbox {
             log::error!(target: "looplab", "cannot wake the loop from another thread: {error}");
         }
         Ok(())
+    }
+
+    /// Has the loop call `function`; from its own thread it is queued at once, behind what was queued before.
+    pub(crate) fn call<F, R>(&self, place: Place, thread: &str, function: F) -> Result<()>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: crate::Outcome,
+    {
+        if let Some(lp) = running::find(self.id) {
+            return lp.queue(place, function).map(drop);
+        }
+        let function = Box::new(move || function().into_result().map(drop));
+        self.send(Message::Call { function, place, thread: thread.into() })
+    }
+
+    /// Lets the loop hear of something; nothing is queued for it.
+    pub(crate) fn tell(&self, function: impl FnOnce(&EventLoop) + Send + 'static) {
+        let _ = self.send(Message::Tell(Box::new(function)));
     }
 
     /// Wakes a task from another thread. After the loop's end there is nobody to wake, and that is fine.
@@ -134,13 +155,8 @@ impl Remote {
         F: FnOnce() -> R + Send + 'static,
         R: crate::Outcome,
     {
-        let place = Location::caller();
-        if let Some(lp) = running::find(self.mailbox.id) {
-            return lp.queue(place, function).map(drop);
-        }
-        let thread = std::thread::current().name().unwrap_or("unnamed").into();
-        let function = Box::new(move || function().into_result().map(drop));
-        self.mailbox.send(Message::Call { function, place, thread })
+        let thread = std::thread::current();
+        self.mailbox.call(Location::caller(), thread.name().unwrap_or("unnamed"), function)
     }
 
     /// Stops the loop at the end of the turn in which the request arrives, and wakes it if it sleeps. (asyncio's

@@ -12,6 +12,7 @@ mod close;
 mod exceptions;
 mod handle;
 mod inbox;
+mod jobs;
 mod reactor;
 mod ready;
 mod residents;
@@ -31,7 +32,9 @@ pub use inbox::Remote;
 pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
-pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly};
+pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
+pub(crate) use inbox::Mailbox;
+pub(crate) use jobs::JobId;
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
@@ -83,6 +86,8 @@ pub(crate) struct Inner {
     /// The entry that reads the signals; made when the first handler is added.
     signal_reader: OnceCell<Rc<Repeating>>,
     residents: residents::Residents,
+    jobs: jobs::Jobs,
+    executor: jobs::DefaultExecutor,
     exceptions: exceptions::Exceptions,
     /// The waker that is lent to task after task.
     lent: RefCell<Option<TaskWaker>>,
@@ -117,6 +122,7 @@ pub(crate) struct Parking {
 pub(crate) struct Options {
     pub(crate) clock: Clock,
     pub(crate) debug: bool,
+    pub(crate) executor_threads: Option<usize>,
     pub(crate) observer: Option<Box<dyn Observer>>,
     pub(crate) parking: Parking,
 }
@@ -153,6 +159,8 @@ impl EventLoop {
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             residents: residents::Residents::default(),
+            jobs: jobs::Jobs::default(),
+            executor: jobs::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
             lent: RefCell::new(None),
             running: Cell::new(false),
@@ -363,6 +371,12 @@ impl Inner {
         }
     }
 
+    pub(crate) fn cancel_entry(&self, entry: &dyn Entry) {
+        if entry.cancel() {
+            self.trace(|| Event::Cancelled { h: entry.id(), by: self.running_entry() });
+        }
+    }
+
     pub(crate) fn timer_cancelled(&self, entry: &dyn Timed) {
         let on_heap = entry.on_heap().get();
         self.timers.note_cancelled(entry);
@@ -376,6 +390,10 @@ impl Inner {
 
     pub(crate) fn deadline(&self, delay: Duration) -> Instant {
         self.clock.deadline(delay)
+    }
+
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        self.inbox.mailbox().clone()
     }
 
     pub(crate) fn settle_in(&self, resident: Rc<dyn Resident>) -> TaskKey {

@@ -9,6 +9,10 @@
 //! - mio is always edge-triggered. Level-triggering is had by *re-arming*: before the next poll every registration that
 //!   was reported is registered again, which makes the kernel report it again if it is still ready. (Rejected: asking
 //!   `poll(2)` for each descriptor, which costs a call for those that are not ready as well.)
+//! - A level-triggered epoll puts what it has reported back to the end of its list at once, so what stays ready comes
+//!   before what becomes ready later, as CPython's loop sees it. Re-arming comes too late for that, so what was re-armed
+//!   is moved to the front of the next batch. (Rejected: re-arming right after the poll. It gives the same order, but
+//!   then nothing notices that a callback has closed its descriptor.)
 //! - There is one registration per descriptor, so a reader and a writer share one, with the union of their interests.
 //! - A descriptor that is closed leaves epoll, unless a duplicate of it lives on: then events keep coming under the old
 //!   token. So a token carries a generation, and an event whose generation is not the slot's is dropped.
@@ -30,7 +34,8 @@ const WAKER: Token = Token(usize::MAX);
 pub(super) const SIGNALS: Token = Token(usize::MAX - 1);
 /// The low half of a token is the slot, the high half its generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
-/// Descriptors that are ready beyond this number are reported by the next poll.
+/// For how many events there is room at first; there always is for one of each registration, so a poll reports all that
+/// is ready, as CPython's does.
 const EVENTS: usize = 1024;
 
 pub(super) struct Reactor {
@@ -41,6 +46,8 @@ pub(super) struct Reactor {
     generation: usize,
     /// What the last poll reported: to be armed again.
     reported: Vec<Token>,
+    /// What was armed again before this poll, in the order in which it was reported.
+    rearmed: HashMap<Token, usize>,
 }
 
 struct Registration {
@@ -60,6 +67,16 @@ pub(super) struct Batch {
     pub(super) signals: bool,
     /// Per ready descriptor: what for, and the callbacks to queue, the reader before the writer.
     pub(super) ready: Vec<(RawFd, Ready, Sides)>,
+}
+
+/// What adding came to.
+pub(super) enum Added {
+    /// It is registered, in place of this one.
+    Registered(Option<Rc<Repeating>>),
+    /// What was registered under the number belonged to a file that is closed: it is forgotten, and these lost their
+    /// registration. Bury them and add again.
+    Stale(Orphans),
+    Refused(Error),
 }
 
 /// Callbacks that lost their registration. They hold user values: the caller drops them with no borrow held.
@@ -103,6 +120,7 @@ impl Reactor {
             by_fd: HashMap::new(),
             generation: 0,
             reported: Vec::new(),
+            rearmed: HashMap::new(),
         };
         Ok((reactor, waker))
     }
@@ -116,32 +134,19 @@ impl Reactor {
         self.slots.is_empty()
     }
 
-    /// Adds a reader or writer, in place of the one there was. Returns what lost its place, also when it fails.
-    pub(super) fn add(
-        &mut self,
-        fd: RawFd,
-        direction: Direction,
-        callback: &Rc<Repeating>,
-    ) -> (Result<()>, Orphans) {
-        let mut orphans = Vec::new();
+    /// Adds a reader or writer, in place of the one there was.
+    pub(super) fn add(&mut self, fd: RawFd, direction: Direction, callback: &Rc<Repeating>) -> Added {
         if let Some(&slot) = self.by_fd.get(&fd) {
             let registration = &mut self.slots[slot];
             let before = registration.side(direction).replace(callback.clone());
             let (token, interest) = (registration.token(slot), registration.interest());
-            let armed = self.poll.registry().reregister(
-                &mut SourceFd(&fd),
-                token,
-                interest.unwrap_or(Interest::READABLE),
-            );
-            let Err(error) = armed else {
-                return (Ok(()), before.map(|callback| (fd, direction, callback)).into_iter().collect());
-            };
-            // The number names another file now (ENOENT) or none (EBADF): what was registered under it is gone.
-            *self.slots[slot].side(direction) = before;
-            orphans = self.forget(slot);
-            if error.kind() != io::ErrorKind::NotFound {
-                return (Err(refused(fd, direction, error)), orphans);
+            let interest = interest.unwrap_or(Interest::READABLE);
+            // The number names another file now if this answers ENOENT, and none if it answers EBADF.
+            if self.poll.registry().reregister(&mut SourceFd(&fd), token, interest).is_ok() {
+                return Added::Registered(before);
             }
+            *self.slots[slot].side(direction) = before;
+            return Added::Stale(self.forget(slot));
         }
         let generation = self.generation;
         self.generation = (generation + 1) % (1 << (SLOT_BITS - 1));
@@ -151,11 +156,11 @@ impl Reactor {
         let vacant = self.slots.vacant_entry();
         let token = registration.token(vacant.key());
         if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), token, interest) {
-            return (Err(refused(fd, direction, error)), orphans);
+            return Added::Refused(refused(fd, direction, error));
         }
         self.by_fd.insert(fd, vacant.key());
         vacant.insert(registration);
-        (Ok(()), orphans)
+        Added::Registered(None)
     }
 
     /// Removes a reader or writer; the callback, if there was one. An error of the kernel is no error here: it says that
@@ -186,6 +191,7 @@ impl Reactor {
     /// Arms again what the last poll reported. What turns out to be closed loses its registration.
     pub(super) fn rearm(&mut self) -> Orphans {
         let mut orphans = Vec::new();
+        self.rearmed.clear();
         for token in std::mem::take(&mut self.reported) {
             let Some(slot) = self.slot_of(token) else { continue };
             let registration = &self.slots[slot];
@@ -194,6 +200,8 @@ impl Reactor {
             if let Err(error) = self.poll.registry().reregister(&mut SourceFd(&fd), token, interest) {
                 log::warn!(target: "looplab", "descriptor {fd} was closed without removing its reader or writer: {error}");
                 orphans.extend(self.forget(slot));
+            } else {
+                self.rearmed.insert(token, self.rearmed.len());
             }
         }
         orphans
@@ -208,6 +216,10 @@ impl Reactor {
     /// Polls. `None` waits for ever. A signal that interrupts the wait does not end it: as in CPython, the poll goes on
     /// with the time that is left, and finds the self-pipe readable if the signal was one of the loop's.
     pub(super) fn poll(&mut self, timeout: Option<Duration>) -> Result<Batch> {
+        let most = self.slots.len() + [WAKER, SIGNALS].len();
+        if self.events.capacity() < most {
+            self.events = Events::with_capacity(most.next_power_of_two());
+        }
         let until = timeout.filter(|wait| !wait.is_zero()).map(|wait| (Instant::now(), wait));
         let mut left = timeout;
         while let Err(error) = self.poll.poll(&mut self.events, left) {
@@ -221,7 +233,11 @@ impl Reactor {
 
     fn collect(&mut self) -> Batch {
         let mut batch = Batch::default();
-        for event in &self.events {
+        let mut events: Vec<_> = self.events.iter().collect();
+        if !self.rearmed.is_empty() {
+            events.sort_by_key(|event| self.rearmed.get(&event.token()).copied().unwrap_or(usize::MAX));
+        }
+        for event in events {
             match event.token() {
                 WAKER => {}
                 SIGNALS => batch.signals = true,

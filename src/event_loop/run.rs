@@ -67,6 +67,7 @@ impl Inner {
             || self.timers.any_live()
             || !self.reactor.borrow().is_empty()
             || !self.inbox.is_empty()
+            || !self.jobs.is_empty()
             || self.signals.borrow().pending()
     }
 }
@@ -105,7 +106,7 @@ impl EventLoop {
     }
 
     /// Runs exactly one turn, for stepping through a program; true while anything is left to do: entries, timers,
-    /// readers or writers, signals that came (`asyncio.base_events._run_once`, made public).
+    /// readers or writers, jobs, signals that came (`asyncio.base_events._run_once`, made public).
     ///
     /// A turn in which nothing is ready waits as any turn does; only if there is nothing to wait for it does not, and
     /// answers false. On a stopping loop it makes its turn, clears the flag, and answers false.

@@ -17,6 +17,7 @@ impl Truth for Inner {
             timers: self.timer_entries(),
             io: self.reactor.borrow().list(),
             signals: self.signal_entries(),
+            jobs: self.jobs.list(),
             tasks: self.residents.list().iter().map(|resident| resident.entry()).collect(),
         }
     }
@@ -86,6 +87,11 @@ impl fmt::Display for Snapshot {
         write!(f, "\nsignals {}", Count(self.signals.len(), "none"))?;
         for signal in &self.signals {
             write!(f, "\n  {:<6} {}", signal.signal, signal.label)?;
+        }
+        write!(f, "\njobs    {}", Count(self.jobs.len(), "none"))?;
+        for job in &self.jobs {
+            let runs = if job.running { "running" } else { "queued" };
+            write!(f, "\n  job{:<3} {} ({runs})", job.id, job.label)?;
         }
         write!(f, "\ntasks   {}", Count(self.tasks.len(), "none"))?;
         for task in &self.tasks {

@@ -5,7 +5,7 @@
 //! reactor's matter, how signals are caught that of `signals`.
 
 use super::handle::{Entry, Repeating, drop_quietly};
-use super::reactor::{Orphans, SIGNALS};
+use super::reactor::{Added, Orphans, SIGNALS};
 use super::{EventLoop, Inner, Origin};
 use crate::error::Result;
 use crate::outcome::Outcome;
@@ -93,12 +93,23 @@ impl EventLoop {
     {
         self.0.check_open()?;
         let callback = Repeating::new(self.0.next_handle(), EntryKind::Io, place, callback);
-        let (result, orphans) = self.0.reactor.borrow_mut().add(fd, direction, &callback);
-        self.0.bury(orphans);
-        result?;
-        let h = callback.id();
-        self.0.trace(|| Event::Registered { fd, direction, h, label: callback.label() });
-        Ok(())
+        let mut added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
+        if let Added::Stale(orphans) = added {
+            self.0.bury(orphans);
+            added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
+        }
+        match added {
+            Added::Registered(before) => {
+                let h = callback.id();
+                self.0.trace(|| Event::Registered { fd, direction, h, label: callback.label() });
+                if let Some(before) = before {
+                    self.0.cancel_entry(&*before);
+                }
+                Ok(())
+            }
+            Added::Refused(error) => Err(error),
+            Added::Stale(_) => unreachable!("a stale registration was forgotten just before"),
+        }
     }
 
     fn unregister(&self, fd: RawFd, direction: Direction) -> bool {
@@ -140,12 +151,9 @@ impl EventLoop {
         lp.signal_reader.get_or_init(|| Repeating::new(lp.next_handle(), EntryKind::Io, place, read_signals));
         let callback = Repeating::new(lp.next_handle(), EntryKind::Callback, place, callback);
         let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
-        if before.is_some() {
-            lp.trace(|| Event::SignalUnregistered { signal });
-        }
-        drop_quietly(before);
         let h = callback.id();
         lp.trace(|| Event::SignalRegistered { signal, h, label: callback.label() });
+        drop_quietly(before);
         Ok(())
     }
 
@@ -186,7 +194,7 @@ impl Inner {
     pub(super) fn bury(&self, orphans: Orphans) {
         for (fd, direction, callback) in orphans {
             self.trace(|| Event::Unregistered { fd, direction });
-            callback.cancel();
+            self.cancel_entry(&*callback);
         }
     }
 }

@@ -110,6 +110,7 @@ impl EventLoop {
                     self.0.push(entry, origin);
                 }
                 Message::Wake(task) => self.wake_task(task),
+                Message::Tell(function) => function(self),
             }
         }
     }
@@ -161,7 +162,7 @@ impl EventLoop {
         if batch.signals || !batch.ready.is_empty() || !lp.inbox.is_empty() || lp.signals.borrow().pending() {
             return Ok(batch);
         }
-        let watched = !lp.reactor.borrow().is_empty();
+        let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.is_empty();
         match timeout {
             Some(wait) if !watched => {
                 lp.clock.advance(wait);

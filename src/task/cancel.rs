@@ -34,9 +34,8 @@ pub(crate) fn cancel(root: Rc<dyn Awaitable>, message: &Message) -> bool {
             Some(object) => match object.clone().begin_cancel(message) {
                 Begin::Decided(accepted) => accepted,
                 Begin::Circle => {
-                    if let Some(frame) = frames.last() {
-                        frame.of.clone().break_circle();
-                    }
+                    // The last task on the way is the one to be queued; a gathering behind it cannot be.
+                    let _ = frames.iter().rev().any(|frame| frame.of.clone().break_circle());
                     false
                 }
                 Begin::Forward(to) => {

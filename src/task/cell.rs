@@ -45,6 +45,9 @@ where
     }
 }
 
+/// The kind of a wait for a future that is not looplab's.
+const FOREIGN: &str = "foreign";
+
 /// Whether and why the task stands in the ready queue.
 #[derive(Clone, Copy, PartialEq)]
 enum Queued {
@@ -64,6 +67,8 @@ pub(crate) struct TaskCell<T> {
     number: u64,
     queued: Cell<Queued>,
     started: Cell<bool>,
+    /// Suspended, and its wait told to the trace.
+    parked: Cell<bool>,
     /// A cancellation to be thrown in the next step.
     must_cancel: RefCell<Option<Message>>,
     cancels: Cell<u32>,
@@ -96,6 +101,8 @@ impl<T: 'static> TaskCell<T> {
             Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));
         *task.body.borrow_mut() = Some(Box::pin(body));
         task.key.set(Some(lp.0.settle_in(task.clone())));
+        // Set before the trace tells of the task: it is queued from its first moment on.
+        task.queued.set(Queued::Step);
         if lp.0.is_traced() {
             let (name, parent) = (task.name(), super::step::current_task().map(|task| task.id()));
             lp.0.trace(|| Event::Task {
@@ -130,6 +137,7 @@ impl<T: 'static> TaskCell<T> {
             name: RefCell::new(making.name),
             queued: Cell::new(Queued::No),
             started: Cell::new(false),
+            parked: Cell::new(false),
             must_cancel: RefCell::new(None),
             cancels: Cell::new(0),
             asked: Cell::new(false),
@@ -148,6 +156,7 @@ impl<T: 'static> TaskCell<T> {
     /// Arrow 2 (or 5): one step.
     fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.queued.set(Queued::No);
+        self.parked.set(false);
         let Some(mut body) = self.body.borrow_mut().take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.stepper.take_refused();
@@ -214,8 +223,13 @@ impl<T: 'static> TaskCell<T> {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
         let waits = self.stepper.waits();
+        if waits.is_empty() && self.foreign.get().is_none() {
+            let future = *self.foreign.get_or_init(|| lp.0.next_object());
+            lp.0.trace(|| Event::Future { future, kind: FOREIGN, place: None });
+        }
+        self.parked.set(true);
         if lp.0.is_traced() {
-            let on = self.describe_waits(lp);
+            let on = self.describe_waits();
             lp.0.trace(|| Event::Park { task: self.head.id(), on: &on });
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
@@ -234,18 +248,12 @@ impl<T: 'static> TaskCell<T> {
         self.must_cancel.borrow().clone()
     }
 
-    fn describe_waits(&self, lp: &EventLoop) -> Vec<Wait> {
+    fn describe_waits(&self) -> Vec<Wait> {
         let waits = self.stepper.describe_waits();
-        if !waits.is_empty() {
-            return waits;
+        match self.foreign.get() {
+            Some(id) if waits.is_empty() => vec![Wait { on: On::Future(*id), kind: FOREIGN, place: None }],
+            _ => waits,
         }
-        let kind = "foreign";
-        let id = *self.foreign.get_or_init(|| {
-            let future = lp.0.next_object();
-            lp.0.trace(|| Event::Future { future, kind, place: None });
-            future
-        });
-        vec![Wait { on: On::Future(id), kind, place: None }]
     }
 
     /// Arrow 3: sets the outcome. The error is one that leaves the loop.
@@ -376,10 +384,11 @@ impl<T: 'static> Awaitable for TaskCell<T> {
         true
     }
 
-    fn break_circle(self: Rc<Self>) {
+    fn break_circle(self: Rc<Self>) -> bool {
         if let Some(lp) = self.head.event_loop().filter(|lp| !lp.is_closed()) {
             self.wakeup(&lp, None);
         }
+        true
     }
 
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
@@ -410,7 +419,12 @@ impl<T: 'static> AnyTask for TaskCell<T> {
     }
 
     fn set_name(&self, name: Rc<str>) {
-        *self.name.borrow_mut() = Some(name);
+        let before = self.name.replace(Some(name.clone()));
+        drop(before);
+        if let Some(lp) = self.head.event_loop().filter(|_| !self.head.done()) {
+            let (task, place) = (self.head.id(), Some(self.head.place()));
+            lp.0.trace(|| Event::Task { task, name: &name, body: type_name::<T>(), parent: None, place });
+        }
     }
 
     fn cancelling(&self) -> u32 {
@@ -457,17 +471,10 @@ impl<T: 'static> Resident for TaskCell<T> {
     }
 
     fn entry(&self) -> TaskEntry {
-        let state = if self.stepper.is_active() {
-            TaskState::Running
-        } else if self.queued.get() != Queued::No {
-            TaskState::Queued
-        } else {
-            TaskState::Waiting(match (self.stepper.describe_waits(), self.foreign.get()) {
-                (waits, Some(id)) if waits.is_empty() => {
-                    vec![Wait { on: On::Future(*id), kind: "foreign", place: None }]
-                }
-                (waits, _) => waits,
-            })
+        let state = match self.parked.get() {
+            _ if self.queued.get() != Queued::No => TaskState::Queued,
+            false => TaskState::Running,
+            true => TaskState::Waiting(self.describe_waits()),
         };
         TaskEntry { id: self.head.id(), name: self.name().to_string(), state, place: Some(self.head.place()) }
     }

@@ -186,16 +186,23 @@ impl EventLoop {
         self.0.check_runnable()?;
         let target = target.ensure(self, place)?;
         let awaitable = target.awaitable();
+        if awaitable.head().has_no_loop() {
+            // A task that could not be made has failed already, and no loop will ever tell of it.
+            return target.take();
+        }
 
         // The request to stop is tied to this run. (In asyncio it is not: one that is queued in the turn in which
         // something else stops the loop ends the *next* run.)
         let (run, watched) = (self.0.this_run(), Rc::downgrade(&awaitable));
-        let id = super::handle::add_done_callback(awaitable.clone(), place, move |_| {
+        let name = || "run_until_complete".to_owned();
+        let id = super::handle::add_done_callback(awaitable.clone(), place, name, move |_| {
             move || {
                 let lp = crate::event_loop::get_running_loop()?;
-                let leaves = watched
-                    .upgrade()
-                    .is_some_and(|target| target.error().is_some_and(|error| error.leaves_the_loop()));
+                let leaves = watched.upgrade().is_some_and(|target| {
+                    // Looking at the error counts as reading it, as in asyncio.
+                    target.head().retrieved();
+                    target.error().is_some_and(|error| error.leaves_the_loop())
+                });
                 if lp.0.this_run() == run && !leaves {
                     lp.stop();
                 }
@@ -205,7 +212,10 @@ impl EventLoop {
         let result = self.run_forever();
         drop(awaitable.head().remove_waiter(id.key()));
         if let Err(error) = result {
-            awaitable.head().retrieved();
+            // What left the loop is the new task's own error, as a rule: it counts as read. Others may read a shared one.
+            if let Ensured::New(_) = target {
+                awaitable.head().retrieved();
+            }
             return Err(error);
         }
         if !awaitable.head().done() {

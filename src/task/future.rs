@@ -5,7 +5,7 @@ use super::handle::{CallbackId, add_done_callback};
 use super::head::{Awaitable, Head, Message, Source, complete};
 use super::join::Join;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, drop_quietly};
+use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, drop_quietly, short_name};
 use crate::outcome::Outcome;
 use crate::trace::{Done, Place};
 use std::any::Any;
@@ -77,6 +77,16 @@ impl<T: 'static> Future<T> {
         complete(self.0.clone(), state, error.as_ref())
     }
 
+    /// Takes the outcome of one that is done.
+    pub(crate) fn take(self) -> Result<T> {
+        if self.cancelled() {
+            return Err(self.0.head.cancelled_error());
+        }
+        self.0.head.retrieved();
+        let taken = self.0.outcome.borrow_mut().take();
+        taken.unwrap_or(Err(self.0.head.no_result()))
+    }
+
     /// Cancels it at once (`Future.cancel`); false if it is done. Everyone who waits gets [`Error::Cancelled`].
     pub fn cancel(&self) -> bool {
         cancel::cancel(self.0.clone(), &None)
@@ -134,7 +144,7 @@ impl<T: 'static> Future<T> {
         R: Outcome,
     {
         let place = Location::caller();
-        add_done_callback(self.0.clone(), place, move |object| {
+        add_done_callback(self.0.clone(), place, short_name::<F>, move |object| {
             let future = object.downcast::<FutureCell<T>>().ok().map(Future);
             move || future.map_or(Ok(()), |future| callback(&future).into_result().map(drop))
         })

@@ -10,7 +10,7 @@ use super::handle::add_done_callback;
 use super::head::{Awaitable, Head, Message, Source, complete};
 use super::step::Awaiting;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, running};
+use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, running};
 use crate::trace::{Done, Place};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -18,7 +18,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
 /// Runs several bodies, tasks or futures at once, and awaits all of them (`asyncio.gather`). The results come in the
@@ -182,8 +182,11 @@ pub struct GatherAll<V: Values>(Gather<V>);
 /// The gathering itself, whatever the types of its children.
 struct GatherCell {
     head: Head,
-    /// Each child once, though it may have been given several times.
-    children: Vec<Rc<dyn Awaitable>>,
+    /// In the order of the arguments; one that was given twice is here twice, and is asked twice to cancel, as in
+    /// asyncio. Weak, for each child that is not done holds the gathering in its callback; `Gather` keeps them alive.
+    children: Vec<Weak<dyn Awaitable>>,
+    /// How many different ones they are.
+    count: usize,
     return_exceptions: Cell<bool>,
     /// Children that were done at the call; looked at once it is known whether exceptions are wanted as values.
     done_at_once: RefCell<Vec<Rc<dyn Awaitable>>>,
@@ -199,17 +202,15 @@ impl<V: Values> Gather<V> {
     }
 
     fn start(lp: &EventLoop, place: Place, children: Boxed<V>) -> Self {
-        let mut unique: Vec<Rc<dyn Awaitable>> = Vec::new();
+        let mut unique = children.awaitables();
+        let all = unique.iter().map(Rc::downgrade).collect();
         let mut seen = std::collections::HashSet::new();
-        for child in children.awaitables() {
-            if seen.insert(std::ptr::from_ref(child.head()) as usize) {
-                unique.push(child);
-            }
-        }
-        let (done, pending): (Vec<_>, Vec<_>) = unique.iter().cloned().partition(|child| child.head().done());
+        unique.retain(|child| seen.insert(std::ptr::from_ref(child.head()) as usize));
+        let (done, pending): (Vec<_>, Vec<_>) = unique.into_iter().partition(|child| child.head().done());
         let cell = Rc::new(GatherCell {
             head: Head::future(lp, "gather", place),
-            children: unique,
+            children: all,
+            count: seen.len(),
             return_exceptions: Cell::new(false),
             done_at_once: RefCell::new(done),
             finished: Cell::new(0),
@@ -217,8 +218,12 @@ impl<V: Values> Gather<V> {
             cancel_requested: Cell::new(false),
         });
         for child in pending {
-            let (cell, of) = (cell.clone(), child.clone());
-            add_done_callback(child, place, move |_| move || cell.child_done(&*of));
+            let (cell, of) = (cell.clone(), Rc::downgrade(&child));
+            let name = || "gather".to_owned();
+            add_done_callback(child, place, name, move |_| {
+                let of = of.upgrade();
+                move || of.map_or(Ok(()), |of| cell.child_done(&*of))
+            });
         }
         Self { state: Ok(cell), children: Rc::new(Some(children)) }
     }
@@ -309,27 +314,54 @@ impl GatherCell {
     fn child_done(self: &Rc<Self>, child: &dyn Awaitable) -> Result<()> {
         self.settle();
         self.finished.set(self.finished.get() + 1);
-        child.head().retrieved();
         if self.head.done() {
+            child.head().retrieved();
             return Ok(());
         }
-        if !self.return_exceptions.get()
-            && let Some(error) = child.error()
-        {
-            return self.fail(error);
+        if !self.return_exceptions.get() {
+            child.head().retrieved();
+            if let Some(error) = child.error() {
+                return self.fail(error);
+            }
         }
-        if self.finished.get() < self.children.len() {
+        if self.finished.get() < self.count {
             return Ok(());
         }
-        if self.cancel_requested.get() {
-            return self.fail(child.head().cancelled_error());
+        // Errors that are wanted as values are read only now, all together.
+        let children = self.living_children();
+        for child in &children {
+            child.head().retrieved();
         }
-        complete(self.clone(), Done::Ok, None)
+        match children.last() {
+            Some(last) if self.cancel_requested.get() => self.fail(last.head().cancelled_error()),
+            _ => complete(self.clone(), Done::Ok, None),
+        }
+    }
+
+    fn living_children(&self) -> Vec<Rc<dyn Awaitable>> {
+        self.children.iter().filter_map(Weak::upgrade).collect()
     }
 
     fn fail(self: &Rc<Self>, error: Error) -> Result<()> {
         *self.error.borrow_mut() = Some(error.clone());
         complete(self.clone(), Done::Err, Some(&error))
+    }
+}
+
+/// It failed, and nobody awaited it to the end: the error is reported, as asyncio does.
+impl Drop for GatherCell {
+    fn drop(&mut self) {
+        if !self.head.is_unretrieved() {
+            return;
+        }
+        let Some(error) = self.error.get_mut().take() else { return };
+        let info = FutureInfo { id: self.head.id(), place: self.head.place() };
+        let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
+        let context = context.with_error(error).with_future(info);
+        match self.head.event_loop() {
+            Some(lp) => lp.call_exception_handler(&context),
+            None => report(&context),
+        }
     }
 }
 
@@ -343,8 +375,8 @@ impl Awaitable for GatherCell {
     }
 
     fn begin_cancel(self: Rc<Self>, _: &Message) -> Begin {
-        self.head.retrieved();
-        if self.head.done() { Begin::Decided(false) } else { Begin::Forward(self.children.clone()) }
+        // Unlike that of a plain future, a vain cancellation does not count as reading the error.
+        if self.head.done() { Begin::Decided(false) } else { Begin::Forward(self.living_children()) }
     }
 
     fn end_cancel(self: Rc<Self>, accepted: bool, _: &Message) -> bool {
@@ -406,7 +438,7 @@ impl<V: Values, R> Future for Gathering<V, R> {
 impl<V: Values> fmt::Debug for Gather<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.state {
-            Ok(cell) => write!(f, "<Gather of {}, {} done>", cell.children.len(), cell.finished.get()),
+            Ok(cell) => write!(f, "<Gather of {}, {} done>", cell.count, cell.finished.get()),
             Err(error) => write!(f, "<Gather failed: {error}>"),
         }
     }

@@ -8,7 +8,7 @@ use super::head::{Awaitable, Waiter};
 use super::join::{Join, JoinRef};
 use super::{Future, cancel, step};
 use crate::error::{Error, Result};
-use crate::event_loop::{Entry, EventLoop, drop_quietly, running};
+use crate::event_loop::{Callback, Entry, EventLoop, drop_quietly, running, short_name};
 use crate::outcome::Outcome;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
@@ -179,6 +179,16 @@ impl<T: 'static> Task<T> {
     /// lp.run_forever()?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    ///
+    /// A function that does not take the task, which Python calls and then reports, does not compile:
+    ///
+    /// ```compile_fail,E0593
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// let task = lp.create_task(async { Ok(1) })?;
+    /// task.add_done_callback(looplab::stop);              // right: |_| looplab::stop()
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
     where
@@ -186,7 +196,7 @@ impl<T: 'static> Task<T> {
         R: Outcome,
     {
         let place = Location::caller();
-        add_done_callback(self.0.clone(), place, move |object| {
+        add_done_callback(self.0.clone(), place, short_name::<F>, move |object| {
             let task = object.downcast::<TaskCell<T>>().ok().map(Task);
             move || task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })
@@ -262,7 +272,7 @@ impl TaskRef {
         R: Outcome,
     {
         let (place, task) = (Location::caller(), Rc::downgrade(&self.0));
-        add_done_callback(self.0.clone().as_awaitable(), place, move |_object| {
+        add_done_callback(self.0.clone().as_awaitable(), place, short_name::<F>, move |_object| {
             let task = task.upgrade().map(TaskRef);
             move || task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })
@@ -275,17 +285,26 @@ impl TaskRef {
     }
 }
 
-/// Registers a done callback: `bind` gets the finished object and makes what is to be queued.
-pub(crate) fn add_done_callback<B, C, R>(owner: Rc<dyn Awaitable>, place: Place, bind: B) -> CallbackId
+/// Registers a done callback: `bind` gets the finished object and makes what is to be queued, `name` names that for a
+/// reader.
+pub(crate) fn add_done_callback<B, C, R>(
+    owner: Rc<dyn Awaitable>,
+    place: Place,
+    name: fn() -> String,
+    bind: B,
+) -> CallbackId
 where
     B: FnOnce(Rc<dyn Any>) -> C + 'static,
     C: FnOnce() -> R + 'static,
     R: Outcome,
 {
-    let lp = owner.head().event_loop();
+    let head = owner.head();
+    // A task that could not be made is on no loop: who asks for it hears of it on his own.
+    let lp = if head.has_no_loop() { running() } else { head.event_loop() };
     let handle = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
     let make = move |object: Rc<dyn Any>| -> Rc<dyn Entry> {
-        Rc::new(crate::event_loop::Callback::new(handle, EntryKind::DoneCallback, place, bind(object)))
+        let callback = Callback::new(handle, EntryKind::DoneCallback, place, bind(object));
+        Rc::new(callback.named(name))
     };
     if !owner.head().done() {
         return CallbackId(owner.head().add_waiter(Waiter::Callback(Box::new(make))));

@@ -35,8 +35,11 @@ pub(crate) trait Awaitable: Any {
     fn end_cancel(self: Rc<Self>, _accepted: bool, _message: &Message) -> bool {
         true
     }
-    /// It waits, through others, on itself: nobody else will ever queue it, and a cancellation must.
-    fn break_circle(self: Rc<Self>) {}
+    /// It waits, through others, on itself: nobody else will ever queue it, and a cancellation must. False if it is
+    /// nothing that can be queued.
+    fn break_circle(self: Rc<Self>) -> bool {
+        false
+    }
     fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
 }
 

@@ -16,6 +16,7 @@ mod future;
 mod gather;
 mod handle;
 mod head;
+mod jobs;
 mod join;
 mod sleep;
 mod step;
@@ -30,6 +31,7 @@ pub use gather::{Gather, GatherAll, Gathering, Values, gather};
 #[doc(hidden)]
 pub use gather::{Tuple, gather_tuple};
 pub use handle::{CallbackId, Prepared, Task, TaskBuilder, TaskRef, all_tasks, create_task, current_task};
+pub use jobs::to_thread;
 pub use join::{Join, JoinRef};
 pub use sleep::{Sleep, YieldNow, sleep, yield_now};
 pub use wait::{DoneAndPending, ReturnWhen, Waitable, wait};

@@ -70,6 +70,7 @@ pub(crate) struct SleepCell {
     handle: u64,
     cancelled: Cell<bool>,
     on_heap: Cell<bool>,
+    ran: Cell<bool>,
 }
 
 impl Future for Sleep {
@@ -86,6 +87,7 @@ impl Future for Sleep {
                 handle: lp.0.next_handle(),
                 cancelled: Cell::new(false),
                 on_heap: Cell::new(false),
+                ran: Cell::new(false),
             });
             lp.0.schedule(lp.0.deadline(self.delay), cell.clone());
             self.timer = Some((lp, cell));
@@ -108,7 +110,7 @@ impl Sleep {
     fn end_timer(&self) {
         if let Some((lp, cell)) = &self.timer
             && !cell.cancelled.replace(true)
-            && cell.on_heap.get()
+            && !cell.ran.get()
         {
             lp.0.timer_cancelled(&**cell);
         }
@@ -144,6 +146,7 @@ impl Entry for SleepCell {
     }
 
     fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+        self.ran.set(true);
         if self.head.done() { Ok(()) } else { complete(self, Done::Ok, None) }
     }
 

@@ -169,8 +169,12 @@ impl Awaiting {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>) -> Poll<Result<()>> {
         let current = current();
         if let Some(current) = &current
-            && let Some(error) = self.thrown(current, on.head().cancelled())
+            && let Some(error) = self.thrown(current, || on.error().is_some_and(|own| own.is_cancelled()))
         {
+            if on.head().done() {
+                // asyncio has read the outcome by now, and throws the cancellation in its place.
+                on.head().retrieved();
+            }
             self.release();
             return Poll::Ready(Err(error));
         }
@@ -204,13 +208,13 @@ impl Awaiting {
             self.0 = Place::Yielded { with: current, since };
             return Poll::Pending;
         }
-        let error = current.and_then(|current| self.thrown(&current, false));
+        let error = current.and_then(|current| self.thrown(&current, || false));
         self.0 = Place::Nowhere;
         Poll::Ready(error.map_or(Ok(()), Err))
     }
 
     /// The injected error, if this leaf was pending in an earlier step of `current`.
-    fn thrown(&self, current: &Rc<dyn Stepping>, keeps_its_own: bool) -> Option<Error> {
+    fn thrown(&self, current: &Rc<dyn Stepping>, keeps_its_own: impl Fn() -> bool) -> Option<Error> {
         let (with, since) = match &self.0 {
             Place::Registered { with: Some((with, _)), since, .. } | Place::Refused { with, since } => {
                 (with, *since)
@@ -223,7 +227,7 @@ impl Awaiting {
             return None;
         }
         let error = stepper.injected.borrow_mut().take();
-        error.filter(|_| !keeps_its_own)
+        error.filter(|_| !keeps_its_own())
     }
 
     fn register(&mut self, cx: &Context<'_>, current: Option<Rc<dyn Stepping>>, on: &Rc<dyn Awaitable>) {

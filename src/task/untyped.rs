@@ -36,8 +36,8 @@ impl Awaitable for Untyped {
         self.on.clone().end_cancel(accepted, message)
     }
 
-    fn break_circle(self: Rc<Self>) {
-        self.on.clone().break_circle();
+    fn break_circle(self: Rc<Self>) -> bool {
+        self.on.clone().break_circle()
     }
 
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {

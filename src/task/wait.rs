@@ -146,15 +146,18 @@ impl Watch {
         for one in several {
             let on = sealed::Waitable::awaitable(one);
             let (waiter, timer, left, one) = (waiter.clone(), timer.clone(), left.clone(), on.clone());
-            let id = add_done_callback(on.clone(), place, move |_| {
+            let name = || "wait".to_owned();
+            let id = add_done_callback(on.clone(), place, name, move |_| {
                 move || {
                     left.set(left.get() - 1);
-                    let enough = match when {
-                        ReturnWhen::AllCompleted => false,
-                        ReturnWhen::FirstCompleted => true,
-                        ReturnWhen::FirstException => one.head().failed_and_read(),
-                    };
-                    if !enough && left.get() > 0 {
+                    // The last one's error is not looked at, as in asyncio: it does not count as read.
+                    let enough = left.get() == 0
+                        || match when {
+                            ReturnWhen::AllCompleted => false,
+                            ReturnWhen::FirstCompleted => true,
+                            ReturnWhen::FirstException => one.head().failed_and_read(),
+                        };
+                    if !enough {
                         return Ok(());
                     }
                     if let Some(timer) = &*timer.borrow() {

@@ -146,6 +146,13 @@ fn fields(line: &mut Line<'_>, at: &Stamp, event: &Event<'_>, error: Option<&str
             line.signed("sig", signal).number("h", h).text("cb", label)
         }
         Event::SignalUnregistered { signal } => line.signed("sig", signal),
+        Event::Job { job, label, by, place: _ } => {
+            line.number("job", job).text("fn", label).maybe_number("by", by)
+        }
+        Event::JobRuns { job, thread } => line.number("job", job).text("thr", thread),
+        Event::JobEnds { job, thread, state } => {
+            line.number("job", job).text("thr", thread).text("st", state)
+        }
         Event::Signal { signal, at: arrived } => line.signed("sig", signal).number("at", at.zero.ns(arrived)),
     };
 }
@@ -195,6 +202,7 @@ fn place_of(event: &Event<'_>) -> Option<Place> {
         | Event::Timer { place, .. }
         | Event::Task { place, .. }
         | Event::Future { place, .. } => *place,
+        Event::Job { place, .. } => Some(*place),
         _ => None,
     }
 }

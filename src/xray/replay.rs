@@ -9,7 +9,7 @@
 //! is the entry named, `due` moves a timer, and so on. Whoever writes another reader can copy them.
 
 use super::fields::{Check, Fields, ensure};
-use super::state::{Awaited, Doing, Io, Ready, Signal, State, Task, Timer};
+use super::state::{Awaited, Doing, Io, Job, Ready, Signal, State, Task, Timer};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -183,6 +183,7 @@ fn rule(kind: &str) -> Option<Rule> {
         "step" => Loop::step,
         "park" => Loop::park,
         "tdone" => Loop::task_done,
+        "job" | "jrun" | "jend" => Loop::job,
         "snap" => Loop::check,
         _ => return None,
     })
@@ -192,7 +193,7 @@ fn rule(kind: &str) -> Option<Rule> {
 #[derive(Debug, Default)]
 struct Loop {
     state: State,
-    /// The entry that runs, or ran last.
+    /// The entry that runs.
     running: Option<u64>,
     /// Every handle that was cancelled: one may be cancelled before it is queued.
     cancelled: HashSet<u64>,
@@ -396,11 +397,16 @@ impl Loop {
         Ok(())
     }
 
-    /// A second line for a task that is known gives it a new name.
+    /// A second line for a task that is known gives it a new name; its queued step is shown under that name then.
     fn task(&mut self, line: Fields<'_>) -> Check {
         let (id, name) = (line.number("task")?, line.text("name")?.to_owned());
         match self.find_task(id) {
-            Ok(at) => self.state.tasks[at].name = name,
+            Ok(at) => {
+                for entry in self.state.ready.iter_mut().filter(|entry| entry.task == Some(id)) {
+                    entry.cb = format!("{name}.{}", entry.kind);
+                }
+                self.state.tasks[at].name = name;
+            }
             Err(at) => self.state.tasks.insert(at, Task { id, name, doing: Doing::Queued }),
         }
         Ok(())
@@ -432,6 +438,21 @@ impl Loop {
         let id = line.number("task")?;
         let at = self.find_task(id).map_err(|_| format!("there is no task {id}"))?;
         self.state.tasks.remove(at);
+        Ok(())
+    }
+
+    fn job(&mut self, line: Fields<'_>) -> Check {
+        let id = line.number("job")?;
+        if line.text("e")? == "job" {
+            self.state.jobs.push(Job { id, cb: line.text("fn")?.to_owned(), running: false });
+            return Ok(());
+        }
+        let at = self.state.jobs.iter().position(|job| job.id == id);
+        let at = at.ok_or_else(|| format!("there is no job {id}"))?;
+        match line.text("e")? {
+            "jrun" => self.state.jobs[at].running = true,
+            _ => drop(self.state.jobs.remove(at)),
+        }
         Ok(())
     }
 

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) io: Vec<Io>,
     /// By `sig`.
     pub(super) signals: Vec<Signal>,
+    /// Those that are not over, by `id`.
+    pub(super) jobs: Vec<Job>,
     /// Those that are not done, by `id`, which is the order of creation.
     pub(super) tasks: Vec<Task>,
 }
@@ -69,6 +71,13 @@ pub(super) struct Signal {
     pub(super) sig: i64,
     pub(super) h: u64,
     pub(super) cb: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Job {
+    pub(super) id: u64,
+    pub(super) cb: String,
+    pub(super) running: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -136,6 +145,9 @@ impl State {
             state.signals.push(Signal { sig: entry.signal.into(), h: entry.h, cb: entry.label.clone() });
         }
         state.signals.sort_by_key(|entry| entry.sig);
+        for job in &snapshot.jobs {
+            state.jobs.push(Job { id: job.id, cb: job.label.clone(), running: job.running });
+        }
         for task in &snapshot.tasks {
             state.tasks.push(Task { id: task.id, name: task.name.clone(), doing: doing(&task.state) });
         }

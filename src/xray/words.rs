@@ -34,6 +34,9 @@ pub(super) fn event_word(event: &Event<'_>) -> &'static str {
         Event::SignalRegistered { .. } => "sigreg",
         Event::SignalUnregistered { .. } => "sigunreg",
         Event::Signal { .. } => "sig",
+        Event::Job { .. } => "job",
+        Event::JobRuns { .. } => "jrun",
+        Event::JobEnds { .. } => "jend",
     }
 }
 
