@@ -64,6 +64,14 @@ pub enum Error {
     Panic(Arc<str>),
     /// Several errors at once (`BaseExceptionGroup`).
     Group(Arc<[Error]>),
+    /// The queue holds as many items as it can (`asyncio.QueueFull`).
+    QueueFull,
+    /// The queue holds no item (`asyncio.QueueEmpty`).
+    QueueEmpty,
+    /// The queue was shut down (`asyncio.QueueShutDown`).
+    QueueShutDown,
+    /// The barrier was broken or reset; the text is asyncio's (`asyncio.BrokenBarrierError`).
+    BrokenBarrier(&'static str),
     /// Thrown into a coroutine by [`Coroutine::close`](crate::Coroutine::close) (`GeneratorExit`).
     CoroutineExit,
     /// Misuse that asyncio answers with a `RuntimeError`; the text is asyncio's.
@@ -180,6 +188,11 @@ impl fmt::Display for Error {
                 let plural = if errors.len() == 1 { "" } else { "s" };
                 write!(f, "unhandled errors in a TaskGroup ({} sub-exception{plural})", errors.len())
             }
+            // asyncio raises these three without a text; their names say it.
+            Self::QueueFull => f.write_str("QueueFull"),
+            Self::QueueEmpty => f.write_str("QueueEmpty"),
+            Self::QueueShutDown => f.write_str("QueueShutDown"),
+            Self::BrokenBarrier(text) => f.write_str(text),
             Self::CoroutineExit => f.write_str("the coroutine was closed"),
             Self::Deadlock(text) | Self::Panic(text) | Self::Runtime(text) | Self::Value(text) => {
                 f.write_str(text)

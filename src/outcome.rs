@@ -6,7 +6,8 @@
 
 use crate::error::{Error, Result};
 
-/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>` for any `T`, or `!`.
+/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>` for any `T`, a task that it made (so that
+/// `|| create_task(f())` is a callback), or `!`.
 ///
 /// An `Err` from a callback goes to the exception handler, and the loop goes on; an `Err` from a task's body is the
 /// task's result. [`Error::Exit`] and [`Error::KeyboardInterrupt`] leave the loop.
@@ -65,7 +66,7 @@ impl Outcome for Never {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl Sealed for () {}
     impl<T> Sealed for crate::error::Result<T, crate::error::Error> {}

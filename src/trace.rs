@@ -149,6 +149,8 @@ pub enum Event<'a> {
     SignalRegistered { signal: i32, h: u64, label: &'a str },
     /// A signal handler was removed.
     SignalUnregistered { signal: i32 },
+    /// Something was reported to the exception handler.
+    Reported { message: &'a str },
     /// A job was given to a thread pool.
     Job { job: u64, label: &'a str, by: Option<u64>, place: Place },
     /// A thread has begun a job; told when the loop hears of it.

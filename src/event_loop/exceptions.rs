@@ -8,7 +8,7 @@ use super::handle::{About, call};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::trace::Place;
+use crate::trace::{Event, Place};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
@@ -190,6 +190,7 @@ impl EventLoop {
     /// Reports an error as the loop does (`loop.call_exception_handler`). May be called at any time, also on a closed
     /// loop.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        self.0.trace(|| Event::Reported { message: context.message() });
         let handler = self.0.exceptions.handler.borrow().clone();
         let Some(handler) = handler else { return self.default_exception_handler(context) };
         match call(|| handler(self, context)) {

@@ -144,6 +144,11 @@ impl Remote {
         Self { mailbox }
     }
 
+    /// Whether the loop lives on this thread.
+    pub(crate) fn is_here(&self) -> bool {
+        running::find(self.mailbox.id).is_some()
+    }
+
     /// Runs `function` on the loop's thread and wakes the loop if it sleeps (`call_soon_threadsafe`). From the loop's
     /// own thread it is queued at once, behind what was queued before.
     ///

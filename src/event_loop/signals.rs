@@ -57,9 +57,9 @@ mod dispositions;
 
 use crate::error::{Error, Result};
 use arrivals::{Arrivals, CAPACITY, bit};
-use dispositions::{start_recording, stop_recording};
+use dispositions::{is_default_now, light_fuse, start_recording, stop_recording};
 use mio::{Interest, Registry, Token};
-use signal_hook::{SigId, consts};
+use signal_hook::{SigId, consts, low_level};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -93,6 +93,16 @@ struct Watch {
     /// Names this watch in the ring, so that what is left there of an ended one is recognised. Counts from 1.
     serial: u64,
     recorder: SigId,
+    fuse: Option<SigId>,
+}
+
+impl Watch {
+    fn end(self) {
+        if let Some(fuse) = self.fuse {
+            low_level::unregister(fuse);
+        }
+        stop_recording(self.signal, self.recorder);
+    }
 }
 
 /// Wakes the loop's poll, and says nothing else.
@@ -148,7 +158,7 @@ impl Signals {
             stop_recording(signum, recorder);
             return Err(error.into());
         }
-        self.watched.push(Watch { signal: signum, serial: self.serial, recorder });
+        self.watched.push(Watch { signal: signum, serial: self.serial, recorder, fuse: None });
         Ok(())
     }
 
@@ -160,13 +170,29 @@ impl Signals {
             return Ok(false);
         };
         let watch = self.watched.remove(index);
-        stop_recording(signum, watch.recorder);
+        watch.end();
         self.arrivals.forget_overflow(bit(signum));
         // What is forgotten should not take the room of what comes.
         self.collect();
         self.waiting.retain(|arrival| arrival.signal != signum);
         self.renew_pipe(registry);
         Ok(true)
+    }
+
+    /// Makes the delivery after the next `deliveries` do what the default does, for a watched signal; for a program that
+    /// does not come to its turns. Ends with the watch.
+    pub(super) fn kill_after(&mut self, signum: i32, deliveries: u32) -> Result<()> {
+        if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum)
+            && watch.fuse.is_none()
+        {
+            watch.fuse = light_fuse(signum, deliveries)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the signal would do what the default does: no loop watches it, and nothing else of the process.
+    pub(super) fn is_default(signum: i32) -> bool {
+        check_number(signum).is_ok() && is_default_now(signum)
     }
 
     /// Whether arrivals wait to be taken. The loop must ask before each poll that may block. A `true` can be empty.
@@ -245,7 +271,7 @@ impl Signals {
 
     fn release(&mut self) {
         for watch in self.watched.drain(..) {
-            stop_recording(watch.signal, watch.recorder);
+            watch.end();
         }
         self.arrivals.take_overflowed();
         self.collect();
@@ -285,7 +311,6 @@ fn check_catchable(signum: i32) -> Result<()> {
 mod tests {
     use super::*;
     use mio::Poll;
-    use signal_hook::low_level;
 
     #[test]
     fn a_removed_signals_arrivals_are_forgotten_wherever_they_wait() {

@@ -6,6 +6,7 @@
 
 use super::handle::{Entry, Repeating, drop_quietly};
 use super::reactor::{Added, Orphans, SIGNALS};
+use super::signals::Signals;
 use super::{EventLoop, Inner, Origin};
 use crate::error::Result;
 use crate::outcome::Outcome;
@@ -172,6 +173,34 @@ impl EventLoop {
         lp.trace(|| Event::SignalUnregistered { signal });
         drop_quietly(handler);
         unwatched
+    }
+}
+
+impl EventLoop {
+    /// For the runner's Ctrl-C: adds a handler if the signal has its default disposition; the handler's number. The
+    /// delivery after the next `deliveries` kills the process, whether or not the loop comes to its turns.
+    pub(crate) fn add_default_handler<F, R>(
+        &self,
+        signal: i32,
+        deliveries: u32,
+        callback: F,
+    ) -> Result<Option<u64>>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        if !Signals::is_default(signal) {
+            return Ok(None);
+        }
+        self.add_signal_handler(signal, callback)?;
+        self.0.signals.borrow_mut().kill_after(signal, deliveries)?;
+        Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.id()))
+    }
+
+    /// Removes that handler, unless the program has put its own in its place.
+    pub(crate) fn remove_default_handler(&self, signal: i32, handler: u64) -> Result<()> {
+        let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.id() == handler);
+        if ours { self.remove_signal_handler(signal).map(drop) } else { Ok(()) }
     }
 }
 

@@ -76,8 +76,8 @@ pub(crate) struct TaskCell<T> {
     asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     report_destroyed: Cell<bool>,
-    /// Its waker, once somebody kept a clone of the lent one.
-    waker: OnceCell<TaskWaker>,
+    /// Its waker, while somebody keeps a clone of the lent one.
+    waker: RefCell<Option<TaskWaker>>,
     /// The number under which it waits for a future that is not looplab's.
     foreign: OnceCell<u64>,
 }
@@ -142,7 +142,7 @@ impl<T: 'static> TaskCell<T> {
             cancels: Cell::new(0),
             asked: Cell::new(false),
             report_destroyed: Cell::new(making.report_destroyed),
-            waker: OnceCell::new(),
+            waker: RefCell::new(None),
             foreign: OnceCell::new(),
         }
     }
@@ -162,11 +162,9 @@ impl<T: 'static> TaskCell<T> {
         let refused = self.stepper.take_refused();
         let thrown = self.must_cancel.borrow_mut().take().map(Error::Cancelled).or(refused);
 
-        let lent = match (self.waker.get(), self.key.get()) {
-            (None, Some(key)) => Some(lp.0.lend_waker(key)),
-            _ => None,
-        };
-        let waker = lent.as_ref().or(self.waker.get()).map_or(Waker::noop(), TaskWaker::waker);
+        let kept = self.waker.borrow_mut().take();
+        let lent = kept.or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
+        let waker = lent.as_ref().map_or(Waker::noop(), TaskWaker::waker);
         let entered = Entered::new(self.clone());
         self.stepper.begin(thrown.clone(), waker.data());
         lp.0.trace(|| Event::Step { task: self.head.id(), thrown: thrown.as_ref() });
@@ -202,11 +200,10 @@ impl<T: 'static> TaskCell<T> {
         }
     }
 
-    /// Gives the lent waker back, or keeps it if it was cloned during the step.
+    /// Gives the lent waker back, or keeps it while somebody has a clone of it: so the loop knows, at each end of a step,
+    /// whether anybody is left who could wake it.
     fn keep_waker(&self, lp: &EventLoop, lent: Option<TaskWaker>) {
-        if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
-            let _ = self.waker.set(kept);
-        }
+        *self.waker.borrow_mut() = lent.and_then(|lent| lp.0.give_back(lent));
     }
 
     /// An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that leaf
@@ -242,6 +239,13 @@ impl<T: 'static> TaskCell<T> {
                 self.must_cancel.borrow_mut().take();
             }
         }
+    }
+
+    /// A cancellation is to be thrown in the next step. Its message stays the task's, whatever the body makes of it: a
+    /// gathering whose children swallow its cancellation ends with the message of the last one.
+    fn must_cancel(&self, message: &Message) {
+        *self.must_cancel.borrow_mut() = Some(message.clone());
+        self.head.set_message(message.clone());
     }
 
     fn message_due(&self) -> Option<Message> {
@@ -287,6 +291,11 @@ impl<T: 'static> TaskCell<T> {
             Some(error) if error.leaves_the_loop() => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Its destruction while pending is worth a report after all.
+    pub(crate) fn report_destroyed(&self) {
+        self.report_destroyed.set(true);
     }
 
     pub(crate) fn outcome_cell(&self) -> &RefCell<Option<Result<T>>> {
@@ -369,7 +378,7 @@ impl<T: 'static> Awaitable for TaskCell<T> {
         }
         let waits = if self.stepper.is_active() { Vec::new() } else { self.stepper.waits() };
         if waits.is_empty() {
-            *self.must_cancel.borrow_mut() = Some(message.clone());
+            self.must_cancel(message);
             return Begin::Decided(true);
         }
         self.asked.set(true);
@@ -379,7 +388,7 @@ impl<T: 'static> Awaitable for TaskCell<T> {
     fn end_cancel(self: Rc<Self>, accepted: bool, message: &Message) -> bool {
         self.asked.set(false);
         if !accepted {
-            *self.must_cancel.borrow_mut() = Some(message.clone());
+            self.must_cancel(message);
         }
         true
     }
@@ -410,6 +419,8 @@ pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
     fn set_name(&self, name: Rc<str>);
     fn cancelling(&self) -> u32;
     fn uncancel(&self) -> u32;
+    /// Whether a cancellation was requested that no await has delivered yet. For the task itself, during its step.
+    fn cancel_undelivered(&self) -> bool;
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable>;
 }
 
@@ -438,6 +449,10 @@ impl<T: 'static> AnyTask for TaskCell<T> {
             self.must_cancel.borrow_mut().take();
         }
         self.cancels.get()
+    }
+
+    fn cancel_undelivered(&self) -> bool {
+        self.must_cancel.borrow().is_some() || self.stepper.has_untaken()
     }
 
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {

@@ -59,6 +59,15 @@ impl<T: 'static> Ensured<T> {
         }
     }
 
+    /// A task made of a body is one like any other: its destruction while pending is reported. (`run_until_complete` and
+    /// `gather` do not ask for that, as in asyncio.)
+    pub(crate) fn reported(self) -> Self {
+        if let Self::New(task) = &self {
+            task.cell().report_destroyed();
+        }
+        self
+    }
+
     /// The outcome of one that is done.
     pub(crate) fn take(self) -> Result<T> {
         match self {
@@ -186,16 +195,27 @@ impl EventLoop {
         self.0.check_runnable()?;
         let target = target.ensure(self, place)?;
         let awaitable = target.awaitable();
-        if awaitable.head().has_no_loop() {
-            // A task that could not be made has failed already, and no loop will ever tell of it.
-            return target.take();
+        if let Err(error) = self.run_until(&awaitable, place) {
+            // What left the loop is the new task's own error, as a rule: it counts as read. Others may read a shared one.
+            if let Ensured::New(_) = target {
+                awaitable.head().retrieved();
+            }
+            return Err(error);
         }
+        target.take()
+    }
 
+    /// Runs until `target` is done, and leaves its outcome in it.
+    pub(crate) fn run_until(&self, target: &Rc<dyn Awaitable>, place: Place) -> Result<()> {
+        if target.head().has_no_loop() {
+            // A task that could not be made has failed already, and no loop will ever tell of it.
+            return Ok(());
+        }
         // The request to stop is tied to this run. (In asyncio it is not: one that is queued in the turn in which
         // something else stops the loop ends the *next* run.)
-        let (run, watched) = (self.0.this_run(), Rc::downgrade(&awaitable));
+        let (run, watched) = (self.0.this_run(), Rc::downgrade(target));
         let name = || "run_until_complete".to_owned();
-        let id = super::handle::add_done_callback(awaitable.clone(), place, name, move |_| {
+        let id = super::handle::add_done_callback(target.clone(), place, name, move |_| {
             move || {
                 let lp = crate::event_loop::get_running_loop()?;
                 let leaves = watched.upgrade().is_some_and(|target| {
@@ -210,17 +230,8 @@ impl EventLoop {
             }
         });
         let result = self.run_forever();
-        drop(awaitable.head().remove_waiter(id.key()));
-        if let Err(error) = result {
-            // What left the loop is the new task's own error, as a rule: it counts as read. Others may read a shared one.
-            if let Ensured::New(_) = target {
-                awaitable.head().retrieved();
-            }
-            return Err(error);
-        }
-        if !awaitable.head().done() {
-            return Err(Error::StoppedBeforeComplete);
-        }
-        target.take()
+        drop(target.head().remove_waiter(id.key()));
+        result?;
+        if target.head().done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
     }
 }

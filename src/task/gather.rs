@@ -4,8 +4,9 @@
 //! and the siblings run on; with `return_exceptions` every outcome is a value; cancelling it cancels the children, and it
 //! is over when they all are, cancelled even if each of them swallowed the request.
 
+use super::TaskRef;
 use super::cancel::{self, Begin};
-use super::ensure::{EnsureFuture, Ensured, sealed::Ensure};
+use super::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
 use super::handle::add_done_callback;
 use super::head::{Awaitable, Head, Message, Source, complete};
 use super::step::Awaiting;
@@ -283,6 +284,13 @@ impl<V: Values> Gather<V> {
     }
 }
 
+/// Nobody has looked at it: errors of children that were done at the call are its own now, and are reported as such.
+impl<V: Values> Drop for Gather<V> {
+    fn drop(&mut self) {
+        drop(self.settled());
+    }
+}
+
 impl<V: Values> GatherAll<V> {
     /// As [`Gather::cancel`].
     pub fn cancel(&self) -> bool {
@@ -389,6 +397,74 @@ impl Awaitable for GatherCell {
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
         self
     }
+}
+
+/// A gathering as something with a value, for `run_until_complete` and as a child of another gathering.
+struct Readable<V: Values, R> {
+    cell: Rc<GatherCell>,
+    gather: Gather<V>,
+    read: fn(&Boxed<V>) -> Result<R>,
+}
+
+impl<V: Values, R: 'static> Awaitable for Readable<V, R> {
+    fn head(&self) -> &Head {
+        &self.cell.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        Awaitable::error(&*self.cell)
+    }
+
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+        self.cell.clone().begin_cancel(message)
+    }
+
+    fn end_cancel(self: Rc<Self>, accepted: bool, message: &Message) -> bool {
+        self.cell.clone().end_cancel(accepted, message)
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self.cell.clone()
+    }
+}
+
+impl<V: Values, R: 'static> Source<R> for Readable<V, R> {
+    fn outcome(&self) -> Result<R> {
+        (self.read)(self.gather.finished()?)
+    }
+}
+
+fn readable<V: Values, R: 'static>(
+    gather: Gather<V>,
+    lp: &EventLoop,
+    read: fn(&Boxed<V>) -> Result<R>,
+) -> Result<Ensured<R>> {
+    gather.state.clone()?;
+    let Some(cell) = gather.settled() else { return Err(Error::NoRunningLoop) };
+    shared(Rc::new(Readable { cell, gather, read }), lp)
+}
+
+impl<V: Values> Ensure for Gather<V> {
+    type Value = V;
+
+    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<V>> {
+        readable(self, lp, |children| children.values())
+    }
+}
+
+impl<V: Values> Ensure for GatherAll<V> {
+    type Value = V::Results;
+
+    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<V::Results>> {
+        readable(self.0, lp, |children| Ok(children.results()))
+    }
+}
+
+/// Gathers tasks of a loop that need not run.
+pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Result<GatherAll<Vec<()>>> {
+    let sources: Result<Vec<_>> =
+        tasks.iter().map(|task| task.ensure(lp, place).map(Ensured::share)).collect();
+    Ok(Gather::start(lp, place, Box::new(sources?)).return_exceptions())
 }
 
 impl<V: Values> IntoFuture for Gather<V> {

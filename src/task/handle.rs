@@ -8,7 +8,7 @@ use super::head::{Awaitable, Waiter};
 use super::join::{Join, JoinRef};
 use super::{Future, cancel, step};
 use crate::error::{Error, Result};
-use crate::event_loop::{Callback, Entry, EventLoop, drop_quietly, running, short_name};
+use crate::event_loop::{Callback, Entry, EventLoop, TaskInfo, drop_quietly, running, short_name};
 use crate::outcome::Outcome;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
@@ -231,9 +231,12 @@ impl<T: 'static> Task<T> {
         self.take()
     }
 
-    /// Takes the outcome of a task that is done.
+    /// Takes the value of a task that is done. An error is shared: others may still want to read it.
     pub(crate) fn take(self) -> Result<T> {
         self.0.head().retrieved();
+        if let Some(error) = self.0.error() {
+            return Err(error);
+        }
         let taken = self.0.outcome_cell().borrow_mut().take();
         taken.unwrap_or(Err(self.0.head().no_result()))
     }
@@ -260,8 +263,21 @@ impl TaskRef {
         Self(task)
     }
 
+    pub(crate) fn info(&self) -> TaskInfo {
+        TaskInfo { id: self.id(), name: self.name().to_string(), place: self.spawned_at() }
+    }
+
     pub(crate) fn as_awaitable(&self) -> Rc<dyn Awaitable> {
         self.0.clone().as_awaitable()
+    }
+
+    pub(crate) fn cancel_undelivered(&self) -> bool {
+        self.0.cancel_undelivered()
+    }
+
+    /// The number of its last step.
+    pub(crate) fn step_number(&self) -> u64 {
+        self.0.stepper().number()
     }
 
     /// As [`Task::add_done_callback`], without the type.
@@ -299,7 +315,7 @@ where
     R: Outcome,
 {
     let head = owner.head();
-    // A task that could not be made is on no loop: who asks for it hears of it on his own.
+    // A task that could not be made is on no loop: whoever asks for it hears of it on the running one.
     let lp = if head.has_no_loop() { running() } else { head.event_loop() };
     let handle = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
     let make = move |object: Rc<dyn Any>| -> Rc<dyn Entry> {
@@ -470,6 +486,16 @@ pub fn all_tasks() -> Vec<TaskRef> {
     running().map(|lp| lp.all_tasks()).unwrap_or_default()
 }
 
+/// So that `|| create_task(f())` is a callback.
+impl<T: 'static> Outcome for Task<T> {
+    type Value = Self;
+    fn into_result(self) -> Result<Self> {
+        Ok(self)
+    }
+}
+
+impl<T> crate::outcome::sealed::Sealed for Task<T> {}
+
 impl<T> Clone for Task<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
@@ -504,6 +530,12 @@ impl PartialEq for TaskRef {
 
 impl Eq for TaskRef {}
 
+impl std::hash::Hash for TaskRef {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).cast::<()>().hash(state);
+    }
+}
+
 impl<T: 'static> PartialEq for Task<T> {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
@@ -511,6 +543,12 @@ impl<T: 'static> PartialEq for Task<T> {
 }
 
 impl<T: 'static> Eq for Task<T> {}
+
+impl<T: 'static> std::hash::Hash for Task<T> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).hash(state);
+    }
+}
 
 impl<T: Clone + 'static> IntoFuture for Task<T> {
     type Output = Result<T>;

@@ -12,7 +12,7 @@
 
 use super::step::Stepping;
 use crate::error::{Error, Result};
-use crate::event_loop::{Entry, EventLoop, Inner, Origin};
+use crate::event_loop::{Entry, EventLoop, ExceptionContext, Inner, Origin};
 use crate::trace::{Done, EntryKind, Event, On, Place};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -226,7 +226,14 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
     for waiter in waiters {
         match waiter {
             Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
-            Waiter::Waker(waker) => crate::event_loop::call(|| waker.wake())?,
+            Waiter::Waker(waker) => {
+                // Somebody else's waker that panics must not cost the others their wake-up.
+                if let Err(error) = crate::event_loop::call(|| waker.wake()) {
+                    lp.call_exception_handler(
+                        &ExceptionContext::new("Exception in a waker").with_error(error),
+                    );
+                }
+            }
             Waiter::Callback(make) => {
                 let entry = make(owner.clone().into_any());
                 lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });

@@ -29,7 +29,7 @@ impl EventLoop {
     /// # use looplab::EventLoop;
     /// let lp = EventLoop::new()?;
     /// let lines = lp.run_in_executor(|| std::fs::read_to_string("Cargo.toml").map(|text| text.lines().count()))?;
-    /// lp.run_until_complete(async move { lines.await.map(drop) })?;
+    /// lp.run_until_complete(async move { lines.into_output().await.map(drop) })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
     #[track_caller]
@@ -158,9 +158,13 @@ where
 {
     let place = Location::caller();
     async move {
-        let lp = get_running_loop()?;
-        let executor = lp.0.default_executor()?;
-        lp.submit(&executor, place, function)?.into_output().await
+        let job = {
+            // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
+            let lp = get_running_loop()?;
+            let executor = lp.0.default_executor()?;
+            lp.submit(&executor, place, function)?
+        };
+        job.into_output().await
     }
 }
 
@@ -221,8 +225,20 @@ impl Back {
 }
 
 impl<R: 'static> Future<R> {
-    /// Awaits the future and takes its value out, which needs no `Clone`; for one that nobody else reads.
-    pub(crate) async fn into_output(self) -> Result<R> {
+    /// Awaits the future and takes its value out, which needs no `Clone` (an `io::Result` has none). Other handles find
+    /// [`Error::InvalidState`] afterwards.
+    ///
+    /// # Errors
+    /// What the future failed with; [`Error::InvalidState`] if the value was taken before.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// let text = lp.run_in_executor(|| std::fs::read_to_string("Cargo.toml"))?;
+    /// let text: std::io::Result<String> = lp.run_until_complete(async move { text.into_output().await })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub async fn into_output(self) -> Result<R> {
         super::join::done(self.cell().clone()).await?;
         self.take()
     }

@@ -7,6 +7,7 @@
 //! Read `step` for how an error is thrown into an await, `cell` for a task's life, `head` for how completing queues those
 //! who wait, `cancel` for how a request travels.
 
+mod as_completed;
 mod cancel;
 mod cancellable;
 mod cell;
@@ -18,20 +19,32 @@ mod handle;
 mod head;
 mod jobs;
 mod join;
+mod shield;
 mod sleep;
 mod step;
+mod task_group;
+mod threadsafe;
+mod timeout;
 mod untyped;
 mod wait;
+mod wait_for;
 
+pub use as_completed::{AsCompleted, Completed, as_completed};
 pub use cancellable::{Cancellable, cancellable};
 pub use coroutine::{Coroutine, Step};
 pub use ensure::EnsureFuture;
 pub use future::Future;
+pub(crate) use gather::gather_on;
 pub use gather::{Gather, GatherAll, Gathering, Values, gather};
 #[doc(hidden)]
 pub use gather::{Tuple, gather_tuple};
 pub use handle::{CallbackId, Prepared, Task, TaskBuilder, TaskRef, all_tasks, create_task, current_task};
 pub use jobs::to_thread;
 pub use join::{Join, JoinRef};
+pub use shield::{Shield, Shielded, shield};
 pub use sleep::{Sleep, YieldNow, sleep, yield_now};
+pub use task_group::TaskGroup;
+pub use threadsafe::{RemoteTask, Submit, run_coroutine_threadsafe};
+pub use timeout::{Timeout, timeout, timeout_at};
 pub use wait::{DoneAndPending, ReturnWhen, Waitable, wait};
+pub use wait_for::wait_for;

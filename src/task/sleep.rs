@@ -54,7 +54,8 @@ pub fn yield_now() -> YieldNow {
 pub struct Sleep {
     delay: Duration,
     place: Place,
-    timer: Option<(EventLoop, Rc<SleepCell>)>,
+    /// It knows its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
+    timer: Option<Rc<SleepCell>>,
     awaiting: Awaiting,
 }
 
@@ -90,9 +91,9 @@ impl Future for Sleep {
                 ran: Cell::new(false),
             });
             lp.0.schedule(lp.0.deadline(self.delay), cell.clone());
-            self.timer = Some((lp, cell));
+            self.timer = Some(cell);
         }
-        let Some((_, cell)) = &self.timer else { return Poll::Pending };
+        let Some(cell) = &self.timer else { return Poll::Pending };
         let on: Rc<dyn Awaitable> = cell.clone();
         let polled = self.awaiting.poll(cx, &on);
         if polled.is_ready() {
@@ -108,9 +109,10 @@ impl Future for Sleep {
 impl Sleep {
     /// The timer goes when the sleeper does (`finally: h.cancel()` in asyncio's `sleep`).
     fn end_timer(&self) {
-        if let Some((lp, cell)) = &self.timer
+        if let Some(cell) = &self.timer
             && !cell.cancelled.replace(true)
             && !cell.ran.get()
+            && let Some(lp) = cell.head.event_loop()
         {
             lp.0.timer_cancelled(&**cell);
         }

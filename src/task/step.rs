@@ -78,6 +78,16 @@ impl Stepper {
         self.active.get()
     }
 
+    /// The number of its step: the one it is in, or was in last.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// Whether no await has taken yet what is to be thrown in this step.
+    pub(crate) fn has_untaken(&self) -> bool {
+        self.injected.borrow().is_some()
+    }
+
     /// Notes a wake during its own step. At the step's end its next step is queued.
     pub(crate) fn wake(&self) {
         self.woken.set(true);
@@ -168,8 +178,10 @@ impl Awaiting {
     /// Waits on `on`. Ready with `Ok` once it is done, with `Err` if something is thrown here.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>) -> Poll<Result<()>> {
         let current = current();
+        let refused = matches!(self.0, Place::Refused { .. });
+        let keeps_its_own = || !refused && on.error().is_some_and(|own| own.is_cancelled());
         if let Some(current) = &current
-            && let Some(error) = self.thrown(current, || on.error().is_some_and(|own| own.is_cancelled()))
+            && let Some(error) = self.thrown(current, keeps_its_own)
         {
             if on.head().done() {
                 // asyncio has read the outcome by now, and throws the cancellation in its place.

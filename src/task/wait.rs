@@ -26,7 +26,7 @@ pub enum ReturnWhen {
     FirstException,
 }
 
-/// A handle that [`wait`] can wait for: [`Task`], [`TaskRef`], [`Future`]. It cannot be implemented elsewhere.
+/// A handle that [`wait`] can wait for: [`Task`], [`TaskRef`], [`Future`], or a reference to one. It cannot be implemented elsewhere.
 pub trait Waitable: Clone + sealed::Waitable {}
 
 impl<W: Clone + sealed::Waitable> Waitable for W {}
@@ -52,6 +52,13 @@ impl<T: 'static> sealed::Waitable for Future<T> {
     #[allow(private_interfaces)]
     fn awaitable(&self) -> Rc<dyn Awaitable> {
         self.cell().clone()
+    }
+}
+
+impl<W: sealed::Waitable> sealed::Waitable for &W {
+    #[allow(private_interfaces)]
+    fn awaitable(&self) -> Rc<dyn Awaitable> {
+        W::awaitable(self)
     }
 }
 
@@ -172,7 +179,7 @@ impl Watch {
     }
 }
 
-fn release(waiter: &Future<()>) -> Result<()> {
+pub(super) fn release(waiter: &Future<()>) -> Result<()> {
     if waiter.done() { Ok(()) } else { waiter.set_result(()) }
 }
 

@@ -149,6 +149,7 @@ fn fields(line: &mut Line<'_>, at: &Stamp, event: &Event<'_>, error: Option<&str
         Event::Job { job, label, by, place: _ } => {
             line.number("job", job).text("fn", label).maybe_number("by", by)
         }
+        Event::Reported { message } => line.text("name", message).word("kind", "note"),
         Event::JobRuns { job, thread } => line.number("job", job).text("thr", thread),
         Event::JobEnds { job, thread, state } => {
             line.number("job", job).text("thr", thread).text("st", state)

@@ -66,6 +66,13 @@ impl TextTable {
             self.loops.remove(&number);
             return;
         }
+        if let Event::Reported { message } = event
+            && self.loops.get(&number).is_none_or(|table| table.row.is_none())
+        {
+            // Between turns, as when `close` ends a task.
+            columns(out, ["", "", "", "", "", &format!("! {}", cut(message, RAN - 2)), ""]);
+            return;
+        }
         let table = self.loops.entry(number).or_insert_with(LoopTable::new);
         match *event {
             Event::Loop(Life::Run) => table.run += 1,
@@ -148,10 +155,11 @@ impl LoopTable {
             Event::Push { via: Via::Threadsafe, thread, .. } => {
                 row.woken_by(thread.map_or_else(|| "thread".to_owned(), |name| format!("thread {name}")));
             }
-            Event::Signal { signal, .. } => row.woken_by(format!("SIG{signal}")),
+            Event::Signal { signal, .. } => row.woken_by(signal_name(signal)),
             Event::Due { .. } if row.sleeps => row.woken_by("timer".to_owned()),
             Event::Run { q, .. } => row.ran(self.queued.remove(&q).unwrap_or_default()),
             Event::Skip { q, .. } => row.ran(format!("skip {}", self.queued.remove(&q).unwrap_or_default())),
+            Event::Reported { message } => row.ran(format!("! {}", cut(message, NAME))),
             Event::Stop { .. } => row.stop = true,
             _ => {}
         }
@@ -246,9 +254,17 @@ fn select(timeout: Option<Duration>, why: Why) -> String {
         (Why::Ready, _) => "0 ready".to_owned(),
         (Why::Stopping, _) => "0 stopping".to_owned(),
         (Why::Cap, _) => "24h cap".to_owned(),
-        (Why::Timer, Some(timeout)) => format!("{}ms timer", millis(nanos(timeout))),
+        (Why::Timer, Some(timeout)) if timeout < Duration::from_secs(10) => {
+            format!("{}ms timer", millis(nanos(timeout)))
+        }
+        (Why::Timer, Some(timeout)) => format!("{}s timer", millis(nanos(timeout) / 1000)),
         (Why::Timer | Why::Idle, _) => "∞ idle".to_owned(),
     }
+}
+
+/// `SIGINT`, or `SIG40` for one that has no name.
+fn signal_name(signal: i32) -> String {
+    signal_hook::low_level::signal_name(signal).map_or_else(|| format!("SIG{signal}"), str::to_owned)
 }
 
 fn directions(ready: Ready) -> &'static str {

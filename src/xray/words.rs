@@ -34,6 +34,7 @@ pub(super) fn event_word(event: &Event<'_>) -> &'static str {
         Event::SignalRegistered { .. } => "sigreg",
         Event::SignalUnregistered { .. } => "sigunreg",
         Event::Signal { .. } => "sig",
+        Event::Reported { .. } => "mark",
         Event::Job { .. } => "job",
         Event::JobRuns { .. } => "jrun",
         Event::JobEnds { .. } => "jend",

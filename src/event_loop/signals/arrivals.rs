@@ -6,8 +6,8 @@
 use signal_hook::{SigId, low_level};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
 /// How many arrivals wait before they are coalesced.
@@ -53,7 +53,7 @@ impl Arrivals {
         }
     }
 
-    /// Runs in signal handlers: see the audit in [`register_recorder`] before touching anything here.
+    /// Runs in signal handlers: see the audit in [`register`] before touching anything here.
     fn record(&self, serial: u64, bit: u64) {
         let since = Instant::now().saturating_duration_since(self.base).as_nanos();
         let at = u64::try_from(since).unwrap_or(u64::MAX);
@@ -110,22 +110,44 @@ impl Arrivals {
     }
 }
 
+/// What looplab does in a signal handler.
+pub(super) enum Action {
+    /// Notes a delivery in the ring.
+    Record { arrivals: Arc<Arrivals>, serial: u64, bit: u64 },
+    /// Counts deliveries down, and puts the default in force at the last: the one after it kills.
+    Fuse { left: AtomicU32, default_armed: Arc<AtomicBool> },
+}
+
+impl Action {
+    /// Runs in signal handlers: see the audit in [`register`] before touching anything here.
+    fn run(&self) {
+        match self {
+            Self::Record { arrivals, serial, bit } => arrivals.record(*serial, *bit),
+            Self::Fuse { left, default_armed } => {
+                // It may go below zero and round; by then the default is long in force.
+                if left.fetch_sub(1, SeqCst) == 1 {
+                    default_armed.store(true, SeqCst);
+                }
+            }
+        }
+    }
+}
+
 /// The crate's one unsafe block.
 #[allow(unsafe_code)]
-pub(super) fn register_recorder(signum: i32, arrivals: Arc<Arrivals>, serial: u64) -> io::Result<SigId> {
-    let bit = bit(signum);
+pub(super) fn register(signum: i32, action: Action) -> io::Result<SigId> {
     // SAFETY: the action runs in a signal handler, so it may only do what is async-signal-safe, and must not panic. It
-    // is one call of `Arrivals::record`, which does this and nothing else:
-    // - It follows an `Arc` that the action owns. It neither clones nor drops it: signal-hook drops the action in
+    // is one call of `Action::run`, which does this and nothing else:
+    // - It follows `Arc`s that the action owns. It neither clones nor drops it: signal-hook drops the action in
     //   `unregister`, outside of handlers, after the last one that runs it has ended.
     // - `Instant::now` is `clock_gettime` on Unix, which POSIX lists as async-signal-safe; std wraps it without a lock
     //   or an allocation, and would panic only if the machine had no monotonic clock, which `Signals::new` has read
     //   before. `saturating_duration_since` and `try_from` with a fallback cannot panic.
-    // - Loads, stores, `fetch_or` and `compare_exchange` on atomics. They never wait for another thread or for the
+    // - Loads, stores, `fetch_or`, `fetch_sub` and `compare_exchange` on atomics. They never wait for another thread or for the
     //   interrupted code: the loop around `compare_exchange` repeats only when another handler has got its place.
     // - Wrapping arithmetic, and an index that is a remainder by the array's own length.
     // It does not allocate, lock, do I/O, log, or touch thread-locals; signal-hook restores errno.
-    unsafe { low_level::register(signum, move || arrivals.record(serial, bit)) }
+    unsafe { low_level::register(signum, move || action.run()) }
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 //! both and not neither, also while several threads add and remove. (One gap, at the very first watch, is signal-hook's
 //! own: see `signals`.) It does not see what other code of the process installs for the signal later.
 
-use super::arrivals::{Arrivals, bit, register_recorder};
+use super::arrivals::{Action, Arrivals, bit, register};
 use super::invalid;
 use crate::error::Result;
 use signal_hook::{SigId, flag, low_level};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A signal that a loop of this process watches or once watched.
@@ -41,10 +41,12 @@ pub(super) fn start_recording(signum: i32, arrivals: Arc<Arrivals>, serial: u64)
     let mut table = dispositions();
     // Asked before anything is registered, for then signal-hook's own handler would be what is found.
     let first = if table.contains_key(&signum) { None } else { Some(default_in_force(signum)?) };
-    let recorder = register_recorder(signum, arrivals, serial).map_err(|error| match error.kind() {
-        ErrorKind::InvalidInput => invalid(signum),
-        _ => error.into(),
-    })?;
+    let recorder = register(signum, Action::Record { arrivals, serial, bit: bit(signum) }).map_err(
+        |error| match error.kind() {
+            ErrorKind::InvalidInput => invalid(signum),
+            _ => error.into(),
+        },
+    )?;
     if let Some(emulate) = first {
         match Disposition::new(signum, emulate) {
             Ok(disposition) => table.insert(signum, disposition),
@@ -69,6 +71,25 @@ pub(super) fn stop_recording(signum: i32, recorder: SigId) {
         disposition.arm_default();
     }
     low_level::unregister(recorder);
+}
+
+/// After `deliveries` more of them, the next does what the default does, whoever watches the signal. Nothing if the default
+/// was not in force before the first watch.
+///
+/// The action is younger than the one that emulates the default, so in each delivery it runs behind that one: what it puts
+/// in force takes effect with the next.
+pub(super) fn light_fuse(signum: i32, deliveries: u32) -> io::Result<Option<SigId>> {
+    let armed = dispositions().get(&signum).and_then(|disposition| disposition.default_armed.clone());
+    let Some(default_armed) = armed else { return Ok(None) };
+    register(signum, Action::Fuse { left: AtomicU32::new(deliveries), default_armed }).map(Some)
+}
+
+/// Whether a delivery now would do what the default does.
+pub(super) fn is_default_now(signum: i32) -> bool {
+    match dispositions().get(&signum) {
+        Some(disposition) => disposition.watchers == 0 && disposition.default_armed.is_some(),
+        None => default_in_force(signum).unwrap_or(false),
+    }
 }
 
 impl Disposition {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const SCHEMA: &str = include_str!("../../../docs/trace-v1.json");
 
 /// The schema's kinds that looplab does not write.
-const NOT_WRITTEN: [&str; 6] = ["job", "jrun", "jend", "out", "mark", "drop"];
+const NOT_WRITTEN: [&str; 2] = ["out", "drop"];
 
 /// What the schema says about a line that is wrong.
 pub(super) fn invalid(line: &Value) -> Option<String> {
@@ -134,6 +134,10 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
     each(Event::SignalRegistered { signal: 15, h, label });
     each(Event::SignalUnregistered { signal: 15 });
     each(Event::Signal { signal: 15, at: now });
+    each(Event::Reported { message: label });
+    each(Event::Job { job: 1, label, by: None, place: std::panic::Location::caller() });
+    each(Event::JobRuns { job: 1, thread: label });
+    each(Event::JobEnds { job: 1, thread: label, state: "ok" });
 }
 
 #[test]

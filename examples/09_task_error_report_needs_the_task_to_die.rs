@@ -1,0 +1,60 @@
+//! The exception handler hears of a failed task only when the last handle of the task goes.
+//!
+//! While somebody keeps the task, nothing is reported. Dropping the last handle reports "Task exception was
+//! never retrieved"; reading the error, or awaiting the task, first silences the report. A done callback
+//! sees the failure at once, whoever keeps the task.
+
+use looplab::{Error, EventLoop, ExceptionContext, Result, Task};
+use std::time::Duration;
+
+async fn job() -> Result<()> {
+    Err(Error::msg("boom"))
+}
+
+fn handler(_: &EventLoop, context: &ExceptionContext) {
+    println!("  handler: {}", context.message());
+}
+
+fn start(lp: &EventLoop) -> Result<Task<()>> {
+    Task::builder().name("job").spawn_on(lp, job())
+}
+
+fn spin(lp: &EventLoop) -> Result<()> {
+    lp.call_later(Duration::from_millis(100), looplab::stop)?;
+    lp.run_forever()
+}
+
+fn print_error(what: &str, task: &Task<()>) -> Result<()> {
+    if let Some(error) = task.error()? {
+        println!("  {what}: {error}");
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let lp = EventLoop::new()?;
+    lp.set_exception_handler(Some(handler));
+
+    println!("nobody keeps it");
+    start(&lp)?;
+    spin(&lp)?;
+
+    println!("kept");
+    let task = start(&lp)?;
+    spin(&lp)?;
+    println!("  the task is {}", if task.done() { "done" } else { "pending" });
+    println!("dropped");
+    drop(task);
+
+    println!("retrieved, then dropped");
+    let task = start(&lp)?;
+    spin(&lp)?;
+    print_error("retrieved", &task)?;
+    drop(task);
+
+    println!("done callback");
+    let task = start(&lp)?;
+    task.add_done_callback(|task| print_error("callback saw", task));
+    spin(&lp)?;
+    lp.close()
+}

@@ -1,0 +1,71 @@
+//! Ctrl-C comes a second time while the shutdown still runs.
+//!
+//! A handler that starts a cleanup starts a second one at the second signal, and the first one's `stop()`
+//! leaves it unfinished: `Task was destroyed but it is pending!`. A guard ignores the second signal; an
+//! escalating handler takes it as "hurry" and cancels the cleanup. When the handler is removed, the signal
+//! does again what it did before: SIGTERM kills the process, which the program shows with a child. (SIGINT
+//! kills it too, where asyncio puts its `KeyboardInterrupt` back.)
+
+use looplab::{Error, EventLoop, ExceptionContext, Result, Task, TaskRef, all_tasks, sleep};
+use nix::sys::signal::{
+    Signal::{self, SIGINT, SIGTERM},
+    raise,
+};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::time::Duration;
+
+fn send(signal: Signal) -> Result<()> {
+    raise(signal).map_err(Error::other)
+}
+
+async fn cleanup(n: usize) -> Result<()> {
+    println!("  cleanup {n}: begin");
+    match sleep(Duration::from_millis(250)).await {
+        Err(Error::Cancelled(_)) => println!("  cleanup {n}: cut short"),
+        slept => slept.map(|()| println!("  cleanup {n}: end"))?,
+    }
+    Ok(())
+}
+
+fn scenario(title: &str, at_the_second: Option<fn(&TaskRef)>) -> Result<()> {
+    println!("{title}");
+    let lp = EventLoop::new()?;
+    lp.set_exception_handler(Some(|_: &EventLoop, context: &ExceptionContext| {
+        println!("  handler: {}", context.message());
+    }));
+    lp.add_signal_handler(SIGINT as i32, move || {
+        println!("  signal");
+        let running = all_tasks();
+        if let (Some(cleanup), Some(act)) = (running.first(), at_the_second) {
+            return act(cleanup);
+        }
+        let n = running.len() + 1;
+        let task = Task::builder().name(format!("cleanup {n}")).spawn(cleanup(n));
+        task.add_done_callback(|_| looplab::stop());
+    })?;
+    lp.call_later(Duration::from_millis(20), || send(SIGINT))?;
+    lp.call_later(Duration::from_millis(120), || send(SIGINT))?;
+    lp.run_forever()?;
+    println!("  stopped, tasks still pending: {}", lp.all_tasks().len());
+    lp.close() // what is pending is reported here
+}
+
+fn child() -> Result<()> {
+    let lp = EventLoop::new()?;
+    lp.add_signal_handler(SIGTERM as i32, || ())?;
+    lp.remove_signal_handler(SIGTERM as i32)?;
+    send(SIGTERM)
+}
+
+fn main() -> Result<()> {
+    if std::env::args().len() > 1 {
+        return child();
+    }
+    scenario("unguarded", None)?;
+    scenario("guard", Some(|_| ()))?;
+    scenario("escalate", Some(|cleanup| _ = cleanup.cancel()))?;
+    let status = Command::new(std::env::current_exe()?).arg("child").env_remove("LOOPLAB_TRACE").status()?;
+    println!("after the handler was removed: killed by signal {}", status.signal().unwrap_or(0));
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! A signal handler belongs to the loop that it was registered on.
+//!
+//! Handlers are registered on loop A, and then loop B runs: a program that runs on a loop of its own does
+//! this to handlers that were set up before. While B runs, A's handlers do not run, and the default action
+//! does not happen either: the process outlives its SIGHUP. The safe pattern is to register on the running
+//! loop, inside the program that it runs; B's own handler gets its SIGTERM. What A's registration caught is
+//! lost in asyncio. In looplab it waits until A runs: a deliberate difference, with a row in
+//! `docs/differences.md` and a test. Nothing here depends on it.
+
+use looplab::{Error, EventLoop, Result, get_running_loop, sleep};
+use nix::sys::signal::{
+    Signal::{SIGHUP, SIGTERM},
+    raise,
+};
+use std::time::Duration;
+
+async fn program(a: EventLoop) -> Result<()> {
+    let lp = get_running_loop()?;
+    println!("running on A: {}", lp == a);
+    lp.add_signal_handler(SIGTERM as i32, || println!("B got SIGTERM"))?;
+    for signal in [SIGHUP, SIGTERM] {
+        raise(signal).map_err(Error::other)?;
+    }
+    sleep(Duration::from_millis(100)).await?;
+    println!("still alive after SIGHUP, and A has got nothing");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let (a, b) = (EventLoop::new()?, EventLoop::new()?);
+    a.add_signal_handler(SIGHUP as i32, || println!("A got SIGHUP"))?;
+    a.add_signal_handler(SIGTERM as i32, || println!("A got SIGTERM"))?;
+    b.run_until_complete(program(a.clone()))?;
+    b.close()?;
+    a.close()
+}

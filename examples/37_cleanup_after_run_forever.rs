@@ -1,0 +1,53 @@
+//! The other safe order: the handler only stops, and the cleanup runs after `run_forever()` has returned.
+//!
+//! `run_until_complete(cleanup)` outside of the stopped loop is a plain and correct shutdown. But the handler
+//! is still there: a second signal stops the loop again, in the middle of the cleanup (`Event loop stopped
+//! before Future completed.`). The cleanup is not lost and another run completes it; better is to replace the
+//! handler before it begins.
+
+use looplab::{Error, EventLoop, Result, Task, sleep};
+use nix::sys::signal::{Signal::SIGINT, raise};
+use std::time::Duration;
+
+fn ctrl_c() -> Result<()> {
+    raise(SIGINT).map_err(Error::other)
+}
+
+async fn cleanup(one_more: bool) -> Result<()> {
+    println!("  cleanup: begin");
+    if one_more {
+        ctrl_c()?;
+    }
+    sleep(Duration::from_millis(100)).await?;
+    println!("  cleanup: end");
+    Ok(())
+}
+
+fn on_signal() -> Result<()> {
+    println!("  signal: stops the loop");
+    looplab::stop()
+}
+
+fn scenario(title: &str, one_more: bool, replace: bool) -> Result<()> {
+    println!("{title}");
+    let lp = EventLoop::new()?;
+    lp.add_signal_handler(SIGINT as i32, on_signal)?;
+    lp.call_soon(ctrl_c)?;
+    lp.run_forever()?;
+    println!("  run_forever has returned");
+    if replace {
+        lp.add_signal_handler(SIGINT as i32, || println!("  signal: cleaning up already"))?;
+    }
+    let task = Task::builder().name("cleanup").spawn_on(&lp, cleanup(one_more))?;
+    if let Err(error) = lp.run_until_complete(&task) {
+        println!("  {error}");
+        lp.run_until_complete(&task)?;
+    }
+    lp.close()
+}
+
+fn main() -> Result<()> {
+    scenario("one signal", false, false)?;
+    scenario("two signals", true, false)?;
+    scenario("two signals, handler replaced", true, true)
+}

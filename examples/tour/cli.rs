@@ -1,0 +1,157 @@
+//! What can be asked of the tour: the command line and its help.
+//!
+//! The texts here are the tour's reference manual; there is no other.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+
+use crate::{lessons, screen};
+
+/// How people start the tour; its own messages use it too.
+pub(crate) const TOUR: &str = "cargo run --example tour";
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run --example tour                        every lesson, each checked
+  cargo run --example tour run 05                 one lesson, with its text and its output
+  cargo run --example tour compare 05             its twin on the CPythons found here
+  cargo run --example tour compare --all --python python3.12 --python ~/py313/bin/python
+  cargo run --example tour trace 05               one row per turn of its loop
+  cargo run --example tour -- --json              the same for machines
+
+Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
+
+const JSON: &str = "\
+With --json standard output is one object; progress and errors stay on standard error.
+
+  list     {lessons: [{number, name, title, about, source, transcript, twin}]}
+           transcript and twin are null where the file is missing
+  run      {ok, ran, failed, lessons: [RUN]}
+  compare  {ok, differing, skipped, pythons: [{command, version}],
+            lessons: [{number, name, title, rust: RESULT,
+                       pythons: [{version, verdict, reason, missing_module} + RESULT]}]}
+           verdict: same, by_version, rust_differs, python_differs, transcript_differs,
+                    all_differ or skipped; reason: why a version differs, or why it was skipped
+  trace    not one object: the JSON Lines of the trace, as they were written
+
+  RUN      {number, name, title} + RESULT
+  RESULT   {ok, problem, expected, printed, stderr, status, signal, timed_out, milliseconds}
+           problem: null or what is wrong; expected: the transcript that counts;
+           status: the exit status, or null; signal: the number that ended it, or null";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tour",
+    bin_name = "cargo run --example tour --",
+    about = "Runs the lessons of looplab and checks each against what CPython prints",
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{JSON}"),
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What to do; nothing named means `run` with every lesson.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the lessons: number, title, one line
+    List,
+    /// Run lessons and check what they print against their transcripts
+    ///
+    /// Without a name: every lesson, one after another. With names: the text of each, its output as it comes,
+    /// and the difference if there is one.
+    Run {
+        /// A number (05 or 5), a name, or a part of a name that only one lesson has
+        #[arg(value_name = "LESSON")]
+        lessons: Vec<String>,
+    },
+    /// Run the same programs on CPython now, and show where the outputs part
+    ///
+    /// Three texts are compared: the transcript, what CPython prints now, and what the Rust lesson prints
+    /// now. The verdict names the odd one out. A file NN_name.py3.12.out beside a lesson says what CPython
+    /// 3.12 prints instead; the line `# differs: REASON` in NN_name.py says why. A twin that needs a module
+    /// which a Python lacks is skipped.
+    Compare {
+        /// A number (05 or 5), a name, or a part of a name that only one lesson has
+        #[arg(value_name = "LESSON", required_unless_present = "all")]
+        lessons: Vec<String>,
+        /// Every lesson
+        #[arg(long, conflicts_with = "lessons")]
+        all: bool,
+        /// A Python to compare with, as a command or a path; may be given several times
+        ///
+        /// Without it: python3.13, python3.12, python3.11 and python3 are tried, and each version of 3.11 or
+        /// later that answers is taken once.
+        #[arg(long, value_name = "CMD")]
+        python: Vec<String>,
+    },
+    /// Run one lesson and show the turns of its loop as a table
+    Trace {
+        /// A number (05 or 5), a name, or a part of a name that only one lesson has
+        #[arg(value_name = "LESSON")]
+        lesson: String,
+        /// Print the trace as JSON Lines instead; the lesson's own output goes to standard error
+        #[arg(long)]
+        jsonl: bool,
+    },
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Print JSON for machines (--help says which fields)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Write "ok" and "FAIL" for the marks (also without it where the locale is not UTF-8)
+    #[arg(long, global = true)]
+    pub(crate) ascii: bool,
+    /// How long one program may run before it is killed
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Do not build: run the lessons as they were last built
+    #[arg(long, global = true)]
+    pub(crate) no_build: bool,
+    /// The folder with NN_name.rs, .py and .out, if it is not this package's examples folder
+    #[arg(long = "lessons", global = true, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wanted: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
+    match Duration::try_from_secs_f64(wanted) {
+        Ok(duration) if !duration.is_zero() && wanted <= 86_400.0 => Ok(duration),
+        _ => Err("must be more than 0 and at most 86400 seconds".to_string()),
+    }
+}
+
+/// Reads the command line, or answers it (help, mistakes) and ends the process.
+pub(crate) fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        if let Some(tip) = forgotten_run(&error) {
+            screen::notice(&tip);
+        }
+        std::process::exit(error.exit_code());
+    })
+}
+
+/// `tour 05` is close enough to `tour run 05` to say so. Running it at once was rejected: a mistyped
+/// subcommand would then be taken for a part of a lesson's name.
+fn forgotten_run(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let all = lessons::find(&lessons::folder(None)).ok()?;
+    let lesson = lessons::resolve(&all, word).ok()?;
+    Some(format!("\n  tip: `{TOUR} run {word}` runs the lesson {}", lesson.name))
+}

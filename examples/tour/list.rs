@@ -1,0 +1,44 @@
+//! `tour list`: what there is to see.
+
+use serde_json::{Value, json};
+
+use crate::Stop;
+use crate::lessons::Lesson;
+use crate::screen::{Ink, Screen};
+
+/// Number, title, and one line about each lesson.
+pub(crate) fn print(screen: &mut Screen, lessons: &[Lesson]) -> Result<(), Stop> {
+    if screen.json {
+        let lessons: Vec<Value> = lessons.iter().map(as_json).collect();
+        return Ok(screen.line(&json!({ "lessons": lessons }).to_string())?);
+    }
+    screen.line(&format!("looplab tour: {} lessons\n", lessons.len()))?;
+    for lesson in lessons {
+        let title = screen.cut(&lesson.title, screen.width - 4);
+        screen.line(&format!(" {:02} {title}", lesson.number))?;
+        about(screen, lesson, 4)?;
+    }
+    Ok(())
+}
+
+/// The lesson's one line, under its title.
+pub(crate) fn about(screen: &mut Screen, lesson: &Lesson, margin: usize) -> Result<(), Stop> {
+    if !lesson.about.is_empty() {
+        let about = screen.cut(&lesson.about, screen.width - margin);
+        screen.line(&screen.ink(Ink::Dim, &format!("{:margin$}{about}", "")))?;
+    }
+    Ok(())
+}
+
+fn as_json(lesson: &Lesson) -> Value {
+    let if_there = |path: std::path::PathBuf| path.is_file().then(|| path.display().to_string());
+    json!({
+        "number": lesson.number,
+        "name": lesson.name,
+        "title": lesson.title,
+        "about": lesson.about,
+        "source": lesson.source().display().to_string(),
+        "transcript": if_there(lesson.transcript()),
+        "twin": if_there(lesson.twin()),
+    })
+}

@@ -1,0 +1,194 @@
+//! Shielding: waiting for something without handing a cancellation on to it.
+//!
+//! It promises asyncio's `shield`: what is shielded starts at the call; cancelling the waiter ends the wait and reaches no
+//! further; cancelling what is shielded ends the wait as cancelled. It costs one turn more than waiting directly, unless
+//! what is shielded is done. It does not protect from the end of the loop: somebody has to wait for the shielded task,
+//! or `close` destroys it.
+
+use super::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
+use super::handle::add_done_callback;
+use super::head::{Awaitable, Source};
+use super::join::Join;
+use super::{Future, cancel};
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, running};
+use crate::trace::Place;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Waits for a body, task or future in such a way that a cancellation of the waiter does not reach it
+/// (`asyncio.shield`). A body becomes a task now, not at the await.
+///
+/// Keep a handle of what is shielded, to wait for it after the cancellation. Dropping the shield does not reach it
+/// either. If it fails when the wait is over already, nobody reads that failure, and it is reported once, when the last
+/// handle goes: `Task exception was never retrieved`.
+///
+/// # Errors
+/// Awaiting fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
+/// the inner one was cancelled, and with [`Error::Cancelled`] if the waiter is cancelled; with [`Error::Value`] if the
+/// inner one is of another loop, and with [`Error::NoRunningLoop`] without a loop.
+///
+/// ```
+/// use looplab::{EventLoop, create_task, shield, yield_now};
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(async {
+///     let commit = create_task(async { yield_now().await?; Ok("committed") });
+///     let shielded = shield(&commit);
+///     let request = create_task(async move { shielded.await });
+///     yield_now().await?;
+///     request.cancel();
+///     assert!(request.await.is_err());                    // the request is cancelled,
+///     assert_eq!(commit.await?, "committed");             // and the commit is not
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn shield<A>(inner: A) -> Shield<<A as Ensure>::Value>
+where
+    A: EnsureFuture<Value: Clone>,
+{
+    let place = Location::caller();
+    let Some(lp) = running() else { return Shield(Err(Error::NoRunningLoop)) };
+    Shield(inner.ensure(&lp, place).map(|inner| cover(&lp, inner.reported(), place)))
+}
+
+/// Something that is waited for without being cancelled; made by [`shield`]. It can be awaited, by value or by
+/// reference, gathered, and given to [`wait_for`](crate::wait_for) and its like, as a future can.
+#[must_use = "what is shielded runs, but nobody awaits it"]
+#[derive(Clone)]
+pub struct Shield<T>(Result<Rc<dyn Source<T>>>);
+
+/// The outer future; or the inner one itself, if it is done.
+fn cover<T: Clone + 'static>(lp: &EventLoop, inner: Ensured<T>, place: Place) -> Rc<dyn Source<T>> {
+    let inner = inner.share();
+    if inner.head().done() {
+        return inner;
+    }
+    let outer = Future::of_kind(lp, "shield", place);
+    let name = || "shield".to_owned();
+    let (source, told) = (inner.clone(), outer.clone());
+    let hand_on = add_done_callback(inner.clone(), place, name, move |_| {
+        move || {
+            // Not read if nobody waits any more: then a failure is reported, once. (3.13 reads it if both ended in the
+            // same turn, and it is lost; 3.14 does not.)
+            if told.cancelled() {
+                return Ok(());
+            }
+            if source.head().cancelled() {
+                told.cancel();
+                return Ok(());
+            }
+            match source.outcome() {
+                Ok(value) => told.set_result(value),
+                Err(error) => told.set_error(error),
+            }
+        }
+    });
+    // One turn later, as in asyncio. Weak, because the inner one holds the outer one already.
+    let inner: Rc<dyn Awaitable> = inner;
+    let inner = Rc::downgrade(&inner);
+    add_done_callback(outer.cell().clone(), place, name, move |_| {
+        move || {
+            let inner = inner.upgrade().filter(|inner| !inner.head().done());
+            drop(inner.and_then(|inner| inner.head().remove_waiter(hand_on.key())));
+        }
+    });
+    Rc::<super::future::FutureCell<T>>::clone(outer.cell())
+}
+
+impl<T: Clone + 'static> Shield<T> {
+    /// Ends the wait (`outer.cancel()`); what is shielded runs on. False if it is over. If the inner one was done at the
+    /// call, there is nothing to end.
+    pub fn cancel(&self) -> bool {
+        self.0.as_ref().is_ok_and(|source| cancel::cancel(source.clone(), &None))
+    }
+
+    /// Whether the wait is over.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.0.as_ref().map_or(true, |source| source.head().done())
+    }
+
+    /// Whether the wait was cancelled, from either side.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.0.as_ref().is_ok_and(|source| source.head().cancelled())
+    }
+
+    /// The result, once the wait is over.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if it is not; else as awaiting it.
+    pub fn result(&self) -> Result<T> {
+        self.0.as_ref().map_err(Clone::clone)?.outcome()
+    }
+}
+
+/// Awaits a [`Shield`]; made by awaiting one.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Shielded<T>(Result<Join<T>, Option<Error>>);
+
+impl<T: 'static> std::future::Future for Shielded<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        match &mut self.0 {
+            Ok(join) => Pin::new(join).poll(cx),
+            Err(error) => Poll::Ready(Err(error.take().unwrap_or(Error::NoRunningLoop))),
+        }
+    }
+}
+
+impl<T: 'static> IntoFuture for Shield<T> {
+    type Output = Result<T>;
+    type IntoFuture = Shielded<T>;
+    fn into_future(self) -> Shielded<T> {
+        Shielded(self.0.map(Join::new).map_err(Some))
+    }
+}
+
+impl<T: Clone + 'static> IntoFuture for &Shield<T> {
+    type Output = Result<T>;
+    type IntoFuture = Shielded<T>;
+    fn into_future(self) -> Shielded<T> {
+        self.clone().into_future()
+    }
+}
+
+impl<T: 'static> Ensure for Shield<T> {
+    type Value = T;
+
+    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<T>> {
+        shared(self.0?, lp)
+    }
+}
+
+impl<T: Clone + 'static> Ensure for &Shield<T> {
+    type Value = T;
+
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<T>> {
+        self.clone().ensure(lp, place)
+    }
+}
+
+impl<T: 'static> fmt::Debug for Shield<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(source) => write!(f, "<Shield of {} {}>", source.head().kind(), source.head().id()),
+            Err(error) => write!(f, "<Shield failed: {error}>"),
+        }
+    }
+}
+
+impl<T: 'static> fmt::Debug for Shielded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(join) => join.fmt(f),
+            Err(_) => f.write_str("<await of a failed shield>"),
+        }
+    }
+}

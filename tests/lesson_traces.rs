@@ -1,0 +1,85 @@
+//! Every lesson, recorded: each line of its trace keeps to the schema, and the state rebuilt from the lines is the loop's
+//! own after every single event.
+
+use looplab::xray::Replay;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The lessons' programs, which `cargo test` builds beside this test.
+fn lessons() -> Vec<PathBuf> {
+    let test = std::env::current_exe().expect("this test has a path");
+    let programs = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").join("examples");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut names: Vec<String> = fs::read_dir(examples)
+        .expect("examples")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| Some(name.strip_suffix(".rs")?.to_owned()))
+        .collect();
+    names.sort();
+    names.iter().map(|name| programs.join(name)).collect()
+}
+
+/// Runs a lesson with a trace; its lines.
+fn record(lesson: &Path, clock: &str, folder: &Path) -> String {
+    let trace = folder.join("trace.jsonl");
+    let status = Command::new(lesson)
+        .env("LOOPLAB_TRACE", &trace)
+        .env("LOOPLAB_TRACE_SNAPSHOTS", "1")
+        .env("LOOPLAB_CLOCK", clock)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap_or_else(|error| panic!("{}: {error}", lesson.display()));
+    assert!(status.success(), "{}: {status}", lesson.display());
+    fs::read_to_string(trace).expect("a trace")
+}
+
+fn replay(lesson: &Path, text: &str) -> usize {
+    let mut replay = Replay::new();
+    let mut snapshots = 0;
+    for line in text.lines() {
+        replay.line(line).unwrap_or_else(|error| panic!("{}: {error}\n{line}", lesson.display()));
+        snapshots += usize::from(line.contains(r#""e":"snap""#));
+    }
+    snapshots
+}
+
+#[test]
+fn the_state_rebuilt_from_the_trace_is_the_loops_own_at_every_event_of_every_lesson() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lessons = lessons();
+    assert!(lessons.len() >= 25, "{} lessons found", lessons.len());
+    for lesson in &lessons {
+        for clock in ["monotonic", "virtual"] {
+            let text = record(lesson, clock, folder.path());
+            // A lesson that needs no loop (a coroutine driven by hand) has no trace.
+            assert!(text.is_empty() || replay(lesson, &text) > 10, "{} has no snapshots", lesson.display());
+        }
+    }
+}
+
+#[test]
+fn each_line_of_each_lessons_trace_keeps_to_the_schema() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let schema = serde_json::from_str(include_str!("../docs/trace-v1.json")).expect("the schema is JSON");
+    let schema = jsonschema::validator_for(&schema).expect("the schema is one");
+    for lesson in lessons() {
+        for line in record(&lesson, "virtual", folder.path()).lines() {
+            let value = serde_json::from_str(line).expect("a line is JSON");
+            let verdict = schema.validate(&value);
+            assert!(verdict.is_ok(), "{}: {line}\n{:?}", lesson.display(), verdict.err());
+        }
+    }
+}
+
+#[test]
+fn a_trace_in_virtual_time_repeats_byte_for_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for lesson in lessons() {
+        let first = record(&lesson, "virtual", folder.path());
+        let second = record(&lesson, "virtual", folder.path());
+        assert!(first == second, "{} differs from run to run", lesson.display());
+    }
+}
