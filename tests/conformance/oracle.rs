@@ -1,0 +1,81 @@
+//! CPython, asked for what a program prints; and the comparison of two outputs.
+
+use crate::world::{Output, list, text};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// One long-lived Python that runs a program a line.
+pub(crate) struct Oracle {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// The minor version of the Python.
+    pub(crate) minor: u64,
+}
+
+impl Oracle {
+    /// Starts `command` (a Python, with its options) on the oracle's script; `None` if it cannot be started.
+    pub(crate) fn start(command: &str) -> Option<Self> {
+        let mut words = command.split_whitespace();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/conformance.py");
+        let mut python = Command::new(words.next()?);
+        // Options behind the script's name are the script's.
+        let (own, scripts): (Vec<_>, Vec<_>) = words.partition(|word| !word.starts_with("--"));
+        python.args(own).arg(script).args(scripts);
+        let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let mut oracle = Self { child, input, output, minor: 0 };
+        oracle.minor = oracle.line()["minor"].as_u64()?;
+        Some(oracle)
+    }
+
+    /// What the program prints there; `None` if CPython cannot run it.
+    pub(crate) fn ask(&mut self, program: &Value) -> Option<Output> {
+        writeln!(self.input, "{program}").expect("the oracle reads");
+        let answer = self.line();
+        answer.get("log").is_some().then(|| read(&answer))
+    }
+
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the oracle answers");
+        serde_json::from_str(&line).expect("the oracle answers in JSON")
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An output as JSON has it.
+pub(crate) fn read(value: &Value) -> Output {
+    let lines = |key: &str| list(&value[key]).iter().map(|line| text(line).to_owned()).collect();
+    Output { log: lines("log"), late: lines("late") }
+}
+
+/// Where the outputs differ first: the line's number, Python's line and ours.
+pub(crate) fn difference(python: &Output, ours: &Output) -> Option<(usize, String, String)> {
+    let pairs = [(&python.log, &ours.log), (&python.late, &ours.late)];
+    pairs.into_iter().find_map(|(theirs, ours)| {
+        (0..theirs.len().max(ours.len())).find_map(|n| {
+            let pick = |lines: &[String]| lines.get(n).cloned().unwrap_or("(nothing)".to_owned());
+            let (theirs, ours) = (pick(theirs), pick(ours));
+            (!same(&theirs, &ours)).then_some((n, theirs, ours))
+        })
+    })
+}
+
+/// Two lines are the same if they are equal, or if CPython has lost the message of a cancellation, which every reader
+/// finds in looplab.
+fn same(theirs: &str, ours: &str) -> bool {
+    const LOST: &str = "Cancelled()";
+    if theirs == ours || !theirs.contains(LOST) {
+        return theirs == ours;
+    }
+    let (Some(from), Some(to)) = (ours.find("Cancelled("), ours.rfind(')')) else { return false };
+    format!("{}{LOST}{}", &ours[..from], &ours[to + 1..]) == theirs
+}
