@@ -1,26 +1,28 @@
 //! The blocking thread pool.
 //!
 //! It promises what `concurrent.futures.ThreadPoolExecutor` promises: an unbounded queue, a thread started only when no
-//! idle one is there, at most so many of them, and that a job which has not begun can be cancelled and then never runs. A
+//! idle one is there, at most so many of them, and that a job which has not begun can be taken back and then never runs. A
 //! running job is never interrupted. Beyond Python's, idle threads are retired after a while, and the pool can say which
-//! jobs still run. It knows nothing of loops: how a job's result comes back is the job's own matter.
+//! jobs still run. It knows nothing of loops: what a job does, and whom it tells of its end, is the job's own matter.
 //!
 //! ```text
-//!   1 submit            2 a thread takes it         3 it returns or panics
-//!   ─────────▶ QUEUED ───────────────────▶ RUNNING ──────────────────────▶ ENDED
-//!                └──4 cancel, or shutdown(cancel)──▶ CANCELLED (never runs)
+//!   1 submit            2 a thread takes it         3 it is over; the thread is free again
+//!   ─────────▶ QUEUED ───────────────────▶ RUNNING ────────────────────────────────────────▶ ENDED
+//!                └──4 withdraw, or shutdown(cancel)──▶ CANCELLED (never runs)
 //! ```
+//!
+//! One lock guards the queue and the counts, so that "is a thread free?" has one answer. (Rejected: a channel for the jobs
+//! and a count of waiting threads beside it. A thread that gives up waiting and a submitter that counts on it can miss each
+//! other there, and the job waits for ever.) No job runs, and none is dropped, while it is held.
 
 use crate::error::{Error, Result};
 use crate::trace::Place;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long an idle thread waits for work before it ends, unless the builder says otherwise.
@@ -35,12 +37,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// let pool = Executor::new(2);
 /// let answer = lp.run_in(&pool, || 6 * 7)?;
 /// assert_eq!(lp.run_until_complete(&answer)?, 42);
-/// pool.shutdown(true, false);                        // waits until its threads have ended
+/// pool.shutdown(true, false)?;                       // waits until its threads have ended
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Executor {
-    pool: Arc<Handles>,
+    handle: Arc<Handle>,
 }
 
 /// The options of a pool; made by [`Executor::builder`].
@@ -58,30 +60,33 @@ pub struct ExecutorBuilder {
     keep_alive: Duration,
 }
 
-/// What the handles share. When the last handle goes the queue is disconnected, and the threads end when it is empty.
-struct Handles {
+/// What the handles share. When the last one goes, the pool takes no more jobs.
+struct Handle {
     shared: Arc<Shared>,
-    receiver: Receiver<Job>,
 }
 
 /// What handles and threads share.
 struct Shared {
     options: ExecutorBuilder,
     state: Mutex<State>,
-    /// A thread has ended, or a job.
-    changed: Condvar,
+    /// There is a job to take, or there will be none any more.
+    news: Condvar,
+    /// A thread has ended.
+    ended: Condvar,
 }
 
 struct State {
-    /// `None` after shutdown.
-    sender: Option<Sender<Job>>,
+    /// False after shutdown.
+    open: bool,
+    /// The jobs that wait for a thread, by number, that is, in order of submission.
+    queue: BTreeMap<u64, Queued>,
+    submitted: u64,
     threads: usize,
-    /// Waiting threads less the queued jobs that count on one. Below zero for a moment, when a waiting thread takes a job
-    /// that another was started for.
-    idle: isize,
     started: u64,
     /// What runs now, by the number of its thread.
     running: BTreeMap<u64, JobInfo>,
+    /// Of the threads that live, and of some that have ended.
+    joins: Vec<JoinHandle<()>>,
 }
 
 /// A job that runs now; given by [`Executor::running`].
@@ -95,31 +100,33 @@ pub struct JobInfo {
     pub thread: Arc<str>,
 }
 
-/// Whether a job is to run, or is told that it never will.
-pub(crate) enum Fate {
-    Run { thread: Arc<str> },
-    Cancelled,
+/// What a pool runs: `run` and then `end`, or `end` alone if it never ran.
+pub(crate) trait Work: Send {
+    /// The blocking part, on a thread of the pool.
+    fn run(&mut self, thread: &Arc<str>);
+    /// Tells whoever waits. The thread counts as free by now, so that whoever hears of the end and submits the next job
+    /// finds an idle thread.
+    fn end(self: Box<Self>, thread: &str);
 }
 
-/// A job on its way to a thread.
-struct Job {
-    work: Box<dyn FnOnce(Fate) + Send>,
+struct Queued {
+    work: Box<dyn Work>,
     label: Arc<str>,
     place: Place,
-    taken: Arc<AtomicBool>,
-    /// Whether it counts on a thread that waited when it was submitted.
-    reserved: bool,
 }
 
-/// A submitted job, seen by whoever may cancel it.
+/// A submitted job, seen by whoever may take it back.
 pub(crate) struct Ticket {
-    taken: Arc<AtomicBool>,
+    shared: Weak<Shared>,
+    number: u64,
 }
 
 impl Ticket {
-    /// Arrow 4: whether it had not begun. It then never runs, and is not told either: the caller knows.
-    pub(crate) fn cancel(&self) -> bool {
-        !self.taken.swap(true, Ordering::SeqCst)
+    /// Arrow 4: takes back a job that has not begun. It then never runs, and is not told either: the caller knows.
+    pub(crate) fn withdraw(&self) -> Option<Box<dyn Work>> {
+        let shared = self.shared.upgrade()?;
+        let job = shared.state().queue.remove(&self.number)?;
+        Some(job.work)
     }
 }
 
@@ -155,10 +162,18 @@ impl ExecutorBuilder {
     /// Makes the pool. No thread is started before there is work.
     #[must_use]
     pub fn build(self) -> Executor {
-        let (sender, receiver) = unbounded();
-        let state = State { sender: Some(sender), threads: 0, idle: 0, started: 0, running: BTreeMap::new() };
-        let shared = Arc::new(Shared { options: self, state: Mutex::new(state), changed: Condvar::new() });
-        Executor { pool: Arc::new(Handles { shared, receiver }) }
+        let state = State {
+            open: true,
+            queue: BTreeMap::new(),
+            submitted: 0,
+            threads: 0,
+            started: 0,
+            running: BTreeMap::new(),
+            joins: Vec::new(),
+        };
+        let (news, ended) = (Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { options: self, state: Mutex::new(state), news, ended });
+        Executor { handle: Arc::new(Handle { shared }) }
     }
 }
 
@@ -177,12 +192,13 @@ impl Executor {
 
     /// Takes no more jobs (`Executor.shutdown`). With `cancel` those that have not begun never run, and whoever awaits
     /// one gets [`Error::Cancelled`]; without it they still run. With `wait` it blocks until all threads have ended: do
-    /// not call it so from a callback. Idempotent.
-    pub fn shutdown(&self, wait: bool, cancel: bool) {
+    /// not call it so from a callback. May be called from any thread, and again.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] if a job waits so for its own pool, which would be for ever; the pool is shut down all the same.
+    pub fn shutdown(&self, wait: bool, cancel: bool) -> Result<()> {
         self.close(cancel);
-        if wait {
-            self.join(None);
-        }
+        if wait { self.join() } else { Ok(()) }
     }
 
     /// How many threads there are now.
@@ -194,7 +210,7 @@ impl Executor {
     /// How many jobs wait for a thread.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.pool.receiver.len()
+        self.state().queue.len()
     }
 
     /// What runs now, thread by thread.
@@ -204,86 +220,64 @@ impl Executor {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.pool.shared.state()
+        self.handle.shared.state()
     }
 
     /// Refuses further jobs.
     pub(crate) fn close(&self, cancel: bool) {
-        let sender = self.state().sender.take();
-        drop(sender);
-        if cancel {
-            for job in self.pool.receiver.try_iter() {
-                job.cancelled();
-            }
+        let cancelled = self.handle.shared.close(cancel);
+        for job in cancelled.into_values() {
+            quietly(|| job.work.end(""));
         }
     }
 
-    /// Waits until all threads have ended, or until the deadline; whether they have.
-    pub(crate) fn join(&self, deadline: Option<Instant>) -> bool {
+    /// Waits until all threads have ended.
+    pub(crate) fn join(&self) -> Result<()> {
+        let me = thread::current().id();
         let mut state = self.state();
-        while state.threads > 0 {
-            let changed = &self.pool.shared.changed;
-            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => return false,
-                Some(left) => changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
+        if state.joins.iter().any(|thread| thread.thread().id() == me) {
+            return Err(Error::Runtime("cannot join current thread".into()));
         }
-        true
+        while state.threads > 0 {
+            state = self.handle.shared.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        // They have left the pool; this waits until the system has seen the last of them.
+        let joins = std::mem::take(&mut state.joins);
+        drop(state);
+        for thread in joins {
+            let _ = thread.join();
+        }
+        Ok(())
     }
 
     /// Arrow 1.
-    pub(crate) fn submit(
-        &self,
-        label: String,
-        place: Place,
-        work: impl FnOnce(Fate) + Send + 'static,
-    ) -> Result<Ticket> {
-        let taken = Arc::new(AtomicBool::new(false));
-        let mut state = self.state();
-        let Some(sender) = state.sender.clone() else {
-            drop(state);
+    pub(crate) fn submit(&self, label: Arc<str>, place: Place, work: Box<dyn Work>) -> Result<Ticket> {
+        let shared = &self.handle.shared;
+        let mut state = shared.state();
+        if !state.open {
             return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
-        };
-        let reserved = state.idle > 0;
-        if reserved {
-            state.idle -= 1;
-        } else if state.threads < self.pool.shared.options.threads {
-            let started = self.pool.start_thread(&mut state);
+        }
+        if state.queue.len() >= state.free() && state.threads < shared.options.threads {
+            let started = shared.start_thread(&mut state);
             // Without a single thread the job would wait for ever; with one it only waits longer.
-            if let Err(error) = started
-                && state.threads == 0
-            {
-                drop(state);
-                return Err(error);
+            if state.threads == 0 {
+                started?;
             }
         }
+        state.submitted += 1;
+        let number = state.submitted;
+        state.queue.insert(number, Queued { work, label, place });
         drop(state);
-        let job = Job { work: Box::new(work), label: label.into(), place, taken: taken.clone(), reserved };
-        // It cannot fail: the pool's own receiver lives as long as this handle.
-        let _ = sender.send(job);
-        Ok(Ticket { taken })
+        shared.news.notify_one();
+        Ok(Ticket { shared: Arc::downgrade(shared), number })
     }
 }
 
-impl Handles {
-    fn start_thread(&self, state: &mut State) -> Result<()> {
-        let number = state.started;
-        let name: Arc<str> = format!("{}_{number}", self.shared.options.name).into();
-        let (shared, receiver) = (self.shared.clone(), self.receiver.clone());
-        thread::Builder::new()
-            .name(name.to_string())
-            .spawn(move || work(&shared, &receiver, number, &name))?;
-        state.started += 1;
-        state.threads += 1;
-        Ok(())
-    }
-}
-
-impl Drop for Handles {
-    fn drop(&mut self) {
-        let sender = self.shared.state().sender.take();
-        drop(sender);
+impl State {
+    /// How many threads will look into the queue before they do anything else: they wait, or have just been started, or
+    /// have just ended a job.
+    fn free(&self) -> usize {
+        self.threads - self.running.len()
     }
 }
 
@@ -292,76 +286,72 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a job as an idle thread does. `None` ends the thread.
-    fn idle(&self, receiver: &Receiver<Job>) -> Option<Job> {
-        self.state().idle += 1;
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> Result<()> {
+        let number = state.started;
+        let name: Arc<str> = format!("{}_{number}", self.options.name).into();
+        let shared = self.clone();
+        let thread =
+            thread::Builder::new().name(name.to_string()).spawn(move || live(&shared, number, &name))?;
+        state.joins.retain(|thread| !thread.is_finished());
+        state.joins.push(thread);
+        state.started += 1;
+        state.threads += 1;
+        Ok(())
+    }
+
+    /// Refuses further jobs; gives those that are to be cancelled.
+    fn close(&self, cancel: bool) -> BTreeMap<u64, Queued> {
+        let mut state = self.state();
+        state.open = false;
+        let cancelled = if cancel { std::mem::take(&mut state.queue) } else { BTreeMap::new() };
+        drop(state);
+        self.news.notify_all();
+        cancelled
+    }
+
+    /// Arrow 2: waits for a job and takes it. `None` ends the thread: nothing came in time, or nothing can come any more.
+    fn next_job(&self, number: u64, thread: &Arc<str>) -> Option<Box<dyn Work>> {
+        let deadline = Instant::now().checked_add(self.options.keep_alive);
+        let mut state = self.state();
         loop {
-            match receiver.recv_timeout(self.options.keep_alive) {
-                Ok(job) => {
-                    if !job.reserved {
-                        self.state().idle -= 1;
-                    }
-                    return Some(job);
-                }
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {
-                    let mut state = self.state();
-                    // A submitter that counts on a waiting thread has taken one off: then a job is on its way.
-                    if state.idle > 0 {
-                        state.idle -= 1;
-                        return None;
-                    }
-                }
+            if let Some((_, Queued { work, label, place })) = state.queue.pop_first() {
+                state.running.insert(number, JobInfo { label, place, thread: thread.clone() });
+                return Some(work);
             }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if !state.open || left == Some(Duration::ZERO) {
+                // Not counted from the moment on in which it was decided: nobody may count on a thread that ends.
+                state.threads -= 1;
+                self.ended.notify_all();
+                return None;
+            }
+            state = match left {
+                None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
         }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close(false);
     }
 }
 
 /// The life of a thread.
-fn work(shared: &Shared, receiver: &Receiver<Job>, number: u64, name: &Arc<str>) {
-    loop {
-        let job = match receiver.try_recv() {
-            Ok(job) => {
-                // The thread that this job counted on still waits.
-                if job.reserved {
-                    shared.state().idle += 1;
-                }
-                Some(job)
-            }
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) => shared.idle(receiver),
-        };
-        let Some(job) = job else { break };
-        job.run(shared, number, name);
-    }
-    shared.state().threads -= 1;
-    shared.changed.notify_all();
-}
-
-impl Job {
-    /// Arrows 2 and 3. A panic stays here: the thread lives on.
-    fn run(self, shared: &Shared, number: u64, name: &Arc<str>) {
-        if self.taken.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let info = JobInfo { label: self.label, place: self.place, thread: name.clone() };
-        shared.state().running.insert(number, info);
-        let fate = Fate::Run { thread: name.clone() };
-        perform(self.work, fate);
+fn live(shared: &Shared, number: u64, name: &Arc<str>) {
+    while let Some(mut job) = shared.next_job(number, name) {
+        quietly(|| job.run(name));
+        // Arrow 3.
         shared.state().running.remove(&number);
-        shared.changed.notify_all();
-    }
-
-    fn cancelled(self) {
-        if !self.taken.swap(true, Ordering::SeqCst) {
-            perform(self.work, Fate::Cancelled);
-        }
+        quietly(|| job.end(name));
     }
 }
 
 /// A job catches the panics of its function itself; what is caught here is a destructor of the user's.
-fn perform(work: Box<dyn FnOnce(Fate) + Send>, fate: Fate) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(fate))) {
+fn quietly(action: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(action)) {
         log::error!(target: "looplab", "a job panicked outside of its function: {}", Error::from_panic(payload));
     }
 }
@@ -370,10 +360,11 @@ impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("Executor")
-            .field("name", &self.pool.shared.options.name)
+            .field("name", &self.handle.shared.options.name)
             .field("threads", &state.threads)
             .field("running", &state.running.len())
-            .field("shut_down", &state.sender.is_none())
+            .field("queued", &state.queue.len())
+            .field("shut_down", &!state.open)
             .finish()
     }
 }

@@ -5,8 +5,10 @@
 //! swallows its cancellation is waited for without limit: asyncio's rules, pitfalls included. A safer policy is an option:
 //! [`RunnerBuilder::sweep_until_quiet`].
 //!
-//! Ctrl-C: the first cancels the main task, the second interrupts the run, the third ends the process by the signal, also
-//! while a callback keeps the loop from turning.
+//! Ctrl-C: the first cancels the main task, the second interrupts the run (or the shutdown behind it), the third ends the
+//! process by the signal, also while a callback keeps the loop from turning. As in asyncio this is so on the main thread
+//! only, and only if SIGINT still had its default disposition. Unlike asyncio's, which acts inside of Python's signal
+//! handler, the first two arrive as every signal does, between callbacks: safe Rust cannot interrupt a callback.
 
 use crate::builder::Builder;
 use crate::error::{Error, Result};
@@ -14,20 +16,25 @@ use crate::event_loop::{EventLoop, ExceptionContext, running};
 use crate::outcome::Outcome;
 use crate::task::{ReturnWhen, Task, TaskRef, gather_on, wait};
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::panic::Location;
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 /// How long `close` waits for the threads of the default pool (`constants.THREAD_JOIN_TIMEOUT`).
 const THREAD_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
+/// How many signals are taken gracefully; the one after them kills.
+const GRACEFUL: u32 = 2;
 
 /// Runs a program: makes a loop, runs `main` on it, ends what is left, and closes the loop (`asyncio.run`).
 ///
 /// # Errors
-/// What `main` failed with; [`Error::KeyboardInterrupt`] if Ctrl-C cancelled it and it did not swallow that;
-/// [`Error::Runtime`] inside of a running loop.
+/// What `main` failed with; [`Error::KeyboardInterrupt`] if Ctrl-C cancelled it and it did not swallow that, or if
+/// Ctrl-C interrupted the shutdown; [`Error::Runtime`] inside of a running loop. What [`Runner::close`] fails with takes
+/// the place of what `main` failed with, which is then logged.
 ///
 /// ```
 /// async fn main() -> looplab::Result<&'static str> {
@@ -47,8 +54,15 @@ where
     }
     let mut runner = Runner::new();
     let result = runner.run(main);
-    let closed = runner.close();
-    result.and_then(|value| closed.map(|()| value))
+    match (result, runner.close()) {
+        (result, Ok(())) => result,
+        (Ok(_), Err(error)) => Err(error),
+        (Err(lost), Err(error)) => {
+            // In Python it would be the `__context__` of the other.
+            log::error!(target: "looplab", "the shutdown failed after the main task had failed with: {lost}");
+            Err(error)
+        }
+    }
 }
 
 /// Runs main tasks one after another on one loop (`asyncio.Runner`). Dropping it closes it.
@@ -63,6 +77,8 @@ where
 pub struct Runner {
     options: RunnerBuilder,
     state: State,
+    /// How many signals the last run has taken.
+    interrupts: u32,
 }
 
 #[derive(Debug)]
@@ -92,7 +108,7 @@ pub struct RunnerBuilder {
     sweep_deadline: Option<Duration>,
 }
 
-/// The signals that stop the main task, while it runs.
+/// The signals that stop the main task and the shutdown, while these run.
 struct Interrupts {
     handlers: Vec<(i32, u64)>,
     /// How many came, and which was the last.
@@ -107,17 +123,20 @@ impl RunnerBuilder {
         self
     }
 
-    /// Whether SIGTERM stops the main task as the first Ctrl-C does; `run` then ends with [`Error::Exit`] and the status
-    /// 143 unless the main task swallows it. (asyncio leaves SIGTERM alone.)
+    /// Whether SIGTERM stops the main task as the first Ctrl-C does, on whichever thread it runs; `run` then ends with
+    /// [`Error::Exit`] and the status 143, for `std::process::exit`, unless the main task swallows it. SIGINT and SIGTERM
+    /// count together, but only the third delivery of one and the same kills a loop that does not turn. (asyncio leaves
+    /// SIGTERM alone.)
     #[must_use]
     pub fn sigterm(mut self, graceful: bool) -> Self {
         self.sigterm = graceful;
         self
     }
 
-    /// Cancels again, round after round, until no task is left: those that were made meanwhile, and those that swallowed
-    /// it. When `deadline` has passed it gives up and names those who refuse to end through `log::warn!`. (asyncio cancels
-    /// once and waits without limit.)
+    /// Ends with a deadline: cancels also the tasks that are made meanwhile, and at half time once more whoever is left;
+    /// those who are then left at the end are named through `log::warn!`, and dropped. So a task has half the time for its
+    /// cleanup before it is disturbed in it. (asyncio cancels once, forgets those that are made meanwhile, and waits
+    /// without limit.)
     #[must_use]
     pub fn sweep_until_quiet(mut self, deadline: Duration) -> Self {
         self.sweep_deadline = Some(deadline);
@@ -127,7 +146,7 @@ impl RunnerBuilder {
     /// Makes the runner. Its loop is made when it is first needed.
     #[must_use]
     pub fn build(self) -> Runner {
-        Runner { options: self, state: State::New }
+        Runner { options: self, state: State::New, interrupts: 0 }
     }
 }
 
@@ -177,9 +196,10 @@ impl Runner {
         }
         let lp = self.get_loop()?;
         let main = Task::builder().spawn_on(&lp, main)?;
-        let interrupts = Interrupts::watch(&lp, &main.to_ref(), self.options.sigterm)?;
+        let interrupts = Interrupts::watch(&lp, 0, &self.options, Some(main.to_ref()))?;
         let result = lp.run_until(&main.to_ref().as_awaitable(), Location::caller());
         interrupts.restore(&lp)?;
+        self.interrupts = interrupts.seen.get().0;
         match result.and_then(|()| main.clone().take()) {
             Err(Error::Cancelled(message)) => Err(interrupts.verdict(&main.to_ref(), message)),
             result => result,
@@ -187,20 +207,23 @@ impl Runner {
     }
 
     /// Ends what is left, and closes the loop (`Runner.close`): cancels every task once and waits for it, reports what
-    /// failed, shuts the default pool down. A second call does nothing.
+    /// failed, shuts the default pool down. A second call does nothing, nor does one before anything has run.
     ///
     /// # Errors
     /// [`Error::AnotherLoopRunning`] inside of a running loop; [`Error::KeyboardInterrupt`] or [`Error::Exit`] if a task
-    /// left with it. The loop is closed all the same.
+    /// left with it, or if a signal interrupted the shutdown. The loop is closed all the same.
+    /// [`Error::CloseWhileRunning`] on the runner's own loop while it runs, which then stays open.
+    #[track_caller]
     pub fn close(&mut self) -> Result<()> {
-        let State::Open(lp) = std::mem::replace(&mut self.state, State::Closed) else { return Ok(()) };
-        let swept = match self.options.sweep_deadline {
-            None => sweep_once(&lp),
-            Some(deadline) => sweep_until_quiet(&lp, deadline),
-        };
-        let shut = swept
-            .and_then(|()| lp.run_until_complete(lp.shutdown_default_executor(Some(THREAD_JOIN_TIMEOUT))));
-        shut.and(lp.close())
+        let State::Open(lp) = &self.state else { return Ok(()) };
+        let lp = lp.clone();
+        let interrupts = Interrupts::watch(&lp, self.interrupts, &self.options, None);
+        let ended = end_everything(&lp, self.options.sweep_deadline);
+        // Without a descriptor for the signals it is ended all the same.
+        let restored = interrupts.and_then(|interrupts| interrupts.restore(&lp));
+        lp.close()?;
+        self.state = State::Closed;
+        ended.and(restored)
     }
 }
 
@@ -212,7 +235,20 @@ impl Drop for Runner {
     }
 }
 
+#[track_caller]
+fn end_everything(lp: &EventLoop, sweep_deadline: Option<Duration>) -> Result<()> {
+    match sweep_deadline {
+        None => sweep_once(lp)?,
+        Some(deadline) => sweep_until_quiet(lp, deadline)?,
+    }
+    // Here asyncio ends the asynchronous generators. There are none, but a task that was made during the sweep lives on
+    // for as many turns as this takes.
+    lp.run_until_complete(async {})?;
+    lp.run_until_complete(lp.shutdown_default_executor(Some(THREAD_JOIN_TIMEOUT)))
+}
+
 /// asyncio's `_cancel_all_tasks`: each once, all awaited, failures reported.
+#[track_caller]
 fn sweep_once(lp: &EventLoop) -> Result<()> {
     let tasks = lp.all_tasks();
     if tasks.is_empty() {
@@ -226,27 +262,35 @@ fn sweep_once(lp: &EventLoop) -> Result<()> {
     Ok(())
 }
 
-fn sweep_until_quiet(lp: &EventLoop, deadline: Duration) -> Result<()> {
-    let until = lp.time() + deadline;
-    loop {
-        let tasks = lp.all_tasks();
-        if tasks.is_empty() {
-            return Ok(());
-        }
-        for task in &tasks {
-            task.cancel();
-        }
-        let left = until.saturating_duration_since(lp.time());
-        let waited = wait(tasks.clone(), ReturnWhen::FirstCompleted, Some(left));
-        let (done, pending) = lp.run_until_complete(waited)?;
-        report_failures(lp, &done);
-        if done.is_empty() {
-            let names: Vec<String> = pending.iter().map(|task| task.name().to_string()).collect();
-            let seconds = deadline.as_secs_f64();
-            log::warn!(target: "looplab", "tasks refuse to end within {seconds} seconds: {}", names.join(", "));
-            return Ok(());
+/// Asks each task once in each half of the time. (Rejected: asking whoever is left as often as somebody else ends, which
+/// would strike the polite in the middle of their cleanup.)
+#[track_caller]
+fn sweep_until_quiet(lp: &EventLoop, limit: Duration) -> Result<()> {
+    for until in [lp.0.deadline(limit / 2), lp.0.deadline(limit)] {
+        let mut asked = HashSet::new();
+        loop {
+            let tasks = lp.all_tasks();
+            if tasks.is_empty() {
+                return Ok(());
+            }
+            for task in tasks.iter().filter(|task| asked.insert(task.id())) {
+                task.cancel();
+            }
+            let left = until.saturating_duration_since(lp.time());
+            let ended = wait(tasks, ReturnWhen::FirstCompleted, Some(left));
+            let (done, _) = lp.run_until_complete(ended)?;
+            report_failures(lp, &done);
+            if done.is_empty() || left.is_zero() {
+                break;
+            }
         }
     }
+    let names: Vec<_> = lp.all_tasks().iter().map(TaskRef::name).collect();
+    if !names.is_empty() {
+        let seconds = limit.as_secs_f64();
+        log::warn!(target: "looplab", "tasks refuse to end within {seconds} seconds: {}", names.join(", "));
+    }
+    Ok(())
 }
 
 fn report_failures(lp: &EventLoop, tasks: &[TaskRef]) {
@@ -259,25 +303,32 @@ fn report_failures(lp: &EventLoop, tasks: &[TaskRef]) {
 }
 
 impl Interrupts {
-    /// Watches SIGINT (and SIGTERM, if asked) where it still has its default disposition: a handler of the program's own
-    /// is left alone.
-    fn watch(lp: &EventLoop, main: &TaskRef, sigterm: bool) -> Result<Self> {
-        let seen = Rc::new(Cell::new((0, 0)));
-        let mut handlers = Vec::new();
-        let signals: &[i32] = if sigterm { &[SIGINT, SIGTERM] } else { &[SIGINT] };
-        for &signal in signals {
-            let (seen, main) = (seen.clone(), main.clone());
-            let handler = lp.add_default_handler(signal, 2, move || {
+    /// Watches SIGINT on the main thread, and SIGTERM if that is asked for, where they still have their default
+    /// dispositions: a handler of the program's own is left alone, and so is an inherited "ignore". The first signal
+    /// cancels `main`; without one, or if it is done, and else the second, it leaves the loop. `seen` came before: when they
+    /// were two there is nothing left to be graceful with, and the default may kill.
+    fn watch(lp: &EventLoop, seen: u32, options: &RunnerBuilder, main: Option<TaskRef>) -> Result<Self> {
+        let mut this = Self { handlers: Vec::new(), seen: Rc::new(Cell::new((seen, 0))) };
+        let wanted = [(SIGINT, is_main_thread()), (SIGTERM, options.sigterm)];
+        let left = GRACEFUL.saturating_sub(seen);
+        for (signal, _) in wanted.into_iter().filter(|(_, wanted)| *wanted && left > 0) {
+            let (seen, main) = (this.seen.clone(), main.clone());
+            let handler = lp.add_default_handler(signal, left, move || {
                 seen.set((seen.get().0 + 1, signal));
-                if seen.get().0 == 1 && !main.done() {
-                    main.cancel();
-                    return Ok(());
+                match &main {
+                    Some(main) if seen.get().0 == 1 && !main.done() => {
+                        main.cancel();
+                        Ok(())
+                    }
+                    _ => Err(meaning(signal)),
                 }
-                Err(meaning(signal))
-            })?;
-            handlers.extend(handler.map(|handler| (signal, handler)));
+            });
+            match handler {
+                Ok(handler) => this.handlers.extend(handler.map(|handler| (signal, handler))),
+                Err(error) => return this.restore(lp).and(Err(error)),
+            }
         }
-        Ok(Self { handlers, seen })
+        Ok(this)
     }
 
     /// Gives the signals their dispositions back, unless the program has put handlers of its own in the place.
@@ -297,4 +348,10 @@ impl Interrupts {
 /// What a signal ends a run with.
 fn meaning(signal: i32) -> Error {
     if signal == SIGINT { Error::KeyboardInterrupt } else { Error::Exit(128 + signal) }
+}
+
+/// Python handles signals on the main thread only, and so does the runner: Ctrl-C is for the program, not for a loop on
+/// one of its threads. std gives this name to no other thread by itself.
+fn is_main_thread() -> bool {
+    thread::current().name() == Some("main")
 }

@@ -7,37 +7,55 @@
 //! How a wake-up cannot be lost: the loop sets `asleep`, then looks into the channel once more, then polls; a sender
 //! sends, then looks at `asleep`. Whoever comes second sees the other.
 
-use super::EventLoop;
+use super::Origin;
+use super::handle::{Callback, short_name};
 use super::residents::TaskKey;
 use super::running::{self, LoopId};
 use crate::error::{Error, Result};
-use crate::trace::Place;
+use crate::trace::{EntryKind, Place};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Deref;
 use std::panic::Location;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What another thread wants.
 pub(super) enum Message {
     /// Run this on the loop.
-    Call { function: Box<dyn FnOnce() -> Result<()> + Send>, place: Place, thread: Box<str> },
+    Call {
+        function: Box<dyn FnOnce() -> Result<()> + Send>,
+        name: fn() -> String,
+        place: Place,
+        thread: Box<str>,
+    },
     /// A task's waker was woken there.
     Wake(TaskKey),
-    /// Hear of something, without an entry in the ready queue.
-    Tell(Box<dyn FnOnce(&EventLoop) + Send>),
 }
 
-/// The senders' side: all that a [`Remote`] or a waker holds of a loop.
-pub(crate) struct Mailbox {
+/// The senders' side: all that a [`Remote`] or a waker holds of a loop. The loop counts who holds one, to know whether
+/// anybody can still wake it.
+pub(crate) struct Mailbox(Arc<Line>);
+
+/// The line to a loop, not counted. A job's thread holds this alone: the loop keeps its jobs itself, and a thread that lets
+/// go of the line a moment after its result has arrived must not count as somebody who may send more.
+pub(crate) struct Line {
     id: LoopId,
     sender: Sender<Message>,
     asleep: AtomicBool,
     waker: mio::Waker,
 }
 
-impl Mailbox {
+impl Deref for Mailbox {
+    type Target = Line;
+    fn deref(&self) -> &Line {
+        &self.0
+    }
+}
+
+impl Line {
     pub(crate) fn loop_id(&self) -> LoopId {
         self.id
     }
@@ -53,22 +71,27 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Has the loop call `function`; from its own thread it is queued at once, behind what was queued before.
-    pub(crate) fn call<F, R>(&self, place: Place, thread: &str, function: F) -> Result<()>
+    /// Has the loop call `function`, which a reader knows by `name`; from its own thread it is queued at once, behind what
+    /// was queued before.
+    pub(crate) fn call<F, R>(
+        &self,
+        place: Place,
+        name: fn() -> String,
+        thread: &str,
+        function: F,
+    ) -> Result<()>
     where
         F: FnOnce() -> R + Send + 'static,
         R: crate::Outcome,
     {
         if let Some(lp) = running::find(self.id) {
-            return lp.queue(place, function).map(drop);
+            lp.0.check_open()?;
+            let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, function);
+            lp.0.push(Rc::new(entry.named(name)), Origin::CALL_SOON);
+            return Ok(());
         }
         let function = Box::new(move || function().into_result().map(drop));
-        self.send(Message::Call { function, place, thread: thread.into() })
-    }
-
-    /// Lets the loop hear of something; nothing is queued for it.
-    pub(crate) fn tell(&self, function: impl FnOnce(&EventLoop) + Send + 'static) {
-        let _ = self.send(Message::Tell(Box::new(function)));
+        self.send(Message::Call { function, name, place, thread: thread.into() })
     }
 
     /// Wakes a task from another thread. After the loop's end there is nobody to wake, and that is fine.
@@ -86,12 +109,17 @@ pub(super) struct Inbox {
 impl Inbox {
     pub(super) fn new(id: LoopId, waker: mio::Waker) -> Self {
         let (sender, receiver) = unbounded();
-        let mailbox = Arc::new(Mailbox { id, sender, asleep: AtomicBool::new(false), waker });
+        let line = Line { id, sender, asleep: AtomicBool::new(false), waker };
+        let mailbox = Arc::new(Mailbox(Arc::new(line)));
         Self { mailbox, receiver: RefCell::new(Some(receiver)) }
     }
 
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
+    }
+
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.mailbox.0
     }
 
     /// Whether anything waits.
@@ -161,7 +189,7 @@ impl Remote {
         R: crate::Outcome,
     {
         let thread = std::thread::current();
-        self.mailbox.call(Location::caller(), thread.name().unwrap_or("unnamed"), function)
+        self.mailbox.call(Location::caller(), short_name::<F>, thread.name().unwrap_or("unnamed"), function)
     }
 
     /// Stops the loop at the end of the turn in which the request arrives, and wakes it if it sleeps. (asyncio's

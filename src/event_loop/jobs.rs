@@ -7,17 +7,23 @@ use super::Inner;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::trace::{Event, JobEntry, Place};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The name of a job among those of its loop.
 pub(crate) type JobId = u64;
 
-#[derive(Default)]
+/// How a thread says that it has begun a job. It does not go through the inbox: that would wake the loop, and cost it a
+/// turn which asyncio's does not make.
+pub(crate) type Begun = (JobId, Arc<str>);
+
 pub(super) struct Jobs {
     pending: RefCell<BTreeMap<JobId, Pending>>,
     last: Cell<JobId>,
+    begun: (Sender<Begun>, Receiver<Begun>),
 }
 
 pub(super) struct Pending {
@@ -26,6 +32,12 @@ pub(super) struct Pending {
     label: String,
     place: Place,
     running: Cell<bool>,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { pending: RefCell::default(), last: Cell::new(0), begun: unbounded() }
+    }
 }
 
 impl Jobs {
@@ -59,16 +71,24 @@ impl Inner {
         job
     }
 
-    /// A thread has begun a job. Told when the loop hears of it, which is later.
-    pub(crate) fn job_runs(&self, job: JobId, thread: &str) {
-        let known = self.jobs.pending.borrow().get(&job).map(|job| job.running.set(true)).is_some();
-        if known {
-            self.trace(|| Event::JobRuns { job, thread });
+    /// For a thread, to say that it has begun a job.
+    pub(crate) fn begun_jobs(&self) -> Sender<Begun> {
+        self.jobs.begun.0.clone()
+    }
+
+    /// Hears which jobs the threads have begun: in every turn, and before a job is over.
+    pub(crate) fn hear_of_begun_jobs(&self) {
+        for (job, thread) in self.jobs.begun.1.try_iter() {
+            let known = self.jobs.pending.borrow().get(&job).map(|job| job.running.set(true)).is_some();
+            if known {
+                self.trace(|| Event::JobRuns { job, thread: &thread });
+            }
         }
     }
 
-    /// Takes a job out that is over, or was cancelled before it began.
+    /// Takes a job out that is over, or never will run.
     pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Box<dyn Any>> {
+        self.hear_of_begun_jobs();
         let pending = self.jobs.pending.borrow_mut().remove(&job)?;
         self.trace(|| Event::JobEnds { job, thread, state });
         Some(pending.receiver)
@@ -87,10 +107,10 @@ impl DefaultExecutor {
         Self { threads, executor: RefCell::new(None), forbidden: Cell::new(false) }
     }
 
-    /// From now on there is none; the one there was.
+    /// From now on it takes no jobs. It stays, so that everyone who shuts it down can wait for its threads.
     pub(super) fn forbid(&self) -> Option<Executor> {
         self.forbidden.set(true);
-        self.executor.borrow_mut().take()
+        self.executor.borrow().clone()
     }
 }
 

@@ -33,8 +33,8 @@ pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
 pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
-pub(crate) use inbox::Mailbox;
-pub(crate) use jobs::JobId;
+pub(crate) use inbox::Line;
+pub(crate) use jobs::{Begun, JobId};
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
@@ -392,8 +392,8 @@ impl Inner {
         self.clock.deadline(delay)
     }
 
-    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
-        self.inbox.mailbox().clone()
+    pub(crate) fn line(&self) -> Arc<Line> {
+        self.inbox.line().clone()
     }
 
     pub(crate) fn settle_in(&self, resident: Rc<dyn Resident>) -> TaskKey {

@@ -57,9 +57,9 @@ mod dispositions;
 
 use crate::error::{Error, Result};
 use arrivals::{Arrivals, CAPACITY, bit};
-use dispositions::{is_default_now, light_fuse, start_recording, stop_recording};
+use dispositions::{is_default_now, light_fuse, put_out_fuse, start_recording, stop_recording};
 use mio::{Interest, Registry, Token};
-use signal_hook::{SigId, consts, low_level};
+use signal_hook::{SigId, consts};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -93,15 +93,20 @@ struct Watch {
     /// Names this watch in the ring, so that what is left there of an ended one is recognised. Counts from 1.
     serial: u64,
     recorder: SigId,
+    /// Lit while the handler is the runner's and not the program's.
     fuse: Option<SigId>,
 }
 
 impl Watch {
-    fn end(self) {
-        if let Some(fuse) = self.fuse {
-            low_level::unregister(fuse);
-        }
+    fn end(mut self) {
+        self.put_out_fuse();
         stop_recording(self.signal, self.recorder);
+    }
+
+    fn put_out_fuse(&mut self) {
+        if let Some(fuse) = self.fuse.take() {
+            put_out_fuse(self.signal, fuse);
+        }
     }
 }
 
@@ -128,12 +133,14 @@ impl Signals {
 
     /// From its return on, deliveries of `signum` are recorded and wake `registry`'s poll with `token`.
     ///
-    /// Nothing happens if this loop watches it already. After an error everything is as it was before. A delivery
+    /// If this loop watches it already, nothing happens but that [`kill_after`](Self::kill_after) is taken back: it was not
+    /// for the handler that comes now. After an error everything is as it was before. A delivery
     /// during the call is either recorded or does what it would have done without the call.
     pub(super) fn watch(&mut self, signum: i32, registry: &Registry, token: Token) -> Result<()> {
         check_number(signum)?;
         check_catchable(signum)?;
-        if self.watched.iter().any(|watch| watch.signal == signum) {
+        if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum) {
+            watch.put_out_fuse();
             return Ok(());
         }
         let result = self.start(signum, registry, token);
@@ -180,7 +187,7 @@ impl Signals {
     }
 
     /// Makes the delivery after the next `deliveries` do what the default does, for a watched signal; for a program that
-    /// does not come to its turns. Ends with the watch.
+    /// does not come to its turns. Ends with the watch, or when the signal is watched anew.
     pub(super) fn kill_after(&mut self, signum: i32, deliveries: u32) -> Result<()> {
         if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum)
             && watch.fuse.is_none()
@@ -188,6 +195,11 @@ impl Signals {
             watch.fuse = light_fuse(signum, deliveries)?;
         }
         Ok(())
+    }
+
+    /// Whether [`kill_after`](Self::kill_after) is in force: the handler is not the program's own.
+    pub(super) fn has_fuse(&self, signum: i32) -> bool {
+        self.watched.iter().any(|watch| watch.signal == signum && watch.fuse.is_some())
     }
 
     /// Whether the signal would do what the default does: no loop watches it, and nothing else of the process.
@@ -311,6 +323,7 @@ fn check_catchable(signum: i32) -> Result<()> {
 mod tests {
     use super::*;
     use mio::Poll;
+    use signal_hook::low_level;
 
     #[test]
     fn a_removed_signals_arrivals_are_forgotten_wherever_they_wait() {

@@ -160,16 +160,23 @@ impl EventLoop {
 
     /// Removes a signal handler; whether there was one (`loop.remove_signal_handler`). The disposition from before the
     /// first handler is back: the default, "ignore" if that was inherited, or another handler of the process. Deliveries
-    /// not read yet are forgotten; a call that is queued already still runs, as in asyncio. May be called while the loop runs, by the handler itself too; false on a closed
-    /// loop.
+    /// not read yet are forgotten; a call that is queued already still runs, as in asyncio. May be called while the loop
+    /// runs, by the handler itself too; false on a closed loop, and for what [`Runner`](crate::Runner) makes of Ctrl-C.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the system refuses.
+    /// [`Error::Value`](crate::Error::Value) for a number that is no signal.
     pub fn remove_signal_handler(&self, signal: i32) -> Result<bool> {
+        if self.0.signals.borrow().has_fuse(signal) {
+            return Ok(false);
+        }
+        self.unregister_signal(signal)
+    }
+
+    fn unregister_signal(&self, signal: i32) -> Result<bool> {
         let lp = &*self.0;
         let handler = lp.signal_handlers.borrow_mut().remove(&signal);
-        let Some(handler) = handler else { return Ok(false) };
         let unwatched = lp.signals.borrow_mut().unwatch(signal, lp.reactor.borrow().registry());
+        let Some(handler) = handler else { return unwatched };
         lp.trace(|| Event::SignalUnregistered { signal });
         drop_quietly(handler);
         unwatched
@@ -193,14 +200,18 @@ impl EventLoop {
             return Ok(None);
         }
         self.add_signal_handler(signal, callback)?;
-        self.0.signals.borrow_mut().kill_after(signal, deliveries)?;
+        let lit = self.0.signals.borrow_mut().kill_after(signal, deliveries);
+        if let Err(error) = lit {
+            self.unregister_signal(signal)?;
+            return Err(error);
+        }
         Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.id()))
     }
 
     /// Removes that handler, unless the program has put its own in its place.
     pub(crate) fn remove_default_handler(&self, signal: i32, handler: u64) -> Result<()> {
         let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.id() == handler);
-        if ours { self.remove_signal_handler(signal).map(drop) } else { Ok(()) }
+        if ours { self.unregister_signal(signal).map(drop) } else { Ok(()) }
     }
 }
 

@@ -8,7 +8,7 @@
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
 //! ```
 
-use super::handle::{Entry, drop_quietly};
+use super::handle::{Callback, Entry, drop_quietly};
 use super::inbox::Message;
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
@@ -78,7 +78,11 @@ impl EventLoop {
                 self.call_exception_handler(&context);
                 lp.take_leaving().map_or(Ok(Some(error)), Err)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // It leaves already: what a handler wanted meanwhile must not end the next run.
+                drop(lp.take_leaving());
+                Err(error)
+            }
             Ok(()) => lp.take_leaving().map_or(Ok(None), Err),
         };
         // The entry's last reference may go here, and a user's destructor with it.
@@ -102,15 +106,16 @@ impl EventLoop {
 
     /// Queues what other threads have sent until now.
     fn empty_inbox(&self) {
+        self.0.hear_of_begun_jobs();
         for message in self.0.inbox.take() {
             match message {
-                Message::Call { function, place, thread } => {
-                    let entry = self.callback(EntryKind::Callback, place, function);
+                Message::Call { function, name, place, thread } => {
+                    let h = self.0.next_handle();
+                    let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
                     let origin = Origin { via: Via::Threadsafe, thread: Some(&thread), ..Origin::CALL_SOON };
-                    self.0.push(entry, origin);
+                    self.0.push(Rc::new(entry), origin);
                 }
                 Message::Wake(task) => self.wake_task(task),
-                Message::Tell(function) => function(self),
             }
         }
     }
@@ -252,9 +257,11 @@ impl Inner {
         }
     }
 
-    /// Whether a loop for which nothing is ready, timed or registered can still be woken from outside.
+    /// Whether a loop for which nothing is ready, timed or registered can still be woken from outside. That one may press
+    /// Ctrl-C does not count: a program that hangs is not to hang silently.
     pub(super) fn somebody_may_wake_it(&self) -> bool {
-        self.has_senders() || !self.signal_handlers.borrow().is_empty()
+        let signals = self.signals.borrow();
+        self.has_senders() || self.signal_handlers.borrow().keys().any(|signal| !signals.has_fuse(*signal))
     }
 
     fn deadlock(&self) -> Error {

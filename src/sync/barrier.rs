@@ -1,8 +1,9 @@
 //! `Barrier`: nobody goes on before all are there.
 //!
-//! It promises that the tasks of one filling go on in the same turn, each with a number of its own, and that a task
-//! which is cancelled while it waits only leaves: the barrier is not broken by it. It does not promise that a filling's
-//! tasks all see it: one that is cancelled after the last has come is cancelled, and the others go on.
+//! It promises that nobody goes on before the last has come, that the last goes on at once and the others in the turn
+//! after, and that a task which is cancelled while it waits only leaves: the barrier is not broken by it. It does not
+//! promise that all of a filling go on: one that is cancelled after the last has come is cancelled, and the others go on.
+//! Nor are the numbers it gives unique once somebody was cancelled, as they are not in asyncio.
 //!
 //! It is built on a [`Condition`], as asyncio's is. That costs nothing in turns (the lock is never held across a
 //! suspension) and gives it the condition's order of wake-ups, spurious ones included.
@@ -71,9 +72,9 @@ impl Barrier {
         Ok(Self(Rc::new(State { changed: Condition::new(), parties, phase, count })))
     }
 
-    /// Waits until `parties` tasks have come (`Barrier.wait`; `async with barrier`), and gives this task's number: 0 for
-    /// the first that came. The last one does not suspend. Who comes while the tasks of the last filling still leave
-    /// waits for the next.
+    /// Waits until `parties` tasks have come (`Barrier.wait`; `async with barrier`), and gives this task's number: how
+    /// many were there when it came, so 0 for the first. The last one does not suspend. Who comes while the tasks of the
+    /// last filling still leave waits for the next.
     ///
     /// Fails with [`Error::BrokenBarrier`] if the barrier is broken or reset, before or meanwhile; with
     /// [`Error::Cancelled`] if the task is cancelled; with [`Error::Runtime`] on another loop than the one it was first
@@ -135,18 +136,33 @@ impl Barrier {
     }
 
     /// How many tasks it takes (`Barrier.parties`).
+    ///
+    /// ```
+    /// assert_eq!(looplab::sync::Barrier::new(3)?.parties(), 3);
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn parties(&self) -> usize {
         self.0.parties
     }
 
     /// How many wait (`Barrier.n_waiting`): 0 while a filling's tasks leave.
+    ///
+    /// ```
+    /// assert_eq!(looplab::sync::Barrier::new(3)?.n_waiting(), 0);
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn n_waiting(&self) -> usize {
         if self.0.phase.get() == Phase::Filling { self.0.count.get() } else { 0 }
     }
 
-    /// Whether it is broken (`Barrier.broken`).
+    /// Whether it is broken (`Barrier.broken`): aborted, and not reset since.
+    ///
+    /// ```
+    /// assert!(!looplab::sync::Barrier::new(3)?.broken());
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn broken(&self) -> bool {
         self.0.phase.get() == Phase::Broken

@@ -74,6 +74,14 @@ impl Condition {
     }
 
     /// Whether the lock is held (`Condition.locked`).
+    ///
+    /// ```
+    /// # use looplab::{EventLoop, sync::{Condition, Lock}};
+    /// let lock = Lock::new();
+    /// EventLoop::new()?.run_until_complete(lock.acquire())?;
+    /// assert!(Condition::with_lock(&lock).locked());
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn locked(&self) -> bool {
         self.0.lock.locked()
@@ -96,6 +104,17 @@ impl Condition {
     }
 
     /// Takes the lock, to be released by hand (`Condition.acquire`): [`Lock::acquire`].
+    ///
+    /// ```
+    /// # use looplab::{EventLoop, sync::Condition};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let changed = Condition::new();
+    ///     changed.acquire().await?;
+    ///     changed.notify(1)?;
+    ///     changed.release()
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
         self.0.lock.acquire()
@@ -105,6 +124,11 @@ impl Condition {
     ///
     /// # Errors
     /// [`Error::Runtime`] if nobody holds it.
+    ///
+    /// ```
+    /// # use looplab::sync::Condition;
+    /// assert_eq!(Condition::new().release().unwrap_err().to_string(), "Lock is not acquired.");
+    /// ```
     pub fn release(&self) -> Result<()> {
         self.0.lock.release()
     }
@@ -175,6 +199,11 @@ impl Condition {
     ///
     /// # Errors
     /// As [`notify`](Self::notify).
+    ///
+    /// ```
+    /// # use looplab::sync::Condition;
+    /// assert_eq!(Condition::new().notify_all().unwrap_err().to_string(), "cannot notify on un-acquired lock");
+    /// ```
     pub fn notify_all(&self) -> Result<()> {
         self.notify(usize::MAX)
     }

@@ -39,7 +39,7 @@ impl Event {
     /// One that is not set (`asyncio.Event()`). Needs no loop.
     ///
     /// ```
-    /// assert!(!looplab::sync::Event::new().is_set());
+    /// assert_eq!(format!("{:?}", looplab::sync::Event::new()), "<Event [unset]>");
     /// ```
     #[must_use]
     pub fn new() -> Self {
@@ -47,6 +47,10 @@ impl Event {
     }
 
     /// Whether it is set (`Event.is_set`).
+    ///
+    /// ```
+    /// assert!(!looplab::sync::Event::new().is_set());
+    /// ```
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.value.get()

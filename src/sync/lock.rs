@@ -6,11 +6,9 @@
 //! asks for what it holds waits for itself. [`Lock::owner`] only says who took it.
 //!
 //! ```text
-//!             1 acquire: nobody before me           2 release: wakes the first in line
-//!   UNLOCKED ─────────────────────────────▶ LOCKED ────────────────────────────────────▶ UNLOCKED, one is woken
-//!      ▲                                      ▲                                                   │
-//!      │ 4 it was cancelled: wakes the next,  └───────────3 its step: it acquires─────────────────┤
-//!      └───if there is one────────────────────────────────────────────────────────────────────────┘
+//!   UNLOCKED ──1 acquire, and nobody comes before──▶ LOCKED ──2 release──▶ UNLOCKED, the first in line is woken
+//!   UNLOCKED, one is woken ──3 its step: it acquires───────────▶ LOCKED
+//!   UNLOCKED, one is woken ──4 its step, but it was cancelled──▶ UNLOCKED, the next is woken
 //! ```
 
 use super::waiters::{Home, Waiters, count};
@@ -81,6 +79,14 @@ impl Lock {
     }
 
     /// Whether somebody holds it (`Lock.locked`). False between a release and the step of the waiter that it woke.
+    ///
+    /// ```
+    /// # use looplab::{EventLoop, sync::Lock};
+    /// let lock = Lock::new();
+    /// EventLoop::new()?.run_until_complete(lock.acquire())?;
+    /// assert!(lock.locked());
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn locked(&self) -> bool {
         self.0.hold.borrow().is_some()
@@ -165,6 +171,7 @@ impl Lock {
     /// assert_eq!(Lock::new().release().unwrap_err().to_string(), "Lock is not acquired.");
     /// ```
     pub fn release(&self) -> Result<()> {
+        // Arrow 2.
         if self.0.hold.take().is_none() {
             return Err(Error::Runtime("Lock is not acquired.".into()));
         }
@@ -177,7 +184,7 @@ impl Lock {
         Ok(LockGuard { lock: self.clone(), number })
     }
 
-    /// Arrow 1, at once or after a wait; the number of the hold.
+    /// Arrow 1, or a wait and arrow 3; the number of the hold.
     async fn acquire_at(&self, place: Place) -> Result<u64> {
         let state = &*self.0;
         if !self.locked() && state.waiters.is_free() {
@@ -192,6 +199,7 @@ impl Lock {
             }
         };
         state.waiters.wait(&lp, "lock", place, pass_on).await?;
+        // Arrow 3.
         Ok(self.hold())
     }
 

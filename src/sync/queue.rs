@@ -245,24 +245,40 @@ impl<T: 'static> Queue<T> {
     }
 
     /// How many items are in it (`Queue.qsize`).
+    ///
+    /// ```
+    /// assert_eq!(looplab::sync::Queue::<u8>::new(2).qsize(), 0);
+    /// ```
     #[must_use]
     pub fn qsize(&self) -> usize {
         self.0.size.get()
     }
 
     /// How many it holds, 0 for any number (`Queue.maxsize`).
+    ///
+    /// ```
+    /// assert_eq!(looplab::sync::Queue::<u8>::new(2).maxsize(), 2);
+    /// ```
     #[must_use]
     pub fn maxsize(&self) -> usize {
         self.0.maxsize
     }
 
     /// Whether nothing is in it (`Queue.empty`).
+    ///
+    /// ```
+    /// assert!(looplab::sync::Queue::<u8>::new(2).empty());
+    /// ```
     #[must_use]
     pub fn empty(&self) -> bool {
         self.0.size.get() == 0
     }
 
     /// Whether it holds as many as it can (`Queue.full`); one without a limit never does.
+    ///
+    /// ```
+    /// assert!(!looplab::sync::Queue::<u8>::new(0).full());
+    /// ```
     #[must_use]
     pub fn full(&self) -> bool {
         self.0.full()
@@ -397,7 +413,8 @@ impl<T> fmt::Debug for State<T> {
 /// A [`Queue`] whose lowest item comes first (`asyncio.PriorityQueue`), and among equal ones the one that was put first.
 /// It has all of a queue's methods.
 ///
-/// Items are usually `(priority, data)`. Comparing them must not use this queue: it would be answered with an error.
+/// Items are usually `(priority, data)`. Comparing them must not use this queue: it would be answered with an error. And
+/// it must not panic: the item that was to come out then may be lost.
 ///
 /// ```
 /// use looplab::sync::PriorityQueue;

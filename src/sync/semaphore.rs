@@ -85,6 +85,11 @@ macro_rules! semaphore_methods {
     () => {
         /// Whether [`acquire`](Self::acquire) would have to wait (`Semaphore.locked`): because no permit is left, or because
         /// others wait already.
+        ///
+        /// ```
+        /// # use looplab::sync::{BoundedSemaphore, Semaphore};
+        /// assert!(Semaphore::new(0).locked() && !BoundedSemaphore::new(1).locked());
+        /// ```
         #[must_use]
         pub fn locked(&self) -> bool {
             self.0.locked()
@@ -93,6 +98,20 @@ macro_rules! semaphore_methods {
         /// Waits for a permit (`async with semaphore`), which is released when it is dropped.
         ///
         /// Fails as [`acquire`](Self::acquire) does.
+        ///
+        /// ```
+        /// # use looplab::{EventLoop, sync::BoundedSemaphore};
+        /// EventLoop::new()?.run_until_complete(async {
+        ///     let one = BoundedSemaphore::new(1);
+        ///     {
+        ///         let _permit = one.permit().await?;
+        ///         assert!(one.locked());
+        ///     }
+        ///     assert!(!one.locked());
+        ///     Ok(())
+        /// })?;
+        /// # Ok::<(), looplab::Error>(())
+        /// ```
         #[track_caller]
         pub fn permit(&self) -> impl Future<Output = Result<Permit>> + use<> {
             let (permits, place) = (self.0.clone(), Location::caller());
@@ -108,6 +127,14 @@ macro_rules! semaphore_methods {
         /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no permit then. Fails with
         /// [`Error::Runtime`] if it would have to wait on another loop than the one it was first waited for on, and with
         /// [`Error::NoRunningLoop`] without one.
+        ///
+        /// ```
+        /// # use looplab::{EventLoop, sync::Semaphore};
+        /// let one = Semaphore::new(1);
+        /// EventLoop::new()?.run_until_complete(one.acquire())?;
+        /// assert!(one.locked());
+        /// # Ok::<(), looplab::Error>(())
+        /// ```
         #[track_caller]
         pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
             let (permits, place) = (self.0.clone(), Location::caller());
@@ -199,6 +226,10 @@ pub struct BoundedSemaphore(Rc<Permits>);
 
 impl BoundedSemaphore {
     /// One with `value` permits and never more (`asyncio.BoundedSemaphore(value)`). Needs no loop.
+    ///
+    /// ```
+    /// assert!(!looplab::sync::BoundedSemaphore::new(2).locked());
+    /// ```
     #[must_use]
     pub fn new(value: usize) -> Self {
         Self(Permits::new(value, Some(value)))
@@ -210,6 +241,11 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     /// [`Error::Value`] if all permits are there already.
+    ///
+    /// ```
+    /// # use looplab::sync::BoundedSemaphore;
+    /// assert!(BoundedSemaphore::new(1).release().is_err());
+    /// ```
     pub fn release(&self) -> Result<()> {
         self.0.release()
     }

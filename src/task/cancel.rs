@@ -6,18 +6,8 @@
 //! order. A chain that comes back to itself (two tasks that await each other) is noticed by a mark, and the task that
 //! closes the circle gets the cancellation itself.
 
-use super::head::{Awaitable, Message};
+use super::head::{Awaitable, Begin, Message};
 use std::rc::Rc;
-
-/// What cancelling one object begins with.
-pub(crate) enum Begin {
-    /// It is decided: whether the request was accepted.
-    Decided(bool),
-    /// Ask these first, then [`Awaitable::end_cancel`].
-    Forward(Vec<Rc<dyn Awaitable>>),
-    /// The walk came back to a task that it is just asking.
-    Circle,
-}
 
 struct Frame {
     of: Rc<dyn Awaitable>,
@@ -27,8 +17,15 @@ struct Frame {
 
 /// Requests cancellation of `root`; whether it was accepted.
 pub(crate) fn cancel(root: Rc<dyn Awaitable>, message: &Message) -> bool {
-    let mut frames: Vec<Frame> = Vec::new();
-    let mut next = Some(root);
+    walk(Vec::new(), Some(root), message)
+}
+
+/// Hands a request that `of` has accepted already on to what it waits on now.
+pub(crate) fn forward(of: Rc<dyn Awaitable>, to: Vec<Rc<dyn Awaitable>>, message: &Message) {
+    walk(vec![Frame { of, to: to.into_iter(), accepted: false }], None, message);
+}
+
+fn walk(mut frames: Vec<Frame>, mut next: Option<Rc<dyn Awaitable>>, message: &Message) -> bool {
     loop {
         let answer = match next.take() {
             Some(object) => match object.clone().begin_cancel(message) {

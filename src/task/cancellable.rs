@@ -1,8 +1,7 @@
 //! Making a future that is not looplab's interruptible.
 
-use super::cancel::Begin;
 use super::future::cancel_now;
-use super::head::{Awaitable, Head, Message};
+use super::head::{Awaitable, Begin, Head, Message};
 use super::step::Awaiting;
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;

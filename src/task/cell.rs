@@ -13,17 +13,16 @@
 //!                                      └──4' yields──▶ QUEUED
 //! ```
 
-use super::cancel::{self, Begin};
-use super::head::{Awaitable, Head, Message, Source, complete};
+mod resident;
+
+use super::cancel;
+use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
 use super::step::{Entered, Stepper, Stepping};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
-use crate::event_loop::{
-    About, Entry, EventLoop, ExceptionContext, Origin, Resident, TaskInfo, TaskKey, TaskWaker, drop_quietly,
-    report,
-};
+use crate::event_loop::{About, Entry, EventLoop, Origin, Resident, TaskKey, TaskWaker};
 use crate::outcome::Outcome;
-use crate::trace::{Done, EntryKind, Event, On, Place, TaskEntry, TaskState, Wait};
+use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
 use std::any::{Any, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -230,14 +229,11 @@ impl<T: 'static> TaskCell<T> {
             lp.0.trace(|| Event::Park { task: self.head.id(), on: &on });
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
-        if let Some(message) = self.message_due() {
-            let mut accepted = false;
-            for on in waits {
-                accepted |= cancel::cancel(on, &message);
-            }
-            if accepted {
-                self.must_cancel.borrow_mut().take();
-            }
+        let due = self.must_cancel.borrow_mut().take();
+        if let Some(message) = due {
+            // Unless somebody accepts, `end_cancel` remembers it again.
+            self.asked.set(true);
+            cancel::forward(self.clone(), waits, &message);
         }
     }
 
@@ -246,10 +242,6 @@ impl<T: 'static> TaskCell<T> {
     fn must_cancel(&self, message: &Message) {
         *self.must_cancel.borrow_mut() = Some(message.clone());
         self.head.set_message(message.clone());
-    }
-
-    fn message_due(&self) -> Option<Message> {
-        self.must_cancel.borrow().clone()
     }
 
     fn describe_waits(&self) -> Vec<Wait> {
@@ -330,11 +322,7 @@ impl<T: 'static> Entry for TaskCell<T> {
     }
 }
 
-impl<T: 'static> Stepping for TaskCell<T> {
-    fn stepper(&self) -> &Stepper {
-        &self.stepper
-    }
-
+impl<T: 'static> Woken for TaskCell<T> {
     /// Arrow 5.
     fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>) {
         if self.stepper.is_active() {
@@ -342,6 +330,12 @@ impl<T: 'static> Stepping for TaskCell<T> {
         } else if self.queued.get() == Queued::No && !self.head.done() {
             self.enqueue(lp, Queued::Wakeup, cause);
         }
+    }
+}
+
+impl<T: 'static> Stepping for TaskCell<T> {
+    fn stepper(&self) -> &Stepper {
+        &self.stepper
     }
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
@@ -457,69 +451,6 @@ impl<T: 'static> AnyTask for TaskCell<T> {
 
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
         self
-    }
-}
-
-impl<T: 'static> Resident for TaskCell<T> {
-    fn id(&self) -> u64 {
-        self.head.id()
-    }
-
-    fn wake(self: Rc<Self>, lp: &EventLoop) {
-        self.wakeup(lp, None);
-    }
-
-    /// Arrow 6.
-    fn abandon(self: Rc<Self>, lp: &EventLoop) {
-        self.key.set(None);
-        if self.report_destroyed.get() {
-            let context = ExceptionContext::new("Task was destroyed but it is pending!");
-            lp.call_exception_handler(&context.with_task(self.info()));
-        }
-        let body = self.body.borrow_mut().take();
-        let entered = Entered::new(self.clone());
-        drop_quietly(body);
-        drop(entered);
-        for waiter in self.head.take_waiters() {
-            drop_quietly(waiter);
-        }
-    }
-
-    fn entry(&self) -> TaskEntry {
-        let state = match self.parked.get() {
-            _ if self.queued.get() != Queued::No => TaskState::Queued,
-            false => TaskState::Running,
-            true => TaskState::Waiting(self.describe_waits()),
-        };
-        TaskEntry { id: self.head.id(), name: self.name().to_string(), state, place: Some(self.head.place()) }
-    }
-
-    fn reveal(self: Rc<Self>) -> Box<dyn Any> {
-        Box::new(TaskRef::new(self))
-    }
-}
-
-impl<T> TaskCell<T> {
-    fn info(&self) -> TaskInfo {
-        let name =
-            self.name.borrow().as_deref().map_or_else(|| format!("Task-{}", self.number), str::to_owned);
-        TaskInfo { id: self.head.id(), name, place: self.head.place() }
-    }
-}
-
-/// The last handle goes: a failure that nobody has read is reported now.
-impl<T> Drop for TaskCell<T> {
-    fn drop(&mut self) {
-        if !self.head.is_unretrieved() {
-            return;
-        }
-        let Some(Err(error)) = self.outcome.get_mut().take() else { return };
-        let context = ExceptionContext::new("Task exception was never retrieved");
-        let context = context.with_error(error).with_task(self.info());
-        match self.head.event_loop() {
-            Some(lp) => lp.call_exception_handler(&context),
-            None => report(&context),
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::TaskRef;
 use super::cell::Body;
-use super::head::Awaitable;
+use super::head::{Awaitable, Woken};
 use super::step::{Entered, Stepper, Stepping};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -146,13 +146,15 @@ impl<T: 'static> Coroutine<T> {
     }
 }
 
+impl<T> Woken for CoroutineCell<T> {
+    /// Nobody is woken: the hand that drives it decides when.
+    fn wakeup(self: Rc<Self>, _: &EventLoop, _: Option<On>) {}
+}
+
 impl<T> Stepping for CoroutineCell<T> {
     fn stepper(&self) -> &Stepper {
         &self.stepper
     }
-
-    /// Nobody is woken: the hand that drives it decides when.
-    fn wakeup(self: Rc<Self>, _: &EventLoop, _: Option<On>) {}
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
         None

@@ -2,8 +2,8 @@
 
 use super::cell::{Making, TaskCell};
 use super::future::FutureCell;
-use super::handle::Prepared;
 use super::head::{Awaitable, Source};
+use super::spawn::Prepared;
 use super::{Future, Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -216,9 +216,12 @@ impl EventLoop {
         let (run, watched) = (self.0.this_run(), Rc::downgrade(target));
         let name = || "run_until_complete".to_owned();
         let id = super::handle::add_done_callback(target.clone(), place, name, move |_| {
+            // From here on the queue holds it, as in asyncio: if an error leaves the loop in this very turn, the callback
+            // runs in the next run and reads the error of a task that nobody else may hold any more.
+            let target = watched.upgrade();
             move || {
                 let lp = crate::event_loop::get_running_loop()?;
-                let leaves = watched.upgrade().is_some_and(|target| {
+                let leaves = target.is_some_and(|target| {
                     // Looking at the error counts as reading it, as in asyncio.
                     target.head().retrieved();
                     target.error().is_some_and(|error| error.leaves_the_loop())

@@ -1,8 +1,8 @@
 //! `Future`: a result that somebody will set.
 
-use super::cancel::{self, Begin};
+use super::cancel;
 use super::handle::{CallbackId, add_done_callback};
-use super::head::{Awaitable, Head, Message, Source, complete};
+use super::head::{Awaitable, Begin, Head, Message, Source, complete};
 use super::join::Join;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, drop_quietly, short_name};

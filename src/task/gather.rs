@@ -4,15 +4,20 @@
 //! and the siblings run on; with `return_exceptions` every outcome is a value; cancelling it cancels the children, and it
 //! is over when they all are, cancelled even if each of them swallowed the request.
 
+mod children;
+
+pub use children::{Tuple, Values, gather_tuple};
+
 use super::TaskRef;
-use super::cancel::{self, Begin};
+use super::cancel;
 use super::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
 use super::handle::add_done_callback;
-use super::head::{Awaitable, Head, Message, Source, complete};
+use super::head::{Awaitable, Begin, Head, Message, Source, complete};
 use super::step::Awaiting;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, running};
 use crate::trace::{Done, Place};
+use children::Boxed;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -52,122 +57,6 @@ where
         Err(error) => Gather::failed(error),
     }
 }
-
-/// Children with values: a list of one type, or a tuple.
-trait Children {
-    type Values: 'static;
-    type Results: 'static;
-    fn awaitables(&self) -> Vec<Rc<dyn Awaitable>>;
-    fn values(&self) -> Result<Self::Values>;
-    fn results(&self) -> Self::Results;
-}
-
-impl<T: 'static> Children for Vec<Rc<dyn Source<T>>> {
-    type Values = Vec<T>;
-    type Results = Vec<Result<T>>;
-
-    fn awaitables(&self) -> Vec<Rc<dyn Awaitable>> {
-        self.iter().cloned().map(|child| -> Rc<dyn Awaitable> { child }).collect()
-    }
-
-    fn values(&self) -> Result<Vec<T>> {
-        self.iter().map(|child| child.outcome()).collect()
-    }
-
-    fn results(&self) -> Vec<Result<T>> {
-        self.iter().map(|child| child.outcome()).collect()
-    }
-}
-
-type Boxed<V> = Box<dyn Children<Values = V, Results = <V as Values>::Results>>;
-
-/// The values of a gathering: a `Vec<T>`, or a tuple. It cannot be implemented elsewhere.
-pub trait Values: 'static {
-    /// What they are with `return_exceptions`: each a result.
-    type Results: 'static;
-}
-
-impl<T: 'static> Values for Vec<T> {
-    type Results = Vec<Result<T>>;
-}
-
-/// Runs bodies, tasks and futures of different types at once; the results are a tuple. See [`gather`](fn@crate::gather).
-///
-/// ```
-/// use looplab::{EventLoop, gather};
-/// let lp = EventLoop::new()?;
-/// let (n, s) = lp.run_until_complete(async { gather!(async { Ok(1) }, async { Ok("one") }).await })?;
-/// assert_eq!((n, s), (1, "one"));
-/// # Ok::<(), looplab::Error>(())
-/// ```
-#[macro_export]
-macro_rules! gather {
-    ($($child:expr),+ $(,)?) => { $crate::gather_tuple(($($child,)+)) };
-}
-
-/// What [`gather!`](crate::gather!) calls.
-#[doc(hidden)]
-#[track_caller]
-pub fn gather_tuple<C: Tuple>(children: C) -> Gather<C::Values> {
-    let place = Location::caller();
-    match running() {
-        Some(lp) => children.start(&lp, place),
-        None => Gather::failed(Error::NoRunningLoop),
-    }
-}
-
-/// A tuple of what can be gathered.
-#[doc(hidden)]
-pub trait Tuple {
-    type Values: Values;
-    fn start(self, lp: &EventLoop, place: Place) -> Gather<Self::Values>;
-}
-
-macro_rules! tuple {
-    ($($name:ident $index:tt),+) => {
-        impl<$($name: 'static),+> Values for ($($name,)+) {
-            type Results = ($(Result<$name>,)+);
-        }
-
-        impl<$($name: Clone + 'static),+> Children for ($(Rc<dyn Source<$name>>,)+) {
-            type Values = ($($name,)+);
-            type Results = ($(Result<$name>,)+);
-
-            fn awaitables(&self) -> Vec<Rc<dyn Awaitable>> {
-                vec![$(self.$index.clone()),+]
-            }
-
-            fn values(&self) -> Result<Self::Values> {
-                Ok(($(self.$index.outcome()?,)+))
-            }
-
-            fn results(&self) -> Self::Results {
-                ($(self.$index.outcome(),)+)
-            }
-        }
-
-        impl<$($name: EnsureFuture<Value: Clone>),+> Tuple for ($($name,)+) {
-            type Values = ($($name::Value,)+);
-
-            fn start(self, lp: &EventLoop, place: Place) -> Gather<Self::Values> {
-                let ensured = (|| Ok(($(self.$index.ensure(lp, place)?.share(),)+)))();
-                match ensured {
-                    Ok(sources) => Gather::start(lp, place, Box::new(sources)),
-                    Err(error) => Gather::failed(error),
-                }
-            }
-        }
-    };
-}
-
-tuple!(A 0);
-tuple!(A 0, B 1);
-tuple!(A 0, B 1, C 2);
-tuple!(A 0, B 1, C 2, D 3);
-tuple!(A 0, B 1, C 2, D 3, E 4);
-tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
-tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
 /// Several at once; made by [`gather`]. Awaiting it gives the values.
 #[must_use = "the children run, but nobody awaits them"]

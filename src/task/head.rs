@@ -10,7 +10,6 @@
 //!             3 cancel() / a body ends cancelled ──▶ CANCELLED        (no arrow leads back, and none across)
 //! ```
 
-use super::step::Stepping;
 use crate::error::{Error, Result};
 use crate::event_loop::{Entry, EventLoop, ExceptionContext, Inner, Origin};
 use crate::trace::{Done, EntryKind, Event, On, Place};
@@ -29,8 +28,8 @@ pub(crate) trait Awaitable: Any {
     fn head(&self) -> &Head;
     /// What it failed or was cancelled with; reading it here does not count as retrieving.
     fn error(&self) -> Option<Error>;
-    /// What cancelling it means; see [`super::cancel`].
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> super::cancel::Begin;
+    /// What cancelling it means; `cancel` makes the walk.
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin;
     /// All that it forwarded the cancellation to has answered; `accepted` if any did. Whether it accepts.
     fn end_cancel(self: Rc<Self>, _accepted: bool, _message: &Message) -> bool {
         true
@@ -41,6 +40,22 @@ pub(crate) trait Awaitable: Any {
         false
     }
     fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
+}
+
+/// What cancelling one object begins with.
+pub(crate) enum Begin {
+    /// It is decided: whether the request was accepted.
+    Decided(bool),
+    /// Ask these first, then [`Awaitable::end_cancel`].
+    Forward(Vec<Rc<dyn Awaitable>>),
+    /// The walk came back to a task that it is just asking.
+    Circle,
+}
+
+/// Who waits through a task's own waker: whatever has a step that can be queued.
+pub(crate) trait Woken {
+    /// What it waited on is done: its step is due.
+    fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>);
 }
 
 /// An awaitable with a value.
@@ -75,7 +90,7 @@ pub(crate) type MakeEntry = Box<dyn FnOnce(Rc<dyn Any>) -> Rc<dyn Entry>>;
 
 pub(crate) enum Waiter {
     /// A task that waits through its own waker: it is pushed itself.
-    Step(Rc<dyn Stepping>),
+    Step(Rc<dyn Woken>),
     /// Anything else that polls futures: `join!`, `FuturesUnordered`, another executor.
     Waker(Waker),
     /// A done callback: makes the entry to queue, given the completed object.

@@ -4,14 +4,18 @@
 //! turn and its awaiter goes on in the next; cancelling the future keeps a queued job from ever running and drops the
 //! result of a running one. A job that outlives its loop is harmless: the loss of its result is logged, once.
 
-use super::Future;
-use super::{ReturnWhen, wait};
+use super::future::FutureCell;
+use super::handle::add_done_callback;
+use super::head::Awaitable;
+use super::{Future, Timeout};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, JobId, Mailbox, drop_quietly, get_running_loop, short_name};
-use crate::executor::{Executor, Fate};
+use crate::event_loop::{Begun, EventLoop, JobId, Line, drop_quietly, get_running_loop, short_name};
+use crate::executor::{Executor, Work};
 use crate::trace::Place;
+use crossbeam_channel::Sender;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 impl EventLoop {
@@ -66,11 +70,11 @@ impl EventLoop {
         R: Send + 'static,
     {
         let future: Future<R> = Future::of_kind(self, "job", place);
-        let label = short_name::<F>();
+        let label: Arc<str> = short_name::<F>().into();
         let id = self.0.enter_job(Box::new(future.clone()), &label, place);
-        let back = Back { mailbox: self.0.mailbox(), id, place, traced: self.0.is_traced() };
-        let ticket = executor.submit(label, place, move |fate| back.work(fate, function));
-        let ticket = match ticket {
+        let back = Back { line: self.0.line(), begun: self.0.begun_jobs(), id, label: label.clone(), place };
+        let job = Job { function: Some(function), result: None, back };
+        let ticket = match executor.submit(label, place, Box::new(job)) {
             Ok(ticket) => ticket,
             Err(error) => {
                 drop_quietly(self.0.leave_job(id, "", "refused"));
@@ -79,12 +83,15 @@ impl EventLoop {
         };
         // As in asyncio a callback of the future tells the pool, one turn after the cancellation.
         let lp = self.downgrade();
-        future.add_done_callback(move |future| {
-            if future.cancelled()
-                && ticket.cancel()
-                && let Some(lp) = lp.upgrade()
-            {
-                drop_quietly(lp.leave_job(id, "", "cancelled"));
+        let name = || "job.check_cancel".to_owned();
+        add_done_callback(future.cell().clone(), place, name, move |future| {
+            move || {
+                let cancelled =
+                    future.downcast::<FutureCell<R>>().is_ok_and(|future| future.head().cancelled());
+                if cancelled && let Some(job) = ticket.withdraw() {
+                    drop_quietly(job);
+                    drop_quietly(lp.upgrade().and_then(|lp| lp.leave_job(id, "", "cancelled")));
+                }
             }
         });
         Ok(future)
@@ -97,37 +104,81 @@ impl EventLoop {
 
     /// Shuts the default pool down: no more jobs, and waits until its threads have ended, on a thread of its own so that
     /// the loop goes on (`loop.shutdown_default_executor`). When `timeout` has passed it gives up waiting, and names the
-    /// jobs that still run through `log::warn!`; they are not interrupted.
+    /// jobs that still run through `log::warn!`; they are not interrupted, and those that wait still run. May be awaited
+    /// again, and by several.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if the awaiting task is cancelled; the pool is shut down all the same.
+    /// [`Error::Cancelled`] if the awaiting task is cancelled; the pool is shut down all the same. [`Error::Io`] if no
+    /// thread can be started.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// lp.run_in_executor(|| println!("some work"))?;
+    /// lp.run_until_complete(lp.shutdown_default_executor(None))?;
+    /// assert_eq!(lp.run_in_executor(|| ()).unwrap_err().to_string(), "Executor shutdown has been called");
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn shutdown_default_executor(
         &self,
         timeout: Option<Duration>,
     ) -> impl std::future::Future<Output = Result<()>> + use<> {
-        let (lp, place) = (self.clone(), Location::caller());
+        let (lp, place) = (self.downgrade(), Location::caller());
         async move {
-            let Some(executor) = lp.0.forbid_default_executor() else { return Ok(()) };
-            executor.close(false);
-            let joined: Future<()> = Future::of_kind(&lp, "executor shutdown", place);
-            let id = lp.0.enter_job(Box::new(joined.clone()), "executor shutdown", place);
-            let back = Back { mailbox: lp.0.mailbox(), id, place, traced: false };
-            let waiting = executor.clone();
-            // It ends with the pool's last thread; after the timeout nobody listens to it any more.
-            std::thread::Builder::new().name("looplab-shutdown".to_owned()).spawn(move || {
-                waiting.join(None);
-                back.deliver("looplab-shutdown", Ok(()));
-            })?;
-            let Some(timeout) = timeout else { return joined.await };
-            wait([joined.clone()], ReturnWhen::AllCompleted, Some(timeout)).await?;
-            if !joined.done() {
-                drop_quietly(lp.0.leave_job(id, "", "given up"));
-                warn_of_running_jobs(&executor, timeout);
+            let started = match lp.upgrade().map(EventLoop) {
+                Some(lp) => lp.shut_executor_down(place)?,
+                None => return Err(Error::Closed),
+            };
+            let Some((executor, Helper { joined, job, thread })) = started else { return Ok(()) };
+            match Timeout::after(timeout)?.enter(place, joined).await {
+                Err(Error::TimedOut) => {
+                    // The thread ends with the pool's last one; nobody listens to it any more.
+                    drop_quietly(lp.upgrade().and_then(|lp| lp.leave_job(job, "", "given up")));
+                    warn_of_running_jobs(&executor, timeout.unwrap_or_default());
+                    Ok(())
+                }
+                outcome => {
+                    if outcome.is_ok() {
+                        // It has said its last word.
+                        let _ = thread.join();
+                    }
+                    outcome
+                }
             }
-            Ok(())
         }
     }
+
+    /// Begins the shutdown of the default pool; `None` if there never was one.
+    fn shut_executor_down(&self, place: Place) -> Result<Option<(Executor, Helper)>> {
+        let Some(executor) = self.0.forbid_default_executor() else { return Ok(None) };
+        executor.close(false);
+        let joined: Future<()> = Future::of_kind(self, "executor shutdown", place);
+        let job = self.0.enter_job(Box::new(joined.clone()), "executor shutdown", place);
+        let (line, waiting) = (self.0.line(), executor.clone());
+        let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
+            let result = waiting.join();
+            // A loop that is closed meanwhile needs no answer.
+            let _ = line.call(place, arrival, HELPER, move || arrive(job, HELPER, result));
+        });
+        match helper {
+            Ok(thread) => Ok(Some((executor, Helper { joined, job, thread }))),
+            Err(error) => {
+                drop_quietly(self.0.leave_job(job, "", "refused"));
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// The name of the thread that waits for the default pool.
+const HELPER: &str = "looplab-shutdown";
+
+/// The thread that waits for the default pool, and the future that it sets then.
+struct Helper {
+    joined: Future<()>,
+    job: JobId,
+    thread: JoinHandle<()>,
 }
 
 fn warn_of_running_jobs(executor: &Executor, timeout: Duration) {
@@ -168,58 +219,94 @@ where
     }
 }
 
-/// A job's way back to its loop.
-struct Back {
-    mailbox: Arc<Mailbox>,
-    id: JobId,
-    place: Place,
-    traced: bool,
+/// A job, as its pool sees it: the function, then what came of it, and the way back.
+struct Job<F, R> {
+    function: Option<F>,
+    result: Option<Result<R>>,
+    back: Back,
 }
 
-impl Back {
-    /// On the thread: runs the function and sends what came of it.
-    fn work<F, R>(self, fate: Fate, function: F)
-    where
-        F: FnOnce() -> R,
-        R: Send + 'static,
-    {
-        match fate {
-            Fate::Cancelled => self.deliver::<R>("", Err(Error::cancelled())),
-            Fate::Run { thread } => {
-                if self.traced {
-                    let (id, name) = (self.id, thread.clone());
-                    self.mailbox.tell(move |lp| lp.0.job_runs(id, &name));
-                }
-                let result = catch_unwind(AssertUnwindSafe(function)).map_err(Error::from_panic);
-                self.deliver(&thread, result);
-            }
-        }
+/// A job's way back to its loop.
+struct Back {
+    line: Arc<Line>,
+    begun: Sender<Begun>,
+    id: JobId,
+    label: Arc<str>,
+    place: Place,
+}
+
+impl<F, R> Work for Job<F, R>
+where
+    F: FnOnce() -> R + Send,
+    R: Send + 'static,
+{
+    fn run(&mut self, thread: &Arc<str>) {
+        // The loop may be gone: then nobody wants to know.
+        let _ = self.back.begun.send((self.back.id, thread.clone()));
+        let Some(function) = self.function.take() else { return };
+        self.result = Some(catch_unwind(AssertUnwindSafe(function)).map_err(Error::from_panic));
     }
 
-    fn deliver<R: Send + 'static>(&self, thread: &str, result: Result<R>) {
-        let (id, name) = (self.id, thread.to_owned());
-        let arrive = move || {
-            let lp = get_running_loop()?;
-            let state = if result.is_ok() { "ok" } else { "err" };
-            let Some(receiver) = lp.0.leave_job(id, &name, state) else { return Ok(()) };
-            let Ok(future) = receiver.downcast::<Future<R>>() else { return Ok(()) };
-            match result {
-                _ if future.done() => Ok(()),
-                Ok(value) => future.set_result(value),
-                Err(Error::Cancelled(_)) => {
-                    future.cancel();
-                    Ok(())
-                }
-                Err(error) => future.set_error(error),
-            }
+    fn end(self: Box<Self>, thread: &str) {
+        let Back { line, id, label, place, .. } = self.back;
+        let Some(result) = self.result else {
+            let never_ran = move || arrive::<R>(id, "", Err(Error::cancelled()));
+            let _ = line.call(place, arrival, thread, never_ran);
+            return;
         };
-        if self.mailbox.call(self.place, thread, arrive).is_err() {
-            log::warn!(
-                target: "looplab",
-                "the result of the job of {}:{} is lost: its loop is closed",
-                self.place.file(),
-                self.place.line()
-            );
+        let (parcel, name) = (Parcel { result: Some(result), label, place }, thread.to_owned());
+        // Refused by a loop that is closed, it is lost here; sent to one that is closed before it looks, it is lost there.
+        let _ = line.call(place, arrival, thread, move || {
+            parcel.open().map_or(Ok(()), |result| arrive(id, &name, result))
+        });
+    }
+}
+
+/// How a reader knows the callback that brings a job's result.
+fn arrival() -> String {
+    "job.set_result".to_owned()
+}
+
+/// On the loop: gives what came of a job to whom it may concern.
+fn arrive<R: 'static>(job: JobId, thread: &str, result: Result<R>) -> Result<()> {
+    let lp = get_running_loop()?;
+    let state = match &result {
+        Ok(_) => "ok",
+        Err(Error::Cancelled(_)) => "cancelled",
+        Err(_) => "err",
+    };
+    let Some(receiver) = lp.0.leave_job(job, thread, state) else { return Ok(()) };
+    let Ok(future) = receiver.downcast::<Future<R>>() else { return Ok(()) };
+    match result {
+        // Cancelled meanwhile: the result is dropped.
+        _ if future.done() => Ok(()),
+        Ok(value) => future.set_result(value),
+        Err(Error::Cancelled(_)) => {
+            future.cancel();
+            Ok(())
+        }
+        Err(error) => future.set_error(error),
+    }
+}
+
+/// A result on its way to the loop. If it is dropped before it was opened, it is lost, and that is logged.
+struct Parcel<R> {
+    result: Option<Result<R>>,
+    label: Arc<str>,
+    place: Place,
+}
+
+impl<R> Parcel<R> {
+    fn open(mut self) -> Option<Result<R>> {
+        self.result.take()
+    }
+}
+
+impl<R> Drop for Parcel<R> {
+    fn drop(&mut self) {
+        if self.result.is_some() {
+            let (label, file, line) = (&self.label, self.place.file(), self.place.line());
+            log::warn!(target: "looplab", "the result of {label} ({file}:{line}) is lost: its loop is closed");
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
 use super::handle::add_done_callback;
-use super::head::{Awaitable, Source};
+use super::head::Source;
 use super::join::Join;
 use super::{Future, cancel};
 use crate::error::{Error, Result};
@@ -70,34 +70,36 @@ fn cover<T: Clone + 'static>(lp: &EventLoop, inner: Ensured<T>, place: Place) ->
     }
     let outer = Future::of_kind(lp, "shield", place);
     let name = || "shield".to_owned();
-    let (source, told) = (inner.clone(), outer.clone());
+    // Weak, because the inner one holds both callbacks, one of them through the outer one.
+    let (weak, told) = (Rc::downgrade(&inner), outer.clone());
     let hand_on = add_done_callback(inner.clone(), place, name, move |_| {
-        move || {
-            // Not read if nobody waits any more: then a failure is reported, once. (3.13 reads it if both ended in the
-            // same turn, and it is lost; 3.14 does not.)
-            if told.cancelled() {
-                return Ok(());
-            }
-            if source.head().cancelled() {
-                told.cancel();
-                return Ok(());
-            }
-            match source.outcome() {
-                Ok(value) => told.set_result(value),
-                Err(error) => told.set_error(error),
-            }
-        }
+        let inner = weak.upgrade();
+        move || inner.map_or(Ok(()), |inner| hand_on(&*inner, &told))
     });
-    // One turn later, as in asyncio. Weak, because the inner one holds the outer one already.
-    let inner: Rc<dyn Awaitable> = inner;
-    let inner = Rc::downgrade(&inner);
+    let weak = Rc::downgrade(&inner);
     add_done_callback(outer.cell().clone(), place, name, move |_| {
         move || {
-            let inner = inner.upgrade().filter(|inner| !inner.head().done());
+            let inner = weak.upgrade().filter(|inner| !inner.head().done());
             drop(inner.and_then(|inner| inner.head().remove_waiter(hand_on.key())));
         }
     });
     Rc::<super::future::FutureCell<T>>::clone(outer.cell())
+}
+
+/// The inner one is done: so is the outer one. If nobody waits any more, the outcome is not read, so that a failure is
+/// reported, once. (3.13 reads it if both ended in the same turn, and it is lost; 3.14 does not.)
+fn hand_on<T: 'static>(inner: &dyn Source<T>, outer: &Future<T>) -> Result<()> {
+    if outer.cancelled() {
+        return Ok(());
+    }
+    if inner.head().cancelled() {
+        outer.cancel();
+        return Ok(());
+    }
+    match inner.outcome() {
+        Ok(value) => outer.set_result(value),
+        Err(error) => outer.set_error(error),
+    }
 }
 
 impl<T: Clone + 'static> Shield<T> {

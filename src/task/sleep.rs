@@ -3,9 +3,8 @@
 //! They promise asyncio's turns: a sleep's timer runs in the turn that sees the deadline and the sleeper goes on in the
 //! turn after; a yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
 
-use super::cancel::Begin;
 use super::future::cancel_now;
-use super::head::{Awaitable, Head, Message, complete};
+use super::head::{Awaitable, Begin, Head, Message, complete};
 use super::step::Awaiting;
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Timed, get_running_loop};

@@ -12,19 +12,16 @@
 //! - A task waits on those leaves that it polled in its last step, and on those polled through another waker than its
 //!   own (`join!`, `FuturesUnordered`), which are polled only when they are woken.
 
-use super::head::{Awaitable, Waiter};
+use super::head::{Awaitable, Waiter, Woken};
 use crate::error::{Error, Result};
-use crate::event_loop::EventLoop;
-use crate::trace::{On, Wait};
+use crate::trace::Wait;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// A task or a coroutine, as the leaves that it awaits see it.
-pub(crate) trait Stepping {
+pub(crate) trait Stepping: Woken {
     fn stepper(&self) -> &Stepper;
-    /// What it waited on is done: its step is due.
-    fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>);
     /// Its handle, if it is a task.
     fn task(self: Rc<Self>) -> Option<super::TaskRef>;
     /// Whether it is this very object.

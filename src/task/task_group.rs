@@ -15,7 +15,8 @@
 //!                    └───▶ ABORTING: children (and in 2 the parent) are cancelled ───▶ EXITING, as above
 //! ```
 
-use super::handle::{CallbackId, TaskBuilder, add_done_callback};
+use super::handle::{CallbackId, add_done_callback};
+use super::spawn::TaskBuilder;
 use super::{Future, Task, TaskRef, current_task};
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
@@ -216,7 +217,8 @@ impl Group {
 
     fn abort(&self) {
         self.aborting.set(true);
-        let children: Vec<TaskRef> = self.children.borrow().values().map(|(child, _)| child.clone()).collect();
+        let children: Vec<TaskRef> =
+            self.children.borrow().values().map(|(child, _)| child.clone()).collect();
         for child in children.iter().filter(|child| !child.done()) {
             child.cancel();
         }

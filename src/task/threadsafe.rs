@@ -15,7 +15,7 @@ use crate::event_loop::{EventLoop, Remote, get_running_loop};
 use crate::outcome::Outcome;
 use crate::trace::Place;
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,12 +50,20 @@ pub fn run_coroutine_threadsafe<S, Kind>(remote: &Remote, body: S) -> RemoteTask
 where
     S: Submit<Kind>,
 {
-    let shared = Arc::new(Shared { state: Mutex::new(State::Pending { task: None }), settled: Condvar::new() });
+    let shared =
+        Arc::new(Shared { state: Mutex::new(State::Pending { task: None }), settled: Condvar::new() });
     let (promise, place) = (Promise(shared.clone()), Location::caller());
     let sent = remote.call_soon(move || {
         let lp = get_running_loop()?;
-        let task = body.start(&lp, place)?;
-        promise.tie(&lp, task);
+        let started = catch_unwind(AssertUnwindSafe(|| body.start(&lp, place)));
+        match started.unwrap_or_else(|payload| Err(Error::from_panic(payload))) {
+            Ok(task) => promise.tie(&lp, task),
+            Err(error) => {
+                // Both hear of it, as in asyncio: who waits, and the loop.
+                drop(promise.0.settle(Err(error.clone())));
+                return Err(error);
+            }
+        }
         Ok(())
     });
     // Unless it could be sent, the promise is gone by now and has said so.
@@ -129,9 +137,7 @@ struct Shared<T> {
 
 enum State<T> {
     /// The number of the task, once it is made.
-    Pending {
-        task: Option<u64>,
-    },
+    Pending { task: Option<u64> },
     /// Shared, so that a clone for a reader is made without the lock.
     Settled(Arc<Result<T>>),
 }

@@ -1,8 +1,7 @@
 //! A task whose type is not known, as something that can be run, gathered or waited for: its value is `()`.
 
 use super::TaskRef;
-use super::cancel::Begin;
-use super::head::{Awaitable, Head, Message, Source};
+use super::head::{Awaitable, Begin, Head, Message, Source};
 use crate::error::{Error, Result};
 use std::any::Any;
 use std::rc::Rc;

@@ -84,6 +84,14 @@ pub(super) fn light_fuse(signum: i32, deliveries: u32) -> io::Result<Option<SigI
     register(signum, Action::Fuse { left: AtomicU32::new(deliveries), default_armed }).map(Some)
 }
 
+/// Takes that back, also when the default is in force already and the next delivery would kill.
+pub(super) fn put_out_fuse(signum: i32, fuse: SigId) {
+    low_level::unregister(fuse);
+    if let Some(disposition) = dispositions().get(&signum) {
+        disposition.arm_default();
+    }
+}
+
 /// Whether a delivery now would do what the default does.
 pub(super) fn is_default_now(signum: i32) -> bool {
     match dispositions().get(&signum) {

@@ -1,0 +1,73 @@
+//! A task as its loop sees it, and its end: what is reported of it when nobody is left to ask.
+
+use super::super::TaskRef;
+use super::super::head::Woken;
+use super::super::step::Entered;
+use super::{AnyTask, Queued, TaskCell};
+use crate::event_loop::{EventLoop, ExceptionContext, Resident, TaskInfo, drop_quietly, report};
+use crate::trace::{TaskEntry, TaskState};
+use std::any::Any;
+use std::rc::Rc;
+
+impl<T: 'static> Resident for TaskCell<T> {
+    fn id(&self) -> u64 {
+        self.head.id()
+    }
+
+    fn wake(self: Rc<Self>, lp: &EventLoop) {
+        self.wakeup(lp, None);
+    }
+
+    /// Arrow 6.
+    fn abandon(self: Rc<Self>, lp: &EventLoop) {
+        self.key.set(None);
+        if self.report_destroyed.get() {
+            let context = ExceptionContext::new("Task was destroyed but it is pending!");
+            lp.call_exception_handler(&context.with_task(self.info()));
+        }
+        let body = self.body.borrow_mut().take();
+        let entered = Entered::new(self.clone());
+        drop_quietly(body);
+        drop(entered);
+        for waiter in self.head.take_waiters() {
+            drop_quietly(waiter);
+        }
+    }
+
+    fn entry(&self) -> TaskEntry {
+        let state = match self.parked.get() {
+            _ if self.queued.get() != Queued::No => TaskState::Queued,
+            false => TaskState::Running,
+            true => TaskState::Waiting(self.describe_waits()),
+        };
+        TaskEntry { id: self.head.id(), name: self.name().to_string(), state, place: Some(self.head.place()) }
+    }
+
+    fn reveal(self: Rc<Self>) -> Box<dyn Any> {
+        Box::new(TaskRef::new(self))
+    }
+}
+
+impl<T> TaskCell<T> {
+    fn info(&self) -> TaskInfo {
+        let name =
+            self.name.borrow().as_deref().map_or_else(|| format!("Task-{}", self.number), str::to_owned);
+        TaskInfo { id: self.head.id(), name, place: self.head.place() }
+    }
+}
+
+/// The last handle goes: a failure that nobody has read is reported now.
+impl<T> Drop for TaskCell<T> {
+    fn drop(&mut self) {
+        if !self.head.is_unretrieved() {
+            return;
+        }
+        let Some(Err(error)) = self.outcome.get_mut().take() else { return };
+        let context = ExceptionContext::new("Task exception was never retrieved");
+        let context = context.with_error(error).with_task(self.info());
+        match self.head.event_loop() {
+            Some(lp) => lp.call_exception_handler(&context),
+            None => report(&context),
+        }
+    }
+}
