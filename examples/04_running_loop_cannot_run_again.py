@@ -1,8 +1,9 @@
 """You cannot run a loop from inside one of its own callbacks.
 
-run_until_complete() in a callback is refused, even right after stop(); a second loop cannot run on the
-same thread either. The callback is not stuck: an error that it does not catch goes to the exception
-handler, and the earlier stop() still takes effect. Outside, after run_forever(), the same call works."""
+run_until_complete() in a callback is refused, even right after stop(); so is asyncio.run(), and a
+second loop cannot run on the same thread either. The callback is not stuck: an error that it does not
+catch goes to the exception handler, and the earlier stop() still takes effect. Outside, after
+run_forever(), the same call works."""
 import asyncio, warnings
 
 warnings.simplefilter("ignore")               # "coroutine 'cleanup' was never awaited", for each refusal
@@ -15,18 +16,19 @@ async def cleanup():
 def handler(loop, context):
     print("handler:", context["exception"])
 
-def attempt(name, loop):
+def attempt(name, run):
     try:
-        loop.run_until_complete(cleanup())
+        run(cleanup())
         print(f"{name}: ran")
     except RuntimeError as error:
         print(f"{name}: {error}")
 
 def callback():
     loop.stop()
-    attempt("same loop", loop)
+    attempt("same loop", loop.run_until_complete)
+    attempt("asyncio.run", asyncio.run)
     other = asyncio.new_event_loop()
-    attempt("other loop", other)
+    attempt("other loop", other.run_until_complete)
     other.close()
     print("the loop is", "still running" if loop.is_running() else "not running")
     loop.run_until_complete(cleanup())        # the error leaves the callback here

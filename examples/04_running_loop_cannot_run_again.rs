@@ -1,8 +1,9 @@
 //! You cannot run a loop from inside one of its own callbacks.
 //!
-//! run_until_complete() in a callback is refused, even right after stop(); a second loop cannot run on the
-//! same thread either. The callback is not stuck: an error that it does not catch goes to the exception
-//! handler, and the earlier stop() still takes effect. Outside, after run_forever(), the same call works.
+//! run_until_complete() in a callback is refused, even right after stop(); so is asyncio.run(), and a
+//! second loop cannot run on the same thread either. The callback is not stuck: an error that it does not
+//! catch goes to the exception handler, and the earlier stop() still takes effect. Outside, after
+//! run_forever(), the same call works.
 
 use looplab::{EventLoop, ExceptionContext, Result, get_running_loop};
 
@@ -27,6 +28,7 @@ fn callback() -> Result<()> {
     let lp = get_running_loop()?;
     lp.stop();
     attempt("same loop", lp.run_until_complete(cleanup()));
+    attempt("asyncio.run", looplab::run(cleanup()));
     attempt("other loop", EventLoop::new()?.run_until_complete(cleanup()));
     println!("the loop is {}", if lp.is_running() { "still running" } else { "not running" });
     lp.run_until_complete(cleanup())?; // the error leaves the callback here

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{Clock, EventLoop, Options, Parking};
 use crate::trace::Observer;
 use std::fmt;
+use std::time::Duration;
 
 /// The options of a loop; made by [`EventLoop::builder`].
 ///
@@ -37,6 +38,7 @@ impl EventLoop {
             executor_threads: None,
             observer: None,
             parking: Parking::default(),
+            watchdog: None,
         };
         Builder { options, clock: None }
     }
@@ -72,6 +74,26 @@ impl Builder {
         self
     }
 
+    /// Warns through `log::warn!` of a callback or a task's step that runs for longer than `limit`, *while* it runs, and again
+    /// whenever that time has doubled; with its name and the place that made it. A thread does that, in the machine's time
+    /// also if the loop's is virtual; it ends with the loop. Each entry then costs two locks and the making of its name.
+    /// ([Debug mode](Self::debug) needs no thread, but reports only what has come to its end.)
+    ///
+    /// A limit of zero is an error of [`build`](Self::build).
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// # use std::time::Duration;
+    /// let lp = EventLoop::builder().watchdog(Duration::from_millis(100)).build()?;
+    /// lp.run_until_complete(async { Ok(()) })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[must_use]
+    pub fn watchdog(mut self, limit: Duration) -> Self {
+        self.options.watchdog = Some(limit);
+        self
+    }
+
     /// Called before a poll that may sleep, on the loop's thread. It must not use the loop.
     #[must_use]
     pub fn on_park(mut self, hook: impl FnMut() + 'static) -> Self {
@@ -89,7 +111,8 @@ impl Builder {
     /// Makes the loop.
     ///
     /// # Errors
-    /// As [`EventLoop::new`].
+    /// As [`EventLoop::new`]; [`Error::Value`] for a [`watchdog`](Self::watchdog) without a limit, and [`Error::Io`] if its
+    /// thread cannot be started.
     pub fn build(self) -> Result<EventLoop> {
         #[cfg_attr(not(feature = "xray"), allow(unused_mut))]
         let mut options = self.options;

@@ -53,7 +53,9 @@ where
         return Err(Error::Runtime("asyncio.run() cannot be called from a running event loop".into()));
     }
     let mut runner = Runner::new();
-    let result = runner.run(main);
+    let lp = runner.get_loop()?;
+    // Not `runner.run`: there is to be no moment between the two at which Ctrl-C would kill.
+    let result = runner.run_main(&lp, main);
     match (result, runner.close()) {
         (result, Ok(())) => result,
         (Ok(_), Err(error)) => Err(error),
@@ -77,8 +79,8 @@ where
 pub struct Runner {
     options: RunnerBuilder,
     state: State,
-    /// How many signals the last run has taken.
-    interrupts: u32,
+    /// Those of the run that is under way, or of the shutdown behind it.
+    interrupts: Interrupts,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,7 @@ pub struct RunnerBuilder {
 }
 
 /// The signals that stop the main task and the shutdown, while these run.
+#[derive(Debug, Default)]
 struct Interrupts {
     handlers: Vec<(i32, u64)>,
     /// How many came, and which was the last.
@@ -146,7 +149,7 @@ impl RunnerBuilder {
     /// Makes the runner. Its loop is made when it is first needed.
     #[must_use]
     pub fn build(self) -> Runner {
-        Runner { options: self, state: State::New, interrupts: 0 }
+        Runner { options: self, state: State::New, interrupts: Interrupts::default() }
     }
 }
 
@@ -195,13 +198,22 @@ impl Runner {
             return Err(Error::Runtime("Runner.run() cannot be called from a running event loop".into()));
         }
         let lp = self.get_loop()?;
-        let main = Task::builder().spawn_on(&lp, main)?;
-        let interrupts = Interrupts::watch(&lp, 0, &self.options, Some(main.to_ref()))?;
-        let result = lp.run_until(&main.to_ref().as_awaitable(), Location::caller());
-        interrupts.restore(&lp)?;
-        self.interrupts = interrupts.seen.get().0;
-        match result.and_then(|()| main.clone().take()) {
-            Err(Error::Cancelled(message)) => Err(interrupts.verdict(&main.to_ref(), message)),
+        let result = self.run_main(&lp, main);
+        self.interrupts.restore(&lp).and(result)
+    }
+
+    /// Leaves the signals watched.
+    #[track_caller]
+    fn run_main<F>(&mut self, lp: &EventLoop, main: F) -> Result<<F::Output as Outcome>::Value>
+    where
+        F: Future<Output: Outcome> + 'static,
+    {
+        let main = Task::builder().spawn_on(lp, main)?;
+        let task = main.to_ref();
+        self.interrupts = Interrupts::watch(lp, 0, &self.options, Some(task.clone()))?;
+        let result = lp.run_until(&task.as_awaitable(), Location::caller());
+        match result.and_then(|()| main.take()) {
+            Err(Error::Cancelled(message)) => Err(self.interrupts.verdict(&task, message)),
             result => result,
         }
     }
@@ -217,13 +229,18 @@ impl Runner {
     pub fn close(&mut self) -> Result<()> {
         let State::Open(lp) = &self.state else { return Ok(()) };
         let lp = lp.clone();
-        let interrupts = Interrupts::watch(&lp, self.interrupts, &self.options, None);
-        let ended = end_everything(&lp, self.options.sweep_deadline);
-        // Without a descriptor for the signals it is ended all the same.
-        let restored = interrupts.and_then(|interrupts| interrupts.restore(&lp));
+        let ended = self.watch_shutdown(&lp).and(end_everything(&lp, self.options.sweep_deadline));
+        let ended = ended.and(self.interrupts.restore(&lp));
         lp.close()?;
         self.state = State::Closed;
-        ended.and(restored)
+        ended
+    }
+
+    fn watch_shutdown(&mut self, lp: &EventLoop) -> Result<()> {
+        if self.interrupts.handlers.is_empty() {
+            self.interrupts = Interrupts::watch(lp, self.interrupts.seen.get().0, &self.options, None)?;
+        }
+        Ok(())
     }
 }
 
@@ -332,8 +349,9 @@ impl Interrupts {
     }
 
     /// Gives the signals their dispositions back, unless the program has put handlers of its own in the place.
-    fn restore(&self, lp: &EventLoop) -> Result<()> {
-        self.handlers.iter().try_for_each(|(signal, handler)| lp.remove_default_handler(*signal, *handler))
+    fn restore(&mut self, lp: &EventLoop) -> Result<()> {
+        let mut handlers = self.handlers.drain(..);
+        handlers.try_for_each(|(signal, handler)| lp.remove_default_handler(signal, handler))
     }
 
     /// What a cancelled main task means: the signal, unless others have cancelled it too.

@@ -42,6 +42,9 @@ impl EventLoop {
         let timers = lp.timers.take_all();
         let readers = lp.reactor.borrow_mut().take_all();
         let handlers = std::mem::take(&mut *lp.signal_handlers.borrow_mut());
+        if let Some(watchdog) = &lp.watchdog {
+            watchdog.end();
+        }
         lp.signals.borrow_mut().close(lp.reactor.borrow().registry());
         let messages = lp.inbox.close();
         let (jobs, executor) = (lp.jobs.take_all(), lp.executor.forbid());

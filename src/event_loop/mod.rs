@@ -24,6 +24,7 @@ mod sources;
 mod timers;
 mod turn;
 mod waker;
+mod watchdog;
 
 pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
@@ -109,6 +110,7 @@ pub(crate) struct Inner {
     traced: Cell<bool>,
     observer: RefCell<Option<Box<dyn Observer>>>,
     parking: RefCell<Parking>,
+    watchdog: Option<watchdog::Watchdog>,
 }
 
 /// What is called around a poll that may sleep.
@@ -125,6 +127,7 @@ pub(crate) struct Options {
     pub(crate) executor_threads: Option<usize>,
     pub(crate) observer: Option<Box<dyn Observer>>,
     pub(crate) parking: Parking,
+    pub(crate) watchdog: Option<Duration>,
 }
 
 /// How an entry came into the ready queue, for the trace.
@@ -146,6 +149,7 @@ impl Origin<'_> {
 impl EventLoop {
     pub(crate) fn with(options: Options) -> Result<Self> {
         let (reactor, waker) = reactor::Reactor::new()?;
+        let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let id = LoopId::next();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
@@ -177,6 +181,7 @@ impl EventLoop {
             traced: Cell::new(options.observer.is_some()),
             observer: RefCell::new(options.observer),
             parking: RefCell::new(options.parking),
+            watchdog,
         }));
         lp.0.trace(|| Event::Loop(Life::New));
         Ok(lp)

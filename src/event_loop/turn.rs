@@ -67,6 +67,7 @@ impl EventLoop {
         }
         lp.trace(|| Event::Run { q, h });
         lp.running_entry.set(q);
+        let watch = lp.watchdog.as_ref().map(|watchdog| watchdog.watch(&*entry));
         let began = lp.debug.get().then(|| lp.now());
         let result = Rc::clone(&entry).run(self);
         if let Some(began) = began {
@@ -87,6 +88,7 @@ impl EventLoop {
         };
         // The entry's last reference may go here, and a user's destructor with it.
         drop_quietly(entry);
+        drop(watch);
         let error = result.as_ref().map_or_else(Some, Option::as_ref);
         lp.trace(|| Event::Returned { q, error });
         lp.running_entry.set(0);

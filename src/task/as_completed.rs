@@ -10,6 +10,7 @@
 use super::Future;
 use super::ensure::{EnsureFuture, Ensured, sealed::Ensure};
 use super::handle::{CallbackId, add_done_callback};
+use super::timeout::set_timer;
 use crate::error::{Error, Result};
 use crate::event_loop::{TimerHandle, get_running_loop, running};
 use crate::trace::Place;
@@ -133,7 +134,6 @@ impl<T: 'static> AsCompleted<T> {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
-    #[track_caller]
     pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         let timeout = timeout.into();
         if let (Ok(several), Some(timeout)) = (&self.state, timeout)
@@ -141,7 +141,9 @@ impl<T: 'static> AsCompleted<T> {
         {
             let over = Rc::downgrade(several);
             let ring = move || over.upgrade().map_or(Ok(()), |several| several.time_is_over());
-            let timer = get_running_loop().and_then(|lp| lp.call_later(timeout, ring));
+            let name = || "as_completed".to_owned();
+            let timer = get_running_loop()
+                .and_then(|lp| set_timer(&lp, several.place, name, lp.0.deadline(timeout), ring));
             match timer {
                 Ok(timer) => *several.timer.borrow_mut() = Some(timer),
                 Err(error) => return Self::failed(error),

@@ -15,7 +15,7 @@
 
 use super::{TaskRef, current_task};
 use crate::error::{Error, Result};
-use crate::event_loop::{Callback, Handle, Origin, TimerHandle, get_running_loop};
+use crate::event_loop::{Callback, EventLoop, Handle, Origin, TimerHandle, get_running_loop};
 use crate::outcome::Outcome;
 use crate::trace::{EntryKind, Place};
 use std::cell::{Cell, RefCell};
@@ -65,7 +65,7 @@ where
     async move { Timeout::after(delay)?.enter(place, body).await }
 }
 
-/// Runs a body, in this task, until the loop's [`time`](crate::EventLoop::time) is `when` (`asyncio.timeout_at`); otherwise as
+/// Runs a body, in this task, until the loop's [`time`](EventLoop::time) is `when` (`asyncio.timeout_at`); otherwise as
 /// [`timeout`]. A time in the past means: until its first suspension.
 ///
 /// # Errors
@@ -239,6 +239,25 @@ impl Timeout {
     }
 }
 
+/// A combinator's timer: shown under the combinator's name, at the place where the combinator was called.
+pub(super) fn set_timer<F, R>(
+    lp: &EventLoop,
+    place: Place,
+    name: fn() -> String,
+    when: Instant,
+    function: F,
+) -> Result<TimerHandle>
+where
+    F: FnOnce() -> R + 'static,
+    R: Outcome,
+{
+    lp.0.check_open()?;
+    let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, function).named(name);
+    let entry = Rc::new(entry);
+    lp.0.schedule(when, entry.clone());
+    Ok(TimerHandle::new(entry, when, lp.downgrade()))
+}
+
 /// A scope whose body runs. Dropping it, be it because the body panicked or was dropped itself, leaves the scope.
 struct Entered(Rc<Scope>);
 
@@ -270,18 +289,18 @@ impl Scope {
         self.stop_alarm();
         let Some(when) = when else { return Ok(()) };
         let lp = get_running_loop()?;
-        lp.0.check_open()?;
         // Weak: a limit that nobody holds any more has nobody to cancel.
         let scope = Rc::downgrade(self);
         let ring = move || scope.upgrade().map_or((), |scope| scope.expire());
-        let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, ring);
-        let entry = Rc::new(entry.named(|| "timeout".to_owned()));
+        let name = || "timeout".to_owned();
         let alarm = if when <= lp.time() {
+            lp.0.check_open()?;
+            let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, ring).named(name);
+            let entry = Rc::new(entry);
             lp.0.push(entry.clone(), Origin::CALL_SOON);
             Alarm::Soon(Handle::new(entry, lp.downgrade()))
         } else {
-            lp.0.schedule(when, entry.clone());
-            Alarm::Later(TimerHandle::new(entry, when, lp.downgrade()))
+            Alarm::Later(set_timer(&lp, place, name, when, ring)?)
         };
         *self.alarm.borrow_mut() = Some(alarm);
         Ok(())

@@ -5,6 +5,7 @@
 
 use super::handle::{CallbackId, add_done_callback};
 use super::head::Awaitable;
+use super::timeout::set_timer;
 use super::{Future, Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
@@ -143,7 +144,8 @@ impl Watch {
         let timer = match timeout {
             Some(timeout) => {
                 let waiter = waiter.clone();
-                Some(lp.call_later(timeout, move || release(&waiter))?)
+                let (name, over) = (|| "wait".to_owned(), lp.0.deadline(timeout));
+                Some(set_timer(&lp, place, name, over, move || release(&waiter))?)
             }
             None => None,
         };

@@ -1,0 +1,41 @@
+"""A background job lives exactly as long as its application.
+
+The application starts the job with create_task, so that startup goes on, and keeps the task. At its end
+it cancels the job *and awaits it*, and only then closes what the job uses. Without the await the job's
+cleanup comes when everything is closed already. The await also tells whether the job had crashed
+meanwhile."""
+import asyncio, types
+
+async def periodic(connection):
+    try:
+        while True:
+            await asyncio.sleep(0.02)
+    finally:
+        print("  job: its goodbye is", "sent" if connection.is_open else "lost")
+
+async def crashing(connection):
+    await asyncio.sleep(0.02)
+    raise ConnectionError("nobody answers")
+
+async def app(job, await_it):
+    connection = types.SimpleNamespace(is_open=True)
+    task = asyncio.create_task(job(connection), name="job")
+    await asyncio.sleep(0.05)                 # serving
+    print("  app: the job", "has ended" if task.done() else "is running")
+    task.cancel()
+    if await_it:
+        try:
+            await task
+        except asyncio.CancelledError:
+            print("  app: the job was cancelled")
+        except ConnectionError as error:
+            print("  app: the job had crashed:", error)
+    connection.is_open = False
+    print("  app: the connection is closed")
+
+print("cancelled")
+asyncio.run(app(periodic, await_it=False))
+print("cancelled and awaited")
+asyncio.run(app(periodic, await_it=True))
+print("a job that crashes")
+asyncio.run(app(crashing, await_it=True))

@@ -1,0 +1,52 @@
+//! A shield protects from the waiter's cancellation, and from nothing else.
+//!
+//! If the waiter of a `shield` is cancelled, it gets its cancellation, and the task behind the shield goes
+//! on. So somebody has to keep that task and wait for it: otherwise the end of the run cancels it all the
+//! same. And whoever cancels the task itself finds no shield before it.
+
+use looplab::{Error, Result, ReturnWhen, Task, shield, sleep, wait};
+use std::time::Duration;
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+async fn commit() -> Result<()> {
+    let written = sleep(ms(100)).await;
+    println!("  commit: {}", if written.is_ok() { "done" } else { "CANCELLED" });
+    written
+}
+
+async fn request(commit: Task<()>, waits_for_it: bool) -> Result<()> {
+    let outcome = shield(&commit).await;
+    if let Err(Error::Cancelled(_)) = outcome {
+        println!("  request: cancelled");
+        if waits_for_it {
+            commit.await?;
+        }
+    }
+    outcome
+}
+
+async fn program(waits_for_it: bool, cancel_the_commit: bool) -> Result<()> {
+    let commit = Task::builder().name("commit").spawn(commit());
+    let request = Task::builder().name("request").spawn(request(commit.clone(), waits_for_it));
+    sleep(ms(10)).await?;
+    if cancel_the_commit {
+        commit.cancel();
+    } else {
+        request.cancel();
+    }
+    wait([request], ReturnWhen::AllCompleted, None).await?;
+    println!("  main: returns");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    println!("the request is cancelled, and waits for the commit");
+    looplab::run(program(true, false))?;
+    println!("the request is cancelled, and nobody waits for the commit");
+    looplab::run(program(false, false))?;
+    println!("the commit is cancelled");
+    looplab::run(program(false, true))
+}

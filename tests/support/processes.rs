@@ -1,0 +1,187 @@
+//! Tests in processes of their own: signals, exits, the logger and descriptor numbers belong to the whole process.
+//!
+//! A test that needs one runs its own file again, for itself alone, with a role in the environment: [`child!`] is the
+//! simple form, [`again!`] the command to shape. What the child has to say goes through [`report`] to [`Ended::lines`].
+
+use super::{PATIENCE, Watchdog, after, watchdog};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::env;
+use std::fmt::Display;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio, exit};
+use std::thread::{self, JoinHandle};
+
+const ROLE: &str = "LOOPLAB_TEST_ROLE";
+
+/// Runs the body in a process of its own and waits for its end: `let ended = child!(|| …);`. What stands behind it in
+/// the test runs in the first process only.
+macro_rules! child {
+    ($body:expr) => {{
+        fn here() {}
+        $crate::support::in_child(&$crate::support::name_of(&here), $body)
+    }};
+}
+pub(crate) use child;
+
+/// The command that runs this very test again in a role; see [`role`].
+macro_rules! again {
+    ($role:expr) => {{
+        fn here() {}
+        $crate::support::command(&$crate::support::name_of(&here), $role)
+    }};
+}
+pub(crate) use again;
+
+/// The name of the test in whose body the function `here` stands, as the test program knows it.
+pub(crate) fn name_of<F>(_here: &F) -> String {
+    let path = std::any::type_name::<F>();
+    let inside = path.split_once("::").map_or(path, |(_, inside)| inside);
+    inside.strip_suffix("::here").unwrap_or(inside).to_owned()
+}
+
+/// The role in which this process runs its one test; `None` in the test program itself.
+pub(crate) fn role() -> Option<String> {
+    env::var(ROLE).ok()
+}
+
+/// Says something to the process that waits for this one's [`Ended::lines`].
+pub(crate) fn report(line: impl Display) {
+    // On a line of its own: the test program has begun one with the test's name.
+    println!("\n@ {line}");
+}
+
+pub(crate) fn command(test: &str, role: &str) -> Command {
+    let mut command = Command::new(env::current_exe().expect("a test knows its own file"));
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, role).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn in_child<R: Verdict>(test: &str, body: impl FnOnce() -> R) -> Ended {
+    if role().as_deref() == Some("child") {
+        let _dog = watchdog();
+        body().check();
+        exit(0);
+    }
+    Process::start(&mut command(test, "child")).end()
+}
+
+/// What a body in a process of its own may return.
+pub(crate) trait Verdict {
+    fn check(self);
+}
+
+impl Verdict for () {
+    fn check(self) {}
+}
+
+impl Verdict for looplab::Result<()> {
+    fn check(self) {
+        self.expect("the body in the child process returns no error");
+    }
+}
+
+/// How a process ended, and what it had said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) lines: Vec<String>,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// It ended by itself and without an error; what it reported.
+    #[track_caller]
+    pub(crate) fn fine(self) -> Vec<String> {
+        assert!(self.status.success(), "{}; it reported {:?}\n{}", self.status, self.lines, self.stderr);
+        self.lines
+    }
+
+    /// It was killed by this signal; what it had reported.
+    #[track_caller]
+    pub(crate) fn killed_by(self, signal: i32) -> Vec<String> {
+        let message = format!("{}; it reported {:?}\n{}", self.status, self.lines, self.stderr);
+        assert_eq!(self.status.signal(), Some(signal), "{message}");
+        self.lines
+    }
+}
+
+/// A process that runs.
+pub(crate) struct Process {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<JoinHandle<String>>,
+    lines: Vec<String>,
+    _dog: Watchdog,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut with_defaults = with_default_signals(command);
+        let command = with_defaults.as_mut().unwrap_or(command);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a test can run itself");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut stderr = child.stderr.take().expect("a pipe");
+        let stderr = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        // A process has a watchdog itself; this one is for a process that a signal has stopped.
+        let pid = pid_of(&child);
+        let _dog = after(PATIENCE + PATIENCE / 4, move || {
+            eprintln!("watchdog: process {pid} hangs");
+            let _ = kill(pid, Signal::SIGKILL);
+        });
+        Self { child, stdout, stderr: Some(stderr), lines: Vec::new(), _dog }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        pid_of(&self.child)
+    }
+
+    /// What it reports next; `None` if it will not.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        let mut line = String::new();
+        while self.stdout.read_line(&mut line).expect("its output is text") > 0 {
+            if let Some(report) = line.strip_prefix("@ ") {
+                let report = report.trim_end().to_owned();
+                self.lines.push(report.clone());
+                return Some(report);
+            }
+            line.clear();
+        }
+        None
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn end(mut self) -> Ended {
+        while self.next().is_some() {}
+        let status = self.child.wait().expect("it is our child");
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        Ended { status, lines: std::mem::take(&mut self.lines), stderr }
+    }
+}
+
+/// The same command with all signals at their defaults, if this process was started with some of them ignored, as `nohup`
+/// and a shell's `&` do: a child inherits that, and would not die of them.
+fn with_default_signals(command: &Command) -> Option<Command> {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask").trim();
+    // Rust itself ignores SIGPIPE, and gives children the default.
+    let sigpipe = 1 << 12;
+    if u64::from_str_radix(ignored, 16).expect("a mask") & !sigpipe == 0 {
+        return None;
+    }
+    let mut env = Command::new("env");
+    env.arg("--default-signal").arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    env.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    Some(env)
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("Linux's process ids are small"))
+}

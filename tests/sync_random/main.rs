@@ -1,0 +1,15 @@
+//! Random programs on `looplab::sync`: members of a [crew](crew::Crew) that wait, cancel each other and call each other's
+//! waits off at random points, in virtual time. Whatever they do, nothing may be lost, and the order must be fair.
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../sync_support/mod.rs"]
+mod sync_support;
+
+mod barrier;
+mod condition;
+mod crew;
+mod event;
+mod lock;
+mod queue;
+mod semaphore;
