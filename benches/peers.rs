@@ -65,14 +65,31 @@ const WORKS: &[Work] = &[
         looplab: looplab_peer::restart,
         tokio: tokio_peer::restart,
     },
+    Work {
+        name: "blocking job",
+        param: "round trip",
+        operations: 20_000,
+        looplab: looplab_peer::job_round_trip,
+        tokio: tokio_peer::job_round_trip,
+    },
+    Work {
+        name: "blocking job",
+        param: "1000 at once",
+        operations: 100_000,
+        looplab: looplab_peer::job_batch,
+        tokio: tokio_peer::job_batch,
+    },
 ];
 
-/// How often 1000 queued callbacks or tasks go round in a measurement of `n` operations.
+/// How many callbacks, tasks or jobs are under way at once.
 const WIDTH: u32 = 1000;
 
+/// How many threads the pools for blocking jobs may have.
+const THREADS: usize = 4;
+
 mod looplab_peer {
-    use super::{Cell, Duration, Instant, Rc, WIDTH, black_box};
-    use looplab::{EventLoop, Future, create_task, get_running_loop, yield_now};
+    use super::{Cell, Duration, Instant, Rc, THREADS, WIDTH, black_box};
+    use looplab::{EventLoop, Executor, Future, create_task, get_running_loop, yield_now};
 
     fn again(left: &Rc<Cell<u32>>) -> looplab::Result<()> {
         let lp = get_running_loop()?;
@@ -181,16 +198,41 @@ mod looplab_peer {
         }
         began.elapsed()
     }
+
+    /// Jobs in batches of so many, each awaited to its end.
+    fn jobs(n: u32, batch: u32) -> Duration {
+        let (lp, pool) = (EventLoop::new().expect("a loop"), Executor::new(THREADS));
+        let body = async move {
+            let lp = get_running_loop()?;
+            let began = Instant::now();
+            for _ in 0..n / batch {
+                let jobs = (0..batch).map(|i| lp.run_in(&pool, move || i));
+                for job in jobs.collect::<looplab::Result<Vec<_>>>()? {
+                    black_box(job.await?);
+                }
+            }
+            Ok(began.elapsed())
+        };
+        lp.run_until_complete(body).expect("runs")
+    }
+
+    pub(super) fn job_round_trip(n: u32) -> Duration {
+        jobs(n, 1)
+    }
+
+    pub(super) fn job_batch(n: u32) -> Duration {
+        jobs(n, WIDTH)
+    }
 }
 
 mod tokio_peer {
-    use super::{Cell, Duration, Instant, Rc, WIDTH, black_box};
+    use super::{Cell, Duration, Instant, Rc, THREADS, WIDTH, black_box};
     use tokio::runtime::{Builder, Runtime};
     use tokio::sync::oneshot;
-    use tokio::task::{LocalSet, spawn_local, yield_now};
+    use tokio::task::{LocalSet, spawn_blocking, spawn_local, yield_now};
 
     fn runtime() -> Runtime {
-        Builder::new_current_thread().enable_all().build().expect("a runtime")
+        Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build().expect("a runtime")
     }
 
     /// tokio has no queue of callbacks; the nearest is a task for each.
@@ -280,6 +322,27 @@ mod tokio_peer {
             black_box(runtime.block_on(async move { tokio::spawn(async move { i }).await.expect("runs") }));
         }
         began.elapsed()
+    }
+
+    fn jobs(n: u32, batch: u32) -> Duration {
+        runtime().block_on(async move {
+            let began = Instant::now();
+            for _ in 0..n / batch {
+                let jobs: Vec<_> = (0..batch).map(|i| spawn_blocking(move || i)).collect();
+                for job in jobs {
+                    black_box(job.await.expect("runs"));
+                }
+            }
+            began.elapsed()
+        })
+    }
+
+    pub(super) fn job_round_trip(n: u32) -> Duration {
+        jobs(n, 1)
+    }
+
+    pub(super) fn job_batch(n: u32) -> Duration {
+        jobs(n, WIDTH)
     }
 }
 

@@ -83,8 +83,11 @@ struct State {
     submitted: u64,
     threads: usize,
     started: u64,
+    /// How many threads wait for news, and how many of them have been told that there is some: telling is a system call.
+    waiting: usize,
+    told: usize,
     /// What runs now, by the number of its thread.
-    running: BTreeMap<u64, JobInfo>,
+    running: BTreeMap<u64, Running>,
     /// Of the threads that live, and of some that have ended.
     joins: Vec<JoinHandle<()>>,
 }
@@ -111,8 +114,14 @@ pub(crate) trait Work: Send {
 
 struct Queued {
     work: Box<dyn Work>,
-    label: Arc<str>,
+    label: fn() -> String,
     place: Place,
+}
+
+struct Running {
+    label: fn() -> String,
+    place: Place,
+    thread: Arc<str>,
 }
 
 /// A submitted job, seen by whoever may take it back.
@@ -168,6 +177,8 @@ impl ExecutorBuilder {
             submitted: 0,
             threads: 0,
             started: 0,
+            waiting: 0,
+            told: 0,
             running: BTreeMap::new(),
             joins: Vec::new(),
         };
@@ -216,7 +227,12 @@ impl Executor {
     /// What runs now, thread by thread.
     #[must_use]
     pub fn running(&self) -> Vec<JobInfo> {
-        self.state().running.values().cloned().collect()
+        let info = |job: &Running| JobInfo {
+            label: (job.label)().into(),
+            place: job.place,
+            thread: job.thread.clone(),
+        };
+        self.state().running.values().map(info).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -251,24 +267,28 @@ impl Executor {
     }
 
     /// Arrow 1.
-    pub(crate) fn submit(&self, label: Arc<str>, place: Place, work: Box<dyn Work>) -> Result<Ticket> {
+    pub(crate) fn submit(&self, label: fn() -> String, place: Place, work: Box<dyn Work>) -> Result<Ticket> {
         let shared = &self.handle.shared;
         let mut state = shared.state();
         if !state.open {
             return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
         }
+        let number = state.submitted + 1;
         if state.queue.len() >= state.free() && state.threads < shared.options.threads {
-            let started = shared.start_thread(&mut state);
+            let started = shared.start_thread(&mut state, number);
             // Without a single thread the job would wait for ever; with one it only waits longer.
             if state.threads == 0 {
                 started?;
             }
         }
-        state.submitted += 1;
-        let number = state.submitted;
+        state.submitted = number;
         state.queue.insert(number, Queued { work, label, place });
+        let tell = state.told < state.waiting;
+        state.told += usize::from(tell);
         drop(state);
-        shared.news.notify_one();
+        if tell {
+            shared.news.notify_one();
+        }
         Ok(Ticket { shared: Arc::downgrade(shared), number })
     }
 }
@@ -286,14 +306,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start_thread(self: &Arc<Self>, state: &mut State) -> Result<()> {
-        let number = state.started;
-        let name: Arc<str> = format!("{}_{number}", self.options.name).into();
+    /// Starts a thread for a job.
+    fn start_thread(self: &Arc<Self>, state: &mut State, job: u64) -> Result<()> {
+        let name = format!("{}_{}", self.options.name, state.started);
+        let thread = Thread { number: state.started, name: name.as_str().into() };
         let shared = self.clone();
-        let thread =
-            thread::Builder::new().name(name.to_string()).spawn(move || live(&shared, number, &name))?;
-        state.joins.retain(|thread| !thread.is_finished());
-        state.joins.push(thread);
+        let join = thread::Builder::new().name(name).spawn(move || thread.live(&shared, job))?;
+        state.joins.retain(|join| !join.is_finished());
+        state.joins.push(join);
         state.started += 1;
         state.threads += 1;
         Ok(())
@@ -310,13 +330,14 @@ impl Shared {
     }
 
     /// Arrow 2: waits for a job and takes it. `None` ends the thread: nothing came in time, or nothing can come any more.
-    fn next_job(&self, number: u64, thread: &Arc<str>) -> Option<Box<dyn Work>> {
+    fn next_job(&self, thread: &Thread, own: Option<u64>) -> Option<Box<dyn Work>> {
         let deadline = Instant::now().checked_add(self.options.keep_alive);
         let mut state = self.state();
         loop {
-            if let Some((_, Queued { work, label, place })) = state.queue.pop_first() {
-                state.running.insert(number, JobInfo { label, place, thread: thread.clone() });
-                return Some(work);
+            let job =
+                own.and_then(|own| state.queue.remove(&own)).or_else(|| Some(state.queue.pop_first()?.1));
+            if let Some(job) = job {
+                return Some(state.run(thread, job));
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if !state.open || left == Some(Duration::ZERO) {
@@ -325,10 +346,49 @@ impl Shared {
                 self.ended.notify_all();
                 return None;
             }
+            state.waiting += 1;
             state = match left {
                 None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(left) => self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
             };
+            // Who woke for want of time takes away a count that was another's: then one more is told than needed.
+            state.waiting -= 1;
+            state.told = state.told.saturating_sub(1);
+        }
+    }
+
+    /// Arrow 3: the thread's job is over, and it takes the next one if that is there.
+    fn over(&self, thread: &Thread) -> Option<Box<dyn Work>> {
+        let mut state = self.state();
+        state.running.remove(&thread.number);
+        let (_, job) = state.queue.pop_first()?;
+        Some(state.run(thread, job))
+    }
+}
+
+impl State {
+    fn run(&mut self, thread: &Thread, Queued { work, label, place }: Queued) -> Box<dyn Work> {
+        self.running.insert(thread.number, Running { label, place, thread: thread.name.clone() });
+        work
+    }
+}
+
+/// One of the pool's threads.
+struct Thread {
+    number: u64,
+    name: Arc<str>,
+}
+
+impl Thread {
+    /// Its life. It begins with the job that it was started for, if that is still there: so jobs and threads come together
+    /// in the same way in every run.
+    fn live(&self, shared: &Shared, job: u64) {
+        let mut next = shared.next_job(self, Some(job));
+        while let Some(mut job) = next {
+            quietly(|| job.run(&self.name));
+            next = shared.over(self);
+            quietly(|| job.end(&self.name));
+            next = next.or_else(|| shared.next_job(self, None));
         }
     }
 }
@@ -336,16 +396,6 @@ impl Shared {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close(false);
-    }
-}
-
-/// The life of a thread.
-fn live(shared: &Shared, number: u64, name: &Arc<str>) {
-    while let Some(mut job) = shared.next_job(number, name) {
-        quietly(|| job.run(name));
-        // Arrow 3.
-        shared.state().running.remove(&number);
-        quietly(|| job.end(name));
     }
 }
 

@@ -97,6 +97,10 @@ pub mod book {
         pub mod shutdown {}
         #[doc = include_str!("../docs/lessons/lifecycle.md")]
         pub mod lifecycle {}
+        #[doc = include_str!("../docs/lessons/combinators.md")]
+        pub mod combinators {}
+        #[doc = include_str!("../docs/lessons/background.md")]
+        pub mod background {}
     }
     #[doc = include_str!("../docs/trace.md")]
     pub mod trace {}

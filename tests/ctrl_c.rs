@@ -14,7 +14,7 @@ use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use programs::*;
 use std::panic::catch_unwind;
 use std::process::exit;
-use terminal::{Terminal, take_terminal};
+use terminal::{Terminal, catch_sigint, take_terminal};
 
 macro_rules! by_name {
     ($($function:ident,)+) => { [$((stringify!($function), $function as fn())),+] };
@@ -210,6 +210,7 @@ fn main() {
         take_terminal();
         return program();
     }
+    catch_sigint();
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let listed = std::env::args().any(|word| word == "--list");
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));

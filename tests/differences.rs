@@ -23,13 +23,16 @@ fn every_row_of_the_differences_names_a_test_that_exists() {
     let mut named = 0;
     for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what")) {
         let last = row.trim_end_matches('|').rsplit('|').next().expect("a last cell");
-        for name in last.split('`').skip(1).step_by(2).filter(|name| name.contains("::") && name.contains('_')) {
+        for name in
+            last.split('`').skip(1).step_by(2).filter(|name| name.contains("::") && name.contains('_'))
+        {
             if name.starts_with("Task::") {
                 continue; // an example in the documentation
             }
             let (path, test) = name.rsplit_once("::").expect("a path");
             let parts: Vec<&str> = path.split("::").collect();
-            let source = source(&root.join("tests"), &parts).unwrap_or_else(|| panic!("{name}: no such file"));
+            let source =
+                source(&root.join("tests"), &parts).unwrap_or_else(|| panic!("{name}: no such file"));
             assert!(source.contains(&format!("fn {test}(")), "{name}: no such test");
             named += 1;
         }

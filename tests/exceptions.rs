@@ -3,9 +3,7 @@
 
 mod support;
 
-use looplab::{
-    Error, EventLoop, ExceptionContext, Result, Task, create_task, sleep, yield_now,
-};
+use looplab::{Error, EventLoop, ExceptionContext, Result, Task, create_task, sleep, yield_now};
 use std::cell::RefCell;
 use std::io::Write;
 use std::os::unix::net::UnixStream;

@@ -214,7 +214,21 @@ fn blocking() -> u32 {
     42
 }
 
-/// The begin of a job costs no turn, and a recorded loop makes the same turns as any other.
+/// That a job has begun is told once, and costs no turn: a recorded loop makes the same turns as any other. When it is told
+/// depends on the clock.
+fn assert_turns(log: &[String], thread: &str) {
+    let (begun, told): (Vec<&str>, Vec<&str>) =
+        log.iter().map(String::as_str).partition(|word| word.starts_with("jrun"));
+    assert_eq!(begun, [format!("jrun 1 {thread}")]);
+    let expected = format!(
+        "turn 1 | select Ready | step | job 1 | park job
+            | turn 2 | select Idle | +job.set_result of {thread} | jend 1 {thread} ok | future Ok
+            | turn 3 | select Ready | step | task Ok
+            | turn 4 | select Ready"
+    );
+    assert_eq!(told, expected.split('|').map(str::trim).collect::<Vec<_>>());
+}
+
 #[test]
 fn the_future_is_set_in_one_turn_and_its_awaiter_goes_on_in_the_next() -> Result<()> {
     for clock in [Clock::monotonic(), Clock::virtual_time()] {
@@ -222,44 +236,27 @@ fn the_future_is_set_in_one_turn_and_its_awaiter_goes_on_in_the_next() -> Result
         let gate = Gate::new();
         let (lp, log) = recorded(clock, gate.clone())?;
         let pool = Executor::builder().name("pool").build();
-        let main = async move {
-            let lp = get_running_loop()?;
-            let job = begin(&lp, &pool, &gate, blocking())?;
-            job.await
-        };
+        let main = async move { begin(&get_running_loop()?, &pool, &gate, blocking())?.await };
         assert_eq!(lp.run_until_complete(main)?, 42);
-        let expected = "turn 1 | select Ready | step | job 1 | park job
-            | turn 2 | jrun 1 pool_0 | select Idle | +job.set_result of pool_0 | jend 1 pool_0 ok | future Ok
-            | turn 3 | select Ready | step | task Ok
-            | turn 4 | select Ready";
-        let expected: Vec<&str> = expected.split('|').map(str::trim).collect();
-        assert_eq!(*log.borrow(), expected);
+        assert_turns(&log.borrow(), "pool_0");
     }
     Ok(())
 }
 
 #[test]
-fn to_thread_takes_the_same_turns_and_needs_no_clone() -> Result<()> {
+fn to_thread_takes_the_same_turns_and_its_value_needs_no_clone() -> Result<()> {
     struct Unique(u32);
-    let _dog = watchdog();
-    let gate = Gate::new();
-    let (lp, log) = recorded(Clock::virtual_time(), gate.clone())?;
-    let unique = lp.run_until_complete(async move {
-        to_thread(move || {
+    for clock in [Clock::monotonic(), Clock::virtual_time()] {
+        let _dog = watchdog();
+        let gate = Gate::new();
+        let (lp, log) = recorded(clock, gate.clone())?;
+        let job = move || {
             gate.pass();
             Unique(blocking())
-        })
-        .await
-    })?;
-    assert_eq!(unique.0, 42);
-    let log = log.borrow();
-    // Whether the loop hears of the begin before or after it has chosen how long to sleep is the thread's matter.
-    let told: Vec<&str> = log.iter().map(String::as_str).filter(|word| !word.starts_with("jrun")).collect();
-    let expected = "turn 1 | select Ready | step | job 1 | park job
-        | turn 2 | select Idle | +job.set_result of looplab_0 | jend 1 looplab_0 ok | future Ok
-        | turn 3 | select Ready | step | task Ok
-        | turn 4 | select Ready";
-    assert_eq!(told, expected.split('|').map(str::trim).collect::<Vec<_>>());
+        };
+        assert_eq!(lp.run_until_complete(async { to_thread(job).await })?.0, 42);
+        assert_turns(&log.borrow(), "looplab_0");
+    }
     Ok(())
 }
 
@@ -351,23 +348,47 @@ fn a_virtual_loop_that_waits_for_a_job_is_not_deadlocked_and_really_waits() -> R
 }
 
 #[test]
-fn while_a_job_runs_virtual_time_passes_as_on_the_wall() -> Result<()> {
+fn a_job_takes_no_virtual_time_unless_a_deadline_is_reached_before_it_is_over() -> Result<()> {
     let _dog = watchdog();
-    let gate = Gate::new();
-    let open = gate.clone();
-    let lp = EventLoop::builder().clock(Clock::virtual_time()).on_park(move || open.open()).build()?;
+    let (at_once, later) = (Gate::new(), Gate::new());
+    let (first, second) = (at_once.clone(), later.clone());
+    let lp = EventLoop::builder().clock(Clock::virtual_time()).on_park(move || at_once.open()).build()?;
     let began = lp.time();
-    let log: Rc<RefCell<Vec<&str>>> = Rc::default();
-    let (first, second) = (log.clone(), log.clone());
-    lp.call_later(HOUR, move || {
-        first.borrow_mut().push("an hour later");
-        looplab::stop()
-    })?;
-    let job = lp.run_in_executor(move || gate.pass())?;
-    job.add_done_callback(move |_| second.borrow_mut().push("the job"));
-    lp.run_forever()?;
-    assert_eq!(*log.borrow(), ["the job", "an hour later"]);
-    assert_eq!(lp.time(), began + HOUR);
+    let hour = lp.call_later(HOUR, || unreachable!("an hour later"))?;
+    let job = lp.run_in_executor(move || first.pass())?;
+    lp.run_until_complete(&job)?;
+    assert_eq!(lp.time(), began);
+    lp.call_later(Duration::from_millis(1), move || later.open())?;
+    let job = lp.run_in_executor(move || second.pass())?;
+    lp.run_until_complete(&job)?;
+    assert_eq!(lp.time(), began + Duration::from_millis(1));
+    hour.cancel();
+    Ok(())
+}
+
+/// A thread is as quick as it likes, and the turns are the same.
+#[test]
+fn in_virtual_time_jobs_come_back_one_by_one_when_there_is_nothing_else_to_do() -> Result<()> {
+    fn busy(turns: u32) -> Result<()> {
+        match turns {
+            0 => Ok(()),
+            _ => get_running_loop()?.call_soon(move || busy(turns - 1)).map(drop),
+        }
+    }
+    for (clock, expected) in [(Clock::virtual_time(), [5, 7, 9]), (Clock::monotonic(), [1, 1, 1])] {
+        let _dog = watchdog();
+        let (lp, pool) = (EventLoop::builder().clock(clock).build()?, Executor::new(1));
+        let jobs = [(); 3].map(|()| lp.run_in(&pool, blocking)).into_iter().collect::<Result<Vec<_>>>()?;
+        pool.shutdown(true, false)?; // all of them are over, and the loop could know
+        lp.call_soon(|| busy(3))?;
+        let mut turns = Vec::new();
+        while turns.len() < jobs.len() {
+            lp.run_once()?;
+            let done = jobs.iter().filter(|job| job.done()).count();
+            turns.resize(done, lp.turns());
+        }
+        assert_eq!(turns, expected);
+    }
     Ok(())
 }
 
@@ -378,7 +399,7 @@ fn after_its_last_job_a_virtual_loop_finds_its_deadlocks_again() -> Result<()> {
     let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
     for _ in 0..500 {
         let job = lp.run_in_executor(blocking)?;
-        hear_at_once(&lp, &job)?;
+        lp.run_until_complete(&job)?;
         assert!(matches!(lp.run_forever(), Err(Error::Deadlock(_))));
     }
     Ok(())

@@ -179,8 +179,8 @@ fn a_hang_up_is_reported_to_both_sides() -> Result<()> {
     theirs.shutdown(Shutdown::Write)?;
     turn(&lab)?;
     assert_eq!(words(), ["reader"]);
-    // … a whole one is both sides'.
-    drop(theirs);
+    // … a whole one is both sides', although nothing can be written.
+    theirs.shutdown(Shutdown::Both)?;
     turn(&lab)?;
     assert_eq!(words(), ["reader", "reader", "writer"]);
     Ok(())
@@ -193,8 +193,12 @@ fn an_error_of_a_pipe_is_reported_to_both_sides() -> Result<()> {
     lab.add_reader(&writer, says("reader"))?;
     turn(&lab)?;
     assert_eq!(words().len(), 0, "nobody can read the end that is for writing");
-    drop(reader);
     lab.add_writer(&writer, says("writer"))?;
+    rustix::io::ioctl_fionbio(&writer, true).map_err(std::io::Error::from)?;
+    while (&writer).write(&[0; 4096]).is_ok() {}
+    turn(&lab)?;
+    assert_eq!(words().len(), 0, "and it is full");
+    drop(reader);
     turn(&lab)?;
     assert_eq!(words(), ["reader", "writer"]);
     Ok(())

@@ -243,6 +243,24 @@ fn of_more_than_1024_that_wait_each_kind_is_called_at_least_once() {
     .fine();
 }
 
+/// One reading takes 1,024. What it leaves has no byte in the self-pipe any more, and must not be slept on.
+#[test]
+fn what_one_reading_leaves_is_read_in_the_next_turn() {
+    child!(|| {
+        let lab = Lab::in_real_time();
+        listen(&lab, &[SIGHUP, SIGWINCH])?;
+        lab.add_signal_handler(SIGUSR1, looplab::stop)?;
+        (0..1024).try_for_each(|_| raise(SIGWINCH))?;
+        // Removing one takes the others out of their ring, in which there is room again.
+        lab.remove_signal_handler(SIGHUP)?;
+        raise(SIGUSR1)?;
+        lab.run_forever()?;
+        assert_eq!(words(), numbers(&[SIGWINCH; 1024]));
+        Ok(())
+    })
+    .fine();
+}
+
 #[test]
 fn real_time_signals_are_called_in_order_and_never_coalesced() {
     child!(|| {

@@ -4,8 +4,10 @@ mod support;
 mod sync_support;
 
 use looplab::sync::Event;
-use looplab::{Task, create_task, yield_now};
+use looplab::trace::{Done, Record};
+use looplab::{Clock, EventLoop, Task, create_task, yield_now};
 use std::cell::RefCell;
+use std::rc::Rc;
 use sync_support::{
     all_done, is_bound_to_its_first_loop, new_loop, plays, poll_once, runs, say, turns, waits_for,
 };
@@ -152,6 +154,26 @@ fn a_wait_that_is_dropped_leaves_the_line() {
         assert_eq!(format!("{event:?}"), "<Event [unset]>");
         Ok(())
     });
+}
+
+#[test]
+fn the_trace_tells_the_end_of_a_wait_that_is_dropped() {
+    let _dog = support::watchdog();
+    let ends = Rc::new(RefCell::new(Vec::new()));
+    let seen = ends.clone();
+    let observer = move |record: &Record<'_>| {
+        if let looplab::trace::Event::FutureDone { state, .. } = record.event {
+            seen.borrow_mut().push(state);
+        }
+    };
+    let lp = EventLoop::builder().clock(Clock::virtual_time()).observer(observer).build().unwrap();
+    let event = Event::new();
+    lp.run_until_complete(async move {
+        assert!(poll_once(event.wait()).await.is_none());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(*ends.borrow(), [Done::Cancelled]);
 }
 
 #[test]

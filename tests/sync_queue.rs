@@ -204,6 +204,37 @@ fn a_cancelled_getter_or_putter_wakes_nobody_if_there_is_nothing_to_wake_for() {
 }
 
 #[test]
+fn a_getter_or_putter_cancelled_before_being_woken_wakes_nobody() {
+    // The item, or the room, is for the first in line, who was woken but has not run when the cancelled one does.
+    let program = async {
+        let queue = Queue::new(0);
+        let [_a, b, _c, _d] = ["a", "b", "c", "d"].map(|name| getter(&queue, name));
+        turns(1).await?;
+        b.cancel();
+        queue.put_nowait(1)?;
+        turns(3).await?;
+        queue.put_nowait(2)?;
+        queue.put_nowait(3)?;
+        turns(2).await
+    };
+    plays(program, &["3 b cancelled", "3 a got 1", "6 c got 2", "6 d got 3"]);
+    let program = async {
+        let queue = of(1, &[0])?;
+        let [_a, b, _c, _d] = [1, 2, 3, 4].map(|item| putter(&queue, item));
+        turns(1).await?;
+        b.cancel();
+        say(queue.get_nowait()?);
+        turns(3).await?;
+        for _ in 0..3 {
+            say(queue.get_nowait()?);
+            turns(2).await?;
+        }
+        Ok(())
+    };
+    plays(program, &["2 0", "3 2 cancelled", "3 put 1", "5 1", "6 put 3", "7 3", "8 put 4", "9 4"]);
+}
+
+#[test]
 fn a_full_queue_an_empty_queue_and_too_many_task_done_are_errors() {
     let queue = Queue::new(1);
     assert!(matches!(queue.get_nowait(), Err(Error::QueueEmpty)));

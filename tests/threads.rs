@@ -186,6 +186,23 @@ fn stop_wakes_an_idle_loop_and_a_loop_that_waits_for_a_timer() -> Result<()> {
     thread.join().expect("no panic")
 }
 
+/// The hook is called when the wait has been chosen already; what is sent in it must still be seen.
+#[test]
+fn what_is_sent_when_the_loop_is_just_about_to_sleep_keeps_it_awake() -> Result<()> {
+    let _dog = watchdog();
+    let to_send: Rc<RefCell<Option<Remote>>> = Rc::default();
+    let slot = to_send.clone();
+    let builder = EventLoop::builder().clock(Clock::monotonic());
+    let lp = builder
+        .on_park(move || {
+            let Some(remote) = slot.take() else { return };
+            thread::spawn(move || remote.stop()).join().expect("no panic").expect("the loop is open");
+        })
+        .build()?;
+    *to_send.borrow_mut() = Some(lp.remote());
+    lp.run_forever()
+}
+
 /// The two sides meet at random here; a wake-up that is lost would hang the test.
 #[test]
 fn no_wake_up_is_lost_however_sending_and_falling_asleep_meet() -> Result<()> {
@@ -283,7 +300,8 @@ fn the_parking_hooks_are_called_around_a_poll_that_may_sleep_and_no_other() -> R
     let _dog = watchdog();
     let log: Rc<RefCell<Vec<&'static str>>> = Rc::default();
     let (before, after) = (log.clone(), log.clone());
-    let on_park: Rc<RefCell<Option<Box<dyn FnOnce()>>>> = Rc::default();
+    type Action = Box<dyn FnOnce()>;
+    let on_park: Rc<RefCell<Option<Action>>> = Rc::default();
     let parked = on_park.clone();
     let lp = EventLoop::builder()
         .clock(Clock::monotonic())

@@ -25,14 +25,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What another thread wants.
 pub(super) enum Message {
     /// Run this on the loop.
-    Call {
-        function: Box<dyn FnOnce() -> Result<()> + Send>,
-        name: fn() -> String,
-        place: Place,
-        thread: Box<str>,
-    },
+    Call(Call),
+    /// A job is over: run this on the loop.
+    JobEnded(Call),
     /// A task's waker was woken there.
     Wake(TaskKey),
+}
+
+pub(super) struct Call {
+    pub(super) function: Box<dyn FnOnce() -> Result<()> + Send>,
+    /// How a reader knows the function.
+    pub(super) name: fn() -> String,
+    pub(super) place: Place,
+    pub(super) thread: Box<str>,
 }
 
 /// The senders' side: all that a [`Remote`] or a waker holds of a loop. The loop counts who holds one, to know whether
@@ -71,27 +76,42 @@ impl Line {
         Ok(())
     }
 
-    /// Has the loop call `function`, which a reader knows by `name`; from its own thread it is queued at once, behind what
-    /// was queued before.
-    pub(crate) fn call<F, R>(
-        &self,
-        place: Place,
-        name: fn() -> String,
-        thread: &str,
-        function: F,
-    ) -> Result<()>
+    /// Has the loop call `function`; from its own thread it is queued at once, behind what was queued before.
+    fn call<F, R>(&self, place: Place, thread: &str, function: F) -> Result<()>
     where
         F: FnOnce() -> R + Send + 'static,
         R: crate::Outcome,
     {
-        if let Some(lp) = running::find(self.id) {
-            lp.0.check_open()?;
+        match running::find(self.id) {
+            Some(lp) => lp.queue(place, function).map(drop),
+            None => {
+                let function = Box::new(move || function().into_result().map(drop));
+                self.send(Message::Call(Call {
+                    function,
+                    name: short_name::<F>,
+                    place,
+                    thread: thread.into(),
+                }))
+            }
+        }
+    }
+
+    /// A job is over: has the loop call `function`. On the loop's own thread, where a pool was shut down, it is queued at
+    /// once. The function is dropped if the loop is closed.
+    pub(crate) fn job_ended<F>(&self, place: Place, thread: &str, function: F)
+    where
+        F: FnOnce() -> Result<()> + Send + 'static,
+    {
+        let name = || "job.set_result".to_owned();
+        let Some(lp) = running::find(self.id) else {
+            let function = Box::new(function);
+            let _ = self.send(Message::JobEnded(Call { function, name, place, thread: thread.into() }));
+            return;
+        };
+        if !lp.is_closed() {
             let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, function);
             lp.0.push(Rc::new(entry.named(name)), Origin::CALL_SOON);
-            return Ok(());
         }
-        let function = Box::new(move || function().into_result().map(drop));
-        self.send(Message::Call { function, name, place, thread: thread.into() })
     }
 
     /// Wakes a task from another thread. After the loop's end there is nobody to wake, and that is fine.
@@ -104,6 +124,8 @@ impl Line {
 pub(super) struct Inbox {
     mailbox: Arc<Mailbox>,
     receiver: RefCell<Option<Receiver<Message>>>,
+    /// A job's end that was received before its time.
+    held: RefCell<Option<Message>>,
 }
 
 impl Inbox {
@@ -111,7 +133,7 @@ impl Inbox {
         let (sender, receiver) = unbounded();
         let line = Line { id, sender, asleep: AtomicBool::new(false), waker };
         let mailbox = Arc::new(Mailbox(Arc::new(line)));
-        Self { mailbox, receiver: RefCell::new(Some(receiver)) }
+        Self { mailbox, receiver: RefCell::new(Some(receiver)), held: RefCell::new(None) }
     }
 
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
@@ -124,15 +146,31 @@ impl Inbox {
 
     /// Whether anything waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty)
+        self.held.borrow().is_none() && self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty)
     }
 
     /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.
-    pub(super) fn take(&self) -> Vec<Message> {
-        match &*self.receiver.borrow() {
-            Some(receiver) if !receiver.is_empty() => receiver.try_iter().take(receiver.len()).collect(),
-            _ => Vec::new(),
+    /// With `jobs` it ends before the end of one job more than these.
+    pub(super) fn take(&self, jobs: Option<usize>) -> Vec<Message> {
+        let mut taken = Vec::new();
+        if self.is_empty() {
+            return taken;
         }
+        let receiver = self.receiver.borrow();
+        let waiting = receiver.as_ref().map_or(0, Receiver::len);
+        let mut jobs = jobs.unwrap_or(usize::MAX);
+        let held = self.held.borrow_mut().take();
+        for message in held.into_iter().chain(receiver.iter().flat_map(Receiver::try_iter).take(waiting)) {
+            if let Message::JobEnded(_) = message {
+                if jobs == 0 {
+                    *self.held.borrow_mut() = Some(message);
+                    break;
+                }
+                jobs -= 1;
+            }
+            taken.push(message);
+        }
+        taken
     }
 
     /// From now on a sender makes the system call. Look into the inbox once more after this, and then sleep.
@@ -145,8 +183,8 @@ impl Inbox {
     }
 
     /// Closes it. The receiver holds user values: the caller drops it with no borrow held.
-    pub(super) fn close(&self) -> Option<impl Sized + use<>> {
-        self.receiver.borrow_mut().take()
+    pub(super) fn close(&self) -> impl Sized + use<> {
+        (self.held.borrow_mut().take(), self.receiver.borrow_mut().take())
     }
 }
 
@@ -189,7 +227,7 @@ impl Remote {
         R: crate::Outcome,
     {
         let thread = std::thread::current();
-        self.mailbox.call(Location::caller(), short_name::<F>, thread.name().unwrap_or("unnamed"), function)
+        self.mailbox.call(Location::caller(), thread.name().unwrap_or("unnamed"), function)
     }
 
     /// Stops the loop at the end of the turn in which the request arrives, and wakes it if it sleeps. (asyncio's

@@ -4,6 +4,7 @@
 //! here, on the loop's thread, while the job is elsewhere. It knows neither how a pool runs a job nor what a future is.
 
 use super::Inner;
+use super::inbox::Line;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::trace::{Event, JobEntry, Place};
@@ -16,9 +17,29 @@ use std::sync::Arc;
 /// The name of a job among those of its loop.
 pub(crate) type JobId = u64;
 
-/// How a thread says that it has begun a job. It does not go through the inbox: that would wake the loop, and cost it a
-/// turn which asyncio's does not make.
-pub(crate) type Begun = (JobId, Arc<str>);
+/// A job that was begun, and the thread.
+type Begun = (JobId, Arc<str>);
+
+/// The way back to its loop that a job takes to its thread.
+pub(crate) struct WayBack {
+    job: JobId,
+    place: Place,
+    begun: Sender<Begun>,
+    line: Arc<Line>,
+}
+
+impl WayBack {
+    /// The job has begun. This does not wake the loop: it would cost a turn which asyncio's does not make.
+    pub(crate) fn begun(&self, thread: &Arc<str>) {
+        let _ = self.begun.send((self.job, thread.clone()));
+    }
+
+    /// The job is over, or never will run: the loop is to call `arrive`, which is dropped if the loop is closed.
+    pub(crate) fn ended(self, thread: &str, arrive: impl FnOnce(JobId) -> Result<()> + Send + 'static) {
+        let job = self.job;
+        self.line.job_ended(self.place, thread, move || arrive(job));
+    }
+}
 
 pub(super) struct Jobs {
     pending: RefCell<BTreeMap<JobId, Pending>>,
@@ -29,7 +50,7 @@ pub(super) struct Jobs {
 pub(super) struct Pending {
     /// What the result is given to; the task layer knows its type.
     receiver: Box<dyn Any>,
-    label: String,
+    label: fn() -> String,
     place: Place,
     running: Cell<bool>,
 }
@@ -52,7 +73,7 @@ impl Jobs {
     pub(super) fn list(&self) -> Vec<JobEntry> {
         let entry = |(id, job): (&JobId, &Pending)| JobEntry {
             id: *id,
-            label: job.label.clone(),
+            label: (job.label)(),
             running: job.running.get(),
             place: job.place,
         };
@@ -62,23 +83,31 @@ impl Jobs {
 
 impl Inner {
     /// Enters a job with whatever its result is to be given to.
-    pub(crate) fn enter_job(&self, receiver: Box<dyn Any>, label: &str, place: Place) -> JobId {
+    pub(crate) fn enter_job(&self, receiver: Box<dyn Any>, label: fn() -> String, place: Place) -> JobId {
         let job = self.jobs.last.get() + 1;
         self.jobs.last.set(job);
-        let pending = Pending { receiver, label: label.to_owned(), place, running: Cell::new(false) };
+        let pending = Pending { receiver, label, place, running: Cell::new(false) };
         self.jobs.pending.borrow_mut().insert(job, pending);
-        self.trace(|| Event::Job { job, label, by: self.running_entry(), place });
+        if self.is_traced() {
+            self.trace(|| Event::Job { job, label: &label(), by: self.running_entry(), place });
+        }
         job
     }
 
-    /// For a thread, to say that it has begun a job.
-    pub(crate) fn begun_jobs(&self) -> Sender<Begun> {
-        self.jobs.begun.0.clone()
+    /// The way back for a job.
+    pub(crate) fn way_back(&self, job: JobId, place: Place) -> WayBack {
+        WayBack { job, place, begun: self.jobs.begun.0.clone(), line: self.inbox.line().clone() }
     }
 
-    /// Hears which jobs the threads have begun: in every turn, and before a job is over.
-    pub(crate) fn hear_of_begun_jobs(&self) {
-        for (job, thread) in self.jobs.begun.1.try_iter() {
+    /// Hears which jobs have begun, which is later than they did.
+    pub(super) fn hear_of_begun_jobs(&self) {
+        if self.jobs.begun.1.is_empty() {
+            return;
+        }
+        let mut begun: Vec<Begun> = self.jobs.begun.1.try_iter().collect();
+        // Of threads that began together it does not matter which was first; of a trace, that it repeats.
+        begun.sort_by_key(|(job, _)| *job);
+        for (job, thread) in begun {
             let known = self.jobs.pending.borrow().get(&job).map(|job| job.running.set(true)).is_some();
             if known {
                 self.trace(|| Event::JobRuns { job, thread: &thread });
@@ -88,7 +117,6 @@ impl Inner {
 
     /// Takes a job out that is over, or never will run.
     pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Box<dyn Any>> {
-        self.hear_of_begun_jobs();
         let pending = self.jobs.pending.borrow_mut().remove(&job)?;
         self.trace(|| Event::JobEnds { job, thread, state });
         Some(pending.receiver)

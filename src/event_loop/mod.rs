@@ -34,8 +34,7 @@ pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
 pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
-pub(crate) use inbox::Line;
-pub(crate) use jobs::{Begun, JobId};
+pub(crate) use jobs::{JobId, WayBack};
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
@@ -395,10 +394,6 @@ impl Inner {
 
     pub(crate) fn deadline(&self, delay: Duration) -> Instant {
         self.clock.deadline(delay)
-    }
-
-    pub(crate) fn line(&self) -> Arc<Line> {
-        self.inbox.line().clone()
     }
 
     pub(crate) fn settle_in(&self, resident: Rc<dyn Resident>) -> TaskKey {

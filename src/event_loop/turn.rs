@@ -9,7 +9,7 @@
 //! ```
 
 use super::handle::{Callback, Entry, drop_quietly};
-use super::inbox::Message;
+use super::inbox::{Call, Message};
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
 use crate::trace::{EntryKind, Event, TaskState, Via, Why};
@@ -35,13 +35,13 @@ impl EventLoop {
         lp.trace(|| Event::Turn { n: lp.turns.get() });
 
         // Calls of other threads come first, so that the choice of the timeout knows of them.
-        self.empty_inbox();
+        self.empty_inbox(false);
         lp.drop_cancelled_timers();
 
         // The poll is the only place where the loop sleeps. It comes before the callbacks of every turn, so callbacks
         // that schedule each other for ever cannot keep I/O and timers from their turn.
         let batch = self.poll(lp.how_long())?;
-        self.empty_inbox();
+        self.empty_inbox(true);
         lp.queue_io(batch);
         lp.queue_due_timers();
 
@@ -107,15 +107,25 @@ impl EventLoop {
     }
 
     /// Queues what other threads have sent until now.
-    fn empty_inbox(&self) {
-        self.0.hear_of_begun_jobs();
-        for message in self.0.inbox.take() {
+    ///
+    /// In virtual time, which stands still while anything happens, a job cannot end before there is nothing else to do:
+    /// jobs come back then, one in a turn. So a program whose jobs wait for each other makes the same turns in every run,
+    /// whoever is quicker, the thread or the loop.
+    fn empty_inbox(&self, polled: bool) {
+        let lp = &*self.0;
+        let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
+        let messages = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
+        if !lp.clock.is_virtual() || messages.iter().any(|message| matches!(message, Message::JobEnded(_))) {
+            lp.hear_of_begun_jobs();
+        }
+        for message in messages {
             match message {
-                Message::Call { function, name, place, thread } => {
-                    let h = self.0.next_handle();
+                Message::Call(call) | Message::JobEnded(call) => {
+                    let Call { function, name, place, thread } = call;
+                    let h = lp.next_handle();
                     let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
                     let origin = Origin { via: Via::Threadsafe, thread: Some(&thread), ..Origin::CALL_SOON };
-                    self.0.push(Rc::new(entry), origin);
+                    lp.push(Rc::new(entry), origin);
                 }
                 Message::Wake(task) => self.wake_task(task),
             }
@@ -162,7 +172,8 @@ impl EventLoop {
     }
 
     /// Virtual time stands still while anything happens, and jumps to the first deadline when nothing does. While a
-    /// descriptor is registered it passes as fast as real time, for what comes from outside takes real time.
+    /// descriptor is registered it passes as fast as real time, for what comes from outside takes real time. A job takes
+    /// none, unless a deadline is reached before it is over.
     fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
         let lp = &*self.0;
         let batch = self.poll_for_real(Some(Duration::ZERO))?;
@@ -178,7 +189,9 @@ impl EventLoop {
             Some(wait) => {
                 let began = Instant::now();
                 let batch = self.poll_for_real(timeout)?;
-                lp.clock.advance(began.elapsed().min(wait));
+                if !lp.reactor.borrow().is_empty() || lp.inbox.is_empty() {
+                    lp.clock.advance(began.elapsed().min(wait));
+                }
                 Ok(batch)
             }
             None if watched || lp.somebody_may_wake_it() => self.poll_for_real(None),

@@ -83,7 +83,8 @@ impl<T: 'static> Future<T> {
             return Err(self.0.head.cancelled_error());
         }
         self.0.head.retrieved();
-        let taken = self.0.outcome.borrow_mut().take();
+        // A reader's `clone`, which is user code, may be under way on it: then it cannot be taken, and that is no panic.
+        let taken = self.0.outcome.try_borrow_mut().ok().and_then(|mut outcome| outcome.take());
         taken.unwrap_or(Err(self.0.head.no_result()))
     }
 

@@ -9,10 +9,9 @@ use super::handle::add_done_callback;
 use super::head::Awaitable;
 use super::{Future, Timeout};
 use crate::error::{Error, Result};
-use crate::event_loop::{Begun, EventLoop, JobId, Line, drop_quietly, get_running_loop, short_name};
+use crate::event_loop::{EventLoop, JobId, WayBack, drop_quietly, get_running_loop, short_name};
 use crate::executor::{Executor, Work};
 use crate::trace::Place;
-use crossbeam_channel::Sender;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -70,10 +69,10 @@ impl EventLoop {
         R: Send + 'static,
     {
         let future: Future<R> = Future::of_kind(self, "job", place);
-        let label: Arc<str> = short_name::<F>().into();
-        let id = self.0.enter_job(Box::new(future.clone()), &label, place);
-        let back = Back { line: self.0.line(), begun: self.0.begun_jobs(), id, label: label.clone(), place };
-        let job = Job { function: Some(function), result: None, back };
+        let label = short_name::<F>;
+        let id = self.0.enter_job(Box::new(future.clone()), label, place);
+        let back = self.0.way_back(id, place);
+        let job = Job { function: Some(function), result: None, label, place, back };
         let ticket = match executor.submit(label, place, Box::new(job)) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -154,12 +153,12 @@ impl EventLoop {
         let Some(executor) = self.0.forbid_default_executor() else { return Ok(None) };
         executor.close(false);
         let joined: Future<()> = Future::of_kind(self, "executor shutdown", place);
-        let job = self.0.enter_job(Box::new(joined.clone()), "executor shutdown", place);
-        let (line, waiting) = (self.0.line(), executor.clone());
+        let label = || "executor shutdown".to_owned();
+        let job = self.0.enter_job(Box::new(joined.clone()), label, place);
+        let (back, waiting) = (self.0.way_back(job, place), executor.clone());
         let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
             let result = waiting.join();
-            // A loop that is closed meanwhile needs no answer.
-            let _ = line.call(place, arrival, HELPER, move || arrive(job, HELPER, result));
+            back.ended(HELPER, move |job| arrive(job, HELPER, result));
         });
         match helper {
             Ok(thread) => Ok(Some((executor, Helper { joined, job, thread }))),
@@ -172,7 +171,7 @@ impl EventLoop {
 }
 
 /// The name of the thread that waits for the default pool.
-const HELPER: &str = "looplab-shutdown";
+const HELPER: &str = "joiner";
 
 /// The thread that waits for the default pool, and the future that it sets then.
 struct Helper {
@@ -223,16 +222,9 @@ where
 struct Job<F, R> {
     function: Option<F>,
     result: Option<Result<R>>,
-    back: Back,
-}
-
-/// A job's way back to its loop.
-struct Back {
-    line: Arc<Line>,
-    begun: Sender<Begun>,
-    id: JobId,
-    label: Arc<str>,
+    label: fn() -> String,
     place: Place,
+    back: WayBack,
 }
 
 impl<F, R> Work for Job<F, R>
@@ -241,30 +233,19 @@ where
     R: Send + 'static,
 {
     fn run(&mut self, thread: &Arc<str>) {
-        // The loop may be gone: then nobody wants to know.
-        let _ = self.back.begun.send((self.back.id, thread.clone()));
+        self.back.begun(thread);
         let Some(function) = self.function.take() else { return };
         self.result = Some(catch_unwind(AssertUnwindSafe(function)).map_err(Error::from_panic));
     }
 
     fn end(self: Box<Self>, thread: &str) {
-        let Back { line, id, label, place, .. } = self.back;
-        let Some(result) = self.result else {
-            let never_ran = move || arrive::<R>(id, "", Err(Error::cancelled()));
-            let _ = line.call(place, arrival, thread, never_ran);
-            return;
-        };
-        let (parcel, name) = (Parcel { result: Some(result), label, place }, thread.to_owned());
-        // Refused by a loop that is closed, it is lost here; sent to one that is closed before it looks, it is lost there.
-        let _ = line.call(place, arrival, thread, move || {
-            parcel.open().map_or(Ok(()), |result| arrive(id, &name, result))
-        });
+        if self.result.is_none() {
+            return self.back.ended("", |job| arrive::<R>(job, "", Err(Error::cancelled())));
+        }
+        let (parcel, name) =
+            (Parcel { result: self.result, label: self.label, place: self.place }, thread.to_owned());
+        self.back.ended(thread, move |job| parcel.open().map_or(Ok(()), |result| arrive(job, &name, result)));
     }
-}
-
-/// How a reader knows the callback that brings a job's result.
-fn arrival() -> String {
-    "job.set_result".to_owned()
 }
 
 /// On the loop: gives what came of a job to whom it may concern.
@@ -292,7 +273,7 @@ fn arrive<R: 'static>(job: JobId, thread: &str, result: Result<R>) -> Result<()>
 /// A result on its way to the loop. If it is dropped before it was opened, it is lost, and that is logged.
 struct Parcel<R> {
     result: Option<Result<R>>,
-    label: Arc<str>,
+    label: fn() -> String,
     place: Place,
 }
 
@@ -305,7 +286,7 @@ impl<R> Parcel<R> {
 impl<R> Drop for Parcel<R> {
     fn drop(&mut self) {
         if self.result.is_some() {
-            let (label, file, line) = (&self.label, self.place.file(), self.place.line());
+            let (label, file, line) = ((self.label)(), self.place.file(), self.place.line());
             log::warn!(target: "looplab", "the result of {label} ({file}:{line}) is lost: its loop is closed");
         }
     }

@@ -71,8 +71,9 @@ where
     RemoteTask { remote: remote.clone(), shared }
 }
 
-/// What can be submitted from another thread: a future that is `Send`, or a closure that is and makes a future. It cannot
-/// be implemented elsewhere.
+/// What can be submitted from another thread: a future that is `Send`, or a closure that is and makes a future. Its value
+/// is `Send + Sync`, because several threads may read it. It cannot be implemented elsewhere; `Kind` tells the compiler
+/// which of the two it is, and is never written.
 pub trait Submit<Kind>: sealed::Submit<Kind> {}
 
 impl<S: sealed::Submit<Kind>, Kind> Submit<Kind> for S {}
@@ -124,7 +125,23 @@ where
 }
 
 /// A task of a loop on another thread, as this thread sees it (`concurrent.futures.Future`): `Send + Sync + Clone`, made
-/// by [`run_coroutine_threadsafe`].
+/// by [`run_coroutine_threadsafe`]. All of it may be called from any thread, whether the loop runs or not.
+///
+/// ```
+/// use looplab::{Error, EventLoop, run_coroutine_threadsafe, sleep};
+/// use std::time::Duration;
+/// let lp = EventLoop::new()?;
+/// let remote = lp.remote();
+/// let thread = std::thread::spawn(move || {
+///     let task = run_coroutine_threadsafe(&remote, || sleep(Duration::from_secs(3600)));
+///     assert!(matches!(task.result(Duration::ZERO), Err(Error::TimedOut)));        // it goes on
+///     assert!(task.cancel() && task.cancelled());
+///     remote.stop()
+/// });
+/// lp.run_forever()?;
+/// thread.join().unwrap()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
 pub struct RemoteTask<T> {
     remote: Remote,
     shared: Arc<Shared<T>>,
@@ -142,26 +159,32 @@ enum State<T> {
     Settled(Arc<Result<T>>),
 }
 
+impl<T> State<T> {
+    fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Settled(result) if matches!(**result, Err(Error::Cancelled(_))))
+    }
+}
+
 impl<T> RemoteTask<T> {
-    /// Whether it is over: the task is done, or this was cancelled, or the loop was closed.
+    /// Whether it is over: the task is done, or this was cancelled, or the loop was closed (`future.done`).
     #[must_use]
     pub fn done(&self) -> bool {
         matches!(*self.shared.lock(), State::Settled(_))
     }
 
-    /// Whether it was cancelled, by [`cancel`](Self::cancel) or because the task was.
+    /// Whether it was cancelled, by [`cancel`](Self::cancel) or because the task was (`future.cancelled`).
     #[must_use]
     pub fn cancelled(&self) -> bool {
-        matches!(&*self.shared.lock(), State::Settled(result) if matches!(**result, Err(Error::Cancelled(_))))
+        self.shared.lock().is_cancelled()
     }
 
-    /// Cancels it; false if it is over. Whoever waits gets [`Error::Cancelled`] at once; the task is cancelled on its
-    /// loop in one of the next turns, and whatever it makes of that is not told here any more.
+    /// Cancels it (`future.cancel`); false if it is over otherwise. Whoever waits gets [`Error::Cancelled`] at once; the
+    /// task is cancelled on its loop in one of the next turns, and whatever it makes of that is not told here any more.
     #[track_caller]
     pub fn cancel(&self) -> bool {
         let task = {
             let mut state = self.shared.lock();
-            let State::Pending { task } = *state else { return false };
+            let State::Pending { task } = *state else { return state.is_cancelled() };
             *state = State::Settled(Arc::new(Err(Error::cancelled())));
             task
         };

@@ -9,9 +9,12 @@ use nix::sys::signal::{Signal, kill};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use signal_hook::flag;
 use std::fs::File;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What the terminal sends for Ctrl-C, until it is told otherwise.
 const CTRL_C: &[u8] = b"\x03";
@@ -22,6 +25,13 @@ pub(crate) struct Terminal {
     name: String,
     /// How many lines were waited for.
     said: usize,
+}
+
+/// For the test itself, first of all: its programs are to find the default, also if the test was started with SIGINT
+/// ignored, as a shell does with what it starts in the background. A program inherits "ignore", but not a handler.
+pub(crate) fn catch_sigint() {
+    let pressed = Arc::new(AtomicBool::new(true));
+    flag::register_conditional_shutdown(Signal::SIGINT as i32, 130, pressed).expect("it can be caught");
 }
 
 /// Makes the terminal on standard input the one of this process: for the program, before it does anything else.
@@ -53,8 +63,8 @@ impl Terminal {
         let path = ptsname(&master, Vec::new()).expect("it has a name");
         let options = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let slave = open(path, options, Mode::empty()).expect("the program's end of it");
-        command.env_remove("LOOPLAB_CLOCK").env_remove("LOOPLAB_TRACE").stdin(Stdio::from(slave));
-        let process = Process::start(&mut command);
+        command.env_remove("LOOPLAB_CLOCK").env_remove("LOOPLAB_TRACE");
+        let process = Process::start_reading(&mut command, Stdio::from(slave));
         Self { master: File::from(master), process, name: program.to_owned(), said: 0 }
     }
 

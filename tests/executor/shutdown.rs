@@ -302,7 +302,7 @@ fn a_job_that_comes_while_a_thread_gives_up_is_not_lost() -> Result<()> {
     let (lp, _dog) = loop_with(1)?;
     for keep_alive in [Duration::ZERO, Duration::from_micros(20)] {
         let pool = Executor::builder().threads(1).keep_alive(keep_alive).build();
-        for n in 0_u32..2000 {
+        for n in 0_u32..1000 {
             let job = lp.run_in(&pool, move || n)?;
             assert_eq!(hear_at_once(&lp, &job)?, n);
             // Some come at once, some a little later, when the thread is about to give up.

@@ -6,7 +6,7 @@ use looplab::{Error, Result, Runner, get_running_loop, run, sleep};
 use nix::sys::signal::{Signal, raise};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -28,6 +28,11 @@ fn outcome<T: std::fmt::Debug>(result: Result<T>) {
 
 #[test]
 fn on_a_thread_that_is_not_the_main_one_ctrl_c_is_left_alone() {
+    if role().is_none() {
+        // So that the child has the default, also if the test was started in the background, with SIGINT ignored.
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(SIGINT, 130, always).expect("it can be caught");
+    }
     let ended = child!(|| run(async {
         report("interrupting");
         kill_me(SIGINT)

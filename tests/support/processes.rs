@@ -120,7 +120,18 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut with_defaults = with_default_signals(command);
-        let command = with_defaults.as_mut().unwrap_or(command);
+        Self::reading(with_defaults.as_mut().unwrap_or(command), Stdio::null())
+    }
+
+    /// With something to read from.
+    #[allow(dead_code, reason = "only for the tests that have a terminal")]
+    pub(crate) fn start_reading(command: &mut Command, stdin: Stdio) -> Self {
+        let mut with_defaults = with_default_signals(command);
+        Self::reading(with_defaults.as_mut().unwrap_or(command), stdin)
+    }
+
+    fn reading(command: &mut Command, stdin: Stdio) -> Self {
+        command.stdin(stdin);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a test can run itself");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -171,13 +182,13 @@ impl Process {
 fn with_default_signals(command: &Command) -> Option<Command> {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask").trim();
-    // Rust itself ignores SIGPIPE, and gives children the default.
-    let sigpipe = 1 << 12;
-    if u64::from_str_radix(ignored, 16).expect("a mask") & !sigpipe == 0 {
+    // Rust itself ignores SIGPIPE, and gives children the default; 32 and 33 are the C library's own.
+    let of_no_matter = 1 << 12 | 1 << 31 | 1 << 32;
+    if u64::from_str_radix(ignored, 16).expect("a mask") & !of_no_matter == 0 {
         return None;
     }
     let mut env = Command::new("env");
-    env.arg("--default-signal").arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    env.arg("--default-signal").arg(command.get_program()).args(command.get_args());
     env.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
     Some(env)
 }

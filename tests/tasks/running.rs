@@ -2,10 +2,11 @@
 
 use crate::Unique;
 use crate::common::{Guard, Lab, failure, ms};
-use looplab::{Error, Result, Task, create_task, get_running_loop, sleep, stop, yield_now};
-use std::cell::Cell;
+use looplab::{Error, EventLoop, Result, Task, create_task, get_running_loop, sleep, stop, yield_now};
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 #[test]
 fn a_keyboard_interrupt_leaves_the_run_and_the_next_one_is_not_disturbed() {
@@ -144,4 +145,30 @@ fn the_task_of_a_body_goes_on_after_a_run_that_was_stopped() {
     lab.turn();
     let report = "2 REPORT Task exception was never retrieved (body): unread";
     assert_eq!(lab.log.take(), ["2 goes on", report]);
+}
+
+/// A value whose `clone` tries to take the very result that is being cloned.
+struct Taker(Rc<RefCell<Option<Task<Taker>>>>, Rc<Cell<bool>>);
+
+impl Clone for Taker {
+    fn clone(&self) -> Self {
+        if let Some(task) = self.0.take() {
+            let mut take = Box::pin(task.into_output());
+            let taken = take.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.1.set(matches!(taken, Poll::Ready(Err(Error::InvalidState(_)))));
+        }
+        Self(self.0.clone(), self.1.clone())
+    }
+}
+
+#[test]
+fn a_clone_that_takes_the_result_which_is_being_cloned_is_refused() {
+    let lp = EventLoop::new().unwrap();
+    let (slot, refused) = (Rc::<RefCell<Option<Task<Taker>>>>::default(), Rc::new(Cell::new(false)));
+    let value = Taker(slot.clone(), refused.clone());
+    let task = lp.create_task(async move { Ok(value) }).unwrap();
+    lp.run_until_complete(async { yield_now().await }).unwrap();
+    *slot.borrow_mut() = Some(task.clone());
+    assert!(task.result().is_ok());
+    assert!(refused.get());
 }
