@@ -89,7 +89,8 @@ impl Inner {
         let pending = Pending { receiver, label, place, running: Cell::new(false) };
         self.jobs.pending.borrow_mut().insert(job, pending);
         if self.is_traced() {
-            self.trace(|| Event::Job { job, label: &label(), by: self.running_entry(), place });
+            let label = label();
+            self.trace(|| Event::Job { job, label: &label, by: self.running_entry(), place });
         }
         job
     }

@@ -47,7 +47,7 @@ impl CallbackId {
 /// ```
 pub struct Task<T>(Rc<TaskCell<T>>);
 
-/// A task whose type is not known here: what [`all_tasks`] and [`current_task`] give.
+/// A task whose type is not known here: what [`all_tasks`](crate::all_tasks) and [`current_task`](crate::current_task) give.
 ///
 /// ```
 /// use looplab::{EventLoop, Task, current_task};

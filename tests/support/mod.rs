@@ -19,6 +19,7 @@ mod recorder;
 pub(crate) use processes::{Ended, Process, again, child, command, in_child, name_of, report, role};
 pub(crate) use recorder::{Lab, say, says, words};
 
+use std::io::Write;
 use std::process;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -36,9 +37,14 @@ pub(crate) struct Watchdog(#[allow(dead_code, reason = "its drop is what counts"
 pub(crate) fn watchdog() -> Watchdog {
     let test = thread::current().name().unwrap_or("a test").to_owned();
     after(PATIENCE, move || {
-        eprintln!("watchdog: {test} hangs");
+        complain(&format!("{test} hangs"));
         process::abort();
     })
+}
+
+/// Past the test program, which keeps what is printed until the test ends: this one will not.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "watchdog: {text}");
 }
 
 /// Does `action` unless the returned guard is dropped before.

@@ -3,7 +3,7 @@
 //! A test that needs one runs its own file again, for itself alone, with a role in the environment: [`child!`] is the
 //! simple form, [`again!`] the command to shape. What the child has to say goes through [`report`] to [`Ended::lines`].
 
-use super::{PATIENCE, Watchdog, after, watchdog};
+use super::{PATIENCE, Watchdog, after, complain, watchdog};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::env;
@@ -144,7 +144,7 @@ impl Process {
         // A process has a watchdog itself; this one is for a process that a signal has stopped.
         let pid = pid_of(&child);
         let _dog = after(PATIENCE + PATIENCE / 4, move || {
-            eprintln!("watchdog: process {pid} hangs");
+            complain(&format!("process {pid} hangs"));
             let _ = kill(pid, Signal::SIGKILL);
         });
         Self { child, stdout, stderr: Some(stderr), lines: Vec::new(), _dog }
