@@ -114,8 +114,16 @@ pub struct RunnerBuilder {
 #[derive(Debug, Default)]
 struct Interrupts {
     handlers: Vec<(i32, u64)>,
-    /// How many came, and which was the last.
-    seen: Rc<Cell<(u32, i32)>>,
+    seen: Rc<Cell<Seen>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// How many signals came, and which was the last.
+    count: u32,
+    last: i32,
+    /// The run is over: there is no main task to cancel.
+    shutting_down: bool,
 }
 
 impl RunnerBuilder {
@@ -210,7 +218,7 @@ impl Runner {
     {
         let main = Task::builder().spawn_on(lp, main)?;
         let task = main.to_ref();
-        self.interrupts = Interrupts::watch(lp, 0, &self.options, Some(task.clone()))?;
+        self.interrupts = Interrupts::watch(lp, Seen::default(), &self.options, Some(task.clone()))?;
         let result = lp.run_until(&task.as_awaitable(), Location::caller());
         match result.and_then(|()| main.take()) {
             Err(Error::Cancelled(message)) => Err(self.interrupts.verdict(&task, message)),
@@ -237,9 +245,11 @@ impl Runner {
     }
 
     fn watch_shutdown(&mut self, lp: &EventLoop) -> Result<()> {
+        let seen = Seen { shutting_down: true, ..self.interrupts.seen.get() };
         if self.interrupts.handlers.is_empty() {
-            self.interrupts = Interrupts::watch(lp, self.interrupts.seen.get().0, &self.options, None)?;
+            self.interrupts = Interrupts::watch(lp, seen, &self.options, None)?;
         }
+        self.interrupts.seen.set(seen);
         Ok(())
     }
 }
@@ -322,18 +332,19 @@ fn report_failures(lp: &EventLoop, tasks: &[TaskRef]) {
 impl Interrupts {
     /// Watches SIGINT on the main thread, and SIGTERM if that is asked for, where they still have their default
     /// dispositions: a handler of the program's own is left alone, and so is an inherited "ignore". The first signal
-    /// cancels `main`; without one, or if it is done, and else the second, it leaves the loop. `seen` came before: when they
-    /// were two there is nothing left to be graceful with, and the default may kill.
-    fn watch(lp: &EventLoop, seen: u32, options: &RunnerBuilder, main: Option<TaskRef>) -> Result<Self> {
-        let mut this = Self { handlers: Vec::new(), seen: Rc::new(Cell::new((seen, 0))) };
+    /// cancels `main`; the second, or one in the shutdown, leaves the loop. `seen` came before: when they were two there is
+    /// nothing left to be graceful with, and the default may kill.
+    fn watch(lp: &EventLoop, seen: Seen, options: &RunnerBuilder, main: Option<TaskRef>) -> Result<Self> {
+        let mut this = Self { handlers: Vec::new(), seen: Rc::new(Cell::new(seen)) };
         let wanted = [(SIGINT, is_main_thread()), (SIGTERM, options.sigterm)];
-        let left = GRACEFUL.saturating_sub(seen);
+        let left = GRACEFUL.saturating_sub(seen.count);
         for (signal, _) in wanted.into_iter().filter(|(_, wanted)| *wanted && left > 0) {
             let (seen, main) = (this.seen.clone(), main.clone());
             let handler = lp.add_default_handler(signal, left, move || {
-                seen.set((seen.get().0 + 1, signal));
+                let now = Seen { count: seen.get().count + 1, last: signal, ..seen.get() };
+                seen.set(now);
                 match &main {
-                    Some(main) if seen.get().0 == 1 && !main.done() => {
+                    Some(main) if now.count == 1 && !now.shutting_down && !main.done() => {
                         main.cancel();
                         Ok(())
                     }
@@ -356,10 +367,8 @@ impl Interrupts {
 
     /// What a cancelled main task means: the signal, unless others have cancelled it too.
     fn verdict(&self, main: &TaskRef, message: Option<std::sync::Arc<str>>) -> Error {
-        match self.seen.get() {
-            (1.., signal) if main.uncancel() == 0 => meaning(signal),
-            _ => Error::Cancelled(message),
-        }
+        let seen = self.seen.get();
+        if seen.count > 0 && main.uncancel() == 0 { meaning(seen.last) } else { Error::Cancelled(message) }
     }
 }
 

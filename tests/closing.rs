@@ -187,7 +187,8 @@ fn destructors_that_run_during_close_see_a_closed_loop_and_may_call_anything() -
         in_task.await
     })?;
     // Sent by another thread and not yet heard of. (What is sent must be `Send`: a key to a guard that is not.)
-    thread_local! { static SENT: RefCell<Option<OnDrop<Box<dyn FnMut()>>>> = const { RefCell::new(None) } }
+    type Guard = OnDrop<Box<dyn FnMut()>>;
+    thread_local! { static SENT: RefCell<Option<Guard>> = const { RefCell::new(None) } }
     struct DropsSent;
     impl Drop for DropsSent {
         fn drop(&mut self) {

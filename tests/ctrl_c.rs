@@ -31,6 +31,7 @@ fn programs() -> Vec<(&'static str, fn())> {
         callback_that_blocks,
         main_that_others_cancelled_too,
         two_runs,
+        main_that_is_swept,
         work_behind_the_run,
         stubborn_task,
         blocking_job,
@@ -57,6 +58,7 @@ fn tests() -> Vec<(&'static str, fn())> {
         each_run_counts_anew,
         behind_the_run_the_default_is_back,
         in_the_shutdown_the_first_interrupts_and_behind_it_the_default_is_back,
+        in_the_shutdown_the_first_interrupts_also_if_it_is_main_that_does_not_end,
         the_second_interrupts_a_shutdown_that_waits_for_a_thread,
         a_handler_that_the_program_had_before_is_left_alone,
         a_handler_that_main_adds_takes_the_place_of_the_runners,
@@ -144,6 +146,12 @@ fn in_the_shutdown_the_first_interrupts_and_behind_it_the_default_is_back() {
     terminal.says("task waits").says("task: Cancelled").says("task waits").ctrl_c();
     terminal.says("run: KeyboardInterrupt").says("behind the run").ctrl_c();
     terminal.dies();
+}
+
+fn in_the_shutdown_the_first_interrupts_also_if_it_is_main_that_does_not_end() {
+    let mut terminal = Terminal::start("main_that_is_swept");
+    terminal.says("main waits").says("main: Cancelled").says("main waits").ctrl_c();
+    terminal.ends(&["run: KeyboardInterrupt"]);
 }
 
 fn the_second_interrupts_a_shutdown_that_waits_for_a_thread() {

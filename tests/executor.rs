@@ -110,7 +110,9 @@ fn jobs_that_need_each_other_all_run_at_once() -> Result<()> {
     let (pool, all) = (Executor::new(6), Arc::new(Barrier::new(6)));
     let meet = || {
         let all = all.clone();
-        lp.run_in(&pool, move || drop(all.wait()))
+        lp.run_in(&pool, move || {
+            all.wait();
+        })
     };
     let jobs = (0..6).map(|_| meet()).collect::<Result<Vec<_>>>()?;
     for job in jobs {

@@ -14,8 +14,8 @@ use std::rc::Rc;
 
 /// A body, which becomes a task; or a task or future, which is taken as it is (`asyncio.ensure_future`).
 ///
-/// Implemented for every `std::future::Future` whose output is an [`Outcome`], and for [`Task`], [`Future`], [`Shield`](crate::Shield) and their
-/// references. It cannot be implemented elsewhere.
+/// Implemented for every `std::future::Future` whose output is an [`Outcome`], and for [`Task`], [`Future`],
+/// [`Shield`](crate::Shield) and their references. It cannot be implemented elsewhere.
 pub trait EnsureFuture: sealed::Ensure {}
 
 impl<A: sealed::Ensure> EnsureFuture for A {}

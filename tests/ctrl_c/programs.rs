@@ -130,6 +130,16 @@ pub(crate) fn two_runs() {
     show("close", &runner.close());
 }
 
+/// The sweep has it, because another task has left the loop.
+pub(crate) fn main_that_is_swept() {
+    let result = run(async {
+        create_task(async { Err::<(), _>(Error::Exit(3)) });
+        let _ = waits("main").await;
+        waits("main").await
+    });
+    show("run", &result);
+}
+
 pub(crate) fn work_behind_the_run() {
     show("run", &run(async { Ok(1) }));
     report("behind the run");
@@ -157,7 +167,7 @@ pub(crate) fn blocking_job() {
             let _ = begin.send(());
             for_ever();
         });
-        let waits = create_task(async move { job.await });
+        let waits = create_task(job);
         yield_now().await?;
         begun.recv().map_err(Error::other)?;
         get_running_loop()?.call_soon(|| report("main waits for the job"))?;

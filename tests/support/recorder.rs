@@ -136,17 +136,7 @@ fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
             format!("polled{}", events.iter().map(one).collect::<String>())
         }
         Event::Push { h, via, kind, task, fd: number, signal, .. } => {
-            let what = match (via, kind, number) {
-                (Via::Io, _, Some(number)) => format!(" io {}", fd(number)),
-                (Via::Io, ..) => " signals".into(),
-                (Via::Signal, ..) => format!(" signal {}", signal.unwrap_or(0)),
-                (Via::Threadsafe, ..) => " thread".into(),
-                (_, EntryKind::Step, _) => format!(" step t{}", task.unwrap_or(0)),
-                (_, EntryKind::Wakeup, _) => format!(" wakeup t{}", task.unwrap_or(0)),
-                (_, EntryKind::DoneCallback, _) => " done".into(),
-                _ => String::new(),
-            };
-            format!("+h{h}{what}")
+            format!("+h{h}{}", origin(via, kind, task, number.map(fd), signal))
         }
         Event::Timer { h, when, .. } if record.virtual_time => {
             format!("timer h{h} {:?}", when.saturating_duration_since(record.time))
@@ -174,6 +164,20 @@ fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
         Event::Reported { .. } => "reported".into(),
         ref of_a_task => return about_tasks(of_a_task),
     })
+}
+
+/// How an entry came into the ready queue; nothing for a plain callback of the loop's own thread.
+fn origin(via: Via, kind: EntryKind, task: Option<u64>, fd: Option<char>, signal: Option<i32>) -> String {
+    match (via, kind, fd) {
+        (Via::Io, _, Some(fd)) => format!(" io {fd}"),
+        (Via::Io, ..) => " signals".into(),
+        (Via::Signal, ..) => format!(" signal {}", signal.unwrap_or(0)),
+        (Via::Threadsafe, ..) => " thread".into(),
+        (_, EntryKind::Step, _) => format!(" step t{}", task.unwrap_or(0)),
+        (_, EntryKind::Wakeup, _) => format!(" wakeup t{}", task.unwrap_or(0)),
+        (_, EntryKind::DoneCallback, _) => " done".into(),
+        _ => String::new(),
+    }
 }
 
 fn about_tasks(event: &Event<'_>) -> Option<String> {
