@@ -83,7 +83,8 @@ struct State {
     submitted: u64,
     threads: usize,
     started: u64,
-    /// How many threads wait for news, and how many of them have been told that there is some: telling is a system call.
+    /// How many threads wait for news, and how many of them have been told that there is some: telling is a system call,
+    /// and one is enough.
     waiting: usize,
     told: usize,
     /// What runs now, by the number of its thread.
@@ -283,7 +284,9 @@ impl Executor {
         }
         state.submitted = number;
         state.queue.insert(number, Queued { work, label, place });
-        let tell = state.told < state.waiting;
+        // A thread that is awake finds the job by itself.
+        let asleep = state.waiting - state.told;
+        let tell = asleep > 0 && state.queue.len() > state.free() - asleep;
         state.told += usize::from(tell);
         drop(state);
         if tell {
@@ -298,6 +301,11 @@ impl State {
     /// have just ended a job.
     fn free(&self) -> usize {
         self.threads - self.running.len()
+    }
+
+    fn run(&mut self, thread: &Thread, Queued { work, label, place }: Queued) -> Box<dyn Work> {
+        self.running.insert(thread.number, Running { label, place, thread: thread.name.clone() });
+        work
     }
 }
 
@@ -363,13 +371,6 @@ impl Shared {
         state.running.remove(&thread.number);
         let (_, job) = state.queue.pop_first()?;
         Some(state.run(thread, job))
-    }
-}
-
-impl State {
-    fn run(&mut self, thread: &Thread, Queued { work, label, place }: Queued) -> Box<dyn Work> {
-        self.running.insert(thread.number, Running { label, place, thread: thread.name.clone() });
-        work
     }
 }
 

@@ -244,6 +244,8 @@ pub struct Wait {
     pub kind: &'static str,
     /// Where the awaited thing was made (for `sleep` and its like that is where it is awaited).
     pub place: Option<Place>,
+    /// The task that holds it, by its number: the owner of a lock. As of now; a lock changes hands while others wait.
+    pub holder: Option<u64>,
 }
 
 /// How a future or task ended.

@@ -416,3 +416,28 @@ fn several_waits_of_one_task_are_several_waiters() {
     };
     plays(program, &["2 <Lock [locked, waiters:2, owner:'main']>", "4 true", "7 <Lock [unlocked]>"]);
 }
+
+#[test]
+fn a_snapshot_names_the_task_that_holds_the_lock_which_is_waited_for() {
+    runs(async {
+        let lock = Lock::new();
+        let (first, second) = (lock.clone(), lock.clone());
+        let keeper = Task::builder().name("keeper").spawn(async move {
+            let _guard = first.lock().await?;
+            sleep(Duration::from_secs(1)).await
+        });
+        let next = Task::builder().name("next").spawn(async move {
+            let _guard = second.lock().await?;
+            sleep(Duration::from_secs(1)).await
+        });
+        let last = Task::builder().name("last").spawn(async move { lock.acquire().await });
+        turns(1).await?;
+        let shown = || Ok::<_, Error>(get_running_loop()?.snapshot().to_string());
+        assert_eq!(shown()?.matches(", held by keeper").count(), 2, "{}", shown()?);
+        keeper.await?;
+        turns(1).await?;
+        assert_eq!(shown()?.matches(", held by next").count(), 1, "{}", shown()?);
+        next.await?;
+        last.await
+    });
+}

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::handle::Entry;
-use crate::trace::{ReadyEntry, SignalEntry, Snapshot, TaskState, TimerEntry, Truth, Wait};
+use crate::trace::{ReadyEntry, SignalEntry, Snapshot, TaskEntry, TaskState, TimerEntry, Truth, Wait};
 use std::fmt;
 
 impl Truth for Inner {
@@ -101,7 +101,7 @@ impl fmt::Display for Snapshot {
                 TaskState::Running => f.write_str("running")?,
                 TaskState::Waiting(waits) => {
                     f.write_str("waiting for ")?;
-                    let list: Vec<String> = waits.iter().map(describe).collect();
+                    let list: Vec<String> = waits.iter().map(|wait| describe(wait, &self.tasks)).collect();
                     f.write_str(&list.join(", "))?;
                 }
             }
@@ -110,11 +110,11 @@ impl fmt::Display for Snapshot {
     }
 }
 
-fn describe(wait: &Wait) -> String {
-    match wait.place {
-        Some(place) => format!("{} at {}:{}", wait.kind, place.file(), place.line()),
-        None => wait.kind.to_owned(),
-    }
+fn describe(wait: &Wait, tasks: &[TaskEntry]) -> String {
+    let place = wait.place.map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
+    let holder = wait.holder.and_then(|id| tasks.iter().find(|task| task.id == id));
+    let holder = holder.map(|task| format!(", held by {}", task.name)).unwrap_or_default();
+    format!("{}{place}{holder}", wait.kind)
 }
 
 struct Count(usize, &'static str);

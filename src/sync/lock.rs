@@ -14,7 +14,7 @@
 use super::waiters::{Home, Waiters, count};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Inner};
-use crate::task::{TaskRef, current_task};
+use crate::task::{Holder, TaskRef, current_task};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -54,6 +54,8 @@ pub struct Lock(Rc<State>);
 #[derive(Default)]
 struct State {
     hold: RefCell<Option<Hold>>,
+    /// The task of `hold`, for those who wait.
+    holder: Holder,
     holds: Cell<u64>,
     waiters: Waiters,
     home: Home,
@@ -175,6 +177,7 @@ impl Lock {
         if self.0.hold.take().is_none() {
             return Err(Error::Runtime("Lock is not acquired.".into()));
         }
+        self.0.holder.set(None);
         self.0.waiters.wake_first();
         Ok(())
     }
@@ -198,7 +201,7 @@ impl Lock {
                 state.waiters.wake_first();
             }
         };
-        state.waiters.wait(&lp, "lock", place, pass_on).await?;
+        state.waiters.wait_held(&lp, "lock", place, Some(&state.holder), pass_on).await?;
         // Arrow 3.
         Ok(self.hold())
     }
@@ -207,6 +210,7 @@ impl Lock {
         let number = self.0.holds.get() + 1;
         self.0.holds.set(number);
         let by = current_task().and_then(|task| Some((task.event_loop()?.downgrade(), task.id())));
+        self.0.holder.set(by.as_ref().map(|(_, task)| *task));
         let before = self.0.hold.replace(Some(Hold { number, task: by }));
         drop(before);
         number

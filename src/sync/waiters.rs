@@ -10,6 +10,7 @@
 
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Inner, get_running_loop};
+use crate::task::Holder;
 use crate::trace::Place;
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -35,7 +36,19 @@ impl Waiters {
         place: Place,
         gave_up: impl FnOnce(bool),
     ) -> Result<()> {
-        let waiter = Waiter::of_kind(lp, kind, place);
+        self.wait_held(lp, kind, place, None, gave_up).await
+    }
+
+    /// As [`wait`](Self::wait), and a snapshot shows who holds what is waited for.
+    pub(super) async fn wait_held(
+        &self,
+        lp: &EventLoop,
+        kind: &'static str,
+        place: Place,
+        holder: Option<&Holder>,
+        gave_up: impl FnOnce(bool),
+    ) -> Result<()> {
+        let waiter = Waiter::of_kind(lp, kind, place).held_by(holder);
         self.0.borrow_mut().push_back(waiter.clone());
         let mut in_line = InLine { line: self, waiter, gave_up: Some(gave_up) };
         (&in_line.waiter).await?;

@@ -247,7 +247,9 @@ impl<T: 'static> TaskCell<T> {
     fn describe_waits(&self) -> Vec<Wait> {
         let waits = self.stepper.describe_waits();
         match self.foreign.get() {
-            Some(id) if waits.is_empty() => vec![Wait { on: On::Future(*id), kind: FOREIGN, place: None }],
+            Some(id) if waits.is_empty() => {
+                vec![Wait { on: On::Future(*id), kind: FOREIGN, place: None, holder: None }]
+            }
             _ => waits,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::cancel;
 use super::handle::{CallbackId, add_done_callback};
-use super::head::{Awaitable, Begin, Head, Message, Source, complete};
+use super::head::{Awaitable, Begin, Head, Holder, Message, Source, complete};
 use super::join::Join;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, drop_quietly, short_name};
@@ -44,6 +44,14 @@ impl<T: 'static> Future<T> {
     /// One that a combinator waits on, shown under the combinator's name.
     pub(crate) fn of_kind(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
         Self(Rc::new(FutureCell { head: Head::future(lp, kind, place), outcome: RefCell::new(None) }))
+    }
+
+    /// Shows who holds what this future waits for.
+    pub(crate) fn held_by(self, holder: Option<&Holder>) -> Self {
+        if let Some(holder) = holder {
+            self.0.head.set_holder(holder.clone());
+        }
+        self
     }
 
     pub(crate) fn cell(&self) -> &Rc<FutureCell<T>> {

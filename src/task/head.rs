@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{Entry, EventLoop, ExceptionContext, Inner, Origin};
 use crate::trace::{Done, EntryKind, Event, On, Place};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -75,7 +75,12 @@ pub(crate) struct Head {
     unretrieved: Cell<bool>,
     message: RefCell<Message>,
     waiters: RefCell<Waiters>,
+    /// Kept by a lock: who holds what is waited for.
+    holder: OnceCell<Holder>,
 }
+
+/// The number of the task that holds something, kept up to date by its owner; shared with those who wait for it.
+pub(crate) type Holder = Rc<Cell<Option<u64>>>;
 
 /// Who is to hear of the completion, in order of registration. Most have one.
 #[derive(Default)]
@@ -119,6 +124,7 @@ impl Head {
             unretrieved: Cell::new(false),
             message: RefCell::new(None),
             waiters: RefCell::default(),
+            holder: OnceCell::new(),
         }
     }
 
@@ -136,6 +142,14 @@ impl Head {
 
     pub(crate) fn on(&self) -> On {
         if self.is_task { On::Task(self.id) } else { On::Future(self.id) }
+    }
+
+    pub(crate) fn set_holder(&self, holder: Holder) {
+        let _ = self.holder.set(holder);
+    }
+
+    pub(crate) fn holder(&self) -> Option<u64> {
+        self.holder.get()?.get()
     }
 
     pub(crate) fn event_loop(&self) -> Option<EventLoop> {

@@ -40,6 +40,7 @@ pub use gather::{Gather, GatherAll, Gathering, Values, gather};
 #[doc(hidden)]
 pub use gather::{Tuple, gather_tuple};
 pub use handle::{CallbackId, Task, TaskRef};
+pub(crate) use head::Holder;
 pub use jobs::to_thread;
 pub use join::{Join, JoinRef};
 pub use shield::{Shield, Shielded, shield};

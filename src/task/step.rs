@@ -117,7 +117,7 @@ impl Stepper {
     pub(crate) fn describe_waits(&self) -> Vec<Wait> {
         let describe = |on: Rc<dyn Awaitable>| {
             let head = on.head();
-            Wait { on: head.on(), kind: head.kind(), place: Some(head.place()) }
+            Wait { on: head.on(), kind: head.kind(), place: Some(head.place()), holder: head.holder() }
         };
         self.waits().into_iter().map(describe).collect()
     }

@@ -175,7 +175,7 @@ fn park(line: &mut Line<'_>, task: u64, on: &[Wait], places: &HashMap<Place, u64
     line.number("task", task);
     let [first, others @ ..] = on else { return };
     push_on(line.key("on"), first.on);
-    line.text("kind", first.kind);
+    line.text("kind", first.kind).maybe_number("holder", first.holder);
     if !others.is_empty() {
         line.list("also", others, |out, wait| push_on(out, wait.on));
     }

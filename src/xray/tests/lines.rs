@@ -62,7 +62,7 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
     let error = &Error::msg("boom");
     let (now, place) = (Instant::now(), Some(Location::caller()));
     let (h, q, by, task) = (4, 5, Some(6), 7);
-    let wait = Wait { on: On::Future(3), kind: "sleep", place };
+    let wait = Wait { on: On::Future(3), kind: "sleep", place, holder: None };
     let ready = Ready { read: true, write: true };
     for life in [Life::New, Life::Run, Life::End, Life::Closed] {
         each(Event::Loop(life));
@@ -115,7 +115,10 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
     each(Event::Unstop);
     each(Event::Task { task, name: "Task-1", body: "main", parent: Some(2), place });
     each(Event::Task { task, name: "", body: "", parent: None, place: None });
-    each(Event::Park { task, on: &[wait, Wait { on: On::Task(8), kind: "task", place: None }, wait] });
+    each(Event::Park {
+        task,
+        on: &[wait, Wait { on: On::Task(8), kind: "task", place: None, holder: Some(9) }, wait],
+    });
     each(Event::Park { task, on: &[Wait { place: None, ..wait }] });
     for error in [Some(error), None] {
         each(Event::Returned { q, error });
@@ -217,9 +220,9 @@ fn fields_have_the_names_that_the_table_tells() {
 #[test]
 fn a_task_that_waits_on_several_names_the_first_and_then_the_others() {
     let place = Some(Location::caller());
-    let first = Wait { on: On::Task(5), kind: "task", place };
-    let second = Wait { on: On::Future(6), kind: "sleep", place: None };
-    let third = Wait { on: On::Future(7), kind: "queue", place };
+    let first = Wait { on: On::Task(5), kind: "task", place, holder: None };
+    let second = Wait { on: On::Future(6), kind: "sleep", place: None, holder: None };
+    let third = Wait { on: On::Future(7), kind: "queue", place, holder: None };
     assert_eq!(
         line_of(Event::Park { task: 4, on: &[first, second, third] }),
         json!({"t": 0, "e": "park", "task": 4, "on": {"task": 5}, "kind": "task",

@@ -71,7 +71,7 @@ fn step(lp: &mut FakeLoop, dice: &mut Dice, task: u64) {
         }
         1 => drop(lp.push(Via::CallSoon, EntryKind::Step, "Task", Some(task))),
         _ => {
-            let on = |on| Wait { on, kind: "future", place: None };
+            let on = |on| Wait { on, kind: "future", place: None, holder: None };
             let waits = [on(On::Future(100)), on(On::Task(task)), on(On::Future(102))];
             let waits = waits[..=dice.below(3) as usize].to_vec();
             lp.set_task(task, TaskState::Waiting(waits.clone()));
