@@ -99,6 +99,8 @@ pub mod book {
         pub mod lifecycle {}
         #[doc = include_str!("../docs/lessons/combinators.md")]
         pub mod combinators {}
+        #[doc = include_str!("../docs/lessons/threads.md")]
+        pub mod threads {}
         #[doc = include_str!("../docs/lessons/background.md")]
         pub mod background {}
     }

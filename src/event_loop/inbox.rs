@@ -150,7 +150,7 @@ impl Inbox {
     }
 
     /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.
-    /// With `jobs` it ends before the end of one job more than these.
+    /// With a number, of so many jobs at most the end is taken, and what came behind the next one's waits with it.
     pub(super) fn take(&self, jobs: Option<usize>) -> Vec<Message> {
         let mut taken = Vec::new();
         if self.is_empty() {

@@ -1,7 +1,7 @@
 //! The end of the loop: it does not wait for jobs, they do no harm when they come back, and what is lost is logged once.
 
 use super::support::{child, logged, report, watchdog};
-use super::{Gate, blocking, loop_with};
+use super::{Gate, begin, blocking, loop_with};
 use looplab::{Error, Executor, Result};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -80,6 +80,18 @@ fn close_does_not_wait_for_jobs_and_those_in_the_queue_still_run() -> Result<()>
     assert_eq!(is_done.iter().collect::<Vec<_>>(), [0, 1, 2]);
     assert!(jobs.iter().all(|job| !job.done()), "nobody can be told");
     Ok(())
+}
+
+/// CPython joins the threads of its pools before it ends, and so can wait for ever.
+#[test]
+fn the_process_does_not_wait_for_jobs_at_its_end() {
+    let ended = child!(|| {
+        let (lp, _dog) = loop_with(1).expect("a loop");
+        let (pool, never) = (Executor::new(1), Gate::new());
+        begin(&lp, &pool, &never, ()).expect("open");
+        report("main ended");
+    });
+    assert_eq!(ended.fine(), ["main ended"]);
 }
 
 #[test]
