@@ -71,6 +71,10 @@ fn print(screen: &mut Screen, file: &Path, form: Form, said: &str) -> Result<(),
         Ok(trace) => trace,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let said = said.trim();
+            if said.is_empty() {
+                notice("no trace: this lesson makes no loop, so there are no turns to show");
+                return Ok(());
+            }
             return Err(Stop::Cannot(format!(
                 "the lesson wrote no trace; on standard error it said: {said:?}"
             )));
