@@ -29,9 +29,11 @@ use std::time::{Duration, Instant};
 /// How long an idle thread waits for work before it ends, unless the builder says otherwise.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// How often an idle thread looks for work before it goes to sleep. Waking a thread takes the system some microseconds, and
-/// the next job of a batch is there sooner than that; a thread that looks again needs no waking.
-const LOOKS: u32 = 50;
+/// For how long an idle thread looks for work before it goes to sleep. Waking a thread takes the system longer, and the next
+/// job of a batch is there sooner; a thread that looks needs no waking. It yields between the looks. On a busy machine
+/// others run then, and the time is over with the first yield: the thread sleeps, and the system wakes it when it is needed.
+/// (Rejected: a number of looks. On a busy machine each may take a time slice of everybody else's, and a job waits so long.)
+const LOOK_FOR: Duration = Duration::from_micros(20);
 
 /// A pool of threads for blocking work (`concurrent.futures.ThreadPoolExecutor`). Cloning gives another handle of the
 /// same pool; when the last one goes, the queued jobs still run and then the threads end.
@@ -116,7 +118,7 @@ pub(crate) trait Work: Send {
     fn run(&mut self, thread: &Arc<str>);
     /// Tells whoever waits. The thread counts as free by now, so that whoever hears of the end and submits the next job
     /// finds an idle thread.
-    fn end(self: Box<Self>, thread: &str);
+    fn end(self: Box<Self>);
 }
 
 struct Queued {
@@ -264,7 +266,7 @@ impl Executor {
     pub(crate) fn close(&self, cancel: bool) {
         let cancelled = self.handle.shared.close(cancel);
         for job in cancelled.slots.into_iter().flatten() {
-            quietly(|| job.work.end(""));
+            quietly(|| job.work.end());
         }
     }
 
@@ -465,10 +467,8 @@ impl Shared {
     /// Waits a moment for work, awake. The lock is not held: who submits something now finds the thread free, and tells
     /// nobody.
     fn look_for_work(&self) {
-        for _ in 0..LOOKS {
-            if self.stirring.load(Ordering::Relaxed) {
-                return;
-            }
+        let began = Instant::now();
+        while !self.stirring.load(Ordering::Relaxed) && began.elapsed() < LOOK_FOR {
             thread::yield_now();
         }
     }
@@ -488,7 +488,7 @@ impl Thread {
         while let Some(mut job) = next {
             quietly(|| job.run(&self.name));
             next = shared.over(self);
-            quietly(|| job.end(&self.name));
+            quietly(|| job.end());
             next = next.or_else(|| shared.next_job(self, None));
         }
     }

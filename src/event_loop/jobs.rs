@@ -3,41 +3,50 @@
 //! It promises that a loop which waits for jobs is not taken for deadlocked, and that what is to get a job's result is kept
 //! here, on the loop's thread, while the job is elsewhere. It knows neither how a pool runs a job nor what a future is.
 
-use super::Inner;
+use super::handle::Callback;
 use super::inbox::Line;
+use super::{Inner, Origin};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::trace::{Event, JobEntry, Place};
+use crate::trace::{EntryKind, Event, JobEntry, Place, Via};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The name of a job among those of its loop.
 pub(crate) type JobId = u64;
 
 /// A job that was begun, and the thread.
-type Begun = (JobId, Arc<str>);
+pub(super) type Begun = (JobId, Arc<str>);
+
+/// A job on its way back: it was made on the loop's thread, ran on another, and comes home in the box in which it left, so
+/// that a job costs its thread no allocation.
+pub(crate) trait Returning: Send {
+    fn place(&self) -> Place;
+    /// The thread that it comes from; nothing if it never ran.
+    fn thread(&self) -> Option<&Arc<str>>;
+    /// Gives what came of it to whom it may concern. On the loop; it is dropped instead if the loop is closed.
+    fn arrive(self: Box<Self>) -> Result<()>;
+}
 
 /// The way back to its loop that a job takes to its thread.
 pub(crate) struct WayBack {
     job: JobId,
-    place: Place,
-    begun: Sender<Begun>,
     line: Arc<Line>,
 }
 
 impl WayBack {
     /// The job has begun. This does not wake the loop: it would cost a turn which asyncio's does not make.
     pub(crate) fn begun(&self, thread: &Arc<str>) {
-        let _ = self.begun.send((self.job, thread.clone()));
+        self.line.job_begun((self.job, thread.clone()));
     }
 
-    /// The job is over, or never will run: the loop is to call `arrive`, which is dropped if the loop is closed.
-    pub(crate) fn ended(self, thread: &str, arrive: impl FnOnce(JobId) -> Result<()> + Send + 'static) {
-        let job = self.job;
-        self.line.job_ended(self.place, thread, move || arrive(job));
+    /// The job is over, or never will run.
+    pub(crate) fn ended(self, job: Box<dyn Returning>) {
+        self.line.job_ended(job);
     }
 }
 
@@ -49,7 +58,7 @@ pub(super) struct Jobs {
 
 pub(super) struct Pending {
     /// What the result is given to; the task layer knows its type.
-    receiver: Box<dyn Any>,
+    receiver: Rc<dyn Any>,
     label: fn() -> String,
     place: Place,
     running: Cell<bool>,
@@ -62,6 +71,11 @@ impl Default for Jobs {
 }
 
 impl Jobs {
+    /// How threads tell that they have begun one.
+    pub(super) fn begun(&self) -> Sender<Begun> {
+        self.begun.0.clone()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pending.borrow().is_empty()
     }
@@ -83,7 +97,7 @@ impl Jobs {
 
 impl Inner {
     /// Enters a job with whatever its result is to be given to.
-    pub(crate) fn enter_job(&self, receiver: Box<dyn Any>, label: fn() -> String, place: Place) -> JobId {
+    pub(crate) fn enter_job(&self, receiver: Rc<dyn Any>, label: fn() -> String, place: Place) -> JobId {
         let job = self.jobs.last.get() + 1;
         self.jobs.last.set(job);
         let pending = Pending { receiver, label, place, running: Cell::new(false) };
@@ -96,8 +110,8 @@ impl Inner {
     }
 
     /// The way back for a job.
-    pub(crate) fn way_back(&self, job: JobId, place: Place) -> WayBack {
-        WayBack { job, place, begun: self.jobs.begun.0.clone(), line: self.inbox.line().clone() }
+    pub(crate) fn way_back(&self, job: JobId) -> WayBack {
+        WayBack { job, line: self.inbox.line().clone() }
     }
 
     /// Hears which jobs have begun, which is later than they did.
@@ -116,8 +130,17 @@ impl Inner {
         }
     }
 
+    /// Queues the call with which a job arrives.
+    pub(super) fn queue_returned(&self, job: Box<dyn Returning>, via: Via) {
+        let thread = if self.is_traced() { job.thread().cloned() } else { None };
+        let name = || "job.set_result".to_owned();
+        let entry = Callback::new(self.next_handle(), EntryKind::Callback, job.place(), move || job.arrive());
+        let thread = (via == Via::Threadsafe).then(|| thread.as_deref().unwrap_or_default());
+        self.push(Rc::new(entry.named(name)), Origin { via, thread, ..Origin::CALL_SOON });
+    }
+
     /// Takes a job out that is over, or never will run.
-    pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Box<dyn Any>> {
+    pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Rc<dyn Any>> {
         let pending = self.jobs.pending.borrow_mut().remove(&job)?;
         self.trace(|| Event::JobEnds { job, thread, state });
         Some(pending.receiver)

@@ -34,7 +34,7 @@ pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
 pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
-pub(crate) use jobs::{JobId, WayBack};
+pub(crate) use jobs::{JobId, Returning, WayBack};
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
@@ -150,6 +150,7 @@ impl EventLoop {
         let (reactor, waker) = reactor::Reactor::new()?;
         let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let id = LoopId::next();
+        let jobs = jobs::Jobs::default();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
             number: running::enlist(id, weak.clone()),
@@ -157,12 +158,12 @@ impl EventLoop {
             ready: ready::ReadyQueue::default(),
             timers: timers::Timers::default(),
             reactor: RefCell::new(reactor),
-            inbox: inbox::Inbox::new(id, waker),
+            inbox: inbox::Inbox::new(id, waker, jobs.begun()),
             signals: RefCell::new(signals::Signals::new()),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             residents: residents::Residents::default(),
-            jobs: jobs::Jobs::default(),
+            jobs,
             executor: jobs::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
             lent: RefCell::new(None),

@@ -45,12 +45,14 @@ impl Timers {
         }
     }
 
+    /// Whether any on the heap is cancelled.
+    pub(super) fn any_cancelled(&self) -> bool {
+        self.cancelled.get() > 0
+    }
+
     /// Drops cancelled timers: all of them if they are more than half of more than 100, else those at the head.
     pub(super) fn drop_cancelled(&self) -> Vec<Timer> {
         let mut dropped = Vec::new();
-        if self.cancelled.get() == 0 {
-            return dropped;
-        }
         let mut heap = self.heap.borrow_mut();
         if heap.len() > MIN_SCHEDULED && self.cancelled.get() * 2 > heap.len() {
             let (gone, kept): (Vec<_>, Vec<_>) = heap.drain().partition(|timer| timer.entry.is_cancelled());

@@ -73,26 +73,29 @@ impl EventLoop {
         if let Some(began) = began {
             self.warn_if_slow(&*entry, began);
         }
-        let result = match result {
-            Err(error) if !error.leaves_the_loop() => {
-                let context = exceptions::in_callback(entry.about(), error.clone());
-                self.call_exception_handler(&context);
-                lp.take_leaving().map_or(Ok(Some(error)), Err)
-            }
-            Err(error) => {
-                // It leaves already: what a handler wanted meanwhile must not end the next run.
-                drop(lp.take_leaving());
-                Err(error)
-            }
-            Ok(()) => lp.take_leaving().map_or(Ok(None), Err),
+        let leaves = match &result {
+            Ok(()) => lp.take_leaving(),
+            Err(error) => self.judge(&*entry, error),
         };
         // The entry's last reference may go here, and a user's destructor with it.
         drop_quietly(entry);
         drop(watch);
-        let error = result.as_ref().map_or_else(Some, Option::as_ref);
-        lp.trace(|| Event::Returned { q, error });
+        lp.trace(|| Event::Returned { q, error: leaves.as_ref().or(result.as_ref().err()) });
         lp.running_entry.set(0);
-        result.map(drop)
+        leaves.map_or(Ok(()), Err)
+    }
+
+    /// What an entry left behind goes to the exception handler, or leaves the loop. What leaves.
+    #[cold]
+    fn judge(&self, entry: &dyn Entry, error: &Error) -> Option<Error> {
+        if !error.leaves_the_loop() {
+            let context = exceptions::in_callback(entry.about(), error.clone());
+            self.call_exception_handler(&context);
+            return self.0.take_leaving();
+        }
+        // It leaves already: what a handler wanted meanwhile must not end the next run.
+        drop(self.0.take_leaving());
+        Some(error.clone())
     }
 
     fn warn_if_slow(&self, entry: &dyn Entry, began: Instant) {
@@ -113,6 +116,9 @@ impl EventLoop {
     /// whoever is quicker, the thread or the loop.
     fn empty_inbox(&self, polled: bool) {
         let lp = &*self.0;
+        if lp.inbox.is_empty() && lp.jobs.is_empty() {
+            return;
+        }
         let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
         let messages = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
         if !lp.clock.is_virtual() || messages.iter().any(|message| matches!(message, Message::JobEnded(_))) {
@@ -120,7 +126,8 @@ impl EventLoop {
         }
         for message in messages {
             match message {
-                Message::Call(call) | Message::JobEnded(call) => {
+                Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
+                Message::Call(call) => {
                     let Call { function, name, place, thread } = call;
                     let h = lp.next_handle();
                     let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
@@ -150,6 +157,12 @@ impl EventLoop {
 
     fn poll_for_real(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
         let lp = &*self.0;
+        // With nothing registered and no signal waiting a poll could report nothing: skip its system call. Other
+        // threads are heard through the inbox, signals through the flag.
+        if timeout == Some(Duration::ZERO) && lp.reactor.borrow().is_empty() && !lp.signals.borrow().pending()
+        {
+            return Ok(reactor::Batch::default());
+        }
         let orphans = lp.reactor.borrow_mut().rearm();
         lp.bury(orphans);
         if timeout != Some(Duration::ZERO) {
@@ -162,11 +175,6 @@ impl EventLoop {
             lp.inbox.awake();
             self.park(false);
             return batch;
-        }
-        // With nothing registered and no signal waiting a poll could report nothing: skip its system call. Other
-        // threads are heard through the inbox, signals through the flag.
-        if lp.reactor.borrow().is_empty() && !lp.signals.borrow().pending() {
-            return Ok(reactor::Batch::default());
         }
         lp.reactor.borrow_mut().poll(timeout)
     }
@@ -219,6 +227,9 @@ impl EventLoop {
 
 impl Inner {
     fn drop_cancelled_timers(&self) {
+        if !self.timers.any_cancelled() {
+            return;
+        }
         let dropped = self.timers.drop_cancelled();
         if !dropped.is_empty() && self.is_traced() {
             let handles: Vec<u64> = dropped.iter().map(|timer| timer.entry.id()).collect();
