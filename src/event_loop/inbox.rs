@@ -151,7 +151,8 @@ impl Inbox {
     pub(super) fn is_empty(&self) -> bool {
         // The flag may be set for what was taken meanwhile; the channel knows.
         !self.mailbox.news.load(Ordering::SeqCst)
-            || (self.held.borrow().is_none() && self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty))
+            || (self.held.borrow().is_none()
+                && self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty))
     }
 
     /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.

@@ -218,8 +218,7 @@ impl<T: 'static> TaskCell<T> {
         if self.stepper.was_woken() || self.stepper.has_refused() {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
-        let waits = self.stepper.waits();
-        if waits.is_empty() && self.foreign.get().is_none() {
+        if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
             let future = *self.foreign.get_or_init(|| lp.0.next_object());
             lp.0.trace(|| Event::Future { future, kind: FOREIGN, place: None });
         }
@@ -233,7 +232,7 @@ impl<T: 'static> TaskCell<T> {
         if let Some(message) = due {
             // Unless somebody accepts, `end_cancel` remembers it again.
             self.asked.set(true);
-            cancel::forward(self.clone(), waits, &message);
+            cancel::forward(self.clone(), self.stepper.waits(), &message);
         }
     }
 
@@ -342,6 +341,10 @@ impl<T: 'static> Stepping for TaskCell<T> {
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
         Some(TaskRef::new(self))
+    }
+
+    fn task_head(&self) -> Option<&Head> {
+        Some(&self.head)
     }
 
     fn is(&self, other: &dyn Awaitable) -> bool {

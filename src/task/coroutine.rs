@@ -6,7 +6,7 @@
 
 use super::TaskRef;
 use super::cell::Body;
-use super::head::{Awaitable, Woken};
+use super::head::{Awaitable, Head, Woken};
 use super::step::{Entered, Stepper, Stepping};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -157,6 +157,10 @@ impl<T> Stepping for CoroutineCell<T> {
     }
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
+        None
+    }
+
+    fn task_head(&self) -> Option<&Head> {
         None
     }
 

@@ -128,6 +128,7 @@ impl Head {
         }
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
@@ -152,6 +153,7 @@ impl Head {
         self.holder.get()?.get()
     }
 
+    #[inline]
     pub(crate) fn event_loop(&self) -> Option<EventLoop> {
         self.lp.upgrade().map(EventLoop)
     }
@@ -160,15 +162,22 @@ impl Head {
         std::ptr::eq(self.lp.as_ptr(), Rc::as_ptr(&lp.0))
     }
 
+    /// Whether both belong to the same loop.
+    pub(crate) fn has_the_loop_of(&self, other: &Self) -> bool {
+        self.lp.ptr_eq(&other.lp)
+    }
+
     /// Belongs to no loop: a task that could not be made.
     pub(crate) fn has_no_loop(&self) -> bool {
         self.lp.ptr_eq(&Weak::new())
     }
 
+    #[inline]
     pub(crate) fn done(&self) -> bool {
         self.state.get().is_some()
     }
 
+    #[inline]
     pub(crate) fn cancelled(&self) -> bool {
         self.state.get() == Some(Done::Cancelled)
     }
@@ -202,11 +211,13 @@ impl Head {
         self.cancelled().then(|| self.cancelled_error())
     }
 
+    #[inline]
     pub(crate) fn set_message(&self, message: Message) {
         *self.message.borrow_mut() = message;
     }
 
     /// Somebody has read the outcome (or tried to cancel it, which counts as much, as in asyncio).
+    #[inline]
     pub(crate) fn retrieved(&self) {
         self.unretrieved.set(false);
     }
@@ -246,28 +257,28 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
             On::Future(future) => Event::FutureDone { future, state, error, by },
         });
     }
-    let mut waiters = head.take_waiters().peekable();
-    if waiters.peek().is_none() {
+    let waiters = std::mem::take(&mut *head.waiters.borrow_mut());
+    if let Waiters::None = waiters {
         return Ok(());
     }
     let lp = lp.filter(|lp| !lp.is_closed()).ok_or(Error::Closed)?;
     let cause = Some(head.on());
-    for waiter in waiters {
-        match waiter {
-            Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
-            Waiter::Waker(waker) => {
-                // Somebody else's waker that panics must not cost the others their wake-up.
-                if let Err(error) = crate::event_loop::call(|| waker.wake()) {
-                    lp.call_exception_handler(
-                        &ExceptionContext::new("Exception in a waker").with_error(error),
-                    );
-                }
-            }
-            Waiter::Callback(make) => {
-                let entry = make(owner.clone().into_any());
-                lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
+    let hear = |waiter| match waiter {
+        Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
+        Waiter::Waker(waker) => {
+            // Somebody else's waker that panics must not cost the others their wake-up.
+            if let Err(error) = crate::event_loop::call(|| waker.wake()) {
+                lp.call_exception_handler(&ExceptionContext::new("Exception in a waker").with_error(error));
             }
         }
+        Waiter::Callback(make) => {
+            let entry = make(owner.clone().into_any());
+            lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
+        }
+    };
+    match waiters {
+        Waiters::One(_, waiter) => hear(waiter),
+        several => several.into_iter().for_each(hear),
     }
     Ok(())
 }
@@ -316,8 +327,8 @@ impl Waiters {
     }
 }
 
-/// Registration keys are per thread, as futures and tasks are.
-fn next_key() -> u64 {
+/// A number that this thread has not given before. Registration keys are per thread, as futures and tasks are.
+pub(crate) fn next_key() -> u64 {
     thread_local! { static LAST: Cell<u64> = const { Cell::new(0) } }
     LAST.try_with(|last| {
         last.set(last.get() + 1);
