@@ -10,7 +10,7 @@
 
 use super::handle::{Callback, Entry, drop_quietly};
 use super::inbox::{Call, Message};
-use super::{EventLoop, Inner, Origin, exceptions, reactor};
+use super::{EventLoop, Inner, Origin, exceptions, reactor, timers};
 use crate::error::{Error, Result};
 use crate::trace::{EntryKind, Event, TaskState, Via, Why};
 use std::rc::Rc;
@@ -230,8 +230,9 @@ impl Inner {
         if !self.timers.any_cancelled() {
             return;
         }
-        let dropped = self.timers.drop_cancelled();
+        let mut dropped = self.timers.drop_cancelled();
         if !dropped.is_empty() && self.is_traced() {
+            dropped.sort_by_key(timers::Timer::key);
             let handles: Vec<u64> = dropped.iter().map(|timer| timer.entry.id()).collect();
             self.trace(|| Event::TimersDropped { handles: &handles });
         }
