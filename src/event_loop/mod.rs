@@ -90,7 +90,7 @@ pub(crate) struct Inner {
     executor: jobs::DefaultExecutor,
     exceptions: exceptions::Exceptions,
     /// The waker that is lent to task after task.
-    lent: RefCell<Option<TaskWaker>>,
+    lent: RefCell<Option<Box<TaskWaker>>>,
 
     running: Cell<bool>,
     stopping: Cell<bool>,

@@ -114,11 +114,15 @@ impl EventLoop {
     /// In virtual time, which stands still while anything happens, a job cannot end before there is nothing else to do:
     /// jobs come back then, one in a turn. So a program whose jobs wait for each other makes the same turns in every run,
     /// whoever is quicker, the thread or the loop.
+    #[inline]
     fn empty_inbox(&self, polled: bool) {
-        let lp = &*self.0;
-        if lp.inbox.is_empty() && lp.jobs.is_empty() {
-            return;
+        if !self.0.inbox.is_empty() || !self.0.jobs.is_empty() {
+            self.receive(polled);
         }
+    }
+
+    fn receive(&self, polled: bool) {
+        let lp = &*self.0;
         let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
         let messages = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
         if !lp.clock.is_virtual() || messages.iter().any(|message| matches!(message, Message::JobEnded(_))) {
@@ -143,6 +147,10 @@ impl EventLoop {
     fn poll(&self, wait: Wait) -> Result<reactor::Batch> {
         let lp = &*self.0;
         lp.trace(|| Event::Select { timeout: wait.timeout, why: wait.why, handle: wait.timer });
+        if wait.timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
+            lp.trace(|| Event::Polled { events: &[] });
+            return Ok(reactor::Batch::default());
+        }
         let batch = if lp.clock.is_virtual() && wait.timeout != Some(Duration::ZERO) {
             self.poll_in_virtual_time(wait.timeout)?
         } else {
@@ -157,10 +165,7 @@ impl EventLoop {
 
     fn poll_for_real(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
         let lp = &*self.0;
-        // With nothing registered and no signal waiting a poll could report nothing: skip its system call. Other
-        // threads are heard through the inbox, signals through the flag.
-        if timeout == Some(Duration::ZERO) && lp.reactor.borrow().is_empty() && !lp.signals.borrow().pending()
-        {
+        if timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
             return Ok(reactor::Batch::default());
         }
         let orphans = lp.reactor.borrow_mut().rearm();
@@ -169,7 +174,7 @@ impl EventLoop {
             self.park(true);
             lp.inbox.going_to_sleep();
             // Somebody may have sent, or a signal may have come, just before.
-            let awaited = lp.inbox.is_empty() && lp.ready.is_empty() && !lp.signals.borrow().pending();
+            let awaited = lp.inbox.is_empty() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
             lp.inbox.awake();
@@ -185,7 +190,7 @@ impl EventLoop {
     fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
         let lp = &*self.0;
         let batch = self.poll_for_real(Some(Duration::ZERO))?;
-        if batch.signals || !batch.ready.is_empty() || !lp.inbox.is_empty() || lp.signals.borrow().pending() {
+        if batch.signals || !batch.ready.is_empty() || !lp.inbox.is_empty() || lp.signals_wait() {
             return Ok(batch);
         }
         let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.is_empty();
@@ -226,6 +231,17 @@ impl EventLoop {
 }
 
 impl Inner {
+    /// Whether a signal came that nobody has taken.
+    fn signals_wait(&self) -> bool {
+        self.signals.borrow().pending()
+    }
+
+    /// With nothing registered and no signal waiting, a poll that does not wait could report nothing: its system call is
+    /// skipped. Other threads are heard through the inbox, signals through their flag.
+    fn nothing_to_poll(&self) -> bool {
+        self.reactor.borrow().is_empty() && !self.signals_wait()
+    }
+
     fn drop_cancelled_timers(&self) {
         if !self.timers.any_cancelled() {
             return;
@@ -259,10 +275,13 @@ impl Inner {
 
     /// One entry per ready registration, the reader before the writer. Signals are read by an entry of their own.
     fn queue_io(&self, batch: reactor::Batch) {
-        if (batch.signals || self.signals.borrow().pending())
+        if (batch.signals || self.signals_wait())
             && let Some(reader) = self.signal_reader.get()
         {
             self.push(reader.clone(), Origin { via: Via::Io, ..Origin::CALL_SOON });
+        }
+        if batch.ready.is_empty() {
+            return;
         }
         for (fd, _, callbacks) in batch.ready {
             for callback in callbacks.into_iter().flatten() {

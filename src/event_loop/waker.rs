@@ -52,16 +52,16 @@ impl TaskWaker {
 impl Inner {
     /// Lends the loop's waker to a task for one poll.
     #[inline]
-    pub(crate) fn lend_waker(&self, task: TaskKey) -> TaskWaker {
+    pub(crate) fn lend_waker(&self, task: TaskKey) -> Box<TaskWaker> {
         let lent = self.lent.borrow_mut().take();
-        let waker = lent.unwrap_or_else(|| TaskWaker::new(self.inbox.mailbox().clone()));
+        let waker = lent.unwrap_or_else(|| Box::new(TaskWaker::new(self.inbox.mailbox().clone())));
         waker.bind(task);
         waker
     }
 
     /// Takes it back after the poll; `Some` if it was cloned and so belongs to the task now.
     #[inline]
-    pub(crate) fn give_back(&self, waker: TaskWaker) -> Option<TaskWaker> {
+    pub(crate) fn give_back(&self, waker: Box<TaskWaker>) -> Option<Box<TaskWaker>> {
         if waker.is_kept() {
             return Some(waker);
         }

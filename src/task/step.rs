@@ -31,6 +31,9 @@ pub(crate) trait Stepping: Woken {
     fn is(&self, other: &dyn Awaitable) -> bool;
 }
 
+/// An error that is to be thrown into a body. Boxed: it is rare, and every task has the room for it.
+pub(crate) type Thrown = Option<Box<Error>>;
+
 pub(crate) struct Stepper {
     /// Tells it from all others of this thread.
     id: u64,
@@ -39,9 +42,9 @@ pub(crate) struct Stepper {
     /// Whether it is in a step now.
     active: Cell<bool>,
     /// What is to be thrown at the await where it is suspended.
-    injected: RefCell<Option<Error>>,
+    injected: RefCell<Thrown>,
     /// Thrown by a leaf that refused to wait, to be delivered in the next step (a task that awaits itself).
-    refused: RefCell<Option<Error>>,
+    refused: RefCell<Thrown>,
     waits: RefCell<Waits>,
     /// The data pointer of the waker that it is polled with: tells its own waker from any other.
     waker: Cell<*const ()>,
@@ -134,7 +137,7 @@ impl Waits {
 impl Stepper {
     /// Begins a step with what is to be thrown in it.
     #[inline]
-    pub(crate) fn begin(&self, injected: Option<Error>, waker: *const ()) {
+    pub(crate) fn begin(&self, injected: Thrown, waker: *const ()) {
         self.number.set(self.number.get() + 1);
         self.active.set(true);
         self.woken.set(false);
@@ -145,7 +148,7 @@ impl Stepper {
 
     /// Ends it; what was not taken.
     #[inline]
-    pub(crate) fn end(&self) -> Option<Error> {
+    pub(crate) fn end(&self) -> Thrown {
         self.active.set(false);
         self.injected.borrow_mut().take()
     }
@@ -177,7 +180,7 @@ impl Stepper {
 
     /// What a leaf refused with, to be thrown in the next step.
     #[inline]
-    pub(crate) fn take_refused(&self) -> Option<Error> {
+    pub(crate) fn take_refused(&self) -> Thrown {
         self.refused.borrow_mut().take()
     }
 
@@ -205,7 +208,7 @@ impl Stepper {
         if self.id != with || since >= self.number.get() || !self.has_untaken() {
             return None;
         }
-        self.injected.borrow_mut().take()
+        self.injected.borrow_mut().take().map(|error| *error)
     }
 
     /// The same for people.
@@ -298,7 +301,7 @@ impl Awaiting {
             && let Some(error) = refusal(current, on)
         {
             let since = current.stepper().number.get();
-            *current.stepper().refused.borrow_mut() = Some(error);
+            *current.stepper().refused.borrow_mut() = Some(Box::new(error));
             self.0 = Place::Refused { with: current.stepper().id, since };
             return Poll::Pending;
         }
