@@ -10,14 +10,18 @@ use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::trace::{EntryKind, Event, JobEntry, Place, Via};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The name of a job among those of its loop.
-pub(crate) type JobId = u64;
+/// The name of a job among those of its loop: its number, in order of submission, and where it is kept meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct JobId {
+    number: u64,
+    slot: usize,
+}
 
 /// A job that was begun, and the thread.
 pub(super) type Begun = (JobId, Arc<str>);
@@ -51,8 +55,8 @@ impl WayBack {
 }
 
 pub(super) struct Jobs {
-    pending: RefCell<BTreeMap<JobId, Pending>>,
-    last: Cell<JobId>,
+    pending: RefCell<Slab<(u64, Pending)>>,
+    last: Cell<u64>,
     begun: (Sender<Begun>, Receiver<Begun>),
 }
 
@@ -80,33 +84,52 @@ impl Jobs {
         self.pending.borrow().is_empty()
     }
 
-    pub(super) fn take_all(&self) -> BTreeMap<JobId, Pending> {
-        std::mem::take(&mut *self.pending.borrow_mut())
+    /// All of them, in order of submission, leaving none: for `close`.
+    pub(super) fn take_all(&self) -> Vec<(u64, Pending)> {
+        let mut all: Vec<_> = self.pending.borrow_mut().drain().collect();
+        all.sort_by_key(|(number, _)| *number);
+        all
     }
 
+    /// All of them, in order of submission.
     pub(super) fn list(&self) -> Vec<JobEntry> {
-        let entry = |(id, job): (&JobId, &Pending)| JobEntry {
+        let entry = |(_, (id, job)): (usize, &(u64, Pending))| JobEntry {
             id: *id,
             label: (job.label)(),
             running: job.running.get(),
             place: job.place,
         };
-        self.pending.borrow().iter().map(entry).collect()
+        let mut all: Vec<_> = self.pending.borrow().iter().map(entry).collect();
+        all.sort_by_key(|job| job.id);
+        all
+    }
+
+    /// Notes that a job has begun; false if nobody waits for it any more.
+    fn set_running(&self, job: JobId) -> bool {
+        let pending = self.pending.borrow();
+        let known = pending.get(job.slot).filter(|(number, _)| *number == job.number);
+        known.map(|(_, job)| job.running.set(true)).is_some()
+    }
+
+    fn remove(&self, job: JobId) -> Option<Pending> {
+        let mut pending = self.pending.borrow_mut();
+        let known = pending.get(job.slot).is_some_and(|(number, _)| *number == job.number);
+        known.then(|| pending.remove(job.slot).1)
     }
 }
 
 impl Inner {
     /// Enters a job with whatever its result is to be given to.
     pub(crate) fn enter_job(&self, receiver: Rc<dyn Any>, label: fn() -> String, place: Place) -> JobId {
-        let job = self.jobs.last.get() + 1;
-        self.jobs.last.set(job);
+        let number = self.jobs.last.get() + 1;
+        self.jobs.last.set(number);
         let pending = Pending { receiver, label, place, running: Cell::new(false) };
-        self.jobs.pending.borrow_mut().insert(job, pending);
+        let slot = self.jobs.pending.borrow_mut().insert((number, pending));
         if self.is_traced() {
             let label = label();
-            self.trace(|| Event::Job { job, label: &label, by: self.running_entry(), place });
+            self.trace(|| Event::Job { job: number, label: &label, by: self.running_entry(), place });
         }
-        job
+        JobId { number, slot }
     }
 
     /// The way back for a job.
@@ -123,9 +146,8 @@ impl Inner {
         // Of threads that began together it does not matter which was first; of a trace, that it repeats.
         begun.sort_by_key(|(job, _)| *job);
         for (job, thread) in begun {
-            let known = self.jobs.pending.borrow().get(&job).map(|job| job.running.set(true)).is_some();
-            if known {
-                self.trace(|| Event::JobRuns { job, thread: &thread });
+            if self.jobs.set_running(job) {
+                self.trace(|| Event::JobRuns { job: job.number, thread: &thread });
             }
         }
     }
@@ -141,8 +163,8 @@ impl Inner {
 
     /// Takes a job out that is over, or never will run.
     pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Rc<dyn Any>> {
-        let pending = self.jobs.pending.borrow_mut().remove(&job)?;
-        self.trace(|| Event::JobEnds { job, thread, state });
+        let pending = self.jobs.remove(job)?;
+        self.trace(|| Event::JobEnds { job: job.number, thread, state });
         Some(pending.receiver)
     }
 }

@@ -82,14 +82,19 @@ pub(crate) struct Head {
 /// The number of the task that holds something, kept up to date by its owner; shared with those who wait for it.
 pub(crate) type Holder = Rc<Cell<Option<u64>>>;
 
-/// Who is to hear of the completion, in order of registration. Most have one.
+/// Who is to hear of the completion, in order of registration. Most have one, jobs two; a tree is for those of whom so many
+/// may go again that looking through a list would take long.
 #[derive(Default)]
 enum Waiters {
     #[default]
     None,
     One(u64, Waiter),
+    Few(Vec<(u64, Waiter)>),
     Many(BTreeMap<u64, Waiter>),
 }
+
+/// How many are few.
+const FEW: usize = 8;
 
 pub(crate) type MakeEntry = Box<dyn FnOnce(Rc<dyn Any>) -> Rc<dyn Entry>>;
 
@@ -278,6 +283,7 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
     };
     match waiters {
         Waiters::One(_, waiter) => hear(waiter),
+        Waiters::Few(list) => list.into_iter().for_each(|(_, waiter)| hear(waiter)),
         several => several.into_iter().for_each(hear),
     }
     Ok(())
@@ -285,25 +291,22 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
 
 impl Waiters {
     fn add(&mut self, waiter: Waiter) -> u64 {
-        match std::mem::take(self) {
-            Self::None => {
-                // Keys only grow, so that a key of the past never names a later registration.
-                let key = next_key();
-                *self = Self::One(key, waiter);
-                key
+        // Keys only grow, so that a key of the past never names a later registration.
+        let key = next_key();
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(key, waiter),
+            Self::One(first, before) => Self::Few(vec![(first, before), (key, waiter)]),
+            Self::Few(mut list) if list.len() < FEW => {
+                list.push((key, waiter));
+                Self::Few(list)
             }
-            Self::One(first, before) => {
-                let key = next_key();
-                *self = Self::Many(BTreeMap::from([(first, before), (key, waiter)]));
-                key
-            }
+            Self::Few(list) => Self::Many(list.into_iter().chain([(key, waiter)]).collect()),
             Self::Many(mut map) => {
-                let key = next_key();
                 map.insert(key, waiter);
-                *self = Self::Many(map);
-                key
+                Self::Many(map)
             }
-        }
+        };
+        key
     }
 
     fn remove(&mut self, key: u64) -> Option<Waiter> {
@@ -312,18 +315,23 @@ impl Waiters {
                 Self::One(_, waiter) => Some(waiter),
                 _ => None,
             },
+            Self::Few(list) => {
+                let place = list.iter().position(|(other, _)| *other == key)?;
+                Some(list.remove(place).1)
+            }
             Self::Many(map) => map.remove(&key),
             _ => None,
         }
     }
 
     fn into_iter(self) -> impl Iterator<Item = Waiter> {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(_, waiter) => (Some(waiter), None),
-            Self::Many(map) => (None, Some(map.into_values())),
+        let (list, map) = match self {
+            Self::None => (Vec::new(), BTreeMap::new()),
+            Self::One(key, waiter) => (vec![(key, waiter)], BTreeMap::new()),
+            Self::Few(list) => (list, BTreeMap::new()),
+            Self::Many(map) => (Vec::new(), map),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        list.into_iter().map(|(_, waiter)| waiter).chain(map.into_values())
     }
 }
 
