@@ -12,7 +12,14 @@ use std::rc::Rc;
 /// Whether `combine` knows this operation.
 pub(crate) fn combines(kind: &str) -> bool {
     const KINDS: [&str; 9] = [
-        "gather", "gather_bodies", "gather_pair", "gather_await", "wait", "wait_for", "as_completed", "shield",
+        "gather",
+        "gather_bodies",
+        "gather_pair",
+        "gather_await",
+        "wait",
+        "wait_for",
+        "as_completed",
+        "shield",
         "shield_await",
     ];
     KINDS.contains(&kind)
@@ -34,7 +41,11 @@ pub(crate) async fn combine<'a>(
                 Task::builder().name(named).prepare(body)
             });
             let gathering = gather(bodies);
-            tell(world, who, if every { gathering.return_exceptions().await? } else { oks(gathering.await?) });
+            tell(
+                world,
+                who,
+                if every { gathering.return_exceptions().await? } else { oks(gathering.await?) },
+            );
             Ok(())
         }
         "gather_pair" => {
@@ -200,7 +211,12 @@ async fn shields(world: &Rc<World>, who: &str, kind: &str, x: &str) -> Result<()
 
 impl World {
     /// `async with TaskGroup()`.
-    pub(crate) async fn group(self: &Rc<Self>, who: &Rc<str>, g: &str, ops: &Value) -> Result<Option<String>> {
+    pub(crate) async fn group(
+        self: &Rc<Self>,
+        who: &Rc<str>,
+        g: &str,
+        ops: &Value,
+    ) -> Result<Option<String>> {
         let value = TaskGroup::scope(|group| {
             let before = self.groups.borrow_mut().insert(g.to_owned(), group);
             drop(before);

@@ -38,7 +38,10 @@ impl Recorded {
     pub(crate) fn expected(&self, side: &str) -> Output {
         let lines = |key: &str| {
             let lines = list(&self.value[key]).iter();
-            lines.filter_map(|line| line.as_str().or_else(|| line[side].as_str())).map(str::to_owned).collect()
+            lines
+                .filter_map(|line| line.as_str().or_else(|| line[side].as_str()))
+                .map(str::to_owned)
+                .collect()
         };
         Output { log: lines("log"), late: lines("late") }
     }
@@ -102,7 +105,8 @@ pub(crate) fn replay(recorded: &[Recorded]) -> Vec<String> {
 /// The rows of `docs/differences.md` that are named and do not exist.
 pub(crate) fn unknown_rows(recorded: &[Recorded]) -> Vec<String> {
     let table = include_str!("../../docs/differences.md");
-    let rows: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
+    let rows: Vec<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
     let unknown = recorded.iter().filter(|one| one.row().is_some_and(|row| !rows.contains(&row)));
     unknown.map(|one| format!("{}: no row \"{}\"", one.name, one.row().unwrap_or_default())).collect()
 }
@@ -123,7 +127,8 @@ pub(crate) fn ask_again(recorded: &[Recorded]) -> Vec<String> {
 }
 
 fn oracle(options: &str) -> Oracle {
-    let oracle = Oracle::start(&format!("{}{options}", live::python())).unwrap_or_else(|error| panic!("{error}"));
+    let oracle =
+        Oracle::start(&format!("{}{options}", live::python())).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(oracle.minor, 13, "the corpus is of Python 3.13");
     oracle
 }
@@ -183,7 +188,8 @@ fn layout(value: &Value) -> String {
     }
     text += "  \"program\": {\n";
     let program = value["program"].as_object().expect("a program");
-    let parts = ["handler", "callbacks", "bodies", "script"].into_iter().filter(|key| program.contains_key(*key));
+    let parts =
+        ["handler", "callbacks", "bodies", "script"].into_iter().filter(|key| program.contains_key(*key));
     let parts = parts.map(|key| format!("    \"{key}\": {}", spaced(&program[key])));
     text += &parts.collect::<Vec<_>>().join(",\n");
     text += "\n  },\n";

@@ -159,6 +159,12 @@ impl Parts {
         (0..=self.names).prop_map(move |n| json!(format!("{kind}{n}"))).boxed()
     }
 
+    /// Something with one name in all of its places.
+    fn same(&self, kind: char, make: impl Fn(&dyn Fn() -> Part) -> Part) -> Part {
+        let names = (0..=self.names).map(|n| json!(format!("{kind}{n}")));
+        either(names.map(|name| (1, make(&|| just(name.clone())))).collect())
+    }
+
     /// A task or a future, or the current task, or a future of another loop.
     fn awaited(&self) -> Part {
         let j = u32::from(self.theme == Theme::Outside);
@@ -169,6 +175,13 @@ impl Parts {
             (1, just(json!("o0"))),
             (6 * j, self.name('j')),
         ])
+    }
+
+    /// What is worth waiting for. Not often itself, and what is of another loop: that only fails.
+    fn awaitable(&self) -> Part {
+        let j = u32::from(self.theme == Theme::Outside);
+        let fails = either(vec![(1, just(json!("self"))), (1, just(json!("o0")))]);
+        either(vec![(14, self.name('t')), (6, self.name('f')), (1, fails), (8 * j, self.name('j'))])
     }
 
     /// What may be given to a combinator: tasks, or futures.
@@ -213,7 +226,8 @@ impl Parts {
             .collect();
         let other = prop::option::weighted(0.2, just(json!(["future", "o0"])));
         let segment = (prop::collection::vec(self.op(Who::Script, 0), 0..=4), self.run());
-        let close = (Just(json!(["close"])), prop::collection::vec(self.op(Who::Script, 0), 0..=3), self.run());
+        let close =
+            (Just(json!(["close"])), prop::collection::vec(self.op(Who::Script, 0), 0..=3), self.run());
         let end = prop::option::weighted(0.1, close);
         (tasks, other, prop::collection::vec(segment, 1..=5), end)
             .prop_map(move |(tasks, other, segments, end)| {
@@ -242,7 +256,7 @@ impl Parts {
             (2, op("until", vec![self.name('f')])),
             (2, op("until", vec![self.name('b')])),
             (g, op("until", vec![self.name('g')])),
-            (1, op("other", vec![])),
+            (1, either(vec![(3, op("other", vec![])), (1, op("until", vec![just(json!("o0"))]))])),
         ])
     }
 
@@ -334,13 +348,13 @@ impl Parts {
         let new = u32::from(self.dialect.thirteen);
         let (e, d, q) = (|| self.name('e'), || self.name('d'), || self.name('q'));
         vec![
-            (12, op("release", vec![self.things("ldm")])),
+            (8, op("release", vec![self.things("ldm")])),
             (2, op("locked", vec![self.things("ldm")])),
             (5, op("event_set", vec![e()])),
             (3, op("event_clear", vec![e()])),
             (1, op("is_set", vec![e()])),
-            (4 * new, op("notify", vec![d(), number(0, 3)])),
-            (3 * new, op("notify_all", vec![d()])),
+            (new, op("notify", vec![d(), number(0, 3)])),
+            (new, op("notify_all", vec![d()])),
             (5, op("put_nowait", vec![q(), one_of(&["i1", "i2", "i3"])])),
             (5, op("get_nowait", vec![q()])),
             (4, op("task_done", vec![q()])),
@@ -370,7 +384,7 @@ impl Parts {
         let result = (0..=9).prop_map(|n| json!(format!("r{n}"))).boxed();
         let mut table = vec![
             (4, op("sleep", vec![just(json!(0))])),
-            (8, op("await", vec![self.awaited()])),
+            (8, op("await", vec![self.awaitable()])),
             (6, op("sleep", vec![seconds()])),
             (2, op("return", vec![result])),
         ];
@@ -393,7 +407,10 @@ impl Parts {
             (2 * new, op("gather_bodies", vec![mode(), list(self.name('b'), 3)])),
             (new, op("gather_pair", vec![mode(), self.name('t'), self.name('b')])),
             (2 * new, op("gather_await", vec![self.name('g')])),
-            (6 * new, op("wait_for", vec![maybe_seconds(), either(vec![(3, self.one()), (2, self.name('b'))])])),
+            (
+                6 * new,
+                op("wait_for", vec![maybe_seconds(), either(vec![(3, self.one()), (2, self.name('b'))])]),
+            ),
             (5, op("as_completed", vec![maybe_seconds(), self.several()])),
             (4, op("shield", vec![self.one()])),
             (3, op("shield_await", vec![self.name('s')])),
@@ -401,8 +418,32 @@ impl Parts {
         if depth < 2 {
             let inner = || self.ops(Who::Body, depth + 1);
             table.push((6, op("timeout", vec![self.name('x'), maybe_seconds(), inner()])));
+            table.push((
+                2,
+                self.same('x', |x| {
+                    let swallowed = op("sleep", vec![number(1, 3)]);
+                    let swallowed = op(
+                        "try",
+                        vec![list(swallowed, 1), one_of(&["cancel"]), inner(), one_of(&["swallow"])],
+                    );
+                    let moved = op("reschedule", vec![x(), maybe_seconds()]);
+                    op("timeout", vec![x(), seconds(), list(either(vec![(1, swallowed), (1, moved)]), 3)])
+                }),
+            ));
             if self.dialect.thirteen {
-                table.push((8, op("group", vec![self.name('u'), inner()])));
+                table.push((4, op("group", vec![self.name('u'), inner()])));
+                table.push((
+                    6,
+                    self.same('u', |u| {
+                        let child = || op("group_task", vec![u(), self.name('t'), self.name('b')]);
+                        let late = vec![inner(), one_of(&["cancel"]), list(child(), 1), one_of(&["swallow"])];
+                        let any = self.op(Who::Body, depth + 1);
+                        op(
+                            "group",
+                            vec![u(), list(either(vec![(4, child()), (2, op("try", late)), (6, any)]), 4)],
+                        )
+                    }),
+                ));
             }
         }
         table
@@ -414,17 +455,33 @@ impl Parts {
         let mut table = vec![
             (10, op("acquire", vec![self.things("ldm")])),
             (5, op("event_wait", vec![self.name('e')])),
-            (8 * new, op("cond_wait", vec![self.name('d')])),
+            (new, op("cond_wait", vec![self.name('d')])),
             (6, op("put", vec![q(), one_of(&["i1", "i2", "i3"])])),
             (6, op("get", vec![q()])),
             (3, op("join", vec![q()])),
-            (5 * new, op("barrier", vec![r()])),
+            (7 * new, op("barrier", vec![r()])),
             (new, op("barrier_reset", vec![r()])),
-            (new, op("barrier_abort", vec![r()])),
+            (2 * new, op("barrier_abort", vec![r()])),
         ];
         if depth < 2 {
+            let broken =
+                |r: &dyn Fn() -> Part| vec![op("barrier_abort", vec![r()]), op("barrier", vec![r()])];
+            let broken = self.same('r', |r| broken(r).prop_map(Value::Array).boxed());
+            table.push((new, op("repeat", vec![just(json!(1)), broken])));
             let inner = self.ops(Who::Body, depth + 1);
             table.push((8, op("with", vec![self.things("ldm"), inner])));
+            table.push((
+                8 * new,
+                self.same('d', |d| {
+                    let told = either(vec![
+                        (4, op("cond_wait", vec![d()])),
+                        (2, op("notify", vec![d(), number(0, 3)])),
+                        (1, op("notify_all", vec![d()])),
+                        (3, self.op(Who::Body, depth + 1)),
+                    ]);
+                    op("with", vec![d(), list(told, 3)])
+                }),
+            ));
         }
         table
     }

@@ -13,7 +13,7 @@ to do with turns:
  - a nested run that is refused changes nothing (3.13.0 un-runs the outer loop; fixed in 3.13.3);
  - wait(), as_completed() and a TaskGroup go through what they hold in its order, not in the order of a set;
  - a shielded failure is reported also if the waiter was cancelled in its turn (3.14 does so);
- - a signal that came before the last handler was removed costs no turn;
+ - a signal that came before its handler was removed is forgotten with it;
  - an as_completed() that is left early takes its callbacks and its timer back.
 """
 
@@ -22,6 +22,7 @@ import heapq
 import inspect
 import re
 import selectors
+import signal
 import threading
 from asyncio import base_events, events
 
@@ -168,6 +169,9 @@ class Virtual:
         self.had_signals = True
         super().add_signal_handler(*args)
 
+    def raise_signal(self, number):
+        signal.raise_signal(number)
+
     def call_from_thread(self, function, *args):
         """The thread is quick enough for the next turn, and not for this one."""
         if self.is_closed():
@@ -189,16 +193,28 @@ class Exact(Virtual, asyncio.SelectorEventLoop):
         self.selector = Selector()
         super().__init__(self.selector)
         self.selector.loop = self
+        self.came = []  # the signals in the self-pipe; None for one that is forgotten
         self._clock_resolution = 0.5  # time is in whole seconds here
         self.prepare()
 
     def time(self):
         return self.selector.now
 
+    def raise_signal(self, number):
+        self.came.append(number)
+        super().raise_signal(number)
+
+    def _process_self_data(self, data):
+        for number in data:
+            if self.came.pop(0) is not None:
+                self._handle_signal(number)
+
     def remove_signal_handler(self, number):
         removed = super().remove_signal_handler(number)
-        if self.masked and not self._signal_handlers and not self.is_closed():
-            self._read_from_self()
+        if self.masked and not self.is_closed():
+            self.came = [None if came == number else came for came in self.came]
+            if not self._signal_handlers:
+                self._read_from_self()
         return removed
 
     def _write_to_self(self):
@@ -279,6 +295,10 @@ def foreign(cls):
                 callback(*args)
 
             super().add_signal_handler(number, handle)
+
+        def raise_signal(self, number):
+            self.raised += 1
+            super().raise_signal(number)
 
         def end_of_turn(self):
             """The last callback of every turn: what a poll does then."""

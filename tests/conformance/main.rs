@@ -1,26 +1,16 @@
-//! Conformance with CPython: the same small programs on looplab and on asyncio, line for line.
+//! Conformance with CPython: the same programs on looplab and on asyncio, line for line.
 //!
-//! A program is JSON: named callbacks and bodies of tasks, both lists of operations, and a script that is run from
-//! outside of the loop. An operation is a list, its name first: `["later", "h1", "c2", 5]` calls callback `c2` in five
-//! seconds and keeps the handle as `h1`. Two interpreters print a line for everything that happens (turn, time, who,
-//! what): `world` and `body` here, `conformance.py` on CPython, both in virtual time. What comes at a time that Python's
-//! garbage collector chooses (errors that nobody read, tasks destroyed) is compared as a sorted list at the end.
+//! The language, the corpus and the ways to run it are told in `docs/conformance.md`. It promises that every rule of
+//! asyncio's turn that the corpus shows is looplab's too, as `cargo test` shows without a Python, and that random programs
+//! find no difference which `docs/differences.md` does not list, as the ignored test `live` shows beside a Python.
 //!
-//! `corpus/` holds programs with the lines that CPython 3.13 printed: a table of the rules of stopping, restarting and
-//! cancelling, and the smallest form of every difference that random programs have found. They are replayed without a
-//! Python. Two tests need no Python at all: what random programs leave behind is nothing, and their traces rebuild the
-//! loop's state. Those that ask a Python are ignored by default:
-//!
-//! ```text
-//! cargo test --test conformance -- --ignored --nocapture
-//! CONFORMANCE_PYTHON   the Python (3.11 to 3.13), with options: "python3 --pure" asks Python's own tasks and futures, not
-//!                      those in C
-//! CONFORMANCE_SEED, CONFORMANCE_PROGRAMS   the first seed (1) and how many (2000)
-//! ```
+//! The rooms: `world`, `objects`, `body`, `combine`, `sync` and `gates` interpret a program on looplab, the Python files do
+//! it on asyncio; `generate` makes programs; `oracle` asks a Python; `corpus`, `live` and `coverage` compare.
 
 mod body;
 mod combine;
 mod corpus;
+mod coverage;
 mod errors;
 mod gates;
 mod generate;
@@ -46,8 +36,29 @@ fn thousands_of_random_programs_print_what_they_printed_on_cpython() {
     let corpus = corpus::generated();
     assert!(corpus.len() > 2000, "only {} programs found", corpus.len());
     let failed = corpus::replay(&corpus);
-    let (count, some) = (failed.len(), failed.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n"));
+    let (count, some) =
+        (failed.len(), failed.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n"));
     assert_eq!(count, 0, "expected on the left, looplab on the right; the first of them:\n\n{some}");
+}
+
+#[test]
+fn the_example_of_the_page_prints_what_the_page_says() {
+    let page = include_str!("../../docs/conformance.md");
+    let block = |kind: &str, after: &str| {
+        let text = page.split_once(after).expect("the heading").1;
+        let text = text.split_once(&format!("```{kind}\n")).expect("a block").1;
+        text.split_once("\n```").expect("its end").0.to_owned()
+    };
+    let program = serde_json::from_str(&block("json", "## A program")).expect("JSON");
+    assert_eq!(world::run(&program).log.join("\n"), block("text", "\nprints\n"));
+}
+
+#[test]
+fn random_programs_reach_every_operation_and_every_error_text() {
+    let reached = coverage::look();
+    let gaps = coverage::gaps(&reached);
+    assert!(gaps.is_empty(), "of {} programs:\n{}", coverage::PROGRAMS, gaps.join("\n"));
+    coverage::bless(&reached);
 }
 
 #[test]

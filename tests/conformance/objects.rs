@@ -193,7 +193,8 @@ impl World {
                     Awaited::Task(task) => shield(task),
                     Awaited::Future(future) => shield(future),
                 });
-                let before = shielded.and_then(|shield| self.shields.borrow_mut().insert(x.to_owned(), shield));
+                let before =
+                    shielded.and_then(|shield| self.shields.borrow_mut().insert(x.to_owned(), shield));
                 drop(before);
                 None
             }

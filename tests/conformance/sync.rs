@@ -6,10 +6,10 @@
 
 use crate::body::all;
 use crate::world::{World, list, text};
+use looplab::Result;
 use looplab::sync::{
     Barrier, BoundedSemaphore, Condition, Event, LifoQueue, Lock, PriorityQueue, Queue, Semaphore,
 };
-use looplab::Result;
 use serde_json::Value;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -114,7 +114,12 @@ impl Thing {
     }
 
     /// An operation that waits, and what is said after it.
-    async fn wait<'a>(&self, kind: &str, x: &str, arg: impl Fn(usize) -> &'a Value) -> Result<Option<String>> {
+    async fn wait<'a>(
+        &self,
+        kind: &str,
+        x: &str,
+        arg: impl Fn(usize) -> &'a Value,
+    ) -> Result<Option<String>> {
         let said = match (kind, self) {
             ("acquire", _) => self.acquire().await.map(|()| format!("acquired {x}"))?,
             ("event_wait", Self::Event(event)) => event.wait().await.map(|()| format!("saw {x}"))?,
@@ -127,8 +132,12 @@ impl Thing {
             ("get", Self::Queue(queue)) => format!("got {} from {x}", queue.get().await?),
             ("join", Self::Queue(queue)) => queue.join().await.map(|()| format!("joined {x}"))?,
             ("barrier", Self::Barrier(barrier)) => format!("is number {} at {x}", barrier.wait().await?),
-            ("barrier_reset", Self::Barrier(barrier)) => barrier.reset().await.map(|()| format!("reset {x}"))?,
-            ("barrier_abort", Self::Barrier(barrier)) => barrier.abort().await.map(|()| format!("aborted {x}"))?,
+            ("barrier_reset", Self::Barrier(barrier)) => {
+                barrier.reset().await.map(|()| format!("reset {x}"))?
+            }
+            ("barrier_abort", Self::Barrier(barrier)) => {
+                barrier.abort().await.map(|()| format!("aborted {x}"))?
+            }
             _ => return Ok(None),
         };
         Ok(Some(said))
@@ -138,7 +147,9 @@ impl Thing {
 impl World {
     fn thing(&self, name: &str) -> Option<Thing> {
         let known = name.starts_with(['l', 'e', 'd', 'm', 'q', 'r']) && name.len() > 1;
-        known.then(|| self.things.borrow_mut().entry(name.to_owned()).or_insert_with(|| Thing::new(name)).clone())
+        known.then(|| {
+            self.things.borrow_mut().entry(name.to_owned()).or_insert_with(|| Thing::new(name)).clone()
+        })
     }
 
     /// What does not wait. `None` if it is no operation on such a thing; nothing on a closed loop, where nobody can be
@@ -149,8 +160,19 @@ impl World {
         arg: impl Fn(usize) -> &'a Value,
     ) -> Option<Result<Option<String>>> {
         const KINDS: [&str; 13] = [
-            "release", "locked", "event_set", "event_clear", "is_set", "notify", "notify_all", "put_nowait",
-            "get_nowait", "task_done", "qsize", "shutdown", "barrier_state",
+            "release",
+            "locked",
+            "event_set",
+            "event_clear",
+            "is_set",
+            "notify",
+            "notify_all",
+            "put_nowait",
+            "get_nowait",
+            "task_done",
+            "qsize",
+            "shutdown",
+            "barrier_state",
         ];
         if !KINDS.contains(&kind) {
             return None;

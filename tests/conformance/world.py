@@ -138,8 +138,7 @@ class World(Bodies, Sync):
 
     def do_kill(self, who, s):
         if s in self.signals and not self.loop.is_closed():
-            self.loop.raised = getattr(self.loop, "raised", 0) + 1
-            signal.raise_signal(getattr(signal, s))
+            self.loop.raise_signal(getattr(signal, s))
 
     def do_job(self, who, j, what):
         def job():

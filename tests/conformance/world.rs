@@ -8,8 +8,8 @@ use crate::errors::{make_error, show};
 use crate::gates::Gates;
 use crate::sync::Thing;
 use looplab::{
-    CallbackId, Clock, EventLoop, ExceptionContext, Future, Gather, GatherAll, Handle, Result, Shield,
-    Task, TaskGroup, Timeout, TimerHandle, current_task,
+    CallbackId, Clock, EventLoop, ExceptionContext, Future, Gather, GatherAll, Handle, Result, Shield, Task,
+    TaskGroup, Timeout, TimerHandle, current_task,
 };
 use serde_json::Value;
 use std::cell::RefCell;
@@ -342,7 +342,9 @@ impl World {
             let gathered = self.gathers.borrow_mut().remove(target);
             let results = match gathered {
                 None => return Ok(None),
-                Some(Gathered::First(gathering)) => crate::combine::oks(self.lp.run_until_complete(gathering)?),
+                Some(Gathered::First(gathering)) => {
+                    crate::combine::oks(self.lp.run_until_complete(gathering)?)
+                }
                 Some(Gathered::All(gathering)) => self.lp.run_until_complete(gathering)?,
             };
             return Ok(Some(crate::combine::values(results)));
