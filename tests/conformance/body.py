@@ -21,8 +21,7 @@ class Bodies:
         except GeneratorExit:
             raise
         except BaseException as error:
-            if not self.loop.is_closed():  # else it is being destroyed, and looplab runs no code of it then
-                self.say(name, f"fails {show(error)}")
+            self.say(name, f"fails {show(error)}")
             raise
         value = "None" if value is None else value
         self.say(name, f"returns {value}")
@@ -67,7 +66,7 @@ class Bodies:
         except GeneratorExit:
             raise
         except BaseException as error:
-            if kind != "finally" and not isinstance(error, CATCHES[kind]):
+            if self.loop.is_closed() or (kind != "finally" and not isinstance(error, CATCHES[kind])):
                 raise
             self.say(who, f"caught {show(error)}")
             value = await self.all(who, handler)

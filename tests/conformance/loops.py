@@ -14,6 +14,7 @@ to do with turns:
  - wait(), as_completed() and a TaskGroup go through what they hold in its order, not in the order of a set;
  - a shielded failure is reported also if the waiter was cancelled in its turn (3.14 does so);
  - a signal that came before its handler was removed is forgotten with it;
+ - a task that awaited itself bears no mark of it (by which the next await of it fails, if tasks are those in C);
  - an as_completed() that is left early takes its callbacks and its timer back.
 """
 
@@ -71,7 +72,7 @@ def rewrite(name, pattern, replacement):
 
 def abandon(completing):
     """Takes back what an as_completed() that was left early would still do."""
-    if not Exact.masked:
+    if not Virtual.masked:
         return
     if hasattr(completing, "_todo"):
         todo, callback, timer = completing._todo, completing._handle_completion, completing._timeout_handle
@@ -96,7 +97,7 @@ def mask():
     rewrite("shield", r"\n( +)inner.exception\(\)\n", r"\n\1pass\n")
     if hasattr(asyncio, "TaskGroup"):
         asyncio.taskgroups.set = OrderedSet
-    Exact.masked = True
+    Virtual.masked = True
 
 
 class Gates:
@@ -159,6 +160,8 @@ class Selector(selectors.SelectSelector):
 class Virtual:
     """What both kinds have."""
 
+    masked = False
+
     def prepare(self):
         self.turns = self.runs = 0
         self.had_signals = False
@@ -187,8 +190,6 @@ class Virtual:
 
 
 class Exact(Virtual, asyncio.SelectorEventLoop):
-    masked = False
-
     def __init__(self):
         self.selector = Selector()
         super().__init__(self.selector)
@@ -213,7 +214,7 @@ class Exact(Virtual, asyncio.SelectorEventLoop):
         removed = super().remove_signal_handler(number)
         if self.masked and not self.is_closed():
             self.came = [None if came == number else came for came in self.came]
-            if not self._signal_handlers:
+            if not any(self.came):
                 self._read_from_self()
         return removed
 

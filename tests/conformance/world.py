@@ -46,6 +46,8 @@ class World(Bodies, Sync):
         self.loop.gates.drop()
 
     def say(self, who, text):
+        if self.loop.is_closed() and who != "script":
+            return  # a body that is being destroyed; in looplab no code of it runs then
         self.log.append(f"{self.loop.turns}@{self.loop.time()} {who}: {text}")
 
     def report(self, loop, context):
@@ -81,7 +83,10 @@ class World(Bodies, Sync):
     def find(self, name):
         if name == "self":
             return asyncio.current_task(self.loop)
-        return self.tasks.get(name) or self.futures.get(name)
+        found = self.tasks.get(name) or self.futures.get(name)
+        if self.loop.masked and getattr(found, "_asyncio_future_blocking", False):
+            found._asyncio_future_blocking = False  # it awaited itself
+        return found
 
     def fire(self, name, of=""):
         self.say(name, f"runs{of}")
