@@ -88,7 +88,8 @@ def main():
     gc.freeze()
     gc.disable()
     sys.unraisablehook = lambda _: None
-    print(json.dumps({"minor": sys.version_info.minor}), flush=True)
+    version = ".".join(map(str, sys.version_info[:3]))
+    print(json.dumps({"version": version, "minor": sys.version_info.minor}), flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line), new_loop)), flush=True)
 

@@ -57,8 +57,8 @@ pub(crate) fn compare() {
     }
     let rate = made as f64 / began.elapsed().as_secs_f64();
     println!(
-        "Python 3.{}: {made} programs from seed {first}, {lines} lines, {rate:.0} programs a second: {} differ",
-        oracle.minor,
+        "Python {}: {made} programs from seed {first}, {lines} lines, {rate:.0} programs a second: {} differ",
+        oracle.version,
         found.len()
     );
     for (why, count) in &skipped {

@@ -260,20 +260,35 @@ def foreign(cls):
             super().__init__(*args, **kwargs)
             self.now, self.timers, self.last = 0, [], None
             self.scheduled = 0  # for the next turn
-            self.stop_asked = False
+            self.stop_asked = self.deadlocked = False
+            self.left = False  # an interrupt has left a callback; some loops end the run, some do not
             self.raised = 0  # signals whose handlers have not run
             self.prepare()
 
         def time(self):
             return self.now
 
+        def _check_closed(self):
+            if self.is_closed():
+                raise RuntimeError("Event loop is closed")
+
+        def watched(self, callback, *args):
+            try:
+                callback(*args)
+            except (KeyboardInterrupt, SystemExit):
+                self.left = True
+                raise
+
+        def set_exception_handler(self, handler):
+            super().set_exception_handler(lambda *args: self.watched(handler, *args))
+
         def call_soon(self, callback, *args, **kwargs):
-            handle = super().call_soon(callback, *args, **kwargs)
+            handle = super().call_soon(self.watched, callback, *args, **kwargs)
             self.scheduled += 1
             return handle
 
         def call_soon_threadsafe(self, callback, *args, **kwargs):
-            handle = super().call_soon_threadsafe(callback, *args, **kwargs)
+            handle = super().call_soon_threadsafe(self.watched, callback, *args, **kwargs)
             self.scheduled += 1
             return handle
 
@@ -306,8 +321,16 @@ def foreign(cls):
             self.last = None
             if self.stop_asked:
                 return
+            if self.left and not self.scheduled:
+                self.left = False
+                self.last = super().call_soon(self.end_of_turn)
+                return
             self.turns += 1
-            self.poll(may_sleep=True)
+            try:
+                self.poll(may_sleep=True)
+            except Deadlock:  # not every loop would let it through
+                self.deadlocked = True
+                self.stop()
 
         def poll(self, may_sleep):
             self.hear_threads()
@@ -315,13 +338,14 @@ def foreign(cls):
                 heapq.heappop(self.timers)
             if may_sleep and not self.scheduled and not self.raised and not self.gates.finish_one():
                 if self.timers:
-                    self.now = max(self.now, self.timers[0].when())
+                    longest = self.now + base_events.MAXIMUM_SELECT_TIMEOUT
+                    self.now = max(self.now, min(self.timers[0].when(), longest))
                 elif self.had_signals:
                     self.stop()
                 else:
                     raise Deadlock
             while self.timers and self.timers[0].when() <= self.now:
-                super().call_soon(heapq.heappop(self.timers)._run_unless_cancelled)
+                super().call_soon(self.watched, heapq.heappop(self.timers)._run_unless_cancelled)
             self.scheduled = 0
             self.last = super().call_soon(self.end_of_turn)
 
@@ -329,7 +353,13 @@ def foreign(cls):
             self.stop_asked = True
             super().stop()
 
+        def close(self):
+            super().close()
+            self.timers.clear()
+
         def run_forever(self):
+            if issubclass(cls, base_events.BaseEventLoop):
+                self._check_running()  # 3.13.0 forgets that it runs if it finds out itself
             if not self.is_running() and not self.is_closed() and events._get_running_loop() is None:
                 self.runs += 1
                 self.turns += 1
@@ -338,12 +368,12 @@ def foreign(cls):
                 self.poll(may_sleep=not self.stop_asked)
             try:
                 super().run_forever()
-            except BaseException:
-                self.scheduled += 1  # the rest of the turn is still queued
-                raise
+                if self.deadlocked:
+                    raise Deadlock
             finally:
                 if not self.is_running():
-                    self.stop_asked = False
+                    self.scheduled += self.left  # the rest of the turn may still be queued
+                    self.stop_asked = self.deadlocked = self.left = False
 
     Timer._run_unless_cancelled = lambda timer: timer.cancelled() or timer._run()
     return Foreign

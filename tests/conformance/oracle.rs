@@ -10,7 +10,8 @@ pub(crate) struct Oracle {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// The minor version of the Python.
+    /// The version of the Python: `3.13.0`, and its middle number.
+    pub(crate) version: String,
     pub(crate) minor: u64,
 }
 
@@ -27,11 +28,13 @@ impl Oracle {
         let mut child = python.spawn().map_err(|error| advice(error.to_string()))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (Some(input), Some(output)) = (input, output) else { return Err(advice("no pipe".to_owned())) };
-        let mut oracle = Self { child, input, output: BufReader::new(output), minor: 0 };
+        let mut oracle =
+            Self { child, input, output: BufReader::new(output), version: String::new(), minor: 0 };
         let mut hello = String::new();
         let _ = oracle.output.read_line(&mut hello);
         let hello: Value = serde_json::from_str(&hello).unwrap_or_default();
         oracle.minor = hello["minor"].as_u64().ok_or_else(|| advice("it does not answer".to_owned()))?;
+        oracle.version = text(&hello["version"]).to_owned();
         Ok(oracle)
     }
 
@@ -75,16 +78,28 @@ pub(crate) fn read(value: &Value) -> Output {
     Output { log: lines("log"), late: lines("late") }
 }
 
-/// Where the outputs differ first: the line's number, Python's line and ours.
-pub(crate) fn difference(python: &Output, ours: &Output) -> Option<(usize, String, String)> {
-    let pairs = [(&python.log, &ours.log), (&python.late, &ours.late)];
-    pairs.into_iter().find_map(|(theirs, ours)| {
-        (0..theirs.len().max(ours.len())).find_map(|n| {
-            let pick = |lines: &[String]| lines.get(n).cloned().unwrap_or("(nothing)".to_owned());
-            let (theirs, ours) = (pick(theirs), pick(ours));
-            (!same(&theirs, &ours)).then_some((n, theirs, ours))
-        })
-    })
+/// Where the outputs differ first: Python's line and ours.
+pub(crate) fn difference(python: &Output, ours: &Output) -> Option<(String, String)> {
+    let nothing = || "(nothing)".to_owned();
+    for n in 0..python.log.len().max(ours.log.len()) {
+        let pick = |lines: &[String]| lines.get(n).cloned().unwrap_or_else(nothing);
+        let (theirs, ours) = (pick(&python.log), pick(&ours.log));
+        if !same(&theirs, &ours) {
+            return Some((theirs, ours));
+        }
+    }
+    // What came late has no order: equal lines belong to each other, then those with a message lost.
+    let mut left = ours.late.clone();
+    let mut take = |found: &dyn Fn(&String) -> bool| left.iter().position(found).map(|at| left.remove(at));
+    let unequal: Vec<&String> =
+        python.late.iter().filter(|line| take(&|ours| ours == *line).is_none()).collect();
+    let strange = unequal.into_iter().find(|line| take(&|ours| same(line, ours)).is_none());
+    match (strange, left.first()) {
+        (None, None) => None,
+        (theirs, ours) => {
+            Some((theirs.cloned().unwrap_or_else(nothing), ours.cloned().unwrap_or_else(nothing)))
+        }
+    }
 }
 
 /// Two lines are the same if they are equal, or if CPython has lost the message of a cancellation, which every reader
