@@ -17,16 +17,23 @@
 
 use crate::error::{Error, Result};
 use crate::trace::Place;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long an idle thread waits for work before it ends, unless the builder says otherwise.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// For how long an idle thread looks for work before it goes to sleep. Waking a thread takes the system longer, and the next
+/// job of a batch is there sooner; a thread that looks needs no waking. It yields between the looks. On a busy machine
+/// others run then, and the time is over with the first yield: the thread sleeps, and the system wakes it when it is needed.
+/// (Rejected: a number of looks. On a busy machine each may take a time slice of everybody else's, and a job waits so long.)
+const LOOK_FOR: Duration = Duration::from_micros(20);
 
 /// A pool of threads for blocking work (`concurrent.futures.ThreadPoolExecutor`). Cloning gives another handle of the
 /// same pool; when the last one goes, the queued jobs still run and then the threads end.
@@ -69,7 +76,9 @@ struct Handle {
 struct Shared {
     options: ExecutorBuilder,
     state: Mutex<State>,
-    /// There is a job to take, or there will be none any more.
+    /// Whether the queue holds a job, or will hold none any more: what a thread looks at that has nothing to do.
+    stirring: AtomicBool,
+    /// The same for those who sleep.
     news: Condvar,
     /// A thread has ended.
     ended: Condvar,
@@ -78,17 +87,16 @@ struct Shared {
 struct State {
     /// False after shutdown.
     open: bool,
-    /// The jobs that wait for a thread, by number, that is, in order of submission.
-    queue: BTreeMap<u64, Queued>,
-    submitted: u64,
-    threads: usize,
+    queue: Queue,
+    /// The threads by number, and what each runs now.
+    threads: BTreeMap<u64, Member>,
+    /// How many of them run a job.
+    busy: usize,
     started: u64,
     /// How many threads wait for news, and how many of them have been told that there is some: telling is a system call,
     /// and one is enough.
     waiting: usize,
     told: usize,
-    /// What runs now, by the number of its thread.
-    running: BTreeMap<u64, Running>,
     /// Of the threads that live, and of some that have ended.
     joins: Vec<JoinHandle<()>>,
 }
@@ -110,7 +118,7 @@ pub(crate) trait Work: Send {
     fn run(&mut self, thread: &Arc<str>);
     /// Tells whoever waits. The thread counts as free by now, so that whoever hears of the end and submits the next job
     /// finds an idle thread.
-    fn end(self: Box<Self>, thread: &str);
+    fn end(self: Box<Self>);
 }
 
 struct Queued {
@@ -119,10 +127,21 @@ struct Queued {
     place: Place,
 }
 
-struct Running {
-    label: fn() -> String,
-    place: Place,
-    thread: Arc<str>,
+/// The jobs that wait for a thread, in order of submission.
+#[derive(Default)]
+struct Queue {
+    /// A job that was taken out before its turn leaves an empty slot.
+    slots: VecDeque<Option<Queued>>,
+    /// How many have left the front: the first slot's number is one more.
+    left: u64,
+    len: usize,
+}
+
+/// A thread, as its pool sees it.
+struct Member {
+    name: Arc<str>,
+    /// The name and the place of what it runs now.
+    job: Option<(fn() -> String, Place)>,
 }
 
 /// A submitted job, seen by whoever may take it back.
@@ -135,7 +154,7 @@ impl Ticket {
     /// Arrow 4: takes back a job that has not begun. It then never runs, and is not told either: the caller knows.
     pub(crate) fn withdraw(&self) -> Option<Box<dyn Work>> {
         let shared = self.shared.upgrade()?;
-        let job = shared.state().queue.remove(&self.number)?;
+        let job = shared.state().queue.remove(self.number)?;
         Some(job.work)
     }
 }
@@ -174,17 +193,21 @@ impl ExecutorBuilder {
     pub fn build(self) -> Executor {
         let state = State {
             open: true,
-            queue: BTreeMap::new(),
-            submitted: 0,
-            threads: 0,
+            queue: Queue::default(),
+            threads: BTreeMap::new(),
+            busy: 0,
             started: 0,
             waiting: 0,
             told: 0,
-            running: BTreeMap::new(),
             joins: Vec::new(),
         };
-        let (news, ended) = (Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { options: self, state: Mutex::new(state), news, ended });
+        let shared = Arc::new(Shared {
+            options: self,
+            state: Mutex::new(state),
+            stirring: AtomicBool::new(false),
+            news: Condvar::new(),
+            ended: Condvar::new(),
+        });
         Executor { handle: Arc::new(Handle { shared }) }
     }
 }
@@ -216,24 +239,23 @@ impl Executor {
     /// How many threads there are now.
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.state().threads
+        self.state().threads.len()
     }
 
     /// How many jobs wait for a thread.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.state().queue.len()
+        self.state().queue.len
     }
 
     /// What runs now, thread by thread.
     #[must_use]
     pub fn running(&self) -> Vec<JobInfo> {
-        let info = |job: &Running| JobInfo {
-            label: (job.label)().into(),
-            place: job.place,
-            thread: job.thread.clone(),
+        let info = |thread: &Member| {
+            let (label, place) = thread.job?;
+            Some(JobInfo { label: label().into(), place, thread: thread.name.clone() })
         };
-        self.state().running.values().map(info).collect()
+        self.state().threads.values().filter_map(info).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -243,8 +265,8 @@ impl Executor {
     /// Refuses further jobs.
     pub(crate) fn close(&self, cancel: bool) {
         let cancelled = self.handle.shared.close(cancel);
-        for job in cancelled.into_values() {
-            quietly(|| job.work.end(""));
+        for job in cancelled.slots.into_iter().flatten() {
+            quietly(|| job.work.end());
         }
     }
 
@@ -255,7 +277,7 @@ impl Executor {
         if state.joins.iter().any(|thread| thread.thread().id() == me) {
             return Err(Error::Runtime("cannot join current thread".into()));
         }
-        while state.threads > 0 {
+        while !state.threads.is_empty() {
             state = self.handle.shared.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         // They have left the pool; this waits until the system has seen the last of them.
@@ -274,19 +296,19 @@ impl Executor {
         if !state.open {
             return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
         }
-        let number = state.submitted + 1;
-        if state.queue.len() >= state.free() && state.threads < shared.options.threads {
+        let number = state.queue.next_number();
+        if state.queue.len >= state.free() && state.threads.len() < shared.options.threads {
             let started = shared.start_thread(&mut state, number);
             // Without a single thread the job would wait for ever; with one it only waits longer.
-            if state.threads == 0 {
+            if state.threads.is_empty() {
                 started?;
             }
         }
-        state.submitted = number;
-        state.queue.insert(number, Queued { work, label, place });
+        state.queue.push(Queued { work, label, place });
+        shared.stirring.store(true, Ordering::Relaxed);
         // A thread that is awake finds the job by itself.
         let asleep = state.waiting - state.told;
-        let tell = asleep > 0 && state.queue.len() > state.free() - asleep;
+        let tell = asleep > 0 && state.queue.len > state.free() - asleep;
         state.told += usize::from(tell);
         drop(state);
         if tell {
@@ -300,12 +322,58 @@ impl State {
     /// How many threads will look into the queue before they do anything else: they wait, or have just been started, or
     /// have just ended a job.
     fn free(&self) -> usize {
-        self.threads - self.running.len()
+        self.threads.len() - self.busy
+    }
+
+    /// Notes what a thread runs now.
+    fn set_job(&mut self, thread: &Thread, job: Option<(fn() -> String, Place)>) {
+        if let Some(member) = self.threads.get_mut(&thread.number) {
+            self.busy -= usize::from(member.job.is_some());
+            self.busy += usize::from(job.is_some());
+            member.job = job;
+        }
     }
 
     fn run(&mut self, thread: &Thread, Queued { work, label, place }: Queued) -> Box<dyn Work> {
-        self.running.insert(thread.number, Running { label, place, thread: thread.name.clone() });
+        self.set_job(thread, Some((label, place)));
         work
+    }
+}
+
+impl Queue {
+    /// The number that the next job will get. They begin with 1.
+    fn next_number(&self) -> u64 {
+        self.left + self.slots.len() as u64 + 1
+    }
+
+    fn push(&mut self, job: Queued) {
+        self.slots.push_back(Some(job));
+        self.len += 1;
+    }
+
+    fn pop_first(&mut self) -> Option<Queued> {
+        while let Some(slot) = self.slots.pop_front() {
+            self.left += 1;
+            if slot.is_some() {
+                self.len -= 1;
+                return slot;
+            }
+        }
+        None
+    }
+
+    /// Takes out the job with this number, if it still waits.
+    fn remove(&mut self, number: u64) -> Option<Queued> {
+        let slot = number.checked_sub(self.left + 1)?;
+        let job = self.slots.get_mut(usize::try_from(slot).ok()?)?.take()?;
+        self.len -= 1;
+        Some(job)
+    }
+
+    /// All that wait, leaving none.
+    fn take_all(&mut self) -> Self {
+        let left = self.next_number() - 1;
+        std::mem::replace(self, Self { left, ..Self::default() })
     }
 }
 
@@ -318,20 +386,22 @@ impl Shared {
     fn start_thread(self: &Arc<Self>, state: &mut State, job: u64) -> Result<()> {
         let name = format!("{}_{}", self.options.name, state.started);
         let thread = Thread { number: state.started, name: name.as_str().into() };
+        let member = Member { name: thread.name.clone(), job: None };
         let shared = self.clone();
         let join = thread::Builder::new().name(name).spawn(move || thread.live(&shared, job))?;
         state.joins.retain(|join| !join.is_finished());
         state.joins.push(join);
+        state.threads.insert(state.started, member);
         state.started += 1;
-        state.threads += 1;
         Ok(())
     }
 
     /// Refuses further jobs; gives those that are to be cancelled.
-    fn close(&self, cancel: bool) -> BTreeMap<u64, Queued> {
+    fn close(&self, cancel: bool) -> Queue {
         let mut state = self.state();
         state.open = false;
-        let cancelled = if cancel { std::mem::take(&mut state.queue) } else { BTreeMap::new() };
+        let cancelled = if cancel { state.queue.take_all() } else { Queue::default() };
+        self.stirring.store(true, Ordering::Relaxed);
         drop(state);
         self.news.notify_all();
         cancelled
@@ -339,18 +409,26 @@ impl Shared {
 
     /// Arrow 2: waits for a job and takes it. `None` ends the thread: nothing came in time, or nothing can come any more.
     fn next_job(&self, thread: &Thread, own: Option<u64>) -> Option<Box<dyn Work>> {
-        let deadline = Instant::now().checked_add(self.options.keep_alive);
         let mut state = self.state();
+        let mut deadline = None;
+        let mut looked = false;
         loop {
-            let job =
-                own.and_then(|own| state.queue.remove(&own)).or_else(|| Some(state.queue.pop_first()?.1));
+            let job = own.and_then(|own| state.queue.remove(own)).or_else(|| state.queue.pop_first());
+            self.note_emptiness(&state);
             if let Some(job) = job {
                 return Some(state.run(thread, job));
+            }
+            if !std::mem::replace(&mut looked, true) && state.open {
+                drop(state);
+                self.look_for_work();
+                state = self.state();
+                deadline = Instant::now().checked_add(self.options.keep_alive);
+                continue;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if !state.open || left == Some(Duration::ZERO) {
                 // Not counted from the moment on in which it was decided: nobody may count on a thread that ends.
-                state.threads -= 1;
+                state.threads.remove(&thread.number);
                 self.ended.notify_all();
                 return None;
             }
@@ -368,9 +446,31 @@ impl Shared {
     /// Arrow 3: the thread's job is over, and it takes the next one if that is there.
     fn over(&self, thread: &Thread) -> Option<Box<dyn Work>> {
         let mut state = self.state();
-        state.running.remove(&thread.number);
-        let (_, job) = state.queue.pop_first()?;
-        Some(state.run(thread, job))
+        let job = state.queue.pop_first();
+        self.note_emptiness(&state);
+        match job {
+            Some(job) => Some(state.run(thread, job)),
+            None => {
+                state.set_job(thread, None);
+                None
+            }
+        }
+    }
+
+    /// After jobs were taken out. It is written under the lock only, so it never says less than there is.
+    fn note_emptiness(&self, state: &State) {
+        if state.queue.len == 0 && state.open {
+            self.stirring.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits a moment for work, awake. The lock is not held: who submits something now finds the thread free, and tells
+    /// nobody.
+    fn look_for_work(&self) {
+        let began = Instant::now();
+        while !self.stirring.load(Ordering::Relaxed) && began.elapsed() < LOOK_FOR {
+            thread::yield_now();
+        }
     }
 }
 
@@ -388,7 +488,7 @@ impl Thread {
         while let Some(mut job) = next {
             quietly(|| job.run(&self.name));
             next = shared.over(self);
-            quietly(|| job.end(&self.name));
+            quietly(|| job.end());
             next = next.or_else(|| shared.next_job(self, None));
         }
     }
@@ -412,9 +512,9 @@ impl fmt::Debug for Executor {
         let state = self.state();
         f.debug_struct("Executor")
             .field("name", &self.handle.shared.options.name)
-            .field("threads", &state.threads)
-            .field("running", &state.running.len())
-            .field("queued", &state.queue.len())
+            .field("threads", &state.threads.len())
+            .field("running", &state.busy)
+            .field("queued", &state.queue.len)
             .field("shut_down", &!state.open)
             .finish()
     }

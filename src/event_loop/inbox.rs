@@ -4,21 +4,20 @@
 //! is awake with none, and that a sender who outlives the loop is told so instead of filling a channel that nobody
 //! reads. From the loop's own thread nothing goes through here: a call lands in the ready queue at once, in call order.
 //!
-//! How a wake-up cannot be lost: the loop sets `asleep`, then looks into the channel once more, then polls; a sender
-//! sends, then looks at `asleep`. Whoever comes second sees the other.
+//! How a wake-up cannot be lost: the loop sets `asleep`, then looks at `news` once more, then polls; a sender sends, sets
+//! `news`, then looks at `asleep`. Whoever comes second sees the other.
 
-use super::Origin;
-use super::handle::{Callback, short_name};
+use super::handle::short_name;
+use super::jobs::{Begun, Returning};
 use super::residents::TaskKey;
 use super::running::{self, LoopId};
 use crate::error::{Error, Result};
-use crate::trace::{EntryKind, Place};
+use crate::trace::{Place, Via};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,8 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) enum Message {
     /// Run this on the loop.
     Call(Call),
-    /// A job is over: run this on the loop.
-    JobEnded(Call),
+    /// A job is over: it is to arrive.
+    JobEnded(Box<dyn Returning>),
     /// A task's waker was woken there.
     Wake(TaskKey),
 }
@@ -49,6 +48,9 @@ pub(crate) struct Mailbox(Arc<Line>);
 pub(crate) struct Line {
     id: LoopId,
     sender: Sender<Message>,
+    begun: Sender<Begun>,
+    /// Something was sent that the loop has not looked at: so that looking in vain, twice in every turn, costs one load.
+    news: AtomicBool,
     asleep: AtomicBool,
     waker: mio::Waker,
 }
@@ -68,6 +70,7 @@ impl Line {
     /// Sends, and wakes the loop if it sleeps.
     fn send(&self, message: Message) -> Result<()> {
         self.sender.send(message).map_err(|_| Error::Closed)?;
+        self.news.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
         {
@@ -96,21 +99,20 @@ impl Line {
         }
     }
 
-    /// A job is over: has the loop call `function`. On the loop's own thread, where a pool was shut down, it is queued at
-    /// once. The function is dropped if the loop is closed.
-    pub(crate) fn job_ended<F>(&self, place: Place, thread: &str, function: F)
-    where
-        F: FnOnce() -> Result<()> + Send + 'static,
-    {
-        let name = || "job.set_result".to_owned();
-        let Some(lp) = running::find(self.id) else {
-            let function = Box::new(function);
-            let _ = self.send(Message::JobEnded(Call { function, name, place, thread: thread.into() }));
-            return;
-        };
-        if !lp.is_closed() {
-            let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, function);
-            lp.0.push(Rc::new(entry.named(name)), Origin::CALL_SOON);
+    /// A job has begun. Nobody is woken.
+    pub(super) fn job_begun(&self, job: Begun) {
+        let _ = self.begun.send(job);
+    }
+
+    /// A job is over: has the loop make it arrive. On the loop's own thread, where a pool was shut down, that is queued at
+    /// once. The job is dropped if the loop is closed.
+    pub(super) fn job_ended(&self, job: Box<dyn Returning>) {
+        match running::find(self.id) {
+            Some(lp) if lp.is_closed() => drop(job),
+            Some(lp) => lp.0.queue_returned(job, Via::CallSoon),
+            None => {
+                let _ = self.send(Message::JobEnded(job));
+            }
         }
     }
 
@@ -129,9 +131,10 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(id: LoopId, waker: mio::Waker) -> Self {
+    pub(super) fn new(id: LoopId, waker: mio::Waker, begun: Sender<Begun>) -> Self {
         let (sender, receiver) = unbounded();
-        let line = Line { id, sender, asleep: AtomicBool::new(false), waker };
+        let line =
+            Line { id, sender, begun, news: AtomicBool::new(false), asleep: AtomicBool::new(false), waker };
         let mailbox = Arc::new(Mailbox(Arc::new(line)));
         Self { mailbox, receiver: RefCell::new(Some(receiver)), held: RefCell::new(None) }
     }
@@ -146,7 +149,10 @@ impl Inbox {
 
     /// Whether anything waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.held.borrow().is_none() && self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty)
+        // The flag may be set for what was taken meanwhile; the channel knows.
+        !self.mailbox.news.load(Ordering::SeqCst)
+            || (self.held.borrow().is_none()
+                && self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty))
     }
 
     /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.
@@ -156,6 +162,8 @@ impl Inbox {
         if self.is_empty() {
             return taken;
         }
+        // First the flag, then the channel: what is sent from here on sets the flag again.
+        self.mailbox.news.store(false, Ordering::SeqCst);
         let receiver = self.receiver.borrow();
         let waiting = receiver.as_ref().map_or(0, Receiver::len);
         let mut jobs = jobs.unwrap_or(usize::MAX);
@@ -164,6 +172,7 @@ impl Inbox {
             if let Message::JobEnded(_) = message {
                 if jobs == 0 {
                     *self.held.borrow_mut() = Some(message);
+                    self.mailbox.news.store(true, Ordering::SeqCst);
                     break;
                 }
                 jobs -= 1;

@@ -3,53 +3,66 @@
 //! It promises that a loop which waits for jobs is not taken for deadlocked, and that what is to get a job's result is kept
 //! here, on the loop's thread, while the job is elsewhere. It knows neither how a pool runs a job nor what a future is.
 
-use super::Inner;
+use super::handle::Callback;
 use super::inbox::Line;
+use super::{Inner, Origin};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::trace::{Event, JobEntry, Place};
+use crate::trace::{EntryKind, Event, JobEntry, Place, Via};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
-/// The name of a job among those of its loop.
-pub(crate) type JobId = u64;
+/// The name of a job among those of its loop: its number, in order of submission, and where it is kept meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct JobId {
+    number: u64,
+    slot: usize,
+}
 
 /// A job that was begun, and the thread.
-type Begun = (JobId, Arc<str>);
+pub(super) type Begun = (JobId, Arc<str>);
+
+/// A job on its way back: it was made on the loop's thread, ran on another, and comes home in the box in which it left, so
+/// that a job costs its thread no allocation.
+pub(crate) trait Returning: Send {
+    fn place(&self) -> Place;
+    /// The thread that it comes from; nothing if it never ran.
+    fn thread(&self) -> Option<&Arc<str>>;
+    /// Gives what came of it to whom it may concern. On the loop; it is dropped instead if the loop is closed.
+    fn arrive(self: Box<Self>) -> Result<()>;
+}
 
 /// The way back to its loop that a job takes to its thread.
 pub(crate) struct WayBack {
     job: JobId,
-    place: Place,
-    begun: Sender<Begun>,
     line: Arc<Line>,
 }
 
 impl WayBack {
     /// The job has begun. This does not wake the loop: it would cost a turn which asyncio's does not make.
     pub(crate) fn begun(&self, thread: &Arc<str>) {
-        let _ = self.begun.send((self.job, thread.clone()));
+        self.line.job_begun((self.job, thread.clone()));
     }
 
-    /// The job is over, or never will run: the loop is to call `arrive`, which is dropped if the loop is closed.
-    pub(crate) fn ended(self, thread: &str, arrive: impl FnOnce(JobId) -> Result<()> + Send + 'static) {
-        let job = self.job;
-        self.line.job_ended(self.place, thread, move || arrive(job));
+    /// The job is over, or never will run.
+    pub(crate) fn ended(self, job: Box<dyn Returning>) {
+        self.line.job_ended(job);
     }
 }
 
 pub(super) struct Jobs {
-    pending: RefCell<BTreeMap<JobId, Pending>>,
-    last: Cell<JobId>,
+    pending: RefCell<Slab<(u64, Pending)>>,
+    last: Cell<u64>,
     begun: (Sender<Begun>, Receiver<Begun>),
 }
 
 pub(super) struct Pending {
     /// What the result is given to; the task layer knows its type.
-    receiver: Box<dyn Any>,
+    receiver: Rc<dyn Any>,
     label: fn() -> String,
     place: Place,
     running: Cell<bool>,
@@ -62,42 +75,66 @@ impl Default for Jobs {
 }
 
 impl Jobs {
+    /// How threads tell that they have begun one.
+    pub(super) fn begun(&self) -> Sender<Begun> {
+        self.begun.0.clone()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pending.borrow().is_empty()
     }
 
-    pub(super) fn take_all(&self) -> BTreeMap<JobId, Pending> {
-        std::mem::take(&mut *self.pending.borrow_mut())
+    /// All of them, in order of submission, leaving none: for `close`.
+    pub(super) fn take_all(&self) -> Vec<(u64, Pending)> {
+        let mut all: Vec<_> = self.pending.borrow_mut().drain().collect();
+        all.sort_by_key(|(number, _)| *number);
+        all
     }
 
+    /// All of them, in order of submission.
     pub(super) fn list(&self) -> Vec<JobEntry> {
-        let entry = |(id, job): (&JobId, &Pending)| JobEntry {
+        let entry = |(_, (id, job)): (usize, &(u64, Pending))| JobEntry {
             id: *id,
             label: (job.label)(),
             running: job.running.get(),
             place: job.place,
         };
-        self.pending.borrow().iter().map(entry).collect()
+        let mut all: Vec<_> = self.pending.borrow().iter().map(entry).collect();
+        all.sort_by_key(|job| job.id);
+        all
+    }
+
+    /// Notes that a job has begun; false if nobody waits for it any more.
+    fn set_running(&self, job: JobId) -> bool {
+        let pending = self.pending.borrow();
+        let known = pending.get(job.slot).filter(|(number, _)| *number == job.number);
+        known.map(|(_, job)| job.running.set(true)).is_some()
+    }
+
+    fn remove(&self, job: JobId) -> Option<Pending> {
+        let mut pending = self.pending.borrow_mut();
+        let known = pending.get(job.slot).is_some_and(|(number, _)| *number == job.number);
+        known.then(|| pending.remove(job.slot).1)
     }
 }
 
 impl Inner {
     /// Enters a job with whatever its result is to be given to.
-    pub(crate) fn enter_job(&self, receiver: Box<dyn Any>, label: fn() -> String, place: Place) -> JobId {
-        let job = self.jobs.last.get() + 1;
-        self.jobs.last.set(job);
+    pub(crate) fn enter_job(&self, receiver: Rc<dyn Any>, label: fn() -> String, place: Place) -> JobId {
+        let number = self.jobs.last.get() + 1;
+        self.jobs.last.set(number);
         let pending = Pending { receiver, label, place, running: Cell::new(false) };
-        self.jobs.pending.borrow_mut().insert(job, pending);
+        let slot = self.jobs.pending.borrow_mut().insert((number, pending));
         if self.is_traced() {
             let label = label();
-            self.trace(|| Event::Job { job, label: &label, by: self.running_entry(), place });
+            self.trace(|| Event::Job { job: number, label: &label, by: self.running_entry(), place });
         }
-        job
+        JobId { number, slot }
     }
 
     /// The way back for a job.
-    pub(crate) fn way_back(&self, job: JobId, place: Place) -> WayBack {
-        WayBack { job, place, begun: self.jobs.begun.0.clone(), line: self.inbox.line().clone() }
+    pub(crate) fn way_back(&self, job: JobId) -> WayBack {
+        WayBack { job, line: self.inbox.line().clone() }
     }
 
     /// Hears which jobs have begun, which is later than they did.
@@ -109,17 +146,25 @@ impl Inner {
         // Of threads that began together it does not matter which was first; of a trace, that it repeats.
         begun.sort_by_key(|(job, _)| *job);
         for (job, thread) in begun {
-            let known = self.jobs.pending.borrow().get(&job).map(|job| job.running.set(true)).is_some();
-            if known {
-                self.trace(|| Event::JobRuns { job, thread: &thread });
+            if self.jobs.set_running(job) {
+                self.trace(|| Event::JobRuns { job: job.number, thread: &thread });
             }
         }
     }
 
+    /// Queues the call with which a job arrives.
+    pub(super) fn queue_returned(&self, job: Box<dyn Returning>, via: Via) {
+        let thread = if self.is_traced() { job.thread().cloned() } else { None };
+        let name = || "job.set_result".to_owned();
+        let entry = Callback::new(self.next_handle(), EntryKind::Callback, job.place(), move || job.arrive());
+        let thread = (via == Via::Threadsafe).then(|| thread.as_deref().unwrap_or_default());
+        self.push(Rc::new(entry.named(name)), Origin { via, thread, ..Origin::CALL_SOON });
+    }
+
     /// Takes a job out that is over, or never will run.
-    pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Box<dyn Any>> {
-        let pending = self.jobs.pending.borrow_mut().remove(&job)?;
-        self.trace(|| Event::JobEnds { job, thread, state });
+    pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Rc<dyn Any>> {
+        let pending = self.jobs.remove(job)?;
+        self.trace(|| Event::JobEnds { job: job.number, thread, state });
         Some(pending.receiver)
     }
 }

@@ -34,7 +34,7 @@ pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
 pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
-pub(crate) use jobs::{JobId, WayBack};
+pub(crate) use jobs::{JobId, Returning, WayBack};
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
@@ -90,7 +90,7 @@ pub(crate) struct Inner {
     executor: jobs::DefaultExecutor,
     exceptions: exceptions::Exceptions,
     /// The waker that is lent to task after task.
-    lent: RefCell<Option<TaskWaker>>,
+    lent: RefCell<Option<Box<TaskWaker>>>,
 
     running: Cell<bool>,
     stopping: Cell<bool>,
@@ -150,6 +150,7 @@ impl EventLoop {
         let (reactor, waker) = reactor::Reactor::new()?;
         let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let id = LoopId::next();
+        let jobs = jobs::Jobs::default();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
             number: running::enlist(id, weak.clone()),
@@ -157,12 +158,12 @@ impl EventLoop {
             ready: ready::ReadyQueue::default(),
             timers: timers::Timers::default(),
             reactor: RefCell::new(reactor),
-            inbox: inbox::Inbox::new(id, waker),
+            inbox: inbox::Inbox::new(id, waker, jobs.begun()),
             signals: RefCell::new(signals::Signals::new()),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             residents: residents::Residents::default(),
-            jobs: jobs::Jobs::default(),
+            jobs,
             executor: jobs::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
             lent: RefCell::new(None),
@@ -308,10 +309,12 @@ impl Inner {
         self.id
     }
 
+    #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
     }
 
+    #[inline]
     pub(crate) fn next_handle(&self) -> u64 {
         let id = self.last_handle.get() + 1;
         self.last_handle.set(id);
@@ -319,6 +322,7 @@ impl Inner {
     }
 
     /// The next number of a task or future.
+    #[inline]
     pub(crate) fn next_object(&self) -> u64 {
         let id = self.last_object.get() + 1;
         self.last_object.set(id);
@@ -331,16 +335,22 @@ impl Inner {
     }
 
     /// The entry that runs now: what a trace calls `by`.
+    #[inline]
     pub(crate) fn running_entry(&self) -> Option<u64> {
         Some(self.running_entry.get()).filter(|q| *q != 0)
     }
 
     /// Appends an entry to the ready queue.
+    #[inline]
     pub(crate) fn push(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
-        if !self.traced.get() {
-            self.ready.push(entry);
-            return;
+        if self.traced.get() {
+            return self.push_traced(entry, &origin);
         }
+        self.ready.push(entry);
+    }
+
+    #[cold]
+    fn push_traced(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
         let (about, h) = (entry.about(), entry.id());
         let q = self.ready.push(entry);
         self.trace(|| Event::Push {
@@ -396,10 +406,12 @@ impl Inner {
         self.clock.deadline(delay)
     }
 
+    #[inline]
     pub(crate) fn settle_in(&self, resident: Rc<dyn Resident>) -> TaskKey {
         self.residents.insert(resident)
     }
 
+    #[inline]
     pub(crate) fn move_out(&self, key: TaskKey) -> Option<Rc<dyn Resident>> {
         self.residents.remove(key)
     }
@@ -408,24 +420,8 @@ impl Inner {
         self.residents.list()
     }
 
-    /// Lends the loop's waker to a task for one poll.
-    pub(crate) fn lend_waker(&self, task: TaskKey) -> TaskWaker {
-        let lent = self.lent.borrow_mut().take();
-        let waker = lent.unwrap_or_else(|| TaskWaker::new(self.inbox.mailbox().clone()));
-        waker.bind(task);
-        waker
-    }
-
-    /// Takes it back after the poll; `Some` if it was cloned and so belongs to the task now.
-    pub(crate) fn give_back(&self, waker: TaskWaker) -> Option<TaskWaker> {
-        if waker.is_kept() {
-            return Some(waker);
-        }
-        *self.lent.borrow_mut() = Some(waker);
-        None
-    }
-
     /// Whether anybody observes. For events that cost something to describe.
+    #[inline]
     pub(crate) fn is_traced(&self) -> bool {
         self.traced.get()
     }
@@ -437,10 +433,15 @@ impl Inner {
     }
 
     /// Tells the observer, if there is one, of a transition that has just been made.
+    #[inline]
     pub(crate) fn trace<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        if !self.traced.get() {
-            return;
+        if self.traced.get() {
+            self.tell(event);
         }
+    }
+
+    #[cold]
+    fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         // The observer is out of its cell while it is told: what it does to the loop is not observed.
         let Some(mut observer) = self.observer.borrow_mut().take() else { return };
         let record = Record {

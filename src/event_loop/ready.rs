@@ -17,6 +17,7 @@ pub(super) struct ReadyQueue {
 
 impl ReadyQueue {
     /// Appends an entry; its number.
+    #[inline]
     pub(super) fn push(&self, entry: Rc<dyn Entry>) -> u64 {
         self.entries.borrow_mut().push_back(entry);
         let q = self.pushed.get() + 1;
@@ -25,16 +26,19 @@ impl ReadyQueue {
     }
 
     /// Takes the first entry with its number.
+    #[inline]
     pub(super) fn pop(&self) -> Option<(u64, Rc<dyn Entry>)> {
         let mut entries = self.entries.borrow_mut();
         let q = self.pushed.get() + 1 - entries.len() as u64;
         entries.pop_front().map(|entry| (q, entry))
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.entries.borrow().len()
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.entries.borrow().is_empty()
     }

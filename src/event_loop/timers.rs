@@ -30,6 +30,13 @@ pub(super) struct Timer {
     pub(super) entry: Rc<dyn Timed>,
 }
 
+impl Timer {
+    /// What timers are ordered by.
+    pub(super) fn key(&self) -> (Instant, u64) {
+        (self.when, self.sequence)
+    }
+}
+
 impl Timers {
     pub(super) fn push(&self, when: Instant, entry: Rc<dyn Timed>) {
         entry.on_heap().set(true);
@@ -45,18 +52,19 @@ impl Timers {
         }
     }
 
-    /// Drops cancelled timers: all of them if they are more than half of more than 100, else those at the head.
+    /// Whether any on the heap is cancelled.
+    pub(super) fn any_cancelled(&self) -> bool {
+        self.cancelled.get() > 0
+    }
+
+    /// Drops cancelled timers: all of them if they are more than half of more than 100, in no order; else those at the head.
     pub(super) fn drop_cancelled(&self) -> Vec<Timer> {
         let mut dropped = Vec::new();
-        if self.cancelled.get() == 0 {
-            return dropped;
-        }
         let mut heap = self.heap.borrow_mut();
         if heap.len() > MIN_SCHEDULED && self.cancelled.get() * 2 > heap.len() {
             let (gone, kept): (Vec<_>, Vec<_>) = heap.drain().partition(|timer| timer.entry.is_cancelled());
             *heap = BinaryHeap::from(kept);
             dropped = gone;
-            dropped.sort_by_key(|timer| (timer.when, timer.sequence));
         } else {
             while heap.peek().is_some_and(|timer| timer.entry.is_cancelled()) {
                 dropped.extend(heap.pop());
@@ -101,7 +109,7 @@ impl Timers {
     pub(super) fn list(&self) -> Vec<(Instant, Rc<dyn Timed>)> {
         let heap = self.heap.borrow();
         let mut timers: Vec<&Timer> = heap.iter().collect();
-        timers.sort_by_key(|timer| (timer.when, timer.sequence));
+        timers.sort_by_key(|timer| timer.key());
         timers.into_iter().map(|timer| (timer.when, timer.entry.clone())).collect()
     }
 
@@ -119,7 +127,7 @@ impl Timers {
 // Reversed: `BinaryHeap` keeps the greatest on top, and the earliest deadline must be there.
 impl Ord for Timer {
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.when, other.sequence).cmp(&(self.when, self.sequence))
+        other.key().cmp(&self.key())
     }
 }
 

@@ -10,7 +10,7 @@
 
 use super::handle::{Callback, Entry, drop_quietly};
 use super::inbox::{Call, Message};
-use super::{EventLoop, Inner, Origin, exceptions, reactor};
+use super::{EventLoop, Inner, Origin, exceptions, reactor, timers};
 use crate::error::{Error, Result};
 use crate::trace::{EntryKind, Event, TaskState, Via, Why};
 use std::rc::Rc;
@@ -73,26 +73,29 @@ impl EventLoop {
         if let Some(began) = began {
             self.warn_if_slow(&*entry, began);
         }
-        let result = match result {
-            Err(error) if !error.leaves_the_loop() => {
-                let context = exceptions::in_callback(entry.about(), error.clone());
-                self.call_exception_handler(&context);
-                lp.take_leaving().map_or(Ok(Some(error)), Err)
-            }
-            Err(error) => {
-                // It leaves already: what a handler wanted meanwhile must not end the next run.
-                drop(lp.take_leaving());
-                Err(error)
-            }
-            Ok(()) => lp.take_leaving().map_or(Ok(None), Err),
+        let leaves = match &result {
+            Ok(()) => lp.take_leaving(),
+            Err(error) => self.judge(&*entry, error),
         };
         // The entry's last reference may go here, and a user's destructor with it.
         drop_quietly(entry);
         drop(watch);
-        let error = result.as_ref().map_or_else(Some, Option::as_ref);
-        lp.trace(|| Event::Returned { q, error });
+        lp.trace(|| Event::Returned { q, error: leaves.as_ref().or(result.as_ref().err()) });
         lp.running_entry.set(0);
-        result.map(drop)
+        leaves.map_or(Ok(()), Err)
+    }
+
+    /// What an entry left behind goes to the exception handler, or leaves the loop. What leaves.
+    #[cold]
+    fn judge(&self, entry: &dyn Entry, error: &Error) -> Option<Error> {
+        if !error.leaves_the_loop() {
+            let context = exceptions::in_callback(entry.about(), error.clone());
+            self.call_exception_handler(&context);
+            return self.0.take_leaving();
+        }
+        // It leaves already: what a handler wanted meanwhile must not end the next run.
+        drop(self.0.take_leaving());
+        Some(error.clone())
     }
 
     fn warn_if_slow(&self, entry: &dyn Entry, began: Instant) {
@@ -111,7 +114,14 @@ impl EventLoop {
     /// In virtual time, which stands still while anything happens, a job cannot end before there is nothing else to do:
     /// jobs come back then, one in a turn. So a program whose jobs wait for each other makes the same turns in every run,
     /// whoever is quicker, the thread or the loop.
+    #[inline]
     fn empty_inbox(&self, polled: bool) {
+        if !self.0.inbox.is_empty() || !self.0.jobs.is_empty() {
+            self.receive(polled);
+        }
+    }
+
+    fn receive(&self, polled: bool) {
         let lp = &*self.0;
         let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
         let messages = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
@@ -120,7 +130,8 @@ impl EventLoop {
         }
         for message in messages {
             match message {
-                Message::Call(call) | Message::JobEnded(call) => {
+                Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
+                Message::Call(call) => {
                     let Call { function, name, place, thread } = call;
                     let h = lp.next_handle();
                     let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
@@ -136,6 +147,10 @@ impl EventLoop {
     fn poll(&self, wait: Wait) -> Result<reactor::Batch> {
         let lp = &*self.0;
         lp.trace(|| Event::Select { timeout: wait.timeout, why: wait.why, handle: wait.timer });
+        if wait.timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
+            lp.trace(|| Event::Polled { events: &[] });
+            return Ok(reactor::Batch::default());
+        }
         let batch = if lp.clock.is_virtual() && wait.timeout != Some(Duration::ZERO) {
             self.poll_in_virtual_time(wait.timeout)?
         } else {
@@ -150,23 +165,21 @@ impl EventLoop {
 
     fn poll_for_real(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
         let lp = &*self.0;
+        if timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
+            return Ok(reactor::Batch::default());
+        }
         let orphans = lp.reactor.borrow_mut().rearm();
         lp.bury(orphans);
         if timeout != Some(Duration::ZERO) {
             self.park(true);
             lp.inbox.going_to_sleep();
             // Somebody may have sent, or a signal may have come, just before.
-            let awaited = lp.inbox.is_empty() && lp.ready.is_empty() && !lp.signals.borrow().pending();
+            let awaited = lp.inbox.is_empty() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
             lp.inbox.awake();
             self.park(false);
             return batch;
-        }
-        // With nothing registered and no signal waiting a poll could report nothing: skip its system call. Other
-        // threads are heard through the inbox, signals through the flag.
-        if lp.reactor.borrow().is_empty() && !lp.signals.borrow().pending() {
-            return Ok(reactor::Batch::default());
         }
         lp.reactor.borrow_mut().poll(timeout)
     }
@@ -177,7 +190,7 @@ impl EventLoop {
     fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
         let lp = &*self.0;
         let batch = self.poll_for_real(Some(Duration::ZERO))?;
-        if batch.signals || !batch.ready.is_empty() || !lp.inbox.is_empty() || lp.signals.borrow().pending() {
+        if batch.signals || !batch.ready.is_empty() || !lp.inbox.is_empty() || lp.signals_wait() {
             return Ok(batch);
         }
         let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.is_empty();
@@ -218,9 +231,24 @@ impl EventLoop {
 }
 
 impl Inner {
+    /// Whether a signal came that nobody has taken.
+    fn signals_wait(&self) -> bool {
+        self.signals.borrow().pending()
+    }
+
+    /// With nothing registered and no signal waiting, a poll that does not wait could report nothing: its system call is
+    /// skipped. Other threads are heard through the inbox, signals through their flag.
+    fn nothing_to_poll(&self) -> bool {
+        self.reactor.borrow().is_empty() && !self.signals_wait()
+    }
+
     fn drop_cancelled_timers(&self) {
-        let dropped = self.timers.drop_cancelled();
+        if !self.timers.any_cancelled() {
+            return;
+        }
+        let mut dropped = self.timers.drop_cancelled();
         if !dropped.is_empty() && self.is_traced() {
+            dropped.sort_by_key(timers::Timer::key);
             let handles: Vec<u64> = dropped.iter().map(|timer| timer.entry.id()).collect();
             self.trace(|| Event::TimersDropped { handles: &handles });
         }
@@ -247,10 +275,13 @@ impl Inner {
 
     /// One entry per ready registration, the reader before the writer. Signals are read by an entry of their own.
     fn queue_io(&self, batch: reactor::Batch) {
-        if (batch.signals || self.signals.borrow().pending())
+        if (batch.signals || self.signals_wait())
             && let Some(reader) = self.signal_reader.get()
         {
             self.push(reader.clone(), Origin { via: Via::Io, ..Origin::CALL_SOON });
+        }
+        if batch.ready.is_empty() {
+            return;
         }
         for (fd, _, callbacks) in batch.ready {
             for callback in callbacks.into_iter().flatten() {

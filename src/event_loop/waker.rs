@@ -4,6 +4,7 @@
 //! that polling a task whose waker nobody keeps allocates nothing: the loop *lends* one waker to task after task, and
 //! only when somebody cloned it during the poll does it stay with that task.
 
+use super::Inner;
 use super::inbox::Mailbox;
 use super::residents::TaskKey;
 use super::running;
@@ -31,17 +32,41 @@ impl TaskWaker {
 
     /// Makes it the waker of this task. Relaxed is enough: a clone that travels to another thread is made later, and
     /// whatever carries it there orders the two.
+    #[inline]
     pub(super) fn bind(&self, task: TaskKey) {
         self.shared.task.store(task.to_bits(), Ordering::Relaxed);
     }
 
     /// Whether somebody cloned it and still holds the clone.
+    #[inline]
     pub(super) fn is_kept(&self) -> bool {
         Arc::strong_count(&self.shared) > 2
     }
 
+    #[inline]
     pub(crate) fn waker(&self) -> &Waker {
         &self.waker
+    }
+}
+
+impl Inner {
+    /// Lends the loop's waker to a task for one poll.
+    #[inline]
+    pub(crate) fn lend_waker(&self, task: TaskKey) -> Box<TaskWaker> {
+        let lent = self.lent.borrow_mut().take();
+        let waker = lent.unwrap_or_else(|| Box::new(TaskWaker::new(self.inbox.mailbox().clone())));
+        waker.bind(task);
+        waker
+    }
+
+    /// Takes it back after the poll; `Some` if it was cloned and so belongs to the task now.
+    #[inline]
+    pub(crate) fn give_back(&self, waker: Box<TaskWaker>) -> Option<Box<TaskWaker>> {
+        if waker.is_kept() {
+            return Some(waker);
+        }
+        *self.lent.borrow_mut() = Some(waker);
+        None
     }
 }
 

@@ -17,7 +17,7 @@ mod resident;
 
 use super::cancel;
 use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
-use super::step::{Entered, Stepper, Stepping};
+use super::step::{Entered, Stepper, Stepping, Thrown};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Origin, Resident, TaskKey, TaskWaker};
@@ -69,14 +69,14 @@ pub(crate) struct TaskCell<T> {
     /// Suspended, and its wait told to the trace.
     parked: Cell<bool>,
     /// A cancellation to be thrown in the next step.
-    must_cancel: RefCell<Option<Message>>,
+    must_cancel: RefCell<Option<Box<Message>>>,
     cancels: Cell<u32>,
     /// It is being asked in a walk of `cancel`.
     asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     report_destroyed: Cell<bool>,
     /// Its waker, while somebody keeps a clone of the lent one.
-    waker: RefCell<Option<TaskWaker>>,
+    waker: RefCell<Option<Box<TaskWaker>>>,
     /// The number under which it waits for a future that is not looplab's.
     foreign: OnceCell<u64>,
 }
@@ -159,14 +159,15 @@ impl<T: 'static> TaskCell<T> {
         let Some(mut body) = self.body.borrow_mut().take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.stepper.take_refused();
-        let thrown = self.must_cancel.borrow_mut().take().map(Error::Cancelled).or(refused);
+        let due = self.must_cancel.borrow_mut().take();
+        let thrown = due.map(|message| Box::new(Error::Cancelled(*message))).or(refused);
 
         let kept = self.waker.borrow_mut().take();
         let lent = kept.or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
-        let waker = lent.as_ref().map_or(Waker::noop(), TaskWaker::waker);
+        let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
         let entered = Entered::new(self.clone());
         self.stepper.begin(thrown.clone(), waker.data());
-        lp.0.trace(|| Event::Step { task: self.head.id(), thrown: thrown.as_ref() });
+        lp.0.trace(|| Event::Step { task: self.head.id(), thrown: thrown.as_deref() });
 
         let polled = if self.started.replace(true) || thrown.is_none() {
             let mut cx = Context::from_waker(waker);
@@ -174,7 +175,7 @@ impl<T: 'static> TaskCell<T> {
                 .unwrap_or_else(|payload| Poll::Ready(Err(Error::from_panic(payload))))
         } else {
             // Arrow 7: an exception thrown into a coroutine that never started comes straight back out of it.
-            Poll::Ready(Err(thrown.unwrap_or_else(Error::cancelled)))
+            Poll::Ready(Err(thrown.map_or_else(Error::cancelled, |error| *error)))
         };
         match polled {
             Poll::Ready(outcome) => {
@@ -201,15 +202,17 @@ impl<T: 'static> TaskCell<T> {
 
     /// Gives the lent waker back, or keeps it while somebody has a clone of it: so the loop knows, at each end of a step,
     /// whether anybody is left who could wake it.
-    fn keep_waker(&self, lp: &EventLoop, lent: Option<TaskWaker>) {
+    fn keep_waker(&self, lp: &EventLoop, lent: Option<Box<TaskWaker>>) {
         *self.waker.borrow_mut() = lent.and_then(|lent| lp.0.give_back(lent));
     }
 
     /// An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that leaf
     /// is gone.)
-    fn remember(&self, untaken: Option<Error>) {
-        if let Some(Error::Cancelled(message)) = untaken {
-            *self.must_cancel.borrow_mut() = Some(message);
+    fn remember(&self, untaken: Thrown) {
+        if let Some(error) = untaken
+            && let Error::Cancelled(message) = *error
+        {
+            *self.must_cancel.borrow_mut() = Some(Box::new(message));
         }
     }
 
@@ -218,8 +221,7 @@ impl<T: 'static> TaskCell<T> {
         if self.stepper.was_woken() || self.stepper.has_refused() {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
-        let waits = self.stepper.waits();
-        if waits.is_empty() && self.foreign.get().is_none() {
+        if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
             let future = *self.foreign.get_or_init(|| lp.0.next_object());
             lp.0.trace(|| Event::Future { future, kind: FOREIGN, place: None });
         }
@@ -233,14 +235,14 @@ impl<T: 'static> TaskCell<T> {
         if let Some(message) = due {
             // Unless somebody accepts, `end_cancel` remembers it again.
             self.asked.set(true);
-            cancel::forward(self.clone(), waits, &message);
+            cancel::forward(self.clone(), self.stepper.waits(), &message);
         }
     }
 
     /// A cancellation is to be thrown in the next step. Its message stays the task's, whatever the body makes of it: a
     /// gathering whose children swallow its cancellation ends with the message of the last one.
     fn must_cancel(&self, message: &Message) {
-        *self.must_cancel.borrow_mut() = Some(message.clone());
+        *self.must_cancel.borrow_mut() = Some(Box::new(message.clone()));
         self.head.set_message(message.clone());
     }
 
@@ -259,7 +261,7 @@ impl<T: 'static> TaskCell<T> {
         let due = self.must_cancel.borrow_mut().take();
         // A request that came too late to be thrown still wins over a value, but not over an error.
         let outcome = match (outcome, due) {
-            (Ok(_), Some(message)) => Err(Error::Cancelled(message)),
+            (Ok(_), Some(message)) => Err(Error::Cancelled(*message)),
             (outcome, _) => outcome,
         };
         let (state, error) = match &outcome {
@@ -342,6 +344,10 @@ impl<T: 'static> Stepping for TaskCell<T> {
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
         Some(TaskRef::new(self))
+    }
+
+    fn task_head(&self) -> Option<&Head> {
+        Some(&self.head)
     }
 
     fn is(&self, other: &dyn Awaitable) -> bool {

@@ -6,7 +6,7 @@
 
 use super::TaskRef;
 use super::cell::Body;
-use super::head::{Awaitable, Woken};
+use super::head::{Awaitable, Head, Woken};
 use super::step::{Entered, Stepper, Stepping};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -125,7 +125,7 @@ impl<T: 'static> Coroutine<T> {
         };
         cell.started.set(true);
         let entered = Entered::new(cell.clone());
-        let thrown = thrown.or_else(|| cell.stepper.take_refused());
+        let thrown = thrown.map(Box::new).or_else(|| cell.stepper.take_refused());
         cell.stepper.begin(thrown, Waker::noop().data());
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_body(&mut cx)))
@@ -140,7 +140,7 @@ impl<T: 'static> Coroutine<T> {
                 Step::Suspended
             }
         };
-        *cell.untaken.borrow_mut() = cell.stepper.end();
+        *cell.untaken.borrow_mut() = cell.stepper.end().map(|error| *error);
         drop(entered);
         step
     }
@@ -157,6 +157,10 @@ impl<T> Stepping for CoroutineCell<T> {
     }
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
+        None
+    }
+
+    fn task_head(&self) -> Option<&Head> {
         None
     }
 

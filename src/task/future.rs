@@ -54,6 +54,11 @@ impl<T: 'static> Future<T> {
         self
     }
 
+    /// A handle of this future.
+    pub(crate) fn of(cell: Rc<FutureCell<T>>) -> Self {
+        Self(cell)
+    }
+
     pub(crate) fn cell(&self) -> &Rc<FutureCell<T>> {
         &self.0
     }

@@ -82,14 +82,19 @@ pub(crate) struct Head {
 /// The number of the task that holds something, kept up to date by its owner; shared with those who wait for it.
 pub(crate) type Holder = Rc<Cell<Option<u64>>>;
 
-/// Who is to hear of the completion, in order of registration. Most have one.
+/// Who is to hear of the completion, in order of registration. Most have one, jobs two; a tree is for those of whom so many
+/// may go again that looking through a list would take long.
 #[derive(Default)]
 enum Waiters {
     #[default]
     None,
     One(u64, Waiter),
+    Few(Vec<(u64, Waiter)>),
     Many(BTreeMap<u64, Waiter>),
 }
+
+/// How many are few.
+const FEW: usize = 8;
 
 pub(crate) type MakeEntry = Box<dyn FnOnce(Rc<dyn Any>) -> Rc<dyn Entry>>;
 
@@ -128,6 +133,7 @@ impl Head {
         }
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
@@ -152,6 +158,7 @@ impl Head {
         self.holder.get()?.get()
     }
 
+    #[inline]
     pub(crate) fn event_loop(&self) -> Option<EventLoop> {
         self.lp.upgrade().map(EventLoop)
     }
@@ -160,15 +167,22 @@ impl Head {
         std::ptr::eq(self.lp.as_ptr(), Rc::as_ptr(&lp.0))
     }
 
+    /// Whether both belong to the same loop.
+    pub(crate) fn has_the_loop_of(&self, other: &Self) -> bool {
+        self.lp.ptr_eq(&other.lp)
+    }
+
     /// Belongs to no loop: a task that could not be made.
     pub(crate) fn has_no_loop(&self) -> bool {
         self.lp.ptr_eq(&Weak::new())
     }
 
+    #[inline]
     pub(crate) fn done(&self) -> bool {
         self.state.get().is_some()
     }
 
+    #[inline]
     pub(crate) fn cancelled(&self) -> bool {
         self.state.get() == Some(Done::Cancelled)
     }
@@ -202,11 +216,13 @@ impl Head {
         self.cancelled().then(|| self.cancelled_error())
     }
 
+    #[inline]
     pub(crate) fn set_message(&self, message: Message) {
         *self.message.borrow_mut() = message;
     }
 
     /// Somebody has read the outcome (or tried to cancel it, which counts as much, as in asyncio).
+    #[inline]
     pub(crate) fn retrieved(&self) {
         self.unretrieved.set(false);
     }
@@ -246,53 +262,51 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
             On::Future(future) => Event::FutureDone { future, state, error, by },
         });
     }
-    let mut waiters = head.take_waiters().peekable();
-    if waiters.peek().is_none() {
+    let waiters = std::mem::take(&mut *head.waiters.borrow_mut());
+    if let Waiters::None = waiters {
         return Ok(());
     }
     let lp = lp.filter(|lp| !lp.is_closed()).ok_or(Error::Closed)?;
     let cause = Some(head.on());
-    for waiter in waiters {
-        match waiter {
-            Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
-            Waiter::Waker(waker) => {
-                // Somebody else's waker that panics must not cost the others their wake-up.
-                if let Err(error) = crate::event_loop::call(|| waker.wake()) {
-                    lp.call_exception_handler(
-                        &ExceptionContext::new("Exception in a waker").with_error(error),
-                    );
-                }
-            }
-            Waiter::Callback(make) => {
-                let entry = make(owner.clone().into_any());
-                lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
+    let hear = |waiter| match waiter {
+        Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
+        Waiter::Waker(waker) => {
+            // Somebody else's waker that panics must not cost the others their wake-up.
+            if let Err(error) = crate::event_loop::call(|| waker.wake()) {
+                lp.call_exception_handler(&ExceptionContext::new("Exception in a waker").with_error(error));
             }
         }
+        Waiter::Callback(make) => {
+            let entry = make(owner.clone().into_any());
+            lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
+        }
+    };
+    match waiters {
+        Waiters::One(_, waiter) => hear(waiter),
+        Waiters::Few(list) => list.into_iter().for_each(|(_, waiter)| hear(waiter)),
+        several => several.into_iter().for_each(hear),
     }
     Ok(())
 }
 
 impl Waiters {
     fn add(&mut self, waiter: Waiter) -> u64 {
-        match std::mem::take(self) {
-            Self::None => {
-                // Keys only grow, so that a key of the past never names a later registration.
-                let key = next_key();
-                *self = Self::One(key, waiter);
-                key
+        // Keys only grow, so that a key of the past never names a later registration.
+        let key = next_key();
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(key, waiter),
+            Self::One(first, before) => Self::Few(vec![(first, before), (key, waiter)]),
+            Self::Few(mut list) if list.len() < FEW => {
+                list.push((key, waiter));
+                Self::Few(list)
             }
-            Self::One(first, before) => {
-                let key = next_key();
-                *self = Self::Many(BTreeMap::from([(first, before), (key, waiter)]));
-                key
-            }
+            Self::Few(list) => Self::Many(list.into_iter().chain([(key, waiter)]).collect()),
             Self::Many(mut map) => {
-                let key = next_key();
                 map.insert(key, waiter);
-                *self = Self::Many(map);
-                key
+                Self::Many(map)
             }
-        }
+        };
+        key
     }
 
     fn remove(&mut self, key: u64) -> Option<Waiter> {
@@ -301,23 +315,28 @@ impl Waiters {
                 Self::One(_, waiter) => Some(waiter),
                 _ => None,
             },
+            Self::Few(list) => {
+                let place = list.iter().position(|(other, _)| *other == key)?;
+                Some(list.remove(place).1)
+            }
             Self::Many(map) => map.remove(&key),
             _ => None,
         }
     }
 
     fn into_iter(self) -> impl Iterator<Item = Waiter> {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(_, waiter) => (Some(waiter), None),
-            Self::Many(map) => (None, Some(map.into_values())),
+        let (list, map) = match self {
+            Self::None => (Vec::new(), BTreeMap::new()),
+            Self::One(key, waiter) => (vec![(key, waiter)], BTreeMap::new()),
+            Self::Few(list) => (list, BTreeMap::new()),
+            Self::Many(map) => (Vec::new(), map),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        list.into_iter().map(|(_, waiter)| waiter).chain(map.into_values())
     }
 }
 
-/// Registration keys are per thread, as futures and tasks are.
-fn next_key() -> u64 {
+/// A number that this thread has not given before. Registration keys are per thread, as futures and tasks are.
+pub(crate) fn next_key() -> u64 {
     thread_local! { static LAST: Cell<u64> = const { Cell::new(0) } }
     LAST.try_with(|last| {
         last.set(last.get() + 1);

@@ -10,7 +10,7 @@ use super::head::Awaitable;
 use super::{Future, Timeout};
 use crate::error::{Error, Result};
 use crate::event_loop::{
-    Callback, EventLoop, JobId, Origin, WayBack, drop_quietly, get_running_loop, short_name,
+    Callback, EventLoop, JobId, Origin, Returning, WayBack, drop_quietly, get_running_loop, short_name,
 };
 use crate::executor::{Executor, Work};
 use crate::trace::{EntryKind, Place};
@@ -73,9 +73,9 @@ impl EventLoop {
     {
         let future: Future<R> = Future::of_kind(self, "job", place);
         let label = short_name::<F>;
-        let id = self.0.enter_job(Box::new(future.clone()), label, place);
-        let back = self.0.way_back(id, place);
-        let job = Job { function: Some(function), result: None, label, place, back };
+        let id = self.0.enter_job(future.cell().clone(), label, place);
+        let parcel = Parcel { job: id, result: None, label, place, thread: None };
+        let job = Job { function: Some(function), parcel, back: Some(self.0.way_back(id)) };
         let ticket = match executor.submit(label, place, Box::new(job)) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -164,11 +164,11 @@ impl EventLoop {
         executor.close(false);
         let joined: Future<()> = Future::of_kind(self, "executor shutdown", place);
         let label = || "executor shutdown".to_owned();
-        let job = self.0.enter_job(Box::new(joined.clone()), label, place);
-        let (back, waiting) = (self.0.way_back(job, place), executor.clone());
+        let job = self.0.enter_job(joined.cell().clone(), label, place);
+        let (back, waiting) = (self.0.way_back(job), executor.clone());
         let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
             let result = waiting.join();
-            back.ended(HELPER, move |job| arrive(job, HELPER, result));
+            back.ended(Box::new(Joined { job, place, result, thread: HELPER.into() }));
         });
         match helper {
             Ok(thread) => Ok(Some((executor, Helper { joined, job, thread }))),
@@ -228,33 +228,72 @@ where
     }
 }
 
-/// A job, as its pool sees it: the function, then what came of it, and the way back.
+/// A job, as its pool sees it: the function, what came of it, and the way back, on which it goes itself.
 struct Job<F, R> {
     function: Option<F>,
-    result: Option<Result<R>>,
-    label: fn() -> String,
-    place: Place,
-    back: WayBack,
+    parcel: Parcel<R>,
+    back: Option<WayBack>,
 }
 
 impl<F, R> Work for Job<F, R>
 where
-    F: FnOnce() -> R + Send,
+    F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
     fn run(&mut self, thread: &Arc<str>) {
-        self.back.begun(thread);
+        if let Some(back) = &self.back {
+            back.begun(thread);
+        }
+        self.parcel.thread = Some(thread.clone());
         let Some(function) = self.function.take() else { return };
-        self.result = Some(catch_unwind(AssertUnwindSafe(function)).map_err(Error::from_panic));
+        self.parcel.result = Some(catch_unwind(AssertUnwindSafe(function)).map_err(Error::from_panic));
     }
 
-    fn end(self: Box<Self>, thread: &str) {
-        if self.result.is_none() {
-            return self.back.ended("", |job| arrive::<R>(job, "", Err(Error::cancelled())));
+    fn end(mut self: Box<Self>) {
+        if let Some(back) = self.back.take() {
+            back.ended(self);
         }
-        let (parcel, name) =
-            (Parcel { result: self.result, label: self.label, place: self.place }, thread.to_owned());
-        self.back.ended(thread, move |job| parcel.open().map_or(Ok(()), |result| arrive(job, &name, result)));
+    }
+}
+
+impl<F, R> Returning for Job<F, R>
+where
+    F: Send,
+    R: Send + 'static,
+{
+    fn place(&self) -> Place {
+        self.parcel.place
+    }
+
+    fn thread(&self) -> Option<&Arc<str>> {
+        self.parcel.thread.as_ref()
+    }
+
+    fn arrive(mut self: Box<Self>) -> Result<()> {
+        let result = self.parcel.result.take().unwrap_or_else(|| Err(Error::cancelled()));
+        arrive(self.parcel.job, self.parcel.thread.as_deref().unwrap_or_default(), result)
+    }
+}
+
+/// The news that all threads of the default pool have ended.
+struct Joined {
+    job: JobId,
+    place: Place,
+    result: Result<()>,
+    thread: Arc<str>,
+}
+
+impl Returning for Joined {
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn thread(&self) -> Option<&Arc<str>> {
+        Some(&self.thread)
+    }
+
+    fn arrive(self: Box<Self>) -> Result<()> {
+        arrive(self.job, &self.thread, self.result)
     }
 }
 
@@ -267,7 +306,7 @@ fn arrive<R: 'static>(job: JobId, thread: &str, result: Result<R>) -> Result<()>
         Err(_) => "err",
     };
     let Some(receiver) = lp.0.leave_job(job, thread, state) else { return Ok(()) };
-    let Ok(future) = receiver.downcast::<Future<R>>() else { return Ok(()) };
+    let Ok(future) = receiver.downcast::<FutureCell<R>>().map(Future::of) else { return Ok(()) };
     match result {
         // Cancelled meanwhile: the result is dropped.
         _ if future.done() => Ok(()),
@@ -280,17 +319,14 @@ fn arrive<R: 'static>(job: JobId, thread: &str, result: Result<R>) -> Result<()>
     }
 }
 
-/// A result on its way to the loop. If it is dropped before it was opened, it is lost, and that is logged.
+/// What came of a job. If it is dropped before it was taken out on the loop, it is lost, and that is logged.
 struct Parcel<R> {
+    job: JobId,
     result: Option<Result<R>>,
     label: fn() -> String,
     place: Place,
-}
-
-impl<R> Parcel<R> {
-    fn open(mut self) -> Option<Result<R>> {
-        self.result.take()
-    }
+    /// The thread that has run it.
+    thread: Option<Arc<str>>,
 }
 
 impl<R> Drop for Parcel<R> {

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Instructions for an operation, counted by valgrind: they repeat where times drift with the machine's mood.
+#
+#   benches/instructions.sh             counts, and compares with benches/instructions.csv; fails if one of looplab's grew by
+#                                       more than 5 %
+#   benches/instructions.sh --bless     counts, and writes them there: for a figure that is changed on purpose
+#   benches/instructions.sh WORD …      only the works whose names contain one of the words (never with --bless)
+#
+# Each work runs with N and with 2 N operations; the difference divided by N is shown. tokio's figures are for reference.
+#
+# The figures belong to one compiler and one tokio: what another rustc makes of the same lines is not the lines' merit or
+# fault. So the csv names the rustc that it was made with. With another one the comparison is shown, and nothing fails;
+# the one who changes the toolchain runs --bless.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+figures=benches/instructions.csv
+operations=4000
+
+if ! command -v valgrind >/dev/null; then
+    echo "instructions.sh needs valgrind, which counts instructions. It is in every distribution:" >&2
+    echo "    apt-get install valgrind        or  dnf install valgrind,  pacman -S valgrind" >&2
+    exit 2
+fi
+
+bless=no
+words=()
+for argument in "$@"; do
+    case $argument in
+        --bless) bless=yes ;;
+        -*) echo "instructions.sh knows --bless and words of works, not $argument" >&2; exit 2 ;;
+        *) words+=("$argument") ;;
+    esac
+done
+if [[ $bless = yes && ${#words[@]} -gt 0 ]]; then
+    echo "instructions.sh --bless writes all figures; it takes no words" >&2
+    exit 2
+fi
+
+rustc=$(rustc --version)
+program=$(cargo bench --quiet --bench instructions --no-run --message-format=json |
+    sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+if [[ -z $program ]]; then
+    echo "instructions.sh: the program benches/instructions.rs was not built" >&2
+    exit 2
+fi
+
+# How many instructions the program makes with these arguments.
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$@" 2>&1 |
+        sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p'
+}
+
+committed() {
+    [[ -f $figures ]] && sed -n "s/^$1,$2,//p" "$figures" || true
+}
+
+wanted() {
+    [[ ${#words[@]} -eq 0 ]] && return 0
+    for word in "${words[@]}"; do [[ $1 = *"$word"* ]] && return 0; done
+    return 1
+}
+
+made_with=$(sed -n 's/^# //p' "$figures" 2>/dev/null | head -n 1 || true)
+lines=$(mktemp)
+trap 'rm -f "$lines"' EXIT
+grown=0
+printf '%-20s %-8s %12s %10s %8s\n' work peer instructions committed change
+while read -r work peer; do
+    wanted "$work" || continue
+    once=$(count "$work" "$peer" "$operations")
+    twice=$(count "$work" "$peer" $((2 * operations)))
+    now=$(((twice - once) / operations))
+    before=$(committed "$work" "$peer")
+    change='–'
+    if [[ -n $before && $before -gt 0 ]]; then
+        change=$(awk "BEGIN { printf \"%+.1f%%\", 100 * ($now - $before) / $before }")
+        if [[ $peer = looplab ]] && ((now * 100 > before * 105)); then
+            change+=' GREW'
+            grown=$((grown + 1))
+        fi
+    fi
+    printf '%-20s %-8s %12s %10s %8s\n' "$work" "$peer" "$now" "${before:-–}" "$change"
+    echo "$work,$peer,$now" >>"$lines"
+done < <("$program")
+
+if [[ $bless = yes ]]; then
+    { echo "# $rustc"; echo "work,peer,instructions_per_operation"; cat "$lines"; } >"$figures"
+    echo "written to $figures"
+elif [[ -n $made_with && $made_with != "$rustc" ]]; then
+    echo "The committed figures were made with $made_with, this is $rustc: nothing is judged."
+elif ((grown > 0)); then
+    echo "$grown figure(s) grew by more than 5 %. If that is on purpose: benches/instructions.sh --bless" >&2
+    exit 1
+fi
