@@ -81,6 +81,8 @@ pub use task::*;
 pub mod book {
     #[doc = include_str!("../docs/anatomy.md")]
     pub mod anatomy {}
+    #[doc = include_str!("../docs/conformance.md")]
+    pub mod conformance {}
     #[doc = include_str!("../docs/differences.md")]
     pub mod differences {}
     /// The lessons, theme by theme: the pitfall, why it happens, the safe pattern, and the trace that shows it.

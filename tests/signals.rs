@@ -298,6 +298,34 @@ fn a_handler_removed_before_the_signal_is_read_does_not_run() {
 }
 
 #[test]
+fn a_signal_that_came_before_its_handler_was_removed_is_forgotten_with_it() {
+    child!(|| {
+        let lab = Lab::new();
+        listen(&lab, &[SIGUSR1, SIGUSR2])?;
+        lab.call_soon(|| {
+            raise(SIGUSR1)?;
+            get_running_loop()?.remove_signal_handler(SIGUSR1)?;
+            get_running_loop()?.add_signal_handler(SIGUSR1, says("the new one"))
+        })?;
+        turns(&lab)?;
+        assert_eq!(words(), [""; 0], "the new handler is not for the old signal");
+        raise(SIGUSR1)?;
+        turns(&lab)?;
+        assert_eq!(words(), ["the new one"]);
+        lab.remove_signal_handler(SIGUSR2)?;
+        raise(SIGUSR1)?;
+        lab.remove_signal_handler(SIGUSR1)?;
+        lab.clear();
+        turn(&lab)?;
+        lab.is("stop | run
+            turn 13 | select 0 stopping | batch 0
+            unstop | end");
+        Ok(())
+    })
+    .fine();
+}
+
+#[test]
 fn a_handler_removed_after_it_was_queued_still_runs_once() {
     child!(|| {
         let lab = Lab::new();

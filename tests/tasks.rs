@@ -360,3 +360,21 @@ fn tasks_begin_in_the_order_of_their_creation_whoever_creates_them() {
     lab.turn();
     assert_eq!(*order.borrow(), [1, 3, 2]);
 }
+
+#[test]
+fn a_task_that_awaited_itself_can_be_awaited_as_any_other() -> Result<()> {
+    let lab = Lab::new();
+    let value = lab.lp.run_until_complete(async {
+        let itself = create_task(async {
+            let me = current_task().expect("a task").downcast::<&str>().expect("it gives a &str");
+            let refused = me.await.expect_err("nobody can wait for himself");
+            assert!(refused.to_string().starts_with("Task cannot await on itself"), "{refused}");
+            yield_now().await?;
+            Ok("all the same")
+        });
+        yield_now().await?;
+        itself.await
+    })?;
+    assert_eq!(value, "all the same");
+    Ok(())
+}

@@ -9,10 +9,13 @@ use super::handle::add_done_callback;
 use super::head::Awaitable;
 use super::{Future, Timeout};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, JobId, Returning, WayBack, drop_quietly, get_running_loop, short_name};
+use crate::event_loop::{
+    Callback, EventLoop, JobId, Origin, Returning, WayBack, drop_quietly, get_running_loop, short_name,
+};
 use crate::executor::{Executor, Work};
-use crate::trace::Place;
+use crate::trace::{EntryKind, Place};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -89,7 +92,14 @@ impl EventLoop {
                     future.downcast::<FutureCell<R>>().is_ok_and(|future| future.head().cancelled());
                 if cancelled && let Some(job) = ticket.withdraw() {
                     drop_quietly(job);
-                    drop_quietly(lp.upgrade().and_then(|lp| lp.leave_job(id, "", "cancelled")));
+                    let Some(lp) = lp.upgrade() else { return };
+                    drop_quietly(lp.leave_job(id, "", "cancelled"));
+                    // asyncio hears of a withdrawn job as of one that is over: by a call, which finds nothing to set.
+                    if lp.check_open().is_ok() {
+                        let entry = Callback::new(lp.next_handle(), EntryKind::Callback, place, || ());
+                        let name = || "job.set_state".to_owned();
+                        lp.push(Rc::new(entry.named(name)), Origin::CALL_SOON);
+                    }
                 }
             }
         });

@@ -30,6 +30,16 @@ pub struct Prepared<F> {
     pub(crate) body: F,
 }
 
+/// Awaited where it stands, it is its body: no task is made, so nothing bears the name.
+impl<F: std::future::Future> IntoFuture for Prepared<F> {
+    type Output = F::Output;
+    type IntoFuture = F;
+
+    fn into_future(self) -> F {
+        self.body
+    }
+}
+
 impl TaskBuilder {
     /// The name, instead of `Task-N`.
     #[must_use]

@@ -23,6 +23,14 @@ pub(crate) fn show(error: &Error) -> String {
             let text = known.into_iter().find(|part| text.contains(part)).unwrap_or(text);
             format!("RuntimeError({text})")
         }
+        Error::TimedOut => "TimedOut".to_owned(),
+        Error::QueueFull => "QueueFull".to_owned(),
+        Error::QueueEmpty => "QueueEmpty".to_owned(),
+        Error::QueueShutDown => "QueueShutDown".to_owned(),
+        Error::BrokenBarrier(text) => format!("BrokenBarrierError({text})"),
+        // A job of these programs fails by a panic.
+        Error::Panic(text) => format!("Boom({text})"),
+        Error::Group(errors) => format!("Group({})", errors.iter().map(show).collect::<Vec<_>>().join(", ")),
         other => format!("{other:?}"),
     }
 }

@@ -1,45 +1,42 @@
-//! Random programs, from a seed.
+//! Random programs, from a seed, by proptest: it also makes a failing one small.
 //!
-//! They lean towards what is hard: stopping and restarting, cancelling, and several things in the same turn.
+//! They lean towards what is hard: stopping and restarting, cancelling, and several things in the same turn. A program has
+//! a theme, so that what belongs together meets; its names are few, so that its parts meet. Taking anything out of a
+//! program leaves a program, because an unknown name is skipped by both interpreters.
 
+use proptest::prelude::*;
+use proptest::strategy::{Union, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
-/// What this Python can be asked.
-#[derive(Clone, Copy)]
+/// What a Python can be asked, by its minor version.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Dialect {
-    /// `uncancel` that withdraws a request: since 3.13.
-    pub(crate) uncancel: bool,
-    /// `gather` that looks at finished children at once: since 3.12.
-    pub(crate) gather: bool,
+    /// `gather` looks at finished children at once, and `wait_for` waits in the caller's task: since 3.12.
+    pub(crate) in_place: bool,
+    /// `uncancel` withdraws a request, a group keeps its parent's count, a condition loses no wake-up, a semaphore wakes
+    /// as many as may pass, a queue can be shut down: since 3.13.
+    pub(crate) thirteen: bool,
 }
 
-/// Numbers that look random (SplitMix64).
-pub(crate) struct Dice(u64);
+impl Dialect {
+    pub(crate) const LATEST: Self = Self { in_place: true, thirteen: true };
 
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+    pub(crate) fn of(minor: u64) -> Self {
+        Self { in_place: minor >= 12, thirteen: minor >= 13 }
     }
+}
 
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len() as u64) as usize]
-    }
+/// What a program is about, beside callbacks, futures, tasks and runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Theme {
+    Core,
+    Combinators,
+    Locks,
+    Outside,
 }
 
 /// Who may do an operation.
@@ -50,193 +47,442 @@ enum Who {
     Body,
 }
 
-struct Generator {
-    dice: Dice,
-    dialect: Dialect,
-    /// How many names of each kind this program has.
-    names: u64,
-    keys: u64,
+type Part = BoxedStrategy<Value>;
+/// Operations, and how often each comes.
+type Table = Vec<(u32, Part)>;
+
+/// What the program with this seed is about.
+pub(crate) fn theme(seed: u64) -> Theme {
+    match seed % 10 {
+        0..=3 => Theme::Core,
+        4..=6 => Theme::Combinators,
+        7 | 8 => Theme::Locks,
+        _ => Theme::Outside,
+    }
+}
+
+/// The program with this seed, as a tree that can be shrunk.
+pub(crate) fn tree(seed: u64, dialect: Dialect) -> Box<dyn ValueTree<Value = Value>> {
+    thread_local! {
+        static MADE: RefCell<HashMap<(Theme, u8, Dialect), Part>> = RefCell::default();
+    }
+    let theme = theme(seed);
+    let names = 1 + (seed / 10 % 4) as u8;
+    let strategy = MADE.with_borrow_mut(|made| {
+        let parts = Parts { theme, names, dialect };
+        made.entry((theme, names, dialect)).or_insert_with(|| parts.program()).clone()
+    });
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    strategy.new_tree(&mut runner).expect("no strategy here refuses")
 }
 
 /// The program with this seed.
 pub(crate) fn program(seed: u64, dialect: Dialect) -> Value {
-    let mut dice = Dice::new(seed);
-    let names = 1 + dice.below(4);
-    // Some are long.
-    let longest = if dice.chance(15) { 9 } else { 4 };
-    let mut generator = Generator { dice, dialect, names, keys: 0 };
-    let mut callbacks = Map::new();
-    let mut bodies = Map::new();
-    for n in 0..=names {
-        callbacks.insert(format!("c{n}"), generator.ops(Who::Callback, longest, 0));
-        bodies.insert(format!("b{n}"), generator.ops(Who::Body, longest + 1, 0));
-    }
-    let script = generator.script();
-    let mut program = json!({ "callbacks": callbacks, "bodies": bodies, "script": script });
-    if generator.dice.chance(5) {
-        program["handler"] = json!(generator.dice.pick(&["KI", "EXIT:4"]));
-    }
-    program
+    tree(seed, dialect).current()
 }
 
-impl Generator {
-    fn name(&mut self, kind: char) -> String {
-        format!("{kind}{}", self.dice.below(self.names + 1))
-    }
-
-    /// A task or a future, or the current task.
-    fn awaited(&mut self) -> String {
-        match self.dice.below(20) {
-            0 | 1 => "self".to_owned(),
-            2..=13 => self.name('t'),
-            14 => "o0".to_owned(),
-            _ => self.name('f'),
+/// The smallest program below this one for which `fails` still holds.
+pub(crate) fn shrink(
+    mut tree: Box<dyn ValueTree<Value = Value>>,
+    mut fails: impl FnMut(&Value) -> bool,
+) -> Value {
+    let mut smallest = tree.current();
+    let mut failing = true;
+    while if failing { tree.simplify() } else { tree.complicate() } {
+        let candidate = tree.current();
+        failing = fails(&candidate);
+        if failing {
+            smallest = candidate;
         }
     }
+    smallest
+}
 
-    fn message(&mut self) -> Value {
-        match self.dice.below(3) {
-            0 => Value::Null,
-            n => json!(format!("m{n}")),
+fn op(kind: &'static str, parts: Vec<Part>) -> Part {
+    let make = move |mut parts: Vec<Value>| {
+        parts.insert(0, json!(kind));
+        Value::Array(parts)
+    };
+    parts.prop_map(make).boxed()
+}
+
+fn one_of(words: &'static [&'static str]) -> Part {
+    prop::sample::select(words).prop_map(|word| json!(word)).boxed()
+}
+
+/// One of them, by their weights; what has none is left out.
+fn either(table: Table) -> Part {
+    Union::new_weighted(table.into_iter().filter(|(weight, _)| *weight > 0).collect()).boxed()
+}
+
+fn just(value: Value) -> Part {
+    Just(value).boxed()
+}
+
+fn number(from: u64, to: u64) -> Part {
+    (from..=to).prop_map(|n| json!(n)).boxed()
+}
+
+fn seconds() -> Part {
+    either(vec![(20, just(json!(0))), (77, number(0, 4)), (3, just(json!(100_000)))])
+}
+
+fn maybe_seconds() -> Part {
+    either(vec![(1, just(Value::Null)), (2, seconds())])
+}
+
+fn error() -> Part {
+    let own = (1..=9).prop_map(|n| json!(format!("E:e{n}"))).boxed();
+    either(vec![(16, own), (4, one_of(&["KI", "EXIT:3", "CANCEL", "CANCEL:own"]))])
+}
+
+fn message() -> Part {
+    either(vec![(1, just(Value::Null)), (2, one_of(&["m1", "m2"]))])
+}
+
+fn list(part: Part, most: usize) -> Part {
+    prop::collection::vec(part, 0..=most).prop_map(Value::Array).boxed()
+}
+
+/// The parts of programs of one theme.
+struct Parts {
+    theme: Theme,
+    names: u8,
+    dialect: Dialect,
+}
+
+impl Parts {
+    fn name(&self, kind: char) -> Part {
+        (0..=self.names).prop_map(move |n| json!(format!("{kind}{n}"))).boxed()
+    }
+
+    /// Something with one name in all of its places.
+    fn same(&self, kind: char, make: impl Fn(&dyn Fn() -> Part) -> Part) -> Part {
+        let names = (0..=self.names).map(|n| json!(format!("{kind}{n}")));
+        either(names.map(|name| (1, make(&|| just(name.clone())))).collect())
+    }
+
+    /// A task or a future, or the current task, or a future of another loop.
+    fn awaited(&self) -> Part {
+        let j = u32::from(self.theme == Theme::Outside);
+        either(vec![
+            (12, self.name('t')),
+            (5, self.name('f')),
+            (2, just(json!("self"))),
+            (1, just(json!("o0"))),
+            (6 * j, self.name('j')),
+        ])
+    }
+
+    /// What is worth waiting for. Not often itself, and what is of another loop: that only fails.
+    fn awaitable(&self) -> Part {
+        let j = u32::from(self.theme == Theme::Outside);
+        let fails = either(vec![(1, just(json!("self"))), (1, just(json!("o0")))]);
+        either(vec![(14, self.name('t')), (6, self.name('f')), (1, fails), (8 * j, self.name('j'))])
+    }
+
+    /// What may be given to a combinator: tasks, or futures.
+    fn several(&self) -> Part {
+        either(vec![(6, list(self.name('t'), 3)), (4, list(self.name('f'), 3))])
+    }
+
+    fn one(&self) -> Part {
+        either(vec![(3, self.name('t')), (1, self.name('f'))])
+    }
+
+    fn program(&self) -> Part {
+        let names = usize::from(self.names) + 1;
+        let callbacks = prop::collection::vec(self.ops(Who::Callback, 0), names);
+        let bodies = prop::collection::vec(self.ops(Who::Body, 0), names);
+        let handler = prop::option::weighted(0.05, one_of(&["KI", "EXIT:4"]));
+        let named = |kind: char, lists: Vec<Value>| {
+            let named = lists.into_iter().enumerate().map(|(n, ops)| (format!("{kind}{n}"), ops));
+            Value::Object(named.collect::<Map<_, _>>())
+        };
+        (callbacks, bodies, self.script(), handler)
+            .prop_map(move |(callbacks, bodies, script, handler)| {
+                let (callbacks, bodies) = (named('c', callbacks), named('b', bodies));
+                let mut program = json!({ "callbacks": callbacks, "bodies": bodies, "script": script });
+                if let Some(handler) = handler {
+                    program["handler"] = handler;
+                }
+                program
+            })
+            .boxed()
+    }
+
+    /// Futures and tasks, then runs with operations between them, and sometimes an end after which all is refused.
+    fn script(&self) -> Part {
+        let names = usize::from(self.names) + 1;
+        let futures: Vec<_> = (0..names).map(|n| json!(["future", format!("f{n}")])).collect();
+        let tasks: Vec<_> = (0..names)
+            .map(|n| {
+                let task = op("task", vec![just(json!(format!("t{n}"))), self.name('b')]);
+                prop::option::weighted(0.8, task)
+            })
+            .collect();
+        let other = prop::option::weighted(0.2, just(json!(["future", "o0"])));
+        let segment = (prop::collection::vec(self.op(Who::Script, 0), 0..=4), self.run());
+        let close =
+            (Just(json!(["close"])), prop::collection::vec(self.op(Who::Script, 0), 0..=3), self.run());
+        let end = prop::option::weighted(0.1, close);
+        (tasks, other, prop::collection::vec(segment, 1..=5), end)
+            .prop_map(move |(tasks, other, segments, end)| {
+                let mut script = futures.clone();
+                script.extend(tasks.into_iter().flatten().chain(other));
+                for (ops, run) in segments {
+                    script.extend(ops);
+                    script.push(run);
+                }
+                if let Some((close, ops, run)) = end {
+                    script.push(close);
+                    script.extend(ops);
+                    script.push(run);
+                }
+                Value::Array(script)
+            })
+            .boxed()
+    }
+
+    fn run(&self) -> Part {
+        let g = u32::from(self.dialect.in_place);
+        either(vec![
+            (6, op("step", vec![])),
+            (6, op("forever", vec![])),
+            (4, op("until", vec![self.name('t')])),
+            (2, op("until", vec![self.name('f')])),
+            (2, op("until", vec![self.name('b')])),
+            (g, op("until", vec![self.name('g')])),
+            (1, either(vec![(3, op("other", vec![])), (1, op("until", vec![just(json!("o0"))]))])),
+        ])
+    }
+
+    fn ops(&self, who: Who, depth: u32) -> Part {
+        let most = 4 + usize::from(who == Who::Body) - depth as usize;
+        let op = self.op(who, depth);
+        either(vec![(85, list(op.clone(), most)), (15, list(op, if depth == 0 { 9 } else { most }))])
+    }
+
+    fn op(&self, who: Who, depth: u32) -> Part {
+        let mut plain = self.plain(who);
+        plain.extend(match self.theme {
+            Theme::Core => vec![],
+            Theme::Combinators => self.plain_combinators(),
+            Theme::Locks => self.plain_locks(),
+            Theme::Outside => self.outside(),
+        });
+        if who != Who::Body {
+            return either(plain);
         }
-    }
-
-    fn error(&mut self) -> String {
-        match self.dice.below(20) {
-            0 => "KI".to_owned(),
-            1 => "EXIT:3".to_owned(),
-            2 => "CANCEL".to_owned(),
-            3 => "CANCEL:own".to_owned(),
-            n => format!("E:e{n}"),
+        let mut waiting = self.waiting(depth);
+        match self.theme {
+            Theme::Combinators => waiting.extend(self.waiting_combinators(depth)),
+            Theme::Locks => waiting.extend(self.waiting_locks(depth)),
+            Theme::Core | Theme::Outside => {}
         }
+        either(vec![(45, either(plain)), (55, either(waiting))])
     }
 
-    fn delay(&mut self) -> u64 {
-        match self.dice.below(40) {
-            0..=7 => 0,
-            8 => 100_000,
-            n => n % 5,
+    /// What does not wait.
+    fn plain(&self, who: Who) -> Table {
+        let inside = u32::from(who != Who::Script);
+        let (c, h, f, x) = (|| self.name('c'), || self.name('h'), || self.name('f'), || self.awaited());
+        let key = || (0..=9).prop_map(|n| json!(format!("k{n}"))).boxed();
+        let value = || (0..=9).prop_map(|n| json!(format!("v{n}"))).boxed();
+        vec![
+            (2, op("log", vec![just(json!("x"))])),
+            (8, op("soon", vec![h(), c()])),
+            (6, op("later", vec![h(), c(), seconds()])),
+            (2, op("at", vec![h(), c(), seconds()])),
+            (2, op("threadsafe", vec![c()])),
+            (3, op("drop", vec![h()])),
+            (2, op("future", vec![f()])),
+            (7, op("set", vec![f(), value()])),
+            (3, op("fail", vec![f(), error()])),
+            (17, op("cancel", vec![x(), message()])),
+            (7, op("add", vec![x(), c(), key()])),
+            (2, op("remove", vec![x(), key()])),
+            (8, op("task", vec![self.name('t'), self.name('b')])),
+            (3 * u32::from(self.dialect.thirteen), op("uncancel", vec![x()])),
+            (1, op("cancelling", vec![x()])),
+            (4, op("done", vec![x()])),
+            (2, op("result", vec![x()])),
+            (2, op("error", vec![x()])),
+            (2, op("tasks", vec![])),
+            (1, op("current", vec![])),
+            (1, op("running", vec![])),
+            (9, op("stop", vec![])),
+            (2 * inside, self.run()),
+            (inside, op("close", vec![])),
+            (4 * inside, op("raise", vec![error()])),
+        ]
+    }
+
+    fn plain_combinators(&self) -> Table {
+        let new = u32::from(self.dialect.in_place);
+        let groups = u32::from(self.dialect.thirteen);
+        let (g, s, u, x) = (|| self.name('g'), || self.name('s'), || self.name('u'), || self.name('x'));
+        vec![
+            (4 * new, op("gather_new", vec![g(), one_of(&["first", "all"]), self.several()])),
+            (2 * new, op("gather_cancel", vec![g()])),
+            (new, op("gather_done", vec![g()])),
+            (4, op("shield_new", vec![s(), self.one()])),
+            (2, op("shield_cancel", vec![s()])),
+            (2, op("shield_done", vec![s()])),
+            (8 * groups, op("group_task", vec![u(), self.name('t'), self.name('b')])),
+            (4, op("reschedule", vec![x(), maybe_seconds()])),
+            (2, op("expired", vec![x()])),
+        ]
+    }
+
+    /// Names of things of these kinds. Before 3.13 conditions (and barriers, which have one) and semaphores are others.
+    fn things(&self, kinds: &'static str) -> Part {
+        let kinds = kinds.chars().filter(|kind| self.dialect.thirteen || !"dm".contains(*kind));
+        either(kinds.map(|kind| (1, self.name(kind))).collect())
+    }
+
+    fn plain_locks(&self) -> Table {
+        let new = u32::from(self.dialect.thirteen);
+        let (e, d, q) = (|| self.name('e'), || self.name('d'), || self.name('q'));
+        vec![
+            (8, op("release", vec![self.things("ldm")])),
+            (2, op("locked", vec![self.things("ldm")])),
+            (5, op("event_set", vec![e()])),
+            (3, op("event_clear", vec![e()])),
+            (1, op("is_set", vec![e()])),
+            (new, op("notify", vec![d(), number(0, 3)])),
+            (new, op("notify_all", vec![d()])),
+            (5, op("put_nowait", vec![q(), one_of(&["i1", "i2", "i3"])])),
+            (5, op("get_nowait", vec![q()])),
+            (4, op("task_done", vec![q()])),
+            (2, op("qsize", vec![q()])),
+            (2 * new, op("shutdown", vec![q(), any::<bool>().prop_map(|b| json!(b)).boxed()])),
+            (2 * new, op("barrier_state", vec![self.name('r')])),
+        ]
+    }
+
+    /// What comes from outside of the loop.
+    fn outside(&self) -> Table {
+        let signal = || one_of(&["SIGUSR1", "SIGUSR2"]);
+        let outcome = one_of(&["w1", "w2", "w3", "E:e1", "E:e2"]);
+        vec![
+            (8, op("thread", vec![self.name('c')])),
+            (8, op("signal", vec![signal(), self.name('c')])),
+            (3, op("unsignal", vec![signal()])),
+            (14, op("kill", vec![signal()])),
+            (14, op("job", vec![self.name('j'), outcome])),
+            (8, op("cancel", vec![self.name('j'), message()])),
+        ]
+    }
+
+    /// What a body does beside.
+    fn waiting(&self, depth: u32) -> Table {
+        let deeper = u32::from(depth < 2);
+        let result = (0..=9).prop_map(|n| json!(format!("r{n}"))).boxed();
+        let mut table = vec![
+            (4, op("sleep", vec![just(json!(0))])),
+            (8, op("await", vec![self.awaitable()])),
+            (6, op("sleep", vec![seconds()])),
+            (2, op("return", vec![result])),
+        ];
+        if deeper > 0 {
+            let inner = || self.ops(Who::Body, depth + 1);
+            let kind = one_of(&["cancel", "cancel", "error", "any", "finally"]);
+            table.push((10, op("try", vec![inner(), kind, inner(), one_of(&["swallow", "raise"])])));
+            table.push((2, op("repeat", vec![just(json!(2)), inner()])));
         }
+        table
     }
 
-    fn ops(&mut self, who: Who, longest: u64, depth: u32) -> Value {
-        let length = self.dice.below(longest + 1);
-        Value::Array((0..length).map(|_| self.op(who, depth)).collect())
-    }
-
-    fn script(&mut self) -> Value {
-        let mut script = Vec::new();
-        for n in 0..=self.names {
-            script.push(json!(["future", format!("f{n}")]));
-            if self.dice.chance(80) {
-                let body = self.name('b');
-                script.push(json!(["task", format!("t{n}"), body]));
+    fn waiting_combinators(&self, depth: u32) -> Table {
+        let new = u32::from(self.dialect.in_place);
+        let when = one_of(&["all", "first", "error"]);
+        let mode = || one_of(&["first", "all"]);
+        let mut table = vec![
+            (6, op("wait", vec![when, maybe_seconds(), self.several()])),
+            (4 * new, op("gather", vec![mode(), self.several()])),
+            (2 * new, op("gather_bodies", vec![mode(), list(self.name('b'), 3)])),
+            (new, op("gather_pair", vec![mode(), self.name('t'), self.name('b')])),
+            (2 * new, op("gather_await", vec![self.name('g')])),
+            (
+                6 * new,
+                op("wait_for", vec![maybe_seconds(), either(vec![(3, self.one()), (2, self.name('b'))])]),
+            ),
+            (5, op("as_completed", vec![maybe_seconds(), self.several()])),
+            (4, op("shield", vec![self.one()])),
+            (3, op("shield_await", vec![self.name('s')])),
+        ];
+        if depth < 2 {
+            let inner = || self.ops(Who::Body, depth + 1);
+            table.push((6, op("timeout", vec![self.name('x'), maybe_seconds(), inner()])));
+            table.push((
+                2,
+                self.same('x', |x| {
+                    let swallowed = op("sleep", vec![number(1, 3)]);
+                    let swallowed = op(
+                        "try",
+                        vec![list(swallowed, 1), one_of(&["cancel"]), inner(), one_of(&["swallow"])],
+                    );
+                    let moved = op("reschedule", vec![x(), maybe_seconds()]);
+                    op("timeout", vec![x(), seconds(), list(either(vec![(1, swallowed), (1, moved)]), 3)])
+                }),
+            ));
+            if self.dialect.thirteen {
+                table.push((4, op("group", vec![self.name('u'), inner()])));
+                table.push((
+                    6,
+                    self.same('u', |u| {
+                        let child = || op("group_task", vec![u(), self.name('t'), self.name('b')]);
+                        let late = vec![inner(), one_of(&["cancel"]), list(child(), 1), one_of(&["swallow"])];
+                        let any = self.op(Who::Body, depth + 1);
+                        op(
+                            "group",
+                            vec![u(), list(either(vec![(4, child()), (2, op("try", late)), (6, any)]), 4)],
+                        )
+                    }),
+                ));
             }
         }
-        if self.dice.chance(20) {
-            script.push(json!(["future", "o0"]));
-        }
-        for _ in 0..1 + self.dice.below(5) {
-            for _ in 0..self.dice.below(5) {
-                script.push(self.op(Who::Script, 0));
-            }
-            script.push(self.run());
-        }
-        if self.dice.chance(10) {
-            script.push(json!(["close"]));
-            for _ in 0..self.dice.below(4) {
-                script.push(self.op(Who::Script, 0));
-            }
-            script.push(self.run());
-        }
-        Value::Array(script)
+        table
     }
 
-    fn run(&mut self) -> Value {
-        match self.dice.below(21) / 2 {
-            10 => json!(["other"]),
-            0..=2 => json!(["forever"]),
-            3..=5 => json!(["step"]),
-            6 if self.dialect.gather && self.dice.chance(30) => json!(["until", self.name('g')]),
-            6 => json!(["until", self.name('f')]),
-            7 | 8 => json!(["until", self.name('t')]),
-            _ => json!(["until", self.name('b')]),
+    fn waiting_locks(&self, depth: u32) -> Table {
+        let new = u32::from(self.dialect.thirteen);
+        let (q, r) = (|| self.name('q'), || self.name('r'));
+        let mut table = vec![
+            (10, op("acquire", vec![self.things("ldm")])),
+            (5, op("event_wait", vec![self.name('e')])),
+            (new, op("cond_wait", vec![self.name('d')])),
+            (6, op("put", vec![q(), one_of(&["i1", "i2", "i3"])])),
+            (6, op("get", vec![q()])),
+            (3, op("join", vec![q()])),
+            (7 * new, op("barrier", vec![r()])),
+            (new, op("barrier_reset", vec![r()])),
+            (2 * new, op("barrier_abort", vec![r()])),
+        ];
+        if depth < 2 {
+            let broken =
+                |r: &dyn Fn() -> Part| vec![op("barrier_abort", vec![r()]), op("barrier", vec![r()])];
+            let broken = self.same('r', |r| broken(r).prop_map(Value::Array).boxed());
+            table.push((new, op("repeat", vec![just(json!(1)), broken])));
+            let inner = self.ops(Who::Body, depth + 1);
+            table.push((8, op("with", vec![self.things("ldm"), inner])));
+            table.push((
+                8 * new,
+                self.same('d', |d| {
+                    let told = either(vec![
+                        (4, op("cond_wait", vec![d()])),
+                        (2, op("notify", vec![d(), number(0, 3)])),
+                        (1, op("notify_all", vec![d()])),
+                        (3, self.op(Who::Body, depth + 1)),
+                    ]);
+                    op("with", vec![d(), list(told, 3)])
+                }),
+            ));
         }
-    }
-
-    fn op(&mut self, who: Who, depth: u32) -> Value {
-        if who == Who::Body && self.dice.chance(55) {
-            return self.waiting_op(depth);
-        }
-        match self.dice.below(100) {
-            0..=7 => json!(["soon", self.name('h'), self.name('c')]),
-            8..=13 => json!(["later", self.name('h'), self.name('c'), self.delay()]),
-            14 | 15 => json!(["at", self.name('h'), self.name('c'), self.delay()]),
-            16 | 17 => json!(["threadsafe", self.name('c')]),
-            18..=20 => json!(["drop", self.name('h')]),
-            21 | 22 => json!(["future", self.name('f')]),
-            23..=29 => json!(["set", self.name('f'), format!("v{}", self.dice.below(9))]),
-            30..=32 => json!(["fail", self.name('f'), self.error()]),
-            33..=49 => json!(["cancel", self.awaited(), self.message()]),
-            50..=56 => {
-                self.keys += 1;
-                json!(["add", self.awaited(), self.name('c'), format!("k{}", self.keys)])
-            }
-            57 | 58 => json!(["remove", self.awaited(), format!("k{}", 1 + self.dice.below(self.keys + 1))]),
-            59..=66 => json!(["task", self.name('t'), self.name('b')]),
-            67..=69 if self.dialect.uncancel => json!(["uncancel", self.awaited()]),
-            70 => json!(["cancelling", self.awaited()]),
-            71..=74 => json!(["done", self.awaited()]),
-            75 | 76 => json!(["result", self.awaited()]),
-            77 | 78 => json!(["error", self.awaited()]),
-            79 | 80 => json!(["tasks"]),
-            81 => json!(["current"]),
-            82 => json!(["running"]),
-            99 if self.dialect.gather => match self.dice.below(4) {
-                0 => json!(["gather_cancel", self.name('g')]),
-                1 => json!(["gather_done", self.name('g')]),
-                _ => json!(["gather_new", self.name('g'), self.dice.pick(&["first", "all"]), self.several()]),
-            },
-            83..=91 => json!(["stop"]),
-            92 | 93 if who != Who::Script => self.run(),
-            94 if who != Who::Script => json!(["close"]),
-            95..=98 if who != Who::Script => json!(["raise", self.error()]),
-            _ => json!(["log", "x"]),
-        }
-    }
-
-    fn waiting_op(&mut self, depth: u32) -> Value {
-        match self.dice.below(20) {
-            0..=3 => json!(["await", self.awaited()]),
-            4..=6 => json!(["sleep", self.delay()]),
-            8 | 9 if self.dialect.gather => {
-                json!(["gather", self.dice.pick(&["first", "all"]), self.several()])
-            }
-            10 if self.dialect.gather => {
-                let bodies: Vec<_> = (0..self.dice.below(3)).map(|_| self.name('b')).collect();
-                json!(["gather_bodies", self.dice.pick(&["first", "all"]), bodies])
-            }
-            11 | 12 => {
-                let timeout = if self.dice.chance(50) { json!(self.delay()) } else { Value::Null };
-                json!(["wait", self.dice.pick(&["all", "first", "error"]), timeout, self.several()])
-            }
-            13..=17 if depth < 2 => {
-                let (ops, handler) = (self.ops(Who::Body, 3, depth + 1), self.ops(Who::Body, 2, depth + 1));
-                let kind = self.dice.pick(&["cancel", "cancel", "error", "any", "finally"]);
-                json!(["try", ops, kind, handler, self.dice.pick(&["swallow", "raise"])])
-            }
-            7 if self.dialect.gather && self.dice.chance(50) => json!(["gather_await", self.name('g')]),
-            7 if self.dialect.gather => {
-                json!(["gather_pair", self.dice.pick(&["first", "all"]), self.name('t'), self.name('b')])
-            }
-            18 if depth < 2 => json!(["repeat", 2, self.ops(Who::Body, 2, depth + 1)]),
-            19 => json!(["return", format!("r{}", self.dice.below(9))]),
-            _ => json!(["sleep", 0]),
-        }
-    }
-
-    fn several(&mut self) -> Value {
-        let kind = if self.dice.chance(60) { 't' } else { 'f' };
-        json!((0..self.dice.below(4)).map(|_| self.name(kind)).collect::<Vec<_>>())
+        table
     }
 }

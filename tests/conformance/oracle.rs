@@ -10,31 +10,52 @@ pub(crate) struct Oracle {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// The minor version of the Python.
+    /// The version of the Python: `3.13.0`, and its middle number.
+    pub(crate) version: String,
     pub(crate) minor: u64,
 }
 
 impl Oracle {
-    /// Starts `command` (a Python, with its options) on the oracle's script; `None` if it cannot be started.
-    pub(crate) fn start(command: &str) -> Option<Self> {
-        let mut words = command.split_whitespace();
+    /// Starts `command` (a Python, with its options) on the oracle's script.
+    pub(crate) fn start(command: &str) -> Result<Self, String> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/conformance.py");
-        let mut python = Command::new(words.next()?);
+        let mut words = command.split_whitespace();
+        let mut python = Command::new(words.next().unwrap_or("python3"));
         // Options behind the script's name are the script's.
-        let (own, scripts): (Vec<_>, Vec<_>) = words.partition(|word| !word.starts_with("--"));
-        python.args(own).arg(script).args(scripts);
-        let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
-        let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
-        let mut oracle = Self { child, input, output, minor: 0 };
-        oracle.minor = oracle.line()["minor"].as_u64()?;
-        Some(oracle)
+        let (scripts, own): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with("--"));
+        python.args(own).arg(script).args(scripts).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let advice = |error| format!("LOOPLAB_PYTHON={command}: {error}; name a CPython, 3.11 or later");
+        let mut child = python.spawn().map_err(|error| advice(error.to_string()))?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (Some(input), Some(output)) = (input, output) else { return Err(advice("no pipe".to_owned())) };
+        let mut oracle =
+            Self { child, input, output: BufReader::new(output), version: String::new(), minor: 0 };
+        let mut hello = String::new();
+        let _ = oracle.output.read_line(&mut hello);
+        let hello: Value = serde_json::from_str(&hello).unwrap_or_default();
+        oracle.minor = hello["minor"].as_u64().ok_or_else(|| advice("it does not answer".to_owned()))?;
+        oracle.version = text(&hello["version"]).to_owned();
+        Ok(oracle)
     }
 
-    /// What the program prints there; `None` if CPython cannot run it.
-    pub(crate) fn ask(&mut self, program: &Value) -> Option<Output> {
+    /// What the program prints there; or why that Python cannot be asked.
+    pub(crate) fn ask(&mut self, program: &Value) -> Result<Output, String> {
+        self.tell(program);
+        self.hear()
+    }
+
+    /// The first half of asking.
+    pub(crate) fn tell(&mut self, program: &Value) {
         writeln!(self.input, "{program}").expect("the oracle reads");
+    }
+
+    /// The other half.
+    pub(crate) fn hear(&mut self) -> Result<Output, String> {
         let answer = self.line();
-        answer.get("log").is_some().then(|| read(&answer))
+        match answer.get("skip") {
+            Some(why) => Err(text(why).to_owned()),
+            None => Ok(read(&answer)),
+        }
     }
 
     fn line(&mut self) -> Value {
@@ -57,16 +78,28 @@ pub(crate) fn read(value: &Value) -> Output {
     Output { log: lines("log"), late: lines("late") }
 }
 
-/// Where the outputs differ first: the line's number, Python's line and ours.
-pub(crate) fn difference(python: &Output, ours: &Output) -> Option<(usize, String, String)> {
-    let pairs = [(&python.log, &ours.log), (&python.late, &ours.late)];
-    pairs.into_iter().find_map(|(theirs, ours)| {
-        (0..theirs.len().max(ours.len())).find_map(|n| {
-            let pick = |lines: &[String]| lines.get(n).cloned().unwrap_or("(nothing)".to_owned());
-            let (theirs, ours) = (pick(theirs), pick(ours));
-            (!same(&theirs, &ours)).then_some((n, theirs, ours))
-        })
-    })
+/// Where the outputs differ first: Python's line and ours.
+pub(crate) fn difference(python: &Output, ours: &Output) -> Option<(String, String)> {
+    let nothing = || "(nothing)".to_owned();
+    for n in 0..python.log.len().max(ours.log.len()) {
+        let pick = |lines: &[String]| lines.get(n).cloned().unwrap_or_else(nothing);
+        let (theirs, ours) = (pick(&python.log), pick(&ours.log));
+        if !same(&theirs, &ours) {
+            return Some((theirs, ours));
+        }
+    }
+    // What came late has no order: equal lines belong to each other, then those with a message lost.
+    let mut left = ours.late.clone();
+    let mut take = |found: &dyn Fn(&String) -> bool| left.iter().position(found).map(|at| left.remove(at));
+    let unequal: Vec<&String> =
+        python.late.iter().filter(|line| take(&|ours| ours == *line).is_none()).collect();
+    let strange = unequal.into_iter().find(|line| take(&|ours| same(line, ours)).is_none());
+    match (strange, left.first()) {
+        (None, None) => None,
+        (theirs, ours) => {
+            Some((theirs.cloned().unwrap_or_else(nothing), ours.cloned().unwrap_or_else(nothing)))
+        }
+    }
 }
 
 /// Two lines are the same if they are equal, or if CPython has lost the message of a cancellation, which every reader

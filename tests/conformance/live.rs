@@ -2,9 +2,9 @@
 
 use crate::generate::{self, Dialect};
 use crate::oracle::{Oracle, difference};
-use crate::shrink;
 use crate::world::{self, Output};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,48 +12,67 @@ use std::time::{Duration, Instant};
 const ENOUGH: usize = 10;
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number is wanted")),
+        Err(_) => default,
+    }
 }
 
 /// The Python to ask.
 pub(crate) fn python() -> String {
-    std::env::var("CONFORMANCE_PYTHON").unwrap_or("python3".to_owned())
+    std::env::var("LOOPLAB_PYTHON").unwrap_or("python3".to_owned())
 }
 
 /// Runs random programs on both sides; what differs is printed in its smallest form.
 pub(crate) fn compare() {
-    let mut oracle = Oracle::start(&python()).expect("a Python");
-    let dialect = Dialect { uncancel: oracle.minor >= 13, gather: oracle.minor >= 12 };
-    let (first, count) = (number("CONFORMANCE_SEED", 1), number("CONFORMANCE_PROGRAMS", 2000));
-    let (mut skipped, mut lines, mut found) = (0, 0, Vec::new());
+    let mut oracle = Oracle::start(&python()).unwrap_or_else(|error| panic!("{error}"));
+    let dialect = Dialect::of(oracle.minor);
+    let (first, count) = (number("LOOPLAB_SEED", 1), number("LOOPLAB_PROGRAMS", 2000));
+    let (mut skipped, mut lines, mut found) = (BTreeMap::<String, u64>::new(), 0, Vec::new());
+    let (began, mut told) = (Instant::now(), Instant::now());
+    let mut made = 0;
     for seed in first..first + count {
         let program = generate::program(seed, dialect);
+        made += 1;
+        // Both run it at the same time.
+        oracle.tell(&program);
         watch(&program);
-        let Some(theirs) = oracle.ask(&program) else {
-            skipped += 1;
-            continue;
-        };
-        lines += theirs.log.len();
-        if difference(&theirs, &world::run(&program)).is_some() {
-            found.push(report(seed, &program, &mut oracle));
+        let ours = world::run(&program);
+        match oracle.hear() {
+            Err(why) => *skipped.entry(why).or_insert(0) += 1,
+            Ok(theirs) => {
+                lines += theirs.log.len();
+                if difference(&theirs, &ours).is_some() {
+                    found.push(report(seed, dialect, &mut oracle));
+                }
+            }
         }
         if found.len() == ENOUGH {
             break;
         }
+        if told.elapsed() > Duration::from_secs(10) {
+            told = Instant::now();
+            eprintln!("{made} of {count} programs, {} differ", found.len());
+        }
     }
+    let rate = made as f64 / began.elapsed().as_secs_f64();
     println!(
-        "Python 3.{}: {count} programs from seed {first}, {lines} lines, {skipped} skipped, {} differ",
-        oracle.minor,
+        "Python {}: {made} programs from seed {first}, {lines} lines, {rate:.0} programs a second: {} differ",
+        oracle.version,
         found.len()
     );
+    for (why, count) in &skipped {
+        println!("   {count} skipped: {why}");
+    }
+    let skipped: u64 = skipped.values().sum();
     assert!(found.is_empty(), "CPython on the left, looplab on the right\n\n{}", found.join("\n"));
     assert!(skipped * 10 < count, "{skipped} programs of {count} were skipped");
 }
 
-fn report(seed: u64, program: &Value, oracle: &mut Oracle) -> String {
-    let small = shrink::shrink(program, |program| {
+fn report(seed: u64, dialect: Dialect, oracle: &mut Oracle) -> String {
+    let small = generate::shrink(generate::tree(seed, dialect), |program| {
         watch(program);
-        oracle.ask(program).is_some_and(|theirs| difference(&theirs, &world::run(program)).is_some())
+        oracle.ask(program).is_ok_and(|theirs| difference(&theirs, &world::run(program)).is_some())
     });
     let theirs = oracle.ask(&small).unwrap_or_default();
     format!("seed {seed}: {small}\n{}", side_by_side(&theirs, &world::run(&small)))
