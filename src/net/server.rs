@@ -1,0 +1,1 @@
+//! `Server`: listening sockets and the connections that came through them.

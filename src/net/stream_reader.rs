@@ -1,0 +1,1 @@
+//! `StreamReader`: bytes that have come, and those who wait for more.

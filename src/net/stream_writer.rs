@@ -1,0 +1,1 @@
+//! `StreamWriter`: what is to be written, and flow control.
