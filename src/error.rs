@@ -72,6 +72,20 @@ pub enum Error {
     QueueShutDown,
     /// The barrier was broken or reset; the text is asyncio's (`asyncio.BrokenBarrierError`).
     BrokenBarrier(&'static str),
+    /// A stream ended before the bytes that were asked for had come (`asyncio.IncompleteReadError`).
+    IncompleteRead {
+        /// What had come. It is not in the stream any more.
+        partial: Arc<[u8]>,
+        /// How many bytes were asked for; `None` when a separator was.
+        expected: Option<usize>,
+    },
+    /// No separator within the limit of a stream (`asyncio.LimitOverrunError`); the bytes are still in it.
+    LimitOverrun {
+        /// asyncio's text.
+        message: &'static str,
+        /// How many of the bytes that have come hold no separator.
+        consumed: usize,
+    },
     /// Thrown into a coroutine by [`Coroutine::close`](crate::Coroutine::close) (`GeneratorExit`).
     CoroutineExit,
     /// Misuse that asyncio answers with a `RuntimeError`; the text is asyncio's.
@@ -193,6 +207,14 @@ impl fmt::Display for Error {
             Self::QueueEmpty => f.write_str("QueueEmpty"),
             Self::QueueShutDown => f.write_str("QueueShutDown"),
             Self::BrokenBarrier(text) => f.write_str(text),
+            Self::IncompleteRead { partial, expected } => {
+                write!(f, "{} bytes read on a total of ", partial.len())?;
+                match expected {
+                    Some(expected) => write!(f, "{expected} expected bytes"),
+                    None => f.write_str("undefined expected bytes"),
+                }
+            }
+            Self::LimitOverrun { message, .. } => f.write_str(message),
             Self::CoroutineExit => f.write_str("the coroutine was closed"),
             Self::Deadlock(text) | Self::Panic(text) | Self::Runtime(text) | Self::Value(text) => {
                 f.write_str(text)

@@ -22,3 +22,5 @@ mod tcp;
 mod transport;
 mod udp;
 mod unix;
+
+pub use stream_reader::{Separators, StreamReader};
