@@ -1,6 +1,6 @@
 //! Sockets, streams and servers.
 //!
-//! Two floors. Below are the sockets: `TcpListener`, `TcpStream` and their like, whose every operation is a future
+//! Two floors. Below are the sockets: [`TcpListener`], [`TcpStream`] and their like, whose every operation is a future
 //! that makes its attempt when it is polled and waits for the descriptor otherwise (`loop.sock_recv` and its family in
 //! asyncio). Above are asyncio's streams and servers.
 //!
@@ -12,6 +12,8 @@
 //! Read `readiness` first: how a socket waits. Then `tcp`, and `connect` for names and addresses.
 
 mod connect;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod readiness;
 mod resolve;
 mod server;
@@ -24,3 +26,8 @@ mod udp;
 mod unix;
 
 pub use stream_reader::{Separators, StreamReader};
+
+pub use resolve::Address;
+pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UnixListener, UnixStream};
