@@ -25,7 +25,14 @@ mod transport;
 mod udp;
 mod unix;
 
+pub use server::{Server, ServerSocket};
+pub use start::{
+    Hosts, OpenConnection, Opening, StartServer, Starting, open_connection, open_unix_connection,
+    start_server, start_server_with, start_unix_server,
+};
 pub use stream_reader::{Separators, StreamReader};
+pub use stream_writer::StreamWriter;
+pub use transport::{Endpoint, Transport};
 
 pub use resolve::Address;
 pub use tcp::{TcpListener, TcpStream};
