@@ -107,7 +107,8 @@ impl Error {
         Self::Cancelled(None)
     }
 
-    /// Wraps an error of another crate.
+    /// Wraps an error of another crate. One that was caused by a cancellation (a socket's read was cancelled inside of a
+    /// protocol's future) is that cancellation.
     ///
     /// ```
     /// let e = looplab::Error::other("seven".parse::<i32>().unwrap_err());
@@ -115,7 +116,8 @@ impl Error {
     /// ```
     #[must_use]
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Other(Arc::from(error.into()))
+        let error = error.into();
+        cancellation_in(&*error).unwrap_or_else(|| Self::Other(Arc::from(error)))
     }
 
     /// An error that is only a text, as `raise ValueError("…")` in a short program.
@@ -234,8 +236,26 @@ impl std::error::Error for Error {
     }
 }
 
+/// A cancellation that went through foreign code as an I/O error is a cancellation again, so that `?` passes it on.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self::Io(Arc::new(error))
+        cancellation_in(&error).unwrap_or_else(|| Self::Io(Arc::new(error)))
     }
+}
+
+/// The cancellation that caused an error of foreign code: hyper's error has the I/O error for its source, and that holds
+/// what a socket failed with.
+fn cancellation_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>()
+            && ours.is_cancelled()
+        {
+            return Some(ours.clone());
+        }
+        // The source of an `io::Error` is that of the error which it holds, not that error.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map(|held| held as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    }
+    None
 }

@@ -73,3 +73,37 @@ fn refused(address: SocketAddr, error: io::Error) -> io::Error {
     };
     io::Error::new(error.kind(), format!("{number}Connect call failed {address}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EventLoop;
+    use std::net::TcpListener;
+    use std::panic::Location;
+
+    fn nowhere() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("its address")
+    }
+
+    fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream> {
+        EventLoop::new()?.run_until_complete(connect_any(addresses, Location::caller()))
+    }
+
+    #[test]
+    fn every_failure_is_told_and_the_same_one_once() {
+        let (one, other) = (nowhere(), nowhere());
+        let text = |address: SocketAddr| connect(vec![address]).expect_err("nobody listens").to_string();
+        let both = connect(vec![one, other]).expect_err("nobody listens");
+        assert_eq!(both.to_string(), format!("Multiple exceptions: {}, {}", text(one), text(other)));
+        assert_eq!(connect(vec![one, one]).expect_err("nobody listens").to_string(), text(one));
+    }
+
+    #[test]
+    fn the_first_address_that_answers_is_taken() -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let stream = connect(vec![nowhere(), listener.local_addr()?])?;
+        assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+        Ok(())
+    }
+}

@@ -7,7 +7,9 @@
 //! A cancellation is delivered here as at any await of looplab's: the read or write on which the task waits fails with an
 //! [`io::Error`] that holds [`Error::Cancelled`](crate::Error::Cancelled). The foreign code on the way sees an I/O error,
 //! and gives up or not, as it likes; [`Error::from`](crate::Error) and [`Error::other`](crate::Error::other) make the
-//! cancellation of it again, so that `?` passes it on. A request that comes while the foreign code waits for nothing of
+//! cancellation of it again, so that `?` passes it on. (hyper takes an error between two requests for the connection's
+//! quiet end: its task then ends, and not as cancelled. Where that matters there is [`cancellable`](crate::cancellable),
+//! with which the foreign future is dropped.) A request that comes while the foreign code waits for nothing of
 //! looplab's is kept for its next await, as everywhere.
 
 use super::readiness::{Attempt, Drained, Io, READ, WRITE, What, read, write};
