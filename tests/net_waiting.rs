@@ -5,13 +5,16 @@ mod support;
 
 use looplab::net::{TcpListener, TcpStream};
 use looplab::trace::TaskState;
+use looplab::xray::Replay;
 use looplab::{
     Clock, Error, EventLoop, ExceptionContext, Result, Task, create_task, get_running_loop, sleep, yield_now,
 };
 use net_support::{pair, run, waits};
 use std::io::Write;
+use std::net::TcpStream as Std;
 use std::os::fd::AsRawFd;
 use std::pin::pin;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -140,10 +143,13 @@ fn a_reused_descriptor_number_never_gets_the_readiness_of_the_one_before() -> Re
             lp.call_later(Duration::ZERO, idle)?;
             assert!(reading.await.unwrap_err().is_cancelled());
             let second = moved.take().expect("moved").into_std();
-            let second = TcpStream::from_std(second.try_clone()?)?;
-            if second.as_raw_fd() != number {
-                continue;
+            // The lowest free number is given out first: fill the holes below.
+            let mut copies = Vec::new();
+            while copies.len() < 100 && copies.last().is_none_or(|copy: &Std| copy.as_raw_fd() < number) {
+                copies.push(second.try_clone()?);
             }
+            let Some(second) = copies.pop().filter(|copy| copy.as_raw_fd() == number) else { continue };
+            let second = TcpStream::from_std(second)?;
             let waiting = create_task(async move { second.read(&mut [0; 16]).await });
             for _ in 0..5 {
                 yield_now().await?;
@@ -297,4 +303,33 @@ fn news_for_which_nobody_waits_makes_no_turn() -> Result<()> {
         thread.join().expect("the thread");
         Ok(())
     })
+}
+
+#[test]
+fn the_state_rebuilt_from_a_trace_is_the_loops_own_at_every_event() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tests = std::env::current_exe().expect("this test has a path");
+    for test in [
+        "a_cancelled_read_loses_no_bytes",
+        "a_read_that_is_dropped_half_way_loses_no_bytes_and_leaves_no_registration",
+        "a_second_operation_in_one_direction_is_refused",
+        "a_reused_descriptor_number_never_gets_the_readiness_of_the_one_before",
+        "a_descriptor_has_a_socket_or_a_reader_of_the_users_but_not_both",
+        "a_loop_that_is_closed_ends_its_sockets_and_they_say_so",
+    ] {
+        let trace = folder.path().join(format!("{test}.jsonl"));
+        let run = Command::new(&tests)
+            .args(["--exact", test])
+            .env("LOOPLAB_TRACE", &trace)
+            .env("LOOPLAB_TRACE_SNAPSHOTS", "1")
+            .output()
+            .expect("it runs");
+        assert!(run.status.success(), "{test}");
+        let mut replay = Replay::new();
+        let text = std::fs::read_to_string(trace).expect("a trace");
+        for line in text.lines() {
+            replay.line(line).unwrap_or_else(|error| panic!("{test}: {error}\n{line}"));
+        }
+        assert!(replay.loops() > 0, "{test} made no loop");
+    }
 }

@@ -27,6 +27,7 @@ struct ReadinessCell {
     head: Head,
     handle: u64,
     cancelled: Cell<bool>,
+    ran: Cell<bool>,
     /// Given back when the waiter has gone on, and not before: between the readiness and that moment nobody else reads.
     claim: RefCell<Option<Claim>>,
 }
@@ -52,6 +53,7 @@ impl Readiness {
             head: Head::future(&lp, kind, place),
             handle: lp.0.next_handle(),
             cancelled: Cell::new(false),
+            ran: Cell::new(false),
             claim: RefCell::new(Some(claim)),
         });
         // If that fails the cell goes, and the claim with it.
@@ -75,9 +77,13 @@ impl Readiness {
     pub(crate) fn end(&mut self) {
         self.awaiting.release();
         if let Some(cell) = self.cell.take() {
-            cell.cancelled.set(true);
             let claim = cell.claim.borrow_mut().take();
             drop(claim);
+            if !cell.ran.get()
+                && let Some(lp) = cell.head.event_loop()
+            {
+                lp.0.cancel_entry(&*cell);
+            }
         }
     }
 }
@@ -102,6 +108,7 @@ impl Entry for ReadinessCell {
     }
 
     fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+        self.ran.set(true);
         // It waits no more, so the next poll does not report it.
         if let Some(claim) = &*self.claim.borrow() {
             claim.end_wait();
