@@ -6,8 +6,8 @@ mod support;
 use looplab::net::{Server, StreamReader, StreamWriter, start_server, start_server_with};
 use looplab::sync::Event;
 use looplab::{Error, Result, TaskRef, create_task, current_task, get_running_loop, yield_now};
-use net_streams_support::{connect, dial, say, say_as, say_bytes, says, turns};
-use std::cell::RefCell;
+use net_streams_support::{connect, dial, said, say, say_as, say_bytes, says, turns};
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::rc::Rc;
 
@@ -337,4 +337,91 @@ fn wait_closed_waits_for_close_and_for_the_last_client() {
         wait("c", server).await
     };
     says(program, &["15 close", "19 client leaves", "21 gone", "24 a", "24 b", "25 c"]);
+}
+
+#[test]
+fn a_connection_accepted_in_the_turn_of_close_is_served() {
+    let program = async {
+        let hello = async |_reader, writer: StreamWriter| writer.write("hello");
+        let server = start_server(hello, "127.0.0.1", 0).await?;
+        let mut client = dial(&server);
+        // The next turn accepts it; the one after comes here before it makes the connection.
+        turns(2).await?;
+        server.close();
+        server.wait_closed().await?;
+        let mut all = String::new();
+        client.read_to_string(&mut all)?;
+        assert_eq!(all, "hello");
+        Ok(())
+    };
+    says(program, &[]);
+}
+
+#[test]
+fn a_server_without_start_serving_accepts_when_it_is_told_to() {
+    let program = async {
+        let hello = async |_reader, writer: StreamWriter| writer.write("hello");
+        let server = start_server(hello, "127.0.0.1", 0).start_serving(false).await?;
+        assert!(!server.is_serving());
+        let mut client = dial(&server);
+        turns(5).await?;
+        server.start_serving().await?;
+        server.start_serving().await?;
+        assert!(server.is_serving());
+        turns(5).await?;
+        let mut all = String::new();
+        client.read_to_string(&mut all)?;
+        assert_eq!(all, "hello");
+        server.close();
+        let error = server.start_serving().await.unwrap_err();
+        assert_eq!(error.to_string(), "server <Server sockets=()> is closed");
+        Ok(())
+    };
+    says(program, &[]);
+}
+
+#[test]
+fn up_to_the_backlog_is_accepted_in_one_turn() {
+    let program = async {
+        let count = Rc::new(Cell::new(0));
+        let counts = count.clone();
+        let keep = move |_, _| counts.set(counts.get() + 1);
+        let server = start_server_with(keep, "127.0.0.1", 0).backlog(2).await?;
+        let clients: Vec<_> = (0..5).map(|_| dial(&server)).collect();
+        for _ in 0..7 {
+            say(count.get());
+            yield_now().await?;
+        }
+        drop(clients);
+        server.close();
+        Ok(())
+    };
+    says(program, &["5 0", "6 0", "7 0", "8 0", "9 2", "10 4", "11 5"]);
+}
+
+#[test]
+fn a_server_whose_handles_are_dropped_serves_on() {
+    let program = async {
+        let server = start_server(async |_, w: StreamWriter| w.write("hello"), "127.0.0.1", 0).await?;
+        let port = server.port();
+        drop(server);
+        let (reader, _writer) = looplab::net::open_connection("127.0.0.1", port).await?;
+        assert_eq!(reader.read_to_end().await?, b"hello");
+        Ok(())
+    };
+    says(program, &[]);
+}
+
+#[test]
+fn a_plain_callback_that_fails_is_reported_as_any_callback() {
+    let program = async {
+        let fails = |_, _| Err::<(), _>(Error::msg("boom"));
+        let server = start_server_with(fails, "127.0.0.1", 0).await?;
+        let (reader, _writer) = connect(&server).await?;
+        assert_eq!(reader.read_to_end().await?, b"");
+        Ok(())
+    };
+    let said = said(program);
+    assert!(said.len() == 1 && said[0].contains("report: Exception in callback "), "{said:?}");
+    assert!(said[0].ends_with(": boom"), "{said:?}");
 }

@@ -46,7 +46,7 @@ fn every_read_answers_as_cpythons_in_the_recorded_cases() {
 #[test]
 #[ignore = "asks a live CPython"]
 fn every_read_answers_as_a_live_cpythons() {
-    let mut oracle = Oracle::start();
+    let oracle = Oracle::start();
     let mut runner = TestRunner::new(Config { cases: ASKED, failure_persistence: None, ..Config::default() });
     let asked = runner.run(&cases(), |case| {
         let theirs = oracle.borrow_mut().ask(&case);
