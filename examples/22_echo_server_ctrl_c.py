@@ -47,10 +47,11 @@ async def demonstrate(port):
 async def main(port):
     server = await asyncio.start_server(echo, "127.0.0.1", port or 0)
     stays = None
-    if port:
-        print(f"serving on port {port}; Ctrl-C stops it", flush=True)
+    own_port = server.sockets[0].getsockname()[1]
+    if port is None:
+        stays = await demonstrate(own_port)
     else:
-        stays = await demonstrate(server.sockets[0].getsockname()[1])
+        print(f"serving on port {own_port}; Ctrl-C stops it", flush=True)
     try:
         await asyncio.Event().wait()          # serving
     finally:

@@ -67,7 +67,7 @@ async fn serve(port: Option<u16>) -> Result<()> {
     let connected = async move |reader, writer| echo(&handler, reader, writer).await;
     let server = start_server(connected, "127.0.0.1", port.unwrap_or(0)).await?;
     match port {
-        Some(port) => println!("serving on port {port}; Ctrl-C stops it"),
+        Some(_) => println!("serving on port {}; Ctrl-C stops it", server.port()),
         None => stays = Some(demonstrate(&connections, server.port()).await?),
     }
     let ended = Event::new().wait().await; // serving

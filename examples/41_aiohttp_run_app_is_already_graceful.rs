@@ -11,7 +11,7 @@ mod support;
 
 use looplab::{Error, Result, sleep};
 use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -72,9 +72,9 @@ fn scenario(signal: Signal, seconds: &str) -> Result<()> {
 
 fn main() -> Result<()> {
     if let Some(port) = std::env::args().nth(1) {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().map_err(Error::other)?));
-        println!("serving on http://{address}; Ctrl-C stops it");
-        return run_app(&application("", gate().0, gate().0), address, Options::default());
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port.parse().map_err(Error::other)?))?;
+        println!("serving on http://{}; Ctrl-C stops it", socket.local_addr()?);
+        return run_app(&application("", gate().0, gate().0), socket, Options::default());
     }
     scenario(SIGTERM, "5")?;
     scenario(SIGINT, "5")?;
