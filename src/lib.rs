@@ -105,6 +105,10 @@ pub mod book {
         pub mod threads {}
         #[doc = include_str!("../docs/lessons/background.md")]
         pub mod background {}
+        #[doc = include_str!("../docs/lessons/servers.md")]
+        pub mod servers {}
+        #[doc = include_str!("../docs/lessons/applications.md")]
+        pub mod applications {}
     }
     #[doc = include_str!("../docs/trace.md")]
     pub mod trace {}
