@@ -72,6 +72,20 @@ pub enum Error {
     QueueShutDown,
     /// The barrier was broken or reset; the text is asyncio's (`asyncio.BrokenBarrierError`).
     BrokenBarrier(&'static str),
+    /// A stream ended before the bytes that were asked for had come (`asyncio.IncompleteReadError`).
+    IncompleteRead {
+        /// What had come. It is not in the stream any more.
+        partial: Arc<[u8]>,
+        /// How many bytes were asked for; `None` when a separator was.
+        expected: Option<usize>,
+    },
+    /// No separator within the limit of a stream (`asyncio.LimitOverrunError`); the bytes are still in it.
+    LimitOverrun {
+        /// asyncio's text.
+        message: &'static str,
+        /// How many of the bytes that have come hold no separator.
+        consumed: usize,
+    },
     /// Thrown into a coroutine by [`Coroutine::close`](crate::Coroutine::close) (`GeneratorExit`).
     CoroutineExit,
     /// Misuse that asyncio answers with a `RuntimeError`; the text is asyncio's.
@@ -93,7 +107,8 @@ impl Error {
         Self::Cancelled(None)
     }
 
-    /// Wraps an error of another crate.
+    /// Wraps an error of another crate. One that was caused by a cancellation (a socket's read was cancelled inside of a
+    /// protocol's future) is that cancellation.
     ///
     /// ```
     /// let e = looplab::Error::other("seven".parse::<i32>().unwrap_err());
@@ -101,7 +116,8 @@ impl Error {
     /// ```
     #[must_use]
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Other(Arc::from(error.into()))
+        let error = error.into();
+        cancellation_in(&*error).unwrap_or_else(|| Self::Other(Arc::from(error)))
     }
 
     /// An error that is only a text, as `raise ValueError("…")` in a short program.
@@ -193,6 +209,14 @@ impl fmt::Display for Error {
             Self::QueueEmpty => f.write_str("QueueEmpty"),
             Self::QueueShutDown => f.write_str("QueueShutDown"),
             Self::BrokenBarrier(text) => f.write_str(text),
+            Self::IncompleteRead { partial, expected } => {
+                write!(f, "{} bytes read on a total of ", partial.len())?;
+                match expected {
+                    Some(expected) => write!(f, "{expected} expected bytes"),
+                    None => f.write_str("undefined expected bytes"),
+                }
+            }
+            Self::LimitOverrun { message, .. } => f.write_str(message),
             Self::CoroutineExit => f.write_str("the coroutine was closed"),
             Self::Deadlock(text) | Self::Panic(text) | Self::Runtime(text) | Self::Value(text) => {
                 f.write_str(text)
@@ -212,8 +236,26 @@ impl std::error::Error for Error {
     }
 }
 
+/// A cancellation that went through foreign code as an I/O error is a cancellation again, so that `?` passes it on.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self::Io(Arc::new(error))
+        cancellation_in(&error).unwrap_or_else(|| Self::Io(Arc::new(error)))
     }
+}
+
+/// The cancellation that caused an error of foreign code: hyper's error has the I/O error for its source, and that holds
+/// what a socket failed with.
+fn cancellation_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>()
+            && ours.is_cancelled()
+        {
+            return Some(ours.clone());
+        }
+        // The source of an `io::Error` is that of the error which it holds, not that error.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map(|held| held as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    }
+    None
 }

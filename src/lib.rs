@@ -41,6 +41,7 @@
 //! | `event_loop/run.rs` | runs: who calls a turn, and how often; stop and restart |
 //! | `event_loop/` | `ready`, `timers`, `reactor`, `inbox`, `signals`, `handle`, `clock`: what a turn goes through |
 //! | `task/` | futures and tasks: the step, cancellation, combinators |
+//! | `net/` | sockets, streams and servers |
 //! | `sync/` | locks, events, queues between tasks |
 //! | `executor.rs` | the blocking thread pool |
 //! | `runner.rs` | whole programs: `run`, and what Ctrl-C means |
@@ -57,6 +58,7 @@ mod builder;
 mod error;
 mod event_loop;
 mod executor;
+pub mod net;
 mod outcome;
 mod runner;
 pub mod sync;
@@ -105,6 +107,10 @@ pub mod book {
         pub mod threads {}
         #[doc = include_str!("../docs/lessons/background.md")]
         pub mod background {}
+        #[doc = include_str!("../docs/lessons/servers.md")]
+        pub mod servers {}
+        #[doc = include_str!("../docs/lessons/applications.md")]
+        pub mod applications {}
     }
     #[doc = include_str!("../docs/trace.md")]
     pub mod trace {}

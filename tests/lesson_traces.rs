@@ -1,5 +1,8 @@
 //! Every lesson, recorded: each line of its trace keeps to the schema, and the state rebuilt from the lines is the loop's
 //! own after every single event.
+//!
+//! The lessons on sockets are recorded like all others. Only their traces do not repeat byte for byte, not even in virtual
+//! time: while a descriptor is registered, time passes as fast as on the wall, and the system chooses the ports.
 
 use looplab::xray::Replay;
 use std::fs;
@@ -18,6 +21,14 @@ fn lessons() -> Vec<PathBuf> {
         .collect();
     names.sort();
     names.iter().map(|name| programs.join(name)).collect()
+}
+
+/// Whether a lesson opens sockets, by itself or through the applications' support code.
+fn has_sockets(lesson: &Path) -> bool {
+    let name = lesson.file_name().and_then(|name| name.to_str()).expect("a lesson's name");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name).with_extension("rs");
+    let source = fs::read_to_string(source).expect("the lesson's source");
+    ["net::", "mod support"].iter().any(|word| source.contains(word))
 }
 
 /// Runs a lesson with a trace; its lines.
@@ -77,7 +88,9 @@ fn each_line_of_each_lessons_trace_keeps_to_the_schema() {
 #[test]
 fn a_trace_in_virtual_time_repeats_byte_for_byte() {
     let folder = tempfile::tempdir().expect("a folder");
-    for lesson in lessons() {
+    let (on_sockets, alone): (Vec<_>, Vec<_>) = lessons().into_iter().partition(|lesson| has_sockets(lesson));
+    assert!(on_sockets.len() < alone.len(), "most lessons need no sockets");
+    for lesson in alone {
         let first = record(&lesson, "virtual", folder.path());
         let second = record(&lesson, "virtual", folder.path());
         assert!(first == second, "{} differs from run to run", lesson.display());

@@ -383,6 +383,7 @@ fn compare_without_a_python_says_what_is_missing() {
     let mut nowhere = Command::new(place.programs().join("tour"));
     nowhere
         .env("PATH", "/nonexistent")
+        .env_remove("LOOPLAB_PYTHON")
         .args(["compare", "1", "--no-build", "--lessons"])
         .arg(place.lessons());
     let refused = output(&mut nowhere);
@@ -433,6 +434,71 @@ fn a_twin_that_lacks_a_module_is_skipped_and_said_so() {
     assert!(text.contains("    - 3.13.0: no aiohttp\n"), "{text}");
     assert!(text.contains(&format!(" skipped 41: {python} (CPython 3.13.0): no aiohttp\n")), "{text}");
     assert!(text.ends_with("0 of 1 the same; 1 skipped.\n"), "{text}");
+}
+
+#[test]
+fn what_no_python_here_has_is_said_with_the_way_to_get_it() {
+    let place = Place::new();
+    place.lesson("41_web", "echo a", "a\n");
+    place.file("41_web.py", "");
+    let without = "echo \"ModuleNotFoundError: No module named 'aiohttp'\" >&2; exit 1";
+    let (old, new) = (place.python("3 12 1", without), place.python("3 13 0", without));
+    let none = stdout(&place.tour(&["compare", "41", "--python", &old, "--python", &new]));
+    assert!(none.contains("\n no Python here has aiohttp: make one that has,\n"), "{none}");
+    assert!(none.contains("pip install aiohttp redis\n"), "{none}");
+
+    let with = place.python("3 12 1", "echo a");
+    let one = stdout(&place.tour(&["compare", "41", "--python", &with, "--python", &new]));
+    assert!(!one.contains("no Python here has"), "{one}");
+}
+
+#[test]
+fn looplab_python_names_pythons_that_are_preferred_to_the_usual_ones() {
+    let place = Place::new();
+    place.lesson("01_any", "echo a", "a\n");
+    place.file("01_any.py", "");
+    let (one, other) = (place.python("3 11 7", "echo a"), place.python("3 99 0", "echo a"));
+    let mut compare = Command::new(place.programs().join("tour"));
+    compare.env("LOOPLAB_PYTHON", format!("{one}:{other}")).env("PATH", "/nonexistent");
+    compare.args(["compare", "1", "--json", "--no-build", "--lessons"]).arg(place.lessons());
+    let compared = json(&output(&mut compare));
+    let commands: Vec<&str> = compared["pythons"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .filter_map(|p| p["command"].as_str())
+        .collect();
+    assert_eq!(commands, [one, other]);
+}
+
+#[test]
+fn a_lesson_that_this_machine_cannot_show_is_neither_right_nor_wrong() {
+    let place = Place::new();
+    place.lesson("01_right", "echo yes", "yes\n");
+    place.lesson("46_redis", "echo 'not shown: there is no server'", "shown\n");
+    let run = place.tour(&["--ascii"]);
+    assert_status(&run, 0);
+    let text = stdout(&run);
+    assert!(text.contains("\n 46 -    A title.\n"), "{text}");
+    assert!(text.contains("\n 46 not shown: there is no server\n"), "{text}");
+    assert!(text.ends_with("1 of 2 print what CPython prints; 1 not shown.\n"), "{text}");
+    assert!(stdout(&place.tour(&["run", "46", "--ascii"])).contains("\n 46 -    not shown\n"));
+
+    let run = place.json(&[]);
+    assert_eq!((&run["ok"], &run["failed"]), (&true.into(), &0.into()));
+    assert_eq!(run["lessons"][1]["not_shown"], "there is no server");
+
+    // Nor does it differ from its twin.
+    place.file("46_redis.py", "");
+    let python = place.python("3 13 0", "echo shown");
+    let compared = place.json(&["compare", "46", "--python", &python]);
+    assert_eq!(compared["lessons"][0]["pythons"][0]["verdict"], "skipped");
+
+    // More than the one line, or a bad end, is no excuse.
+    place.lesson("46_redis", "echo 'not shown: no'; echo more", "shown\n");
+    assert_status(&place.tour(&[]), 1);
+    place.lesson("46_redis", "echo 'not shown: no'; exit 1", "shown\n");
+    assert_status(&place.tour(&[]), 1);
 }
 
 #[test]

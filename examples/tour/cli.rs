@@ -38,8 +38,9 @@ With --json standard output is one object; progress and errors stay on standard 
   trace    not one object: the JSON Lines of the trace, as they were written
 
   RUN      {number, name, title} + RESULT
-  RESULT   {ok, problem, expected, printed, stderr, status, signal, timed_out, milliseconds}
-           problem: null or what is wrong; expected: the transcript that counts;
+  RESULT   {ok, problem, not_shown, expected, printed, stderr, status, signal, timed_out, milliseconds}
+           problem: null or what is wrong; not_shown: null or what this machine lacks for it,
+           which is not counted as failed; expected: the transcript that counts;
            status: the exit status, or null; signal: the number that ended it, or null";
 
 /// The command line.
@@ -89,8 +90,8 @@ pub(crate) enum Command {
         all: bool,
         /// A Python to compare with, as a command or a path; may be given several times
         ///
-        /// Without it: python3.13, python3.12, python3.11 and python3 are tried, and each version of 3.11 or
-        /// later that answers is taken once.
+        /// Without it: those that LOOPLAB_PYTHON names (separated by colons), python3.13, python3.12,
+        /// python3.11 and python3 are tried, and each version of 3.11 or later that answers is taken once.
         #[arg(long, value_name = "CMD")]
         python: Vec<String>,
     },

@@ -17,6 +17,8 @@ use crate::run::{self, Check};
 use crate::screen::{Mark, Screen};
 use crate::{Stop, diff};
 
+const NO_TWIN: &str = "no twin";
+
 /// What one lesson and one Python come to.
 #[derive(Clone, Debug, PartialEq)]
 enum Verdict {
@@ -139,7 +141,7 @@ fn row<'a>(
 
 fn cell<'a>(lesson: &Lesson, rust: &Check, python: &'a Python, timeout: Duration) -> Result<Cell<'a>, Stop> {
     if !has_twin(lesson) {
-        let why = "no twin".to_string();
+        let why = NO_TWIN.to_string();
         let check = Check { problem: Some(why.clone()), expected: Vec::new(), ran: None };
         return Ok(Cell { python, verdict: Verdict::Skipped(why), check, missing_module: None });
     }
@@ -148,9 +150,10 @@ fn cell<'a>(lesson: &Lesson, rust: &Check, python: &'a Python, timeout: Duration
     let ran = python.run(lesson, timeout)?;
     let missing_module = missing_module(&ran);
     let check = Check::of(ran, fs::read(own.unwrap_or_else(|| lesson.transcript())));
-    let verdict = match &missing_module {
-        Some(module) => Verdict::Skipped(format!("no {module}")),
-        None => verdict(rust, &check, by_version),
+    let verdict = match (&missing_module, rust.not_shown().or_else(|| check.not_shown())) {
+        (Some(module), _) => Verdict::Skipped(format!("no {module}")),
+        (None, Some(why)) => Verdict::Skipped(why),
+        (None, None) => verdict(rust, &check, by_version),
     };
     Ok(Cell { python, verdict, check, missing_module })
 }
@@ -179,6 +182,9 @@ fn show_row(screen: &mut Screen, row: &Row<'_>) -> io::Result<()> {
         let version = cell.python.version();
         let words = match &cell.verdict {
             Verdict::Same => version,
+            Verdict::Skipped(why) if cell.missing_module.is_none() && why != NO_TWIN => {
+                format!("{version}: not shown")
+            }
             Verdict::Skipped(why) => format!("{version}: {why}"),
             other => format!("{version}: {}", other.name().replace('_', " ").replace("rust", "looplab")),
         };
@@ -260,6 +266,24 @@ fn show_skipped(screen: &mut Screen, pythons: &[Python], rows: &[Row<'_>]) -> io
     for (n, (what, numbers)) in lines.iter().enumerate() {
         let gap = if n == 0 { "\n" } else { "" };
         screen.line(&format!("{gap} skipped {}: {what}", numbers.join(", ")))?;
+    }
+    show_what_none_has(screen, rows)
+}
+
+/// A module that no Python here has, and how to get it.
+fn show_what_none_has(screen: &mut Screen, rows: &[Row<'_>]) -> io::Result<()> {
+    let mut modules: Vec<&str> = Vec::new();
+    for row in rows {
+        if row.cells.iter().all(|cell| cell.missing_module.is_some()) {
+            modules.extend(row.cells.iter().filter_map(|cell| cell.missing_module.as_deref()));
+        }
+    }
+    modules.sort_unstable();
+    modules.dedup();
+    if !modules.is_empty() {
+        screen.line(&format!(" no Python here has {}: make one that has,", modules.join(" and ")))?;
+        screen.line("   python3 -m venv DIR && DIR/bin/pip install aiohttp redis")?;
+        screen.line(" and name it: --python DIR/bin/python, or LOOPLAB_PYTHON=DIR/bin/python")?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! version and says "command not found" for most. Other Pythons than CPython, and CPython before 3.11, are
 //! turned down by name, since the lessons' transcripts are not about them.
 
+use std::env;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::child::{self, End, Ran};
 use crate::cli::TOUR;
 use crate::lessons::Lesson;
 use crate::run::clean;
+
+/// Names further Pythons, separated by colons, which are preferred to the usual ones: one with aiohttp, for example.
+const OWN: &str = "LOOPLAB_PYTHON";
 
 /// Tried when nobody names a Python.
 const USUAL: [&str; 4] = ["python3.13", "python3.12", "python3.11", "python3"];
@@ -52,8 +56,13 @@ impl Python {
 
 /// The Pythons asked for, or the usual ones that answer: each version once, oldest first.
 pub(crate) fn find(asked: &[String]) -> Result<Vec<Python>, Stop> {
-    let candidates: Vec<&str> =
-        if asked.is_empty() { USUAL.to_vec() } else { asked.iter().map(String::as_str).collect() };
+    let own = env::var(OWN).unwrap_or_default();
+    let own = own.split(':').filter(|command| !command.is_empty());
+    let candidates: Vec<&str> = if asked.is_empty() {
+        own.chain(USUAL).collect()
+    } else {
+        asked.iter().map(String::as_str).collect()
+    };
     let mut pythons: Vec<Python> = Vec::new();
     let mut refused = Vec::new();
     for command in candidates {

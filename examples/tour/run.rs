@@ -1,7 +1,8 @@
 //! `tour` and `tour run`: a lesson is run and its output held against its transcript.
 //!
 //! ✓ means: the same bytes, and exit status 0. Lessons run one after another, because some of them send
-//! signals or measure time.
+//! signals or measure time. A lesson that needs what this machine lacks says so in one line, `not shown: …`, and
+//! gets a `-`: it is neither right nor wrong.
 
 use std::fs;
 use std::io;
@@ -18,6 +19,9 @@ use crate::screen::{Ink, Mark, Screen};
 use crate::{Stop, diff, list};
 
 const DIFFERS: &str = "prints something else";
+
+/// How a program begins its only line when it cannot show what it has to show.
+const NOT_SHOWN: &str = "not shown: ";
 
 /// A program's run, held against what it should have printed.
 #[derive(Debug)]
@@ -43,6 +47,26 @@ impl Check {
         self.problem.is_none()
     }
 
+    /// Why it could not be shown on this machine, if the program said so.
+    pub(crate) fn not_shown(&self) -> Option<String> {
+        let said = std::str::from_utf8(self.printed()).ok()?;
+        let why = said.strip_prefix(NOT_SHOWN)?.strip_suffix('\n')?;
+        (!self.ok() && self.ended_well() && !why.contains('\n')).then(|| why.to_owned())
+    }
+
+    /// What is to be put right.
+    pub(crate) fn failed(&self) -> bool {
+        !self.ok() && self.not_shown().is_none()
+    }
+
+    fn mark(&self) -> Mark {
+        match self.not_shown() {
+            _ if self.ok() => Mark::Good,
+            Some(_) => Mark::Skipped,
+            None => Mark::Bad,
+        }
+    }
+
     pub(crate) fn printed(&self) -> &[u8] {
         self.ran.as_ref().map_or(&[], |ran| &ran.stdout)
     }
@@ -61,6 +85,7 @@ impl Check {
         json!({
             "ok": self.ok(),
             "problem": self.problem,
+            "not_shown": self.not_shown(),
             "expected": text(&self.expected),
             "printed": text(self.printed()),
             "stderr": self.ran.as_ref().map_or(String::new(), |ran| text(&ran.stderr)),
@@ -142,11 +167,11 @@ pub(crate) fn all(
         screen.idle();
         let check = check?;
         if !screen.json {
-            row(screen, lesson, if check.ok() { Mark::Good } else { Mark::Bad })?;
+            row(screen, lesson, check.mark())?;
         }
         checks.push((lesson, check));
     }
-    let failed: Vec<&(&Lesson, Check)> = checks.iter().filter(|(_, check)| !check.ok()).collect();
+    let failed: Vec<&(&Lesson, Check)> = checks.iter().filter(|(_, check)| check.failed()).collect();
     if screen.json {
         json_summary(screen, &checks)?;
     } else {
@@ -155,7 +180,7 @@ pub(crate) fn all(
             heading(screen, lesson)?;
             check.explain(screen, "the lesson", "transcript")?;
         }
-        summary(screen, checks.len(), &failed)?;
+        summary(screen, &checks, &failed)?;
     }
     Ok(failed.is_empty())
 }
@@ -173,11 +198,22 @@ pub(crate) fn heading(screen: &mut Screen, lesson: &Lesson) -> Result<(), Stop> 
     Ok(screen.line(&format!(" {:02} {}", lesson.number, screen.ink(Ink::Strong, &lesson.title)))?)
 }
 
-fn summary(screen: &mut Screen, count: usize, failed: &[&(&Lesson, Check)]) -> Result<(), Stop> {
-    let good = count - failed.len();
+fn summary(
+    screen: &mut Screen,
+    checks: &[(&Lesson, Check)],
+    failed: &[&(&Lesson, Check)],
+) -> Result<(), Stop> {
+    let count = checks.len();
+    for (lesson, check) in checks {
+        if let Some(why) = check.not_shown() {
+            screen.line(&format!("\n {:02} not shown: {why}", lesson.number))?;
+        }
+    }
     screen.line("")?;
     if failed.is_empty() {
-        return Ok(screen.line(&format!("{good} of {count} print what CPython prints."))?);
+        let good = checks.iter().filter(|(_, check)| check.ok()).count();
+        let rest = if good == count { String::new() } else { format!("; {} not shown", count - good) };
+        return Ok(screen.line(&format!("{good} of {count} print what CPython prints{rest}."))?);
     }
     let numbers: Vec<String> = failed.iter().map(|(lesson, _)| format!("{:02}", lesson.number)).collect();
     screen.line(&format!(
@@ -192,7 +228,7 @@ fn summary(screen: &mut Screen, count: usize, failed: &[&(&Lesson, Check)]) -> R
 }
 
 fn json_summary(screen: &mut Screen, checks: &[(&Lesson, Check)]) -> Result<(), Stop> {
-    let failed = checks.iter().filter(|(_, check)| !check.ok()).count();
+    let failed = checks.iter().filter(|(_, check)| check.failed()).count();
     let lessons: Vec<Value> = checks.iter().map(|(lesson, check)| as_json(lesson, check)).collect();
     let object = json!({ "ok": failed == 0, "ran": checks.len(), "failed": failed, "lessons": lessons });
     Ok(screen.line(&object.to_string())?)
@@ -217,7 +253,7 @@ pub(crate) fn named(
     if screen.json {
         json_summary(screen, &checks)?;
     }
-    Ok(checks.iter().all(|(_, check)| check.ok()))
+    Ok(checks.iter().all(|(_, check)| !check.failed()))
 }
 
 /// Runs one lesson before the reader's eyes.
@@ -243,6 +279,8 @@ pub(crate) fn shown(
             screen.mark(Mark::Good)
         ))?;
         diff::stderr(screen, &check.ran.as_ref().map_or(Vec::new(), |ran| ran.stderr.clone()))?;
+    } else if check.not_shown().is_some() {
+        screen.line(&format!(" {:02} {} not shown", lesson.number, screen.mark(Mark::Skipped)))?;
     } else {
         let verdict = if check.ran.is_some() { "differs" } else { "did not run" };
         screen.line(&format!(" {:02} {} {verdict}", lesson.number, screen.mark(Mark::Bad)))?;

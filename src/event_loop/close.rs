@@ -4,7 +4,7 @@
 //! its body dropped, in order of creation, and that destructors which run meanwhile see a loop that is closed already.
 //! It does not cancel tasks: that is the program's matter, before.
 
-use super::handle::{Entry, drop_quietly};
+use super::handle::drop_quietly;
 use super::running::delist;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};

@@ -24,6 +24,7 @@ mod sources;
 mod timers;
 mod turn;
 mod waker;
+mod watch;
 mod watchdog;
 
 pub use clock::Clock;
@@ -38,6 +39,7 @@ pub(crate) use jobs::{JobId, Returning, WayBack};
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
+pub(crate) use watch::{Claim, Watch};
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;

@@ -1,0 +1,36 @@
+"""`wait_closed()` waits for clients that are still connected.
+
+`close()` stops the listening; the connections go on, and `wait_closed()` returns when the last of them has
+ended. A program that closes its server and waits for it, and lets the handlers go only afterwards, waits for
+ever. The handlers first, the server last: that is right on every version. (Until 3.11 `wait_closed()` returned
+at once, and hid the mistake.)"""
+# differs: until 3.11, wait_closed() did not wait for the connections
+import asyncio
+
+async def scenario(connections_first):
+    connected, leave = asyncio.Event(), asyncio.Event()
+
+    async def handler(reader, writer):
+        connected.set()
+        await leave.wait()
+        writer.close()
+
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+    await connected.wait()
+    server.close()
+    if connections_first:
+        leave.set()
+    try:
+        await asyncio.wait_for(server.wait_closed(), 0.1)
+        print("  wait_closed() has returned")
+    except TimeoutError:
+        print("  wait_closed() still waits for the client")
+    leave.set()
+    print("  the client then reads", len(await reader.read()), "bytes")
+    writer.close()
+
+print("the server first")
+asyncio.run(scenario(connections_first=False))
+print("the connections first")
+asyncio.run(scenario(connections_first=True))

@@ -1,0 +1,45 @@
+//! `wait_closed()` waits for clients that are still connected.
+//!
+//! `close()` stops the listening; the connections go on, and `wait_closed()` returns when the last of them has
+//! ended. A program that closes its server and waits for it, and lets the handlers go only afterwards, waits for
+//! ever. The handlers first, the server last: that is right on every version. (Until 3.11 `wait_closed()` returned
+//! at once, and hid the mistake.)
+
+use looplab::net::{StreamReader, StreamWriter, open_connection, start_server};
+use looplab::{Error, Result, sync::Event, wait_for};
+use std::time::Duration;
+
+async fn scenario(connections_first: bool) -> Result<()> {
+    let (connected, leave) = (Event::new(), Event::new());
+
+    let (tell, told) = (connected.clone(), leave.clone());
+    let handler = async move |_: StreamReader, writer: StreamWriter| {
+        tell.set();
+        told.wait().await?;
+        writer.close();
+        Ok(())
+    };
+
+    let server = start_server(handler, "127.0.0.1", 0).await?;
+    let (reader, writer) = open_connection("127.0.0.1", server.port()).await?;
+    connected.wait().await?;
+    server.close();
+    if connections_first {
+        leave.set();
+    }
+    match wait_for(server.wait_closed(), Duration::from_millis(100)).await {
+        Err(Error::TimedOut) => println!("  wait_closed() still waits for the client"),
+        closed => closed.map(|()| println!("  wait_closed() has returned"))?,
+    }
+    leave.set();
+    println!("  the client then reads {} bytes", reader.read_to_end().await?.len());
+    writer.close();
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    println!("the server first");
+    looplab::run(scenario(false))?;
+    println!("the connections first");
+    looplab::run(scenario(true))
+}

@@ -1,0 +1,51 @@
+//! Signal handlers on a loop that `run_app` does not use.
+//!
+//! A program makes a loop, registers its handlers there, and calls `run_app`, which makes a loop of its own. For
+//! SIGINT and SIGTERM `run_app` has handlers, so these end it, and the program's own never run. For SIGHUP there
+//! is only the program's: it is caught, so the process does not die of it, but the loop that should answer does
+//! not run. The signal is swallowed, and the server serves on.
+
+mod support;
+
+use looplab::{EventLoop, Result, get_running_loop};
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
+use std::thread;
+use support::browser::{gate, get, listen, send};
+use support::{App, Options, run_app, text};
+
+fn main() -> Result<()> {
+    let mine = EventLoop::new()?;
+    for signal in [SIGHUP, SIGTERM, SIGINT] {
+        mine.add_signal_handler(signal as i32, move || println!("my handler: {signal}"))?;
+    }
+
+    let (up, is_up) = gate();
+    let app = App::new();
+    app.route("/", async |_, _| Ok(text("hello\n")));
+    let ours = mine.clone();
+    app.on_startup(async move |_| {
+        let used = get_running_loop()? == ours;
+        println!("run_app uses {}", if used { "my loop" } else { "a loop of its own" });
+        let _ = up.send(());
+        Ok(())
+    });
+    app.on_cleanup(async |_| {
+        println!("on_cleanup");
+        Ok(())
+    });
+
+    let socket = listen()?;
+    let address = socket.local_addr()?;
+    let user = thread::spawn(move || {
+        let get = || get(address, "/").map_or_else(str::to_owned, |answer| answer.to_string());
+        let _ = is_up.recv();
+        println!("GET: {}", get().trim());
+        send(SIGHUP);
+        println!("GET after SIGHUP: {}", get().trim());
+        send(SIGTERM);
+    });
+    run_app(&app, socket, Options::default())?;
+    println!("run_app has returned");
+    user.join().expect("no panic");
+    mine.close()
+}

@@ -1,0 +1,84 @@
+//! A background job that lives as long as the application.
+//!
+//! A context starts the job before the `yield`, and cancels and awaits it behind it. A pair of hooks does the
+//! same, with the task stored in the application between. Either way the job runs while requests are served, it
+//! has ended before `run_app` returns, and nobody else has to know of it.
+
+mod support;
+
+use looplab::{Error, Result, Task, create_task, sleep};
+use nix::sys::signal::Signal::SIGTERM;
+use std::thread;
+use std::time::Duration;
+use support::browser::{gate, get, listen, send};
+use support::{App, Options, Serving, run_app, text};
+
+async fn job() -> Result<()> {
+    println!("  job: begins");
+    loop {
+        let slept = sleep(Duration::from_millis(10)).await;
+        if slept.is_err() {
+            println!("  job: released");
+            return slept;
+        }
+    }
+}
+
+async fn end(task: &Task<()>) -> Result<()> {
+    task.cancel();
+    match task.await {
+        Err(Error::Cancelled(_)) => println!("  cleanup: the job has ended"),
+        ended => ended?,
+    }
+    Ok(())
+}
+
+async fn job_context(_: App, serving: Serving) -> Result<()> {
+    let task = create_task(job());
+    serving.await?;
+    end(&task).await
+}
+
+async fn start_job(app: App) -> Result<()> {
+    app.store(create_task(job()));
+    Ok(())
+}
+
+async fn end_job(app: App) -> Result<()> {
+    end(&*app.stored::<Task<()>>()?).await
+}
+
+fn scenario(prepare: impl FnOnce(&App)) -> Result<()> {
+    let (up, is_up) = gate();
+    let app = App::new();
+    app.route("/", async |_, _| {
+        println!("  request");
+        Ok(text("hello\n"))
+    });
+    prepare(&app);
+    app.on_startup(async move |_| {
+        let _ = up.send(());
+        Ok(())
+    });
+    let socket = listen()?;
+    let address = socket.local_addr()?;
+    let user = thread::spawn(move || {
+        let _ = is_up.recv();
+        let _ = get(address, "/");
+        send(SIGTERM);
+    });
+    run_app(&app, socket, Options::default())?;
+    println!("  run_app has returned");
+    user.join().expect("no panic");
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    println!("a context");
+    scenario(|app| app.context(job_context))?;
+    println!("two hooks");
+    scenario(|app| {
+        app.on_startup(start_job);
+        app.on_cleanup(end_job);
+    })
+}

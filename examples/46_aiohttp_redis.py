@@ -1,0 +1,100 @@
+"""One connection to Redis for the whole application: opened, used and closed with it.
+
+A context opens it and asks for a `ping` before the application serves; requests use it; behind the `yield`
+it is closed, and the server has one client fewer. Making the client does not connect: without the ping an
+application starts also when Redis is down, and its users are the first to hear of it.
+
+The lesson talks to the server that REDIS_URL names; else it starts a `redis-server` of its own."""
+import http.client, os, shutil, signal, socket, subprocess, sys, threading, time
+import redis, redis.asyncio
+from aiohttp import web
+
+KEY = "looplab:hits"
+REDIS = web.AppKey("redis", redis.asyncio.Redis)
+
+def scenario(url, ping):
+    up = threading.Event()
+
+    async def connection(app):
+        app[REDIS] = client = redis.asyncio.from_url(url)
+        if ping:
+            print("  startup: the ping is answered:", "yes" if await client.ping() else "no")
+        yield
+        await client.aclose()
+        print("  cleanup: closed")
+
+    async def hit(request):
+        try:
+            hits = await request.app[REDIS].incr(KEY)
+        except redis.ConnectionError:
+            return web.Response(status=503, text="no Redis\n")
+        return web.Response(text=f"{hits}\n")
+
+    async def ready(app):
+        up.set()
+
+    app = web.Application()
+    app.router.add_get("/", hit)
+    app.cleanup_ctx.append(connection)
+    app.on_startup.append(ready)
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+
+    def user():
+        up.wait()
+        for _ in range(2):
+            request = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            request.request("GET", "/")
+            response = request.getresponse()
+            print(f"  GET: {response.status} {response.read().decode().strip()}")
+            request.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=user, daemon=True)
+    thread.start()
+    try:
+        web.run_app(app, sock=sock, print=None, access_log=None)
+        print("  run_app has returned")
+        thread.join()
+    except redis.ConnectionError:
+        print("  run_app failed: there is no Redis")
+
+def lesson(url):
+    server = redis.Redis.from_url(url)
+    server.delete(KEY)
+    before = len(server.client_list())
+    print("Redis is there")
+    scenario(url, ping=True)
+    deadline = time.monotonic() + 10          # the server hears of the end in its own time
+    while len(server.client_list()) > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print("  clients left behind:", len(server.client_list()) - before)
+    server.delete(KEY)
+    print("Redis is down, with a ping")
+    scenario("redis://127.0.0.1:1", ping=True)
+    print("Redis is down, without")
+    scenario("redis://127.0.0.1:1", ping=False)
+
+url = os.environ.get("REDIS_URL")
+if url:
+    lesson(url)
+elif not shutil.which("redis-server"):
+    print("not shown: there is no redis-server on this machine (Debian: apt-get install redis-server), "
+          "and REDIS_URL names none")
+else:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no"]
+    own = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        url = f"redis://127.0.0.1:{port}"
+        for _ in range(1000):
+            try:
+                redis.Redis.from_url(url).ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.01)
+        lesson(url)
+    finally:
+        own.kill()
+        own.wait()

@@ -1,0 +1,143 @@
+//! HTTP connections: hyper on looplab's sockets, and the order in which they end.
+//!
+//! Each connection is a task that drives hyper, each request another one that runs the handler; so a client that goes away
+//! does not cancel its handler (aiohttp's rule), and a cancelled handler takes nobody with it. It promises for the end:
+//! idle connections are closed at once, requests in flight are answered until the deadline, and what is left then is
+//! cancelled; nothing is left behind. There is no timeout while it serves: whoever sends slowly is served slowly.
+
+use super::app::{App, Request, Response};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use looplab::net::{TcpListener, TcpStream};
+use looplab::sync::Event;
+use looplab::{Error, Result, ReturnWhen, Task, TaskRef, cancellable, sleep, wait};
+use smol_hyper::rt::FuturesIo;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// How long the listener rests when the system has no descriptor left, as in asyncio.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A handle of all connections of one server.
+#[derive(Clone)]
+pub(super) struct Connections(Rc<Inner>);
+
+struct Inner {
+    app: App,
+    closing: Event,
+    tasks: Tasks,
+    handlers: Tasks,
+}
+
+/// Tasks that are not done, by number; each takes itself out.
+type Tasks = Rc<RefCell<BTreeMap<u64, TaskRef>>>;
+
+impl Connections {
+    pub(super) fn new(app: App) -> Self {
+        let (tasks, handlers) = (Tasks::default(), Tasks::default());
+        Self(Rc::new(Inner { app, closing: Event::new(), tasks, handlers }))
+    }
+
+    /// Accepts until it is cancelled, which closes the listener.
+    pub(super) async fn accept_from(self, listener: TcpListener) -> Result<()> {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    stream.set_nodelay(true)?;
+                    keep(&self.0.tasks, "connection", self.clone().serve(stream));
+                }
+                Err(Error::Io(error)) if out_of_descriptors(&error) => {
+                    log::error!("connections wait, for there is no descriptor left: {error}");
+                    sleep(ACCEPT_RETRY_DELAY).await?;
+                }
+                // The connection was gone before it was accepted.
+                Err(Error::Io(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One connection, to its end. What went wrong with it is the client's matter.
+    async fn serve(self, stream: TcpStream) -> Result<()> {
+        let service = service_fn(|request| self.request(request));
+        let mut connection = pin!(http1::Builder::new().serve_connection(FuturesIo::new(stream), service));
+        let mut closing = pin!(self.0.closing.wait());
+        let mut told = false;
+        let driven = poll_fn(|cx| {
+            if !told && let Poll::Ready(closing) = closing.as_mut().poll(cx) {
+                if let Err(cancelled) = closing {
+                    return Poll::Ready(Err(cancelled));
+                }
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx).map_err(Error::other)
+        });
+        // hyper would take a cancellation between two requests for an error of the socket.
+        match cancellable(driven).await? {
+            Err(error) if error.is_cancelled() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// One request. Without an answer (the handler was cancelled) the connection is closed.
+    async fn request(&self, request: Request) -> Result<Response> {
+        let handler = keep(&self.0.handlers, "request", self.0.app.handle(request));
+        match handler.into_output().await {
+            Err(error) if !error.is_cancelled() => {
+                log::error!("a request handler failed: {error}");
+                Ok(super::answer(500, "500 Internal Server Error"))
+            }
+            answered => answered,
+        }
+    }
+
+    /// Closes the idle connections, and the others behind the request that is in flight.
+    pub(super) fn close_idle(&self) {
+        self.0.closing.set();
+    }
+
+    /// Waits for the requests in flight, then cancels what is left.
+    pub(super) async fn shutdown(&self, timeout: Duration) -> Result<()> {
+        // A connection ends when its last answer is written; a handler may outlive its client's connection.
+        all_done([&self.0.tasks, &self.0.handlers], timeout).await?;
+        for tasks in [&self.0.handlers, &self.0.tasks] {
+            left(tasks).iter().for_each(|task| _ = task.cancel());
+            all_done([tasks], timeout).await?;
+        }
+        Ok(())
+    }
+}
+
+fn keep<T: 'static>(tasks: &Tasks, name: &str, body: impl Future<Output = Result<T>> + 'static) -> Task<T> {
+    let task = Task::builder().name(name).spawn(body);
+    let (id, all) = (task.id(), tasks.clone());
+    tasks.borrow_mut().insert(id, task.to_ref());
+    task.add_done_callback(move |_| {
+        let done = all.borrow_mut().remove(&id);
+        drop(done);
+    });
+    task
+}
+
+fn left(tasks: &Tasks) -> Vec<TaskRef> {
+    tasks.borrow().values().cloned().collect()
+}
+
+async fn all_done<const N: usize>(tasks: [&Tasks; N], timeout: Duration) -> Result<()> {
+    let left: Vec<TaskRef> = tasks.iter().flat_map(|tasks| left(tasks)).collect();
+    if !left.is_empty() {
+        wait(left, ReturnWhen::AllCompleted, Some(timeout)).await?;
+    }
+    Ok(())
+}
+
+/// EMFILE, ENFILE, ENOBUFS, ENOMEM on Linux.
+fn out_of_descriptors(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}

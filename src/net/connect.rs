@@ -1,0 +1,109 @@
+//! Connecting: a name's addresses, one after the other, until one answers.
+//!
+//! It promises `loop.create_connection`'s way and texts: each failure is kept, one is told as it is, several are told
+//! together, and the same one told by all addresses is told once. A connection that was begun and is given up is closed.
+//! There are no happy eyeballs: asyncio has them off, too, unless asked.
+
+use super::readiness::{Drained, Io, What};
+use super::resolve::{Address, resolve};
+use super::tcp::TcpStream;
+use crate::error::{Error, Result};
+use crate::trace::Place;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+const CONNECT: What = What::write("connect", "connect");
+
+pub(super) async fn connect(address: Address, place: Place) -> Result<TcpStream> {
+    connect_any(address.resolve().await?, place).await
+}
+
+/// As `create_connection(host, port)`.
+pub(crate) async fn connect_tcp(host: &str, port: u16, place: Place) -> Result<TcpStream> {
+    connect_any(resolve(host, port).await?, place).await
+}
+
+async fn connect_any(addresses: Vec<SocketAddr>, place: Place) -> Result<TcpStream> {
+    let mut errors = Vec::new();
+    for address in addresses {
+        match connect_to(address, place).await {
+            Err(Error::Io(error)) => errors.push(error),
+            other => return other,
+        }
+    }
+    let Some(first) = errors.first().cloned() else { return Err(Error::msg("no address to connect to")) };
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    if texts.iter().all(|text| *text == texts[0]) {
+        return Err(Error::Io(first));
+    }
+    let same = errors.iter().all(|error| error.kind() == first.kind());
+    let kind = if same { first.kind() } else { ErrorKind::Other };
+    Err(io::Error::new(kind, format!("Multiple exceptions: {}", texts.join(", "))).into())
+}
+
+async fn connect_to(address: SocketAddr, place: Place) -> Result<TcpStream> {
+    let socket = mio::net::TcpStream::connect(address)?;
+    let io = Io::at(std::net::TcpStream::from(socket), place);
+    let mut begun = false;
+    let connected = io.op(CONNECT, place, move |socket| {
+        // The connection has just been begun: asyncio looks at it when the descriptor is writable, and not before.
+        if !std::mem::replace(&mut begun, true) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if let Some(error) = socket.take_error()? {
+            return Err(refused(address, error));
+        }
+        match socket.peer_addr() {
+            Err(error) if error.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error),
+            Ok(_) => Ok(((), Drained::Unknown)),
+        }
+    });
+    connected.await?;
+    Ok(TcpStream::over(io))
+}
+
+/// An attempt's failure in asyncio's words.
+fn refused(address: SocketAddr, error: io::Error) -> io::Error {
+    let number = error.raw_os_error().map(|number| format!("[Errno {number}] ")).unwrap_or_default();
+    let (ip, port) = (address.ip(), address.port());
+    let address = match address {
+        SocketAddr::V4(_) => format!("('{ip}', {port})"),
+        SocketAddr::V6(v6) => format!("('{ip}', {port}, {}, {})", v6.flowinfo(), v6.scope_id()),
+    };
+    io::Error::new(error.kind(), format!("{number}Connect call failed {address}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EventLoop;
+    use std::net::TcpListener;
+    use std::panic::Location;
+
+    fn nowhere() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("its address")
+    }
+
+    fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream> {
+        EventLoop::new()?.run_until_complete(connect_any(addresses, Location::caller()))
+    }
+
+    #[test]
+    fn every_failure_is_told_and_the_same_one_once() {
+        let (one, other) = (nowhere(), nowhere());
+        let text = |address: SocketAddr| connect(vec![address]).expect_err("nobody listens").to_string();
+        let both = connect(vec![one, other]).expect_err("nobody listens");
+        assert_eq!(both.to_string(), format!("Multiple exceptions: {}, {}", text(one), text(other)));
+        assert_eq!(connect(vec![one, one]).expect_err("nobody listens").to_string(), text(one));
+    }
+
+    #[test]
+    fn the_first_address_that_answers_is_taken() -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let stream = connect(vec![nowhere(), listener.local_addr()?])?;
+        assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Names and addresses.
+//!
+//! It promises that a numeric address needs no thread (asyncio's `_ipaddr_info`), and that a name is looked up in the
+//! loop's executor, which the program can replace (`loop.getaddrinfo`). The order of the addresses is the system's. It
+//! knows no service names: a port is a number.
+
+use crate::error::{Error, Result};
+use crate::task::to_thread;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+/// Where to connect to: an address, or a name and a port. Made from `SocketAddr`, `(IpAddr, u16)`, `("name", port)` or
+/// `"name:port"`.
+///
+/// ```
+/// use looplab::net::Address;
+/// let by_text = Address::from("localhost:6379");
+/// let by_parts = Address::from(("localhost", 6379));
+/// assert_eq!(by_text, by_parts);
+/// assert_eq!(Address::from("[::1]:80").to_string(), "[::1]:80");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address(Inner);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Inner {
+    Numeric(SocketAddr),
+    Named(String, u16),
+    /// A text that is no address: told when it is used.
+    Bad(String),
+}
+
+impl Address {
+    /// All addresses that it stands for, in the order in which to try them.
+    pub(crate) async fn resolve(self) -> Result<Vec<SocketAddr>> {
+        match self.0 {
+            Inner::Numeric(address) => Ok(vec![address]),
+            Inner::Named(name, port) => resolve(&name, port).await,
+            Inner::Bad(text) => Err(Error::Value(format!("not an address with a port: {text:?}").into())),
+        }
+    }
+}
+
+/// All addresses of a name; of a number, itself. An empty name is this machine, as for `getaddrinfo`.
+pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+    // As Python's, the system's resolver gives the loopback addresses for no name at all.
+    let host = if host.is_empty() { "localhost" } else { host };
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let name = host.to_owned();
+    let found = to_thread(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await?;
+    let addresses = found.map_err(|error| unresolved(host, &error))?;
+    if addresses.is_empty() {
+        return Err(std::io::Error::other("getaddrinfo() returned empty list").into());
+    }
+    Ok(addresses)
+}
+
+/// Where a server listens on all interfaces (`host=None` or `""`), the first that can be bound. asyncio binds one socket
+/// for each family; this one takes both.
+pub(crate) fn all_interfaces(port: u16) -> [SocketAddr; 2] {
+    [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]
+}
+
+fn unresolved(host: &str, error: &std::io::Error) -> Error {
+    std::io::Error::new(error.kind(), format!("{host}: {error}")).into()
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self(Inner::Numeric(address))
+    }
+}
+
+impl From<(IpAddr, u16)> for Address {
+    fn from(address: (IpAddr, u16)) -> Self {
+        Self(Inner::Numeric(address.into()))
+    }
+}
+
+impl From<(&str, u16)> for Address {
+    fn from((host, port): (&str, u16)) -> Self {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Self(Inner::Numeric((address, port).into())),
+            Err(_) => Self(Inner::Named(host.to_owned(), port)),
+        }
+    }
+}
+
+impl From<(String, u16)> for Address {
+    fn from((host, port): (String, u16)) -> Self {
+        (host.as_str(), port).into()
+    }
+}
+
+impl From<&str> for Address {
+    fn from(text: &str) -> Self {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return address.into();
+        }
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        match parts {
+            Some((host, port)) if !host.contains(':') => (host, port).into(),
+            _ => Self(Inner::Bad(text.to_owned())),
+        }
+    }
+}
+
+impl From<String> for Address {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<&String> for Address {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+/// `name:port`.
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Inner::Numeric(address) => address.fmt(f),
+            Inner::Named(name, port) => write!(f, "{name}:{port}"),
+            Inner::Bad(text) => f.write_str(text),
+        }
+    }
+}

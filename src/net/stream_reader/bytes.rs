@@ -1,0 +1,121 @@
+//! Bytes that come in behind and go out in front.
+//!
+//! It promises that taking bytes costs no more than those bytes, and that an empty one of an idle connection holds
+//! (nearly) no memory. (Rejected: `VecDeque<u8>`, whose two halves would have to be searched and sent as two.)
+
+/// An empty buffer that is larger than this gives its memory back.
+const KEPT: usize = 2 * 1024;
+
+#[derive(Default)]
+pub(in crate::net) struct Bytes {
+    bytes: Vec<u8>,
+    /// What lies before it has been taken.
+    start: usize,
+}
+
+impl Bytes {
+    pub(in crate::net) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    pub(in crate::net) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(in crate::net) fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    pub(in crate::net) fn extend(&mut self, more: &[u8]) {
+        if self.start > 0 && self.bytes.len() + more.len() > self.bytes.capacity() {
+            self.close_up();
+        }
+        if self.bytes.is_empty() {
+            self.bytes.reserve_exact(more.len());
+        }
+        self.bytes.extend_from_slice(more);
+    }
+
+    /// Drops up to `n` bytes in front.
+    pub(in crate::net) fn consume(&mut self, n: usize) {
+        self.start += n.min(self.len());
+        if self.start == self.bytes.len() {
+            self.clear();
+        } else if self.start > self.bytes.len() / 2 {
+            // Each byte is moved at most once for each byte that was taken.
+            self.close_up();
+        }
+    }
+
+    fn close_up(&mut self) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+    }
+
+    /// Takes up to `n` bytes in front.
+    pub(in crate::net) fn take(&mut self, n: usize) -> Vec<u8> {
+        if n >= self.len() && self.start == 0 {
+            return std::mem::take(&mut self.bytes);
+        }
+        let taken = self.as_slice()[..n.min(self.len())].to_vec();
+        self.consume(n);
+        taken
+    }
+
+    /// Takes up to `into.len()` bytes in front; how many.
+    #[allow(dead_code, reason = "for the feature `futures-io`")]
+    pub(in crate::net) fn take_into(&mut self, into: &mut [u8]) -> usize {
+        let n = into.len().min(self.len());
+        into[..n].copy_from_slice(&self.as_slice()[..n]);
+        self.consume(n);
+        n
+    }
+
+    /// Puts bytes that were taken back in front.
+    pub(in crate::net) fn put_back(&mut self, mut taken: Vec<u8>) {
+        taken.extend_from_slice(self.as_slice());
+        *self = Self { bytes: taken, start: 0 };
+    }
+
+    pub(in crate::net) fn clear(&mut self) {
+        self.start = 0;
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_in_order_however_it_is_cut() {
+        let mut bytes = Bytes::default();
+        let (mut fed, mut got) = (0_u32, Vec::new());
+        for round in 0..500_u32 {
+            let chunk: Vec<u8> = (0..round % 37).map(|n| ((fed + n) % 251) as u8).collect();
+            fed += round % 37;
+            bytes.extend(&chunk);
+            got.extend(bytes.take((round % 23) as usize));
+            if round % 50 == 0 {
+                let taken = bytes.take(5);
+                bytes.put_back(taken);
+            }
+        }
+        got.extend(bytes.take(usize::MAX));
+        assert!(bytes.is_empty());
+        assert_eq!(got, (0..fed).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_empty_one_holds_no_large_memory() {
+        let mut bytes = Bytes::default();
+        bytes.extend(&[0; 100_000]);
+        bytes.consume(99_999);
+        bytes.consume(1);
+        assert!(bytes.bytes.capacity() <= KEPT);
+    }
+}

@@ -1,0 +1,158 @@
+//! Unix sockets: as the TCP ones, with paths for addresses.
+//!
+//! They promise nothing about the file of a listener: it is the caller's to remove (`start_unix_server` removes its own).
+
+use super::readiness::{Drained, Io};
+use super::tcp::{ACCEPT, byte_stream, descriptor};
+use crate::error::Result;
+use std::fmt;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::{self, SocketAddr};
+use std::panic::Location;
+use std::path::Path;
+
+/// A Unix socket that takes connections.
+///
+/// ```
+/// use looplab::{EventLoop, net::{UnixListener, UnixStream}};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("socket");
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(async move {
+///     let listener = UnixListener::bind(&path)?;
+///     let client = UnixStream::connect(&path).await?;
+///     let (server, _) = listener.accept().await?;
+///     client.write_all(b"hello").await?;
+///     assert_eq!(server.read(&mut [0; 16]).await?, 5);
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub struct UnixListener(Io<net::UnixListener>);
+
+/// A connection between two processes of this machine, or two ends in one. The rules are
+/// [`TcpStream`](super::TcpStream)'s.
+///
+/// ```
+/// use looplab::{EventLoop, net::UnixStream};
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     ours.write_all(b"hello").await?;
+///     drop(ours);
+///     let mut buf = [0; 16];
+///     assert_eq!(theirs.read(&mut buf).await?, 5);
+///     assert_eq!(theirs.read(&mut buf).await?, 0);           // the end
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+pub struct UnixStream(Io<net::UnixStream>);
+
+impl UnixListener {
+    /// Listens at a path, which must not exist. Needs no loop.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) from the system.
+    #[track_caller]
+    pub fn bind(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_std(net::UnixListener::bind(path)?)
+    }
+
+    /// Takes a listener of the standard library, and makes it non-blocking.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if it cannot be made non-blocking.
+    #[track_caller]
+    pub fn from_std(listener: net::UnixListener) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(Io::new(listener)))
+    }
+
+    /// Gives the standard library's listener back. It stays non-blocking.
+    #[must_use]
+    pub fn into_std(self) -> net::UnixListener {
+        self.0.into_socket()
+    }
+
+    /// Takes one connection, as [`TcpListener::accept`](super::TcpListener::accept).
+    #[track_caller]
+    pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, SocketAddr)>> + use<'_> {
+        let place = Location::caller();
+        self.0.op(ACCEPT, place, move |listener| {
+            let (stream, peer) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            Ok(((UnixStream(Io::at(stream, place)), peer), Drained::Unknown))
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) from the system.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        Ok(self.0.socket().local_addr()?)
+    }
+}
+
+impl UnixStream {
+    /// Connects to a listener (`loop.sock_connect`). That succeeds or fails at once: a listener whose queue is full answers
+    /// `WouldBlock`.
+    ///
+    /// Fails with [`Error::Io`](crate::Error::Io).
+    #[track_caller]
+    pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = Result<Self>> {
+        let place = Location::caller();
+        async move {
+            let stream = mio::net::UnixStream::connect(path)?;
+            Ok(Self(Io::at(stream.into(), place)))
+        }
+    }
+
+    /// Two connected ends (`socket.socketpair`). Needs no loop.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) from the system.
+    #[track_caller]
+    pub fn pair() -> Result<(Self, Self)> {
+        let place = Location::caller();
+        let (one, other) = mio::net::UnixStream::pair()?;
+        Ok((Self(Io::at(one.into(), place)), Self(Io::at(other.into(), place))))
+    }
+
+    /// Takes a connection of the standard library, and makes it non-blocking.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if it cannot be made non-blocking.
+    #[track_caller]
+    pub fn from_std(stream: net::UnixStream) -> Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self(Io::new(stream)))
+    }
+
+    /// Gives the standard library's connection back. It stays non-blocking.
+    #[must_use]
+    pub fn into_std(self) -> net::UnixStream {
+        self.0.into_socket()
+    }
+
+    /// The other side's address.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if it is not connected any more.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        Ok(self.0.socket().peer_addr()?)
+    }
+
+    /// This side's address.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) from the system.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        Ok(self.0.socket().local_addr()?)
+    }
+}
+
+byte_stream!(UnixStream);
+descriptor!(UnixListener UnixStream);
