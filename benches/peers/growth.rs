@@ -4,24 +4,27 @@
 //! timer is there to tell what any timer costs (a look at the clock in each turn) from what many cost.
 
 use crate::common::WIDTH;
+use crate::echo::idle;
 use crate::work::{Figures, count};
 use crate::{Options, looplab_peer, progress, tokio_peer};
 use looplab::EventLoop;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What exists beside the work. A place is kept for idle connections.
-const LOADS: [(&str, Load, u32); 4] = [
+/// What exists beside the work; of connections, as many as the limit of descriptors allows.
+const LOADS: [(&str, Load, u32); 5] = [
     ("nothing", Load::Timers, 0),
     ("timer", Load::Timers, 1),
     ("timers", Load::Timers, 1_000_000),
     ("parked tasks", Load::Tasks, 100_000),
+    ("connections", Load::Connections, 10_000),
 ];
 
 #[derive(Clone, Copy)]
 enum Load {
     Timers,
     Tasks,
+    Connections,
 }
 
 type Measured = fn(&Loaded, u32) -> Duration;
@@ -62,6 +65,7 @@ impl Loaded {
                 tokio.block_on(tokio::task::yield_now());
                 Box::new(())
             }
+            Load::Connections => Box::new((idle::on_looplab(&looplab, n), idle::on_tokio(&tokio, n))),
         };
         drop(entered);
         Self { _kept: kept, looplab, tokio }
@@ -81,7 +85,7 @@ pub(crate) fn measure(options: &Options) -> Vec<Growth> {
     }
     progress("growth", "beside what merely exists");
     let n = if options.quick { 20_000 } else { 200_000 };
-    let loaded: Vec<Loaded> = LOADS.iter().map(|(_, load, n)| Loaded::new(*load, *n)).collect();
+    let loaded: Vec<Loaded> = loads().iter().map(|(_, load, n)| Loaded::new(*load, *n)).collect();
     let of_work = |(name, peer, work): &(&'static str, &'static str, Measured)| {
         let mut rounds = vec![Vec::new(); LOADS.len()];
         for round in 0..=options.rounds() {
@@ -97,6 +101,14 @@ pub(crate) fn measure(options: &Options) -> Vec<Growth> {
     WORKS.iter().map(of_work).collect()
 }
 
+fn loads() -> [(&'static str, Load, u32); 5] {
+    LOADS.map(|(name, load, n)| match load {
+        // Both loops' ends are in this process.
+        Load::Connections => (name, load, idle::allowed(n, 2)),
+        _ => (name, load, n),
+    })
+}
+
 fn title((name, _, n): &(&str, Load, u32)) -> String {
     if *n == 0 { (*name).to_owned() } else { format!("{} {name}", count(*n)) }
 }
@@ -106,7 +118,7 @@ pub(crate) fn table(rows: &[Growth]) {
         return;
     }
     print!("\n{:<14} {:<8}", "ns, beside", "");
-    LOADS.iter().for_each(|load| print!(" {:>20}", title(load)));
+    loads().iter().for_each(|load| print!(" {:>20}", title(load)));
     println!();
     for row in rows {
         print!("{:<14} {:<8}", row.name, row.peer);
@@ -119,7 +131,7 @@ pub(crate) fn table(rows: &[Growth]) {
 pub(crate) fn csv(rows: &[Growth]) {
     for row in rows {
         let tokio = rows.iter().find(|other| other.name == row.name && other.peer == "tokio");
-        for (i, load) in LOADS.iter().enumerate() {
+        for (i, load) in loads().iter().enumerate() {
             let ratio = tokio.map_or(f64::NAN, |tokio| row.figures[i].median() / tokio.figures[i].median());
             let (name, peer, ns) = (row.name, row.peer, row.figures[i].median());
             println!("bench,{name},beside {},{peer},{ns:.1},{ratio:.3}", title(load));

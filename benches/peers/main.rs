@@ -58,6 +58,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [first, rest @ ..] = &arguments[..] {
         match first.as_str() {
+            echo::CHILD => return echo::be_the_child(rest),
+            echo::idle::CHILD => return echo::idle::be_the_child(rest),
             memory::CHILD => return memory::be_the_child(rest),
             tracing::CHILD => return tracing::be_the_child(),
             work::CHILD => return work::be_the_child(works::WORKS, rest),

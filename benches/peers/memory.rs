@@ -5,6 +5,7 @@
 //! works that are measured in time. Only where there is `/proc/self/statm` (Linux).
 
 use crate::common::{all_sleep, begins_to_sleep, far_delays, yield_once};
+use crate::echo::idle;
 use crate::work::{Figures, Goal, Row, count};
 use crate::{Options, looplab_peer, progress, smol_peer, tokio_peer};
 use std::hint::black_box;
@@ -14,6 +15,8 @@ use std::process::Command;
 pub(crate) const CHILD: &str = "--memory-of";
 
 const HOW_MANY: u32 = 100_000;
+/// Of connections, as far as the limit of descriptors allows.
+const CONNECTIONS: u32 = 10_000;
 
 /// A peer, and how many bytes each of `n` things takes with it.
 type Peer = (&'static str, fn(u32) -> f64);
@@ -25,7 +28,6 @@ struct Thing {
     peers: &'static [Peer],
 }
 
-/// A place is kept for idle connections.
 const THINGS: &[Thing] = &[
     Thing {
         name: "bytes",
@@ -44,6 +46,12 @@ const THINGS: &[Thing] = &[
         param: "pending task",
         goals: &[Goal::Ratio("tokio", 0.8)],
         peers: &[("looplab", looplab_parked), ("tokio", tokio_parked), ("smol", smol_parked)],
+    },
+    Thing {
+        name: "bytes",
+        param: "idle connection",
+        goals: &[Goal::Ratio("tokio", 1.0)],
+        peers: &[("looplab", looplab_connections), ("tokio", tokio_connections)],
     },
 ];
 
@@ -194,6 +202,19 @@ where
         }
     };
     growth(n, || async_io::block_on(executor.run(main)))
+}
+
+fn looplab_connections(_: u32) -> f64 {
+    let lp = looplab_peer::new_loop();
+    lp.set_exception_handler(Some(|_: &looplab::EventLoop, _: &looplab::ExceptionContext| ()));
+    let n = idle::allowed(CONNECTIONS, 1);
+    growth(n, || idle::on_looplab(&lp, n))
+}
+
+fn tokio_connections(_: u32) -> f64 {
+    let runtime = tokio_peer::runtime();
+    let n = idle::allowed(CONNECTIONS, 1);
+    growth(n, || idle::on_tokio(&runtime, n))
 }
 
 /// For the table's head.

@@ -1,4 +1,4 @@
-"""The works of benches/peers on Python's loops: peers.py WORK N ROUNDS.
+"""The works of benches/peers on Python's loops: peers.py WORK N ROUNDS; or peers.py echo_server LOOP.
 
 Prints a line for each loop that imports: its name, and nanoseconds per operation for each round. The loops take turns.
 Standard library only; uvloop and rloop if they are there.
@@ -267,7 +267,28 @@ def loops():
     return found
 
 
+def echo_server(name):
+    """Echoes by streams, for ever; says its address first."""
+    make = dict(loops())[name]
+
+    async def echo(reader, writer):
+        while data := await reader.read(20 * 1024):
+            writer.write(data)
+            await writer.drain()
+
+    async def serve():
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        print(*server.sockets[0].getsockname(), sep=":", flush=True)
+        await server.serve_forever()
+
+    loop = make()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(serve())
+
+
 def main():
+    if sys.argv[1] == "echo_server":
+        return echo_server(sys.argv[2])
     work, n, rounds = globals()[sys.argv[1]], max(int(sys.argv[2]), 1), int(sys.argv[3])
     if work in (callback_hop, task_hop):
         n = max(n, 2 * WIDTH)
