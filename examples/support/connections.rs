@@ -11,10 +11,12 @@ use hyper::service::service_fn;
 use looplab::net::{TcpListener, TcpStream};
 use looplab::sync::Event;
 use looplab::{Error, Result, ReturnWhen, Task, TaskRef, cancellable, sleep, wait};
+use nix::sys::socket::{MsgFlags, recv};
 use smol_hyper::rt::FuturesIo;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -65,18 +67,24 @@ impl Connections {
     /// One connection, to its end. What went wrong with it is the client's matter.
     async fn serve(self, stream: TcpStream) -> Result<()> {
         let service = service_fn(|request| self.request(request));
-        let mut connection = pin!(http1::Builder::new().serve_connection(FuturesIo::new(stream), service));
+        let mut connection = pin!(http1::Builder::new().serve_connection(FuturesIo::new(&stream), service));
         let mut closing = pin!(self.0.closing.wait());
-        let mut told = false;
+        let (mut closes, mut told, mut once_more) = (false, false, true);
         let driven = poll_fn(|cx| {
-            if !told && let Poll::Ready(closing) = closing.as_mut().poll(cx) {
-                if let Err(cancelled) = closing {
-                    return Poll::Ready(Err(cancelled));
-                }
-                told = true;
-                connection.as_mut().graceful_shutdown();
+            let mut polled = connection.as_mut().poll(cx);
+            if !closes && let Poll::Ready(closing) = closing.as_mut().poll(cx) {
+                closing?;
+                closes = true;
             }
-            connection.as_mut().poll(cx).map_err(Error::other)
+            if closes && !told && polled.is_pending() {
+                // A request may have come since the last poll: hyper reads it when the loop has told of it.
+                told = !(std::mem::take(&mut once_more) && has_unread(&stream));
+                if told {
+                    connection.as_mut().graceful_shutdown();
+                    polled = connection.as_mut().poll(cx);
+                }
+            }
+            polled.map_err(Error::other)
         });
         // hyper would take a cancellation between two requests for an error of the socket.
         match cancellable(driven).await? {
@@ -135,6 +143,12 @@ async fn all_done<const N: usize>(tasks: [&Tasks; N], timeout: Duration) -> Resu
         wait(left, ReturnWhen::AllCompleted, Some(timeout)).await?;
     }
     Ok(())
+}
+
+/// Whether the kernel holds bytes for it.
+fn has_unread(stream: &TcpStream) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(stream.as_raw_fd(), &mut [0], flags).is_ok_and(|n| n > 0)
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM on Linux.

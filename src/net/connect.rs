@@ -45,7 +45,7 @@ async fn connect_to(address: SocketAddr, place: Place) -> Result<TcpStream> {
     let socket = mio::net::TcpStream::connect(address)?;
     let io = Io::at(std::net::TcpStream::from(socket), place);
     let mut begun = false;
-    let connected = io.op(CONNECT, place, move |socket| {
+    let connected = io.op(&CONNECT, place, move |socket| {
         // The connection has just been begun: asyncio looks at it when the descriptor is writable, and not before.
         if !std::mem::replace(&mut begun, true) {
             return Err(ErrorKind::WouldBlock.into());

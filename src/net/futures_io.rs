@@ -46,7 +46,7 @@ impl<S: AsRawFd> Io<S> {
     fn poll_io(
         &self,
         cx: &mut Context<'_>,
-        what: What,
+        what: &'static What,
         attempt: &mut dyn FnMut(&S) -> Attempt<usize>,
     ) -> Poll<io::Result<usize>> {
         let side = self.polls.side(what.direction);
@@ -90,7 +90,7 @@ macro_rules! futures_io {
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, READ, &mut |socket| read(socket, buf))
+                self.io().poll_io(cx, &READ, &mut |socket| read(socket, buf))
             }
 
             fn poll_read_vectored(
@@ -98,13 +98,13 @@ macro_rules! futures_io {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, READ, &mut |socket| read_vectored(socket, bufs))
+                self.io().poll_io(cx, &READ, &mut |socket| read_vectored(socket, bufs))
             }
         }
 
         impl AsyncWrite for $by {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, WRITE, &mut |socket| write(socket, data))
+                self.io().poll_io(cx, &WRITE, &mut |socket| write(socket, data))
             }
 
             fn poll_write_vectored(
@@ -112,7 +112,7 @@ macro_rules! futures_io {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, WRITE, &mut |socket| write_vectored(socket, bufs))
+                self.io().poll_io(cx, &WRITE, &mut |socket| write_vectored(socket, bufs))
             }
 
             /// Nothing is buffered.

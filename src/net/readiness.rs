@@ -57,7 +57,6 @@ pub(crate) fn with_read_buffer<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
 }
 
 /// What an operation is, for people and for the errors.
-#[derive(Clone, Copy)]
 pub(crate) struct What {
     pub(crate) direction: Direction,
     /// What a snapshot shows the task to wait for.
@@ -76,7 +75,7 @@ impl What {
     }
 
     /// asyncio's words, which it has for its streams alone.
-    fn busy(self) -> Error {
+    fn busy(&self) -> Error {
         let awaited = match self.direction {
             Direction::Read => "incoming data",
             Direction::Write => "the socket to be writable",
@@ -104,6 +103,7 @@ pub(crate) struct Io<S> {
     #[cfg(feature = "futures-io")]
     pub(super) polls: super::futures_io::Polls,
     watch: OnceCell<Watch>,
+    #[cfg(feature = "futures-io")]
     place: Place,
     fd: RawFd,
     socket: S,
@@ -116,11 +116,13 @@ impl<S: AsRawFd> Io<S> {
         Self::at(socket, Location::caller())
     }
 
+    #[cfg_attr(not(feature = "futures-io"), allow(unused_variables, reason = "only its polls tell of it"))]
     pub(crate) fn at(socket: S, place: Place) -> Self {
         Self {
             #[cfg(feature = "futures-io")]
             polls: super::futures_io::Polls::default(),
             watch: OnceCell::new(),
+            #[cfg(feature = "futures-io")]
             place,
             fd: socket.as_raw_fd(),
             socket,
@@ -143,7 +145,7 @@ impl<S: AsRawFd> Io<S> {
     }
 
     /// One operation.
-    pub(crate) fn op<F, R>(&self, what: What, place: Place, attempt: F) -> Op<'_, S, F>
+    pub(crate) fn op<F, R>(&self, what: &'static What, place: Place, attempt: F) -> Op<'_, S, F>
     where
         F: FnMut(&S) -> Attempt<R> + Unpin,
     {
@@ -154,7 +156,7 @@ impl<S: AsRawFd> Io<S> {
     pub(crate) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
-        (what, place): (What, Place),
+        (what, place): (&'static What, Place),
         readiness: &mut Readiness,
         attempt: &mut dyn FnMut(&S) -> Attempt<R>,
     ) -> Poll<Result<R>> {
@@ -223,7 +225,7 @@ where
         buf: &'a mut [u8],
         place: Place,
     ) -> impl Future<Output = Result<usize>> + use<'a, S> {
-        self.op(READ, place, move |socket| read(socket, buf))
+        self.op(&READ, place, move |socket| read(socket, buf))
     }
 
     pub(crate) fn write<'a>(
@@ -231,7 +233,7 @@ where
         data: &'a [u8],
         place: Place,
     ) -> impl Future<Output = Result<usize>> + use<'a, S> {
-        self.op(WRITE, place, move |socket| write(socket, data))
+        self.op(&WRITE, place, move |socket| write(socket, data))
     }
 
     pub(crate) fn write_all<'a>(
@@ -239,9 +241,8 @@ where
         data: &'a [u8],
         place: Place,
     ) -> impl Future<Output = Result<()>> + use<'a, S> {
-        let what = What { name: "write_all", ..WRITE };
         let mut left = data;
-        self.op(what, place, move |socket| {
+        self.op(&WRITE_ALL, place, move |socket| {
             if left.is_empty() {
                 return Ok(((), Drained::Unknown));
             }
@@ -259,6 +260,7 @@ where
 
 pub(crate) const READ: What = What::read("socket read", "read");
 pub(crate) const WRITE: What = What::write("socket write", "write");
+const WRITE_ALL: What = What::write("socket write", "write_all");
 
 /// Reads once. A read that does not fill the buffer has emptied the socket, unless it is at the end.
 pub(crate) fn read(mut socket: impl io::Read, buf: &mut [u8]) -> Attempt<usize> {
@@ -275,7 +277,8 @@ pub(crate) fn write(mut socket: impl io::Write, data: &[u8]) -> Attempt<usize> {
 /// One operation of a socket.
 pub(crate) struct Op<'a, S, F> {
     io: &'a Io<S>,
-    what: What,
+    /// Only a reference: an idle connection holds one of these.
+    what: &'static What,
     place: Place,
     readiness: Readiness,
     attempt: F,
@@ -290,7 +293,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
         let Op { io, what, place, readiness, attempt } = &mut *self;
-        io.poll(cx, (*what, *place), readiness, attempt)
+        io.poll(cx, (what, *place), readiness, attempt)
     }
 }
 

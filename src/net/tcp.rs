@@ -109,7 +109,7 @@ impl TcpListener {
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
-        self.0.op(ACCEPT, place, move |listener| {
+        self.0.op(&ACCEPT, place, move |listener| {
             let (stream, peer) = listener.accept()?;
             stream.set_nonblocking(true)?;
             Ok(((TcpStream(Io::at(stream, place)), canonical(peer)), Drained::Unknown))
@@ -169,7 +169,7 @@ impl TcpStream {
     /// Peeks as [`read`](Self::read) reads: the bytes stay.
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(PEEK, Location::caller(), move |stream| Ok((stream.peek(buf)?, Drained::Unknown)))
+        self.0.op(&PEEK, Location::caller(), move |stream| Ok((stream.peek(buf)?, Drained::Unknown)))
     }
 
     /// The other side's address.

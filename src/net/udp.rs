@@ -74,7 +74,7 @@ impl UdpSocket {
     /// [`Error::Closed`](crate::Error::Closed) as [`TcpStream::read`](super::TcpStream::read).
     #[track_caller]
     pub fn send<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(SEND, Location::caller(), move |socket| Ok((socket.send(data)?, Drained::Unknown)))
+        self.0.op(&SEND, Location::caller(), move |socket| Ok((socket.send(data)?, Drained::Unknown)))
     }
 
     /// Sends one datagram to `address` (`loop.sock_sendto`). Fails as [`send`](Self::send).
@@ -85,14 +85,14 @@ impl UdpSocket {
         address: SocketAddr,
     ) -> impl Future<Output = Result<usize>> + use<'a> {
         let attempt = move |socket: &net::UdpSocket| Ok((socket.send_to(data, address)?, Drained::Unknown));
-        self.0.op(SEND_TO, Location::caller(), attempt)
+        self.0.op(&SEND_TO, Location::caller(), attempt)
     }
 
     /// Receives one datagram of the connected peer; what does not fit is lost (`loop.sock_recv_into`). If the wait is
     /// cancelled or dropped, no datagram is lost. Fails as [`send`](Self::send).
     #[track_caller]
     pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(RECV, Location::caller(), move |socket| Ok((socket.recv(buf)?, Drained::Unknown)))
+        self.0.op(&RECV, Location::caller(), move |socket| Ok((socket.recv(buf)?, Drained::Unknown)))
     }
 
     /// Receives one datagram of anybody, and from whom it is (`loop.sock_recvfrom_into`). As [`recv`](Self::recv).
@@ -101,7 +101,7 @@ impl UdpSocket {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = Result<(usize, SocketAddr)>> + use<'a> {
-        self.0.op(RECV_FROM, Location::caller(), move |socket| {
+        self.0.op(&RECV_FROM, Location::caller(), move |socket| {
             let (n, from) = socket.recv_from(buf)?;
             Ok(((n, canonical(from)), Drained::Unknown))
         })

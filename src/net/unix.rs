@@ -80,7 +80,7 @@ impl UnixListener {
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
-        self.0.op(ACCEPT, place, move |listener| {
+        self.0.op(&ACCEPT, place, move |listener| {
             let (stream, peer) = listener.accept()?;
             stream.set_nonblocking(true)?;
             Ok(((UnixStream(Io::at(stream, place)), peer), Drained::Unknown))
