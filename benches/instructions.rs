@@ -7,6 +7,8 @@
 #[path = "peers/common.rs"]
 #[allow(dead_code)]
 mod common;
+#[path = "peers/echo/counted_only.rs"]
+mod echo;
 #[path = "peers/looplab_peer.rs"]
 #[allow(dead_code)]
 mod looplab_peer;
@@ -31,11 +33,13 @@ const WORKS: &[Work] = &[
     ("timer-cancel", looplab_peer::timer_cancel, tokio_peer::timer_cancel),
     ("timer-fire", looplab_peer::timer_fire, tokio_peer::sleeper_wake),
     ("sleeper-wake", looplab_peer::sleeper_wake, tokio_peer::sleeper_wake),
+    ("tcp-echo", echo::counted::on_looplab, echo::counted::on_tokio),
 ];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
+        [first, rest @ ..] if first == echo::counted::CLIENT => echo::counted::be_the_client(rest),
         [work, peer, n] => {
             let found = WORKS.iter().find(|(name, ..)| name == work);
             let (Some((_, looplab, tokio)), Ok(n)) = (found, n.parse()) else {
