@@ -6,6 +6,7 @@ Standard library only; uvloop and rloop if they are there.
 
 import asyncio
 import importlib
+import os
 import random
 import signal as signals
 import sys
@@ -270,6 +271,8 @@ def loops():
 def echo_server(name):
     """Echoes by streams, for ever; says its address first."""
     make = dict(loops())[name]
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, {0})  # as the other servers
 
     async def echo(reader, writer):
         while data := await reader.read(20 * 1024):
