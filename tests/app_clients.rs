@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use support::{Watchdog, watchdog};
+use support::{Watchdog, watchdog, with_default_signals};
 
 /// A lesson that serves; it is killed if the test ends before.
 struct Lesson {
@@ -29,8 +29,10 @@ impl Lesson {
     fn serve(name: &str) -> Self {
         let test = std::env::current_exe().expect("this test has a path");
         let programs = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").join("examples");
-        let mut child = Command::new(programs.join(name))
-            .arg("0")
+        let mut program = Command::new(programs.join(name));
+        program.arg("0");
+        let mut program = with_default_signals(&program).unwrap_or(program);
+        let mut child = program
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

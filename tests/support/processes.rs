@@ -179,7 +179,7 @@ impl Process {
 
 /// The same command with all signals at their defaults, if this process was started with some of them ignored, as `nohup`
 /// and a shell's `&` do: a child inherits that, and would not die of them.
-fn with_default_signals(command: &Command) -> Option<Command> {
+pub(crate) fn with_default_signals(command: &Command) -> Option<Command> {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask").trim();
     // Rust itself ignores SIGPIPE, and gives children the default; 32 and 33 are the C library's own.
