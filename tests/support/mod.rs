@@ -16,7 +16,9 @@
 mod processes;
 mod recorder;
 
-pub(crate) use processes::{Ended, Process, again, child, command, in_child, name_of, report, role, with_default_signals};
+pub(crate) use processes::{
+    Ended, Process, again, child, command, in_child, name_of, report, role, with_default_signals,
+};
 pub(crate) use recorder::{Lab, say, says, words};
 
 use std::io::Write;
