@@ -67,6 +67,7 @@ made_with=$(sed -n 's/^# //p' "$figures" 2>/dev/null | head -n 1 || true)
 lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT
 grown=0
+works=$("$program")
 printf '%-20s %-8s %12s %10s %8s\n' work peer instructions committed change
 while read -r work peer; do
     wanted "$work" || continue
@@ -85,7 +86,7 @@ while read -r work peer; do
     fi
     printf '%-20s %-8s %12s %10s %8s\n' "$work" "$peer" "$now" "${before:-–}" "$change"
     echo "$work,$peer,$now" >>"$lines"
-done < <("$program")
+done <<<"$works"
 
 if [[ $bless = yes ]]; then
     { echo "# $rustc"; echo "work,peer,instructions_per_operation"; cat "$lines"; } >"$figures"

@@ -96,3 +96,20 @@ fn a_unix_server_replaces_a_stale_socket_and_removes_its_own_and_no_others() {
     };
     says(program, &[]);
 }
+
+#[test]
+fn both_families_at_one_port_are_bound_in_either_order() {
+    let program = async {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        for hosts in [["0.0.0.0", "::"], ["::", "0.0.0.0"]] {
+            let server = start_server(async |_, _| Ok(()), hosts, free).await?;
+            drop(std::net::TcpStream::connect(("127.0.0.1", free))?);
+            server.close();
+            turns(6).await?;
+            server.close_clients();
+            server.wait_closed().await?;
+        }
+        Ok(())
+    };
+    says(program, &[]);
+}

@@ -277,3 +277,49 @@ fn a_listener_and_a_connection_come_from_the_standard_library_and_go_back() -> R
         connecting.into_output().await.map(drop)
     })
 }
+
+#[test]
+fn bytes_behind_urgent_data_are_not_missed() -> Result<()> {
+    use nix::sys::socket::{MsgFlags, send};
+    use std::os::fd::AsRawFd;
+    run(async {
+        let (ours, mut theirs) = pair()?;
+        get_running_loop()?.call_soon(move || {
+            theirs.write_all(b"one")?;
+            send(theirs.as_raw_fd(), b"!", MsgFlags::MSG_OOB).map_err(std::io::Error::from)?;
+            theirs.write_all(b"two")?;
+            // It stays open: an end would be news of its own.
+            std::mem::forget(theirs);
+            Ok(())
+        })?;
+        let (mut all, mut buf) = (Vec::new(), [0; 1000]);
+        while all.len() < 6 {
+            let n = ours.read(&mut buf).await?;
+            all.extend_from_slice(&buf[..n]);
+        }
+        assert_eq!(all, b"onetwo");
+        Ok(())
+    })
+}
+
+#[test]
+fn writing_nothing_waits_for_nothing() -> Result<()> {
+    run(async {
+        let (ours, theirs) = pair()?;
+        let full = vec![0; 16 << 20];
+        let (ours, writing) = (Rc::new(ours), Rc::new(full));
+        let writer = create_task({
+            let (ours, full) = (ours.clone(), writing.clone());
+            async move { ours.write_all(&full).await }
+        });
+        yield_now().await?;
+        writer.cancel();
+        assert!(writer.await.is_err());
+        // The socket is full; a byte would have to wait.
+        let turn = get_running_loop()?.turns();
+        ours.write_all(b"").await?;
+        assert_eq!(get_running_loop()?.turns(), turn);
+        drop(theirs);
+        Ok(())
+    })
+}

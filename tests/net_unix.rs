@@ -4,7 +4,7 @@ mod net_support;
 mod support;
 
 use looplab::net::{UnixListener, UnixStream};
-use looplab::{Error, Result, create_task, yield_now};
+use looplab::{Error, Result, create_task, get_running_loop, yield_now};
 use net_support::run;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -90,6 +90,35 @@ fn streams_come_from_the_standard_library_and_go_back() -> Result<()> {
         assert_eq!(stream.read(&mut [0; 2]).await?, 2);
         let mut back = stream.into_std();
         assert_eq!(back.read(&mut [0; 16])?, 3);
+        Ok(())
+    })
+}
+
+#[test]
+fn bytes_behind_a_message_with_descriptors_are_not_missed() -> Result<()> {
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+    use std::os::fd::AsRawFd;
+    run(async {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair()?;
+        let stream = UnixStream::from_std(ours)?;
+        // The kernel ends a read behind such a message, however large the buffer is.
+        get_running_loop()?.call_soon(move || {
+            let descriptors = [theirs.as_raw_fd()];
+            let rights = [ControlMessage::ScmRights(&descriptors)];
+            let parts = [std::io::IoSlice::new(b"one")];
+            let sent = sendmsg::<()>(theirs.as_raw_fd(), &parts, &rights, MsgFlags::empty(), None);
+            assert_eq!(sent.map_err(std::io::Error::from)?, 3);
+            theirs.write_all(b"two")?;
+            // It stays open: an end would be news of its own.
+            std::mem::forget(theirs);
+            Ok(())
+        })?;
+        let (mut all, mut buf) = (Vec::new(), [0; 1000]);
+        while all.len() < 6 {
+            let n = stream.read(&mut buf).await?;
+            all.extend_from_slice(&buf[..n]);
+        }
+        assert_eq!(all, b"onetwo");
         Ok(())
     })
 }

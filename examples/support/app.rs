@@ -84,8 +84,15 @@ impl App {
     /// Stores one value of a type, for whoever has the application (`app[key] = value`).
     pub(crate) fn store<T: 'static>(&self, value: T) {
         let value: Rc<dyn Any> = Rc::new(value);
-        self.0.stored.borrow_mut().retain(|stored| !stored.is::<T>());
-        self.0.stored.borrow_mut().push(value);
+        let before = {
+            let mut stored = self.0.stored.borrow_mut();
+            let at = stored.iter().position(|stored| stored.is::<T>());
+            let before = at.map(|at| stored.remove(at));
+            stored.push(value);
+            before
+        };
+        // Its destructor may ask the application for something.
+        drop(before);
     }
 
     /// The stored value of this type (`app[key]`).

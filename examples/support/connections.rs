@@ -10,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use looplab::net::{TcpListener, TcpStream};
 use looplab::sync::Event;
-use looplab::{Error, Result, ReturnWhen, Task, TaskRef, cancellable, sleep, wait};
+use looplab::{Error, Result, ReturnWhen, Task, TaskRef, cancellable, sleep, wait, yield_now};
 use nix::sys::socket::{MsgFlags, recv};
 use smol_hyper::rt::FuturesIo;
 use std::cell::RefCell;
@@ -50,15 +50,21 @@ impl Connections {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    stream.set_nodelay(true)?;
+                    // An optimisation; a connection that is gone already refuses it.
+                    let _ = stream.set_nodelay(true);
                     keep(&self.0.tasks, "connection", self.clone().serve(stream));
+                    // However many come, the others have their turns.
+                    yield_now().await?;
                 }
                 Err(Error::Io(error)) if out_of_descriptors(&error) => {
                     log::error!("connections wait, for there is no descriptor left: {error}");
                     sleep(ACCEPT_RETRY_DELAY).await?;
                 }
-                // The connection was gone before it was accepted.
-                Err(Error::Io(_)) => {}
+                // The connection was gone before it was accepted, as a rule.
+                Err(Error::Io(error)) => {
+                    log::debug!("not accepted: {error}");
+                    yield_now().await?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -153,5 +159,7 @@ fn has_unread(stream: &TcpStream) -> bool {
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM on Linux.
 fn out_of_descriptors(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+    // ENOBUFS has a number of its own on Linux.
+    let no_buffers = if cfg!(target_os = "linux") { 105 } else { 55 };
+    matches!(error.raw_os_error(), Some(24 | 23 | 12)) || error.raw_os_error() == Some(no_buffers)
 }

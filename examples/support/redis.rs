@@ -127,7 +127,9 @@ impl Url {
         let rest = url.strip_prefix("redis://").ok_or_else(bad)?;
         let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, place) = place.rsplit_once('@').unwrap_or(("", place));
-        let (host, port) = place.rsplit_once(':').unwrap_or((place, "6379"));
+        // The colons of an IPv6 address stand in brackets.
+        let ported = place.rsplit_once(':').filter(|(host, _)| !host.starts_with('[') || host.ends_with(']'));
+        let (host, port) = ported.unwrap_or((place, "6379"));
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let mut greetings = Vec::new();
         match user.split_once(':') {

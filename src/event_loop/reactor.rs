@@ -114,7 +114,8 @@ impl Registration {
             }
             // What nobody asked for is noted, and not reported.
             Kind::Edge(edge) => {
-                let read = ready.read.then(|| edge.report(Direction::Read, read_closed)).flatten();
+                let uneven = read_closed || event.is_priority();
+                let read = ready.read.then(|| edge.report(Direction::Read, uneven)).flatten();
                 let write = ready.write.then(|| edge.report(Direction::Write, write_closed)).flatten();
                 (self.fd, Ready { read: read.is_some(), write: write.is_some() }, [read, write])
             }
@@ -169,6 +170,16 @@ fn side(kind: &mut Kind, direction: Direction) -> Option<&mut Option<Rc<Repeatin
         | (Kind::Level { writer: side, .. }, Direction::Write) => Some(side),
         (Kind::Edge(_), _) => None,
     }
+}
+
+/// What an owner's descriptor is watched for. Urgent data, too, where the kernel tells of it: a read stops short of it,
+/// with more behind, so from then on a short read proves nothing.
+fn news_in(direction: Direction) -> Interest {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if direction == Direction::Read {
+        return Interest::READABLE.add(Interest::PRIORITY);
+    }
+    interest_in(direction)
 }
 
 fn interest_in(direction: Direction) -> Interest {
@@ -232,7 +243,7 @@ impl Reactor {
 
     /// A descriptor of looplab's own is to be reported when it is ready. If it may be ready now, the next poll tells.
     pub(super) fn watch(&mut self, fd: RawFd, edge: &Rc<Edge>, direction: Direction) -> Added {
-        let wanted = interest_in(direction);
+        let wanted = news_in(direction);
         let Some((token, armed)) = edge.armed.get() else {
             if edge.gone.get() {
                 let text = format!("descriptor {fd} was closed by somebody else than its owner");
@@ -334,11 +345,16 @@ impl Reactor {
         orphans
     }
 
-    /// Arms again what the last poll reported, but for what is known to be drained. What turns out to be closed loses its registration.
+    /// Arms again what the last poll reported, but for what is known to be drained. What turns out to be closed loses its
+    /// registration.
     pub(super) fn rearm(&mut self) -> Orphans {
         let mut orphans = Vec::new();
         self.rearmed.clear();
         for token in std::mem::take(&mut self.reported) {
+            // Who waited, gave up and waited again in one turn stands here several times.
+            if self.rearmed.contains_key(&token) {
+                continue;
+            }
             let Some(slot) = self.slot_of(token) else { continue };
             let registration = &self.slots[slot];
             let Some(interest) = registration.interest() else { continue };

@@ -58,15 +58,14 @@ impl Watch {
     /// As [`call`](Self::call), for an entry.
     pub(crate) fn set(&self, direction: Direction, entry: Rc<dyn Entry>) -> Result<()> {
         let lp = self.event_loop()?;
-        let mut added = lp.0.reactor.borrow_mut().watch(self.fd, &self.edge, direction);
-        if let Added::Stale(orphans) = added {
-            lp.0.bury(orphans);
-            added = lp.0.reactor.borrow_mut().watch(self.fd, &self.edge, direction);
-        }
-        match added {
-            Added::Registered(_) => {}
-            Added::Refused(error) => return Err(error),
-            Added::Stale(_) => unreachable!("a stale registration was forgotten just before"),
+        loop {
+            let added = lp.0.reactor.borrow_mut().watch(self.fd, &self.edge, direction);
+            match added {
+                Added::Registered(_) => break,
+                Added::Refused(error) => return Err(error),
+                // A destructor that runs here may leave a stale one again.
+                Added::Stale(orphans) => lp.0.bury(orphans),
+            }
         }
         let before = self.edge.replace(direction, Some(entry.clone()));
         if before.is_none() {
@@ -92,8 +91,8 @@ impl Watch {
         })
     }
 
-    /// The owner has emptied (or filled) it: a system call came back short, or found that it would block. The kernel
-    /// reports whatever changes from now on.
+    /// The owner has emptied (or filled) it: a system call found that it would block, or came back short where that
+    /// proves it (a write, and a read of TCP: see `readiness`). The kernel reports whatever changes from now on.
     pub(crate) fn drained(&self, direction: Direction) {
         self.edge.drained(direction);
     }

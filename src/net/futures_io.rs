@@ -11,8 +11,11 @@
 //! quiet end: its task then ends, and not as cancelled. Where that matters there is [`cancellable`](crate::cancellable),
 //! with which the foreign future is dropped.) A request that comes while the foreign code waits for nothing of
 //! looplab's is kept for its next await, as everywhere.
+//!
+//! A poll that is pending has the right to wait for its direction until such a poll has returned: nobody can tell that it
+//! was given up. So a socket that is read through `AsyncRead` is not read in other ways beside it.
 
-use super::readiness::{Attempt, Drained, Io, READ, WRITE, What, read, write};
+use super::readiness::{Attempt, Drained, Io, READ, Stream, WRITE, What, emptied, read, write};
 use super::{TcpStream, UnixStream};
 use crate::error::Error;
 use crate::task::Readiness;
@@ -48,11 +51,12 @@ impl<S: AsRawFd> Io<S> {
         cx: &mut Context<'_>,
         what: &'static What,
         attempt: &mut dyn FnMut(&S) -> Attempt<usize>,
+        at_once: bool,
     ) -> Poll<io::Result<usize>> {
         let side = self.polls.side(what.direction);
         // Out of its cell while it is polled, for a waker is another's code.
         let mut readiness = side.take().unwrap_or_default();
-        let polled = self.poll(cx, (what, self.place()), &mut readiness, attempt);
+        let polled = self.poll(cx, (what, self.place()), &mut readiness, attempt, at_once);
         side.set(Some(readiness));
         polled.map_err(into_io)
     }
@@ -70,10 +74,13 @@ fn into_io(error: Error) -> io::Error {
     }
 }
 
-fn read_vectored(mut socket: impl io::Read, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
-    let room: usize = bufs.iter().map(|buf| buf.len()).sum();
-    let n = socket.read_vectored(bufs)?;
-    Ok((n, if 0 < n && n < room { Drained::Yes } else { Drained::Unknown }))
+fn read_vectored<S: Stream>(mut socket: &S, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize>
+where
+    for<'s> &'s S: io::Read,
+{
+    let room = bufs.iter().map(|buf| buf.len()).sum();
+    let n = io::Read::read_vectored(&mut socket, bufs)?;
+    Ok((n, emptied::<S>(n, room)))
 }
 
 fn write_vectored(mut socket: impl io::Write, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
@@ -90,7 +97,8 @@ macro_rules! futures_io {
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, &READ, &mut |socket| read(socket, buf))
+                let at_once = buf.is_empty();
+                self.io().poll_io(cx, &READ, &mut |socket| read(socket, buf), at_once)
             }
 
             fn poll_read_vectored(
@@ -98,13 +106,14 @@ macro_rules! futures_io {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, &READ, &mut |socket| read_vectored(socket, bufs))
+                let at_once = bufs.iter().all(|buf| buf.is_empty());
+                self.io().poll_io(cx, &READ, &mut |socket| read_vectored(socket, bufs), at_once)
             }
         }
 
         impl AsyncWrite for $by {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, &WRITE, &mut |socket| write(socket, data))
+                self.io().poll_io(cx, &WRITE, &mut |socket| write(socket, data), data.is_empty())
             }
 
             fn poll_write_vectored(
@@ -112,7 +121,8 @@ macro_rules! futures_io {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                self.io().poll_io(cx, &WRITE, &mut |socket| write_vectored(socket, bufs))
+                let at_once = bufs.iter().all(|buf| buf.is_empty());
+                self.io().poll_io(cx, &WRITE, &mut |socket| write_vectored(socket, bufs), at_once)
             }
 
             /// Nothing is buffered.

@@ -4,9 +4,10 @@
 //! never lost; that one operation at a time waits in each direction, and a second one is told so; and that a socket
 //! belongs to the loop on which it first waited.
 //!
-//! An operation tries before it waits, as `loop.sock_recv` does. If the socket is known to be drained (the last read came
-//! back short, and the poll has reported nothing since) the attempt would only find that, and is left out: see
-//! `event_loop/reactor/edge.rs`.
+//! An operation tries before it waits, as `loop.sock_recv` does. If the socket is known to be drained (the last read found
+//! nothing, or came back short, and the poll has reported nothing since) the attempt would only find that, and is left
+//! out: see `event_loop/reactor/edge.rs`. A short read proves it for TCP alone: on a Unix socket a message that carries
+//! descriptors ends a read, with more behind it.
 //!
 //! # For callbacks in place of futures
 //!
@@ -96,6 +97,20 @@ pub(crate) enum Drained {
     Unknown,
 }
 
+/// A kind of socket, by what a read that does not fill the buffer says of it.
+pub(crate) trait Stream {
+    /// It has emptied the socket.
+    const SHORT_READ_EMPTIES: bool;
+}
+
+impl Stream for std::net::TcpStream {
+    const SHORT_READ_EMPTIES: bool = true;
+}
+
+impl Stream for std::os::unix::net::UnixStream {
+    const SHORT_READ_EMPTIES: bool = false;
+}
+
 /// A socket and its place on a loop.
 ///
 /// The fields are dropped in this order: first the waits, then the registration, then the descriptor.
@@ -149,7 +164,7 @@ impl<S: AsRawFd> Io<S> {
     where
         F: FnMut(&S) -> Attempt<R> + Unpin,
     {
-        Op { io: self, what, place, readiness: Readiness::default(), attempt }
+        Op { io: self, what, place, readiness: Readiness::default(), at_once: false, attempt }
     }
 
     /// Makes an attempt, or waits. `readiness` is the operation's own.
@@ -159,6 +174,7 @@ impl<S: AsRawFd> Io<S> {
         (what, place): (&'static What, Place),
         readiness: &mut Readiness,
         attempt: &mut dyn FnMut(&S) -> Attempt<R>,
+        at_once: bool,
     ) -> Poll<Result<R>> {
         let direction = what.direction;
         let mut in_vain = false;
@@ -169,7 +185,8 @@ impl<S: AsRawFd> Io<S> {
             if watch.is_claimed(direction) {
                 return Poll::Ready(Err(what.busy()));
             }
-            in_vain = watch.is_drained(direction);
+            // An empty buffer has nothing to wait for.
+            in_vain = !at_once && watch.is_drained(direction);
         }
         while !in_vain {
             match attempt(&self.socket) {
@@ -217,7 +234,7 @@ impl<S: AsRawFd> Io<S> {
 
 impl<S> Io<S>
 where
-    S: AsRawFd,
+    S: AsRawFd + Stream,
     for<'s> &'s S: io::Read + io::Write,
 {
     pub(crate) fn read<'a>(
@@ -225,7 +242,8 @@ where
         buf: &'a mut [u8],
         place: Place,
     ) -> impl Future<Output = Result<usize>> + use<'a, S> {
-        self.op(&READ, place, move |socket| read(socket, buf))
+        let at_once = buf.is_empty();
+        Op { at_once, ..self.op(&READ, place, move |socket| read(socket, buf)) }
     }
 
     pub(crate) fn write<'a>(
@@ -233,7 +251,7 @@ where
         data: &'a [u8],
         place: Place,
     ) -> impl Future<Output = Result<usize>> + use<'a, S> {
-        self.op(&WRITE, place, move |socket| write(socket, data))
+        Op { at_once: data.is_empty(), ..self.op(&WRITE, place, move |socket| write(socket, data)) }
     }
 
     pub(crate) fn write_all<'a>(
@@ -242,19 +260,22 @@ where
         place: Place,
     ) -> impl Future<Output = Result<()>> + use<'a, S> {
         let mut left = data;
-        self.op(&WRITE_ALL, place, move |socket| {
+        let attempt = move |socket: &S| {
             if left.is_empty() {
                 return Ok(((), Drained::Unknown));
             }
             let (taken, drained) = write(socket, left)?;
             left = &left[taken..];
-            match () {
-                () if left.is_empty() => Ok(((), drained)),
-                () if taken == 0 => Err(ErrorKind::WriteZero.into()),
+            if left.is_empty() {
+                Ok(((), drained))
+            } else if taken == 0 {
+                Err(ErrorKind::WriteZero.into())
+            } else {
                 // What was not taken has no room now.
-                () => Err(ErrorKind::WouldBlock.into()),
+                Err(ErrorKind::WouldBlock.into())
             }
-        })
+        };
+        Op { at_once: data.is_empty(), ..self.op(&WRITE_ALL, place, attempt) }
     }
 }
 
@@ -262,10 +283,18 @@ pub(crate) const READ: What = What::read("socket read", "read");
 pub(crate) const WRITE: What = What::write("socket write", "write");
 const WRITE_ALL: What = What::write("socket write", "write_all");
 
-/// Reads once. A read that does not fill the buffer has emptied the socket, unless it is at the end.
-pub(crate) fn read(mut socket: impl io::Read, buf: &mut [u8]) -> Attempt<usize> {
-    let n = socket.read(buf)?;
-    Ok((n, if 0 < n && n < buf.len() { Drained::Yes } else { Drained::Unknown }))
+/// Reads once.
+pub(crate) fn read<S: Stream>(mut socket: &S, buf: &mut [u8]) -> Attempt<usize>
+where
+    for<'s> &'s S: io::Read,
+{
+    let n = io::Read::read(&mut socket, buf)?;
+    Ok((n, emptied::<S>(n, buf.len())))
+}
+
+/// What a read of `n` bytes says. At the end of the stream it says nothing.
+pub(crate) fn emptied<S: Stream>(n: usize, room: usize) -> Drained {
+    if S::SHORT_READ_EMPTIES && 0 < n && n < room { Drained::Yes } else { Drained::Unknown }
 }
 
 /// Writes once. What takes less than it was given is full.
@@ -281,6 +310,8 @@ pub(crate) struct Op<'a, S, F> {
     what: &'static What,
     place: Place,
     readiness: Readiness,
+    /// It is over at once, whatever the socket has.
+    at_once: bool,
     attempt: F,
 }
 
@@ -292,8 +323,8 @@ where
     type Output = Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
-        let Op { io, what, place, readiness, attempt } = &mut *self;
-        io.poll(cx, (what, *place), readiness, attempt)
+        let Op { io, what, place, readiness, at_once, attempt } = &mut *self;
+        io.poll(cx, (what, *place), readiness, attempt, *at_once)
     }
 }
 

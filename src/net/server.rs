@@ -189,9 +189,10 @@ impl Shared {
     pub(super) fn start(self: &Rc<Self>) -> Result<()> {
         let sockets = self.sockets.borrow().clone().ok_or_else(|| self.closed())?;
         if !self.serving.replace(true) {
-            for socket in sockets {
-                self.listen(&socket)?;
-            }
+            let listened = sockets.iter().try_for_each(|socket| self.listen(socket));
+            // It may be asked again.
+            self.serving.set(listened.is_ok());
+            return listened;
         }
         Ok(())
     }

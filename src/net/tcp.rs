@@ -9,7 +9,7 @@ use super::readiness::{Drained, Io, What};
 use super::resolve::Address;
 use crate::error::Result;
 use std::fmt;
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{self, IpAddr, Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::panic::Location;
 
@@ -281,5 +281,9 @@ descriptor!(TcpListener TcpStream);
 
 /// An IPv4 address that came through an IPv6 socket, as asyncio, whose sockets are for one family, would show it.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        v4 @ IpAddr::V4(_) => SocketAddr::new(v4, address.port()),
+        // With its scope.
+        IpAddr::V6(_) => address,
+    }
 }

@@ -110,9 +110,11 @@ impl Entry for ReadinessCell {
     fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
         self.ran.set(true);
         // It waits no more, so the next poll does not report it.
-        if let Some(claim) = &*self.claim.borrow() {
+        let claim = self.claim.take();
+        if let Some(claim) = &claim {
             claim.end_wait();
         }
+        *self.claim.borrow_mut() = claim;
         if self.head.done() { Ok(()) } else { complete(self, Done::Ok, None) }
     }
 

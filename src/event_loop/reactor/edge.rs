@@ -1,8 +1,8 @@
 //! A descriptor whose owner says when it is drained: the reactor's other kind of registration.
 //!
 //! A reader of the user's is reported in every turn in which its descriptor is ready, which takes one system call to arm
-//! it again after each report. A socket of looplab's own knows better: a read that came back short, or found nothing, has
-//! emptied it, and the kernel tells of everything that comes later. So such a registration is armed again only while it
+//! it again after each report. A socket of looplab's own knows better: a read that found nothing has emptied it, and so has
+//! one of TCP that came back short; and the kernel tells of everything that comes later. So such a registration is armed again only while it
 //! is *not* known to be drained. It promises the same reports as level-triggering, without those calls:
 //!
 //! ```text
@@ -12,7 +12,8 @@
 //!      └──────3 the owner says `drained`────┘
 //! ```
 //! - A hang-up or an error is reported once, often together with the last bytes, and no later edge repeats it. So a side
-//!   that has seen one is never drained again, whatever its owner says.
+//!   that has seen one is never drained again, whatever its owner says. Nor is one that has seen urgent data, before which
+//!   every read stops short.
 //! - The kernel's registration stays while nobody waits; what it reports then is noted here and makes no turn.
 
 use super::super::handle::Entry;

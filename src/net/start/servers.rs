@@ -188,7 +188,10 @@ impl Drop for Half {
 /// Binds every address. One whose family is not there is left out; any other failure closes all of them.
 fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Listener>> {
     let mut bound: Vec<TcpListener> = Vec::new();
-    for address in addresses {
+    // A socket that takes both families comes first: bound after the other one, it would be refused.
+    let mut addresses = addresses.to_vec();
+    addresses.sort_by_key(|address| address.ip() == Ipv4Addr::UNSPECIFIED);
+    for address in &addresses {
         let both = taken_by_both(&bound, *address);
         let target = both.map_or(*address, |port| SocketAddr::new(address.ip(), port));
         match TcpListener::bind(target) {

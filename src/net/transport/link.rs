@@ -178,7 +178,7 @@ impl Link {
                 self.unwatch(Direction::Read);
             }
             Ok(n) => {
-                if n < buffer.len() {
+                if n < buffer.len() && io.socket.short_read_empties() {
                     io.watch.drained(Direction::Read);
                 }
                 if let Err(error) = self.reader.feed_data(&buffer[..n]) {
@@ -213,7 +213,7 @@ impl Link {
                     return Ok(());
                 }
             }
-            self.watch(&io, Direction::Write)?;
+            self.flush_later(&io)?;
         }
         self.out.borrow_mut().extend(rest);
         self.note_more();
@@ -237,10 +237,19 @@ impl Link {
         self.out.borrow_mut().extend(&all);
         self.flush(&io)?;
         if !waiting && self.lost.get() == 0 && !self.out.borrow().is_empty() {
-            self.watch(&io, Direction::Write)?;
+            self.flush_later(&io)?;
         }
         self.note_more();
         Ok(())
+    }
+
+    /// If the loop cannot flush the rest, the connection ends: what is written next must not come behind a gap.
+    fn flush_later(&self, io: &Io) -> Result<()> {
+        let watched = self.watch(io, Direction::Write);
+        if let Err(error) = &watched {
+            self.force_close(Some(error.clone()));
+        }
+        watched
     }
 
     /// The socket, or, after the loss, nothing but a note: what is written then is dropped.

@@ -1,6 +1,7 @@
 //! A connected socket, TCP or Unix, and the addresses of both kinds.
 
 use crate::error::Result;
+use crate::net::tcp::canonical;
 use mio::net::{TcpStream, UnixStream};
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -56,7 +57,7 @@ impl Endpoint {
 impl From<SocketAddr> for Endpoint {
     /// An IPv4 address that comes through an IPv6 socket is shown as the IPv4 address that it is.
     fn from(address: SocketAddr) -> Self {
-        Self::Ip(SocketAddr::new(address.ip().to_canonical(), address.port()))
+        Self::Ip(canonical(address))
     }
 }
 
@@ -96,6 +97,11 @@ impl Socket {
             Self::Tcp(stream) => (&mut &*stream).read(into),
             Self::Unix(stream) => (&mut &*stream).read(into),
         }
+    }
+
+    /// Whether a read that does not fill the buffer has emptied it: see `readiness`.
+    pub(in crate::net) fn short_read_empties(&self) -> bool {
+        matches!(self, Self::Tcp(_))
     }
 
     pub(in crate::net) fn send(&self, from: &[u8]) -> io::Result<usize> {
