@@ -17,7 +17,7 @@ mod resident;
 
 use super::cancel;
 use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
-use super::step::{Entered, Stepper, Stepping, Thrown};
+use super::step::{Entered, Stepper, Stepping, Thrown, is_some};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Origin, Resident, TaskKey, TaskWaker};
@@ -25,6 +25,8 @@ use crate::outcome::Outcome;
 use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
 use std::any::{Any, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -58,27 +60,42 @@ enum Queued {
 pub(crate) struct TaskCell<T> {
     head: Head,
     stepper: Stepper,
-    body: RefCell<Option<Pin<Box<dyn Body<T>>>>>,
+    body: Cell<Option<Pin<Box<dyn Body<T>>>>>,
     outcome: RefCell<Option<Result<T>>>,
     handle: u64,
     key: Cell<Option<TaskKey>>,
-    name: RefCell<Option<Rc<str>>>,
-    number: u64,
+    name: RefCell<Name>,
     queued: Cell<Queued>,
     started: Cell<bool>,
     /// Suspended, and its wait told to the trace.
     parked: Cell<bool>,
     /// A cancellation to be thrown in the next step.
-    must_cancel: RefCell<Option<Box<Message>>>,
+    must_cancel: Cell<Option<Box<Message>>>,
     cancels: Cell<u32>,
     /// It is being asked in a walk of `cancel`.
     asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     report_destroyed: Cell<bool>,
     /// Its waker, while somebody keeps a clone of the lent one.
-    waker: RefCell<Option<Box<TaskWaker>>>,
+    waker: Cell<Option<Box<TaskWaker>>>,
     /// The number under which it waits for a future that is not looplab's.
-    foreign: OnceCell<u64>,
+    foreign: OnceCell<NonZeroU64>,
+}
+
+/// A task's name.
+enum Name {
+    Given(Rc<str>),
+    /// `Task-N`, written out when somebody asks.
+    Number(u64),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(name) => f.write_str(name),
+            Self::Number(number) => write!(f, "Task-{number}"),
+        }
+    }
 }
 
 /// How a task is to be made.
@@ -98,7 +115,7 @@ impl<T: 'static> TaskCell<T> {
         let id = lp.0.next_object();
         let task =
             Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));
-        *task.body.borrow_mut() = Some(Box::pin(body));
+        task.body.set(Some(Box::pin(body)));
         task.key.set(Some(lp.0.settle_in(task.clone())));
         // Set before the trace tells of the task: it is queued from its first moment on.
         task.queued.set(Queued::Step);
@@ -128,20 +145,19 @@ impl<T: 'static> TaskCell<T> {
         Self {
             head,
             stepper: Stepper::default(),
-            body: RefCell::new(None),
+            body: Cell::new(None),
             outcome: RefCell::new(None),
             handle,
             key: Cell::new(None),
-            number: if making.name.is_some() { 0 } else { next_number() },
-            name: RefCell::new(making.name),
+            name: RefCell::new(making.name.map_or_else(|| Name::Number(next_number()), Name::Given)),
             queued: Cell::new(Queued::No),
             started: Cell::new(false),
             parked: Cell::new(false),
-            must_cancel: RefCell::new(None),
+            must_cancel: Cell::new(None),
             cancels: Cell::new(0),
             asked: Cell::new(false),
             report_destroyed: Cell::new(making.report_destroyed),
-            waker: RefCell::new(None),
+            waker: Cell::new(None),
             foreign: OnceCell::new(),
         }
     }
@@ -156,17 +172,17 @@ impl<T: 'static> TaskCell<T> {
     fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.queued.set(Queued::No);
         self.parked.set(false);
-        let Some(mut body) = self.body.borrow_mut().take() else { return Ok(()) };
+        let Some(mut body) = self.body.take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.stepper.take_refused();
-        let due = self.must_cancel.borrow_mut().take();
+        let due = self.must_cancel.take();
         let thrown = due.map(|message| Box::new(Error::Cancelled(*message))).or(refused);
 
-        let kept = self.waker.borrow_mut().take();
+        let kept = self.waker.take();
         let lent = kept.or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
         let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
-        let entered = Entered::new(self.clone());
-        self.stepper.begin(thrown.clone(), waker.data());
+        let entered = Entered::new(self.clone(), waker.data());
+        self.stepper.begin(thrown.clone());
         lp.0.trace(|| Event::Step { task: self.head.id(), thrown: thrown.as_deref() });
 
         let polled = if self.started.replace(true) || thrown.is_none() {
@@ -189,7 +205,7 @@ impl<T: 'static> TaskCell<T> {
                 self.finish(outcome)
             }
             Poll::Pending => {
-                *self.body.borrow_mut() = Some(body);
+                self.body.set(Some(body));
                 let untaken = self.stepper.end();
                 drop(entered);
                 self.keep_waker(lp, lent);
@@ -203,7 +219,7 @@ impl<T: 'static> TaskCell<T> {
     /// Gives the lent waker back, or keeps it while somebody has a clone of it: so the loop knows, at each end of a step,
     /// whether anybody is left who could wake it.
     fn keep_waker(&self, lp: &EventLoop, lent: Option<Box<TaskWaker>>) {
-        *self.waker.borrow_mut() = lent.and_then(|lent| lp.0.give_back(lent));
+        self.waker.set(lent.and_then(|lent| lp.0.give_back(lent)));
     }
 
     /// An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that leaf
@@ -212,7 +228,7 @@ impl<T: 'static> TaskCell<T> {
         if let Some(error) = untaken
             && let Error::Cancelled(message) = *error
         {
-            *self.must_cancel.borrow_mut() = Some(Box::new(message));
+            self.must_cancel.set(Some(Box::new(message)));
         }
     }
 
@@ -222,8 +238,9 @@ impl<T: 'static> TaskCell<T> {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
         if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
-            let future = *self.foreign.get_or_init(|| lp.0.next_object());
-            lp.0.trace(|| Event::Future { future, kind: FOREIGN, place: None });
+            // Numbers begin at 1.
+            let id = *self.foreign.get_or_init(|| NonZeroU64::MIN.saturating_add(lp.0.next_object() - 1));
+            lp.0.trace(|| Event::Future { future: id.get(), kind: FOREIGN, place: None });
         }
         self.parked.set(true);
         if lp.0.is_traced() {
@@ -231,8 +248,7 @@ impl<T: 'static> TaskCell<T> {
             lp.0.trace(|| Event::Park { task: self.head.id(), on: &on });
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
-        let due = self.must_cancel.borrow_mut().take();
-        if let Some(message) = due {
+        if let Some(message) = self.must_cancel.take() {
             // Unless somebody accepts, `end_cancel` remembers it again.
             self.asked.set(true);
             cancel::forward(self.clone(), self.stepper.waits(), &message);
@@ -242,7 +258,7 @@ impl<T: 'static> TaskCell<T> {
     /// A cancellation is to be thrown in the next step. Its message stays the task's, whatever the body makes of it: a
     /// gathering whose children swallow its cancellation ends with the message of the last one.
     fn must_cancel(&self, message: &Message) {
-        *self.must_cancel.borrow_mut() = Some(Box::new(message.clone()));
+        self.must_cancel.set(Some(Box::new(message.clone())));
         self.head.set_message(message.clone());
     }
 
@@ -250,7 +266,7 @@ impl<T: 'static> TaskCell<T> {
         let waits = self.stepper.describe_waits();
         match self.foreign.get() {
             Some(id) if waits.is_empty() => {
-                vec![Wait { on: On::Future(*id), kind: FOREIGN, place: None, holder: None }]
+                vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }]
             }
             _ => waits,
         }
@@ -258,7 +274,7 @@ impl<T: 'static> TaskCell<T> {
 
     /// Arrow 3: sets the outcome. The error is one that leaves the loop.
     fn finish(self: &Rc<Self>, outcome: Result<T>) -> Result<()> {
-        let due = self.must_cancel.borrow_mut().take();
+        let due = self.must_cancel.take();
         // A request that came too late to be thrown still wins over a value, but not over an error.
         let outcome = match (outcome, due) {
             (Ok(_), Some(message)) => Err(Error::Cancelled(*message)),
@@ -349,10 +365,6 @@ impl<T: 'static> Stepping for TaskCell<T> {
     fn task_head(&self) -> Option<&Head> {
         Some(&self.head)
     }
-
-    fn is(&self, other: &dyn Awaitable) -> bool {
-        std::ptr::eq((self as *const Self).cast::<()>(), (other as *const dyn Awaitable).cast::<()>())
-    }
 }
 
 impl<T: 'static> Awaitable for TaskCell<T> {
@@ -368,7 +380,7 @@ impl<T: 'static> Awaitable for TaskCell<T> {
 
     fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
         self.head.retrieved();
-        if self.head.done() || (self.key.get().is_none() && self.body.borrow().is_none()) {
+        if self.head.done() || (self.key.get().is_none() && !is_some(&self.body)) {
             return Begin::Decided(false);
         }
         if self.asked.get() {
@@ -428,11 +440,14 @@ pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
 
 impl<T: 'static> AnyTask for TaskCell<T> {
     fn name(&self) -> Rc<str> {
-        self.name.borrow().clone().unwrap_or_else(|| format!("Task-{}", self.number).into())
+        match &*self.name.borrow() {
+            Name::Given(name) => name.clone(),
+            number => number.to_string().into(),
+        }
     }
 
     fn set_name(&self, name: Rc<str>) {
-        let before = self.name.replace(Some(name.clone()));
+        let before = self.name.replace(Name::Given(name.clone()));
         drop(before);
         if let Some(lp) = self.head.event_loop().filter(|_| !self.head.done()) {
             let (task, place) = (self.head.id(), Some(self.head.place()));
@@ -448,13 +463,13 @@ impl<T: 'static> AnyTask for TaskCell<T> {
         self.cancels.set(self.cancels.get().saturating_sub(1));
         if self.cancels.get() == 0 {
             // Since 3.13: a request that was not delivered yet is withdrawn with the last count.
-            self.must_cancel.borrow_mut().take();
+            self.must_cancel.set(None);
         }
         self.cancels.get()
     }
 
     fn cancel_undelivered(&self) -> bool {
-        self.must_cancel.borrow().is_some() || self.stepper.has_untaken()
+        is_some(&self.must_cancel) || self.stepper.has_untaken()
     }
 
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
