@@ -17,7 +17,7 @@ mod resident;
 
 use super::cancel;
 use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
-use super::step::{Entered, Stepper, Stepping, Thrown, is_some};
+use super::step::{Entered, Stepper, Stepping, is_some};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Origin, Resident, TaskKey, TaskWaker};
@@ -198,18 +198,12 @@ impl<T: 'static> TaskCell<T> {
                 // The body is dropped while its task is still the current one, and before its result is set.
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
                 let outcome = dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome);
-                let untaken = self.stepper.end();
-                drop(entered);
-                self.keep_waker(lp, lent);
-                self.remember(untaken);
+                self.end_step(lp, entered, lent);
                 self.finish(outcome)
             }
             Poll::Pending => {
                 self.body.set(Some(body));
-                let untaken = self.stepper.end();
-                drop(entered);
-                self.keep_waker(lp, lent);
-                self.remember(untaken);
+                self.end_step(lp, entered, lent);
                 self.suspend(lp);
                 Ok(())
             }
@@ -218,13 +212,13 @@ impl<T: 'static> TaskCell<T> {
 
     /// Gives the lent waker back, or keeps it while somebody has a clone of it: so the loop knows, at each end of a step,
     /// whether anybody is left who could wake it.
-    fn keep_waker(&self, lp: &EventLoop, lent: Option<Box<TaskWaker>>) {
+    #[inline]
+    fn end_step(&self, lp: &EventLoop, entered: Entered, lent: Option<Box<TaskWaker>>) {
+        let untaken = self.stepper.end();
+        drop(entered);
         self.waker.set(lent.and_then(|lent| lp.0.give_back(lent)));
-    }
-
-    /// An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that leaf
-    /// is gone.)
-    fn remember(&self, untaken: Thrown) {
+        // An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that
+        // leaf is gone.)
         if let Some(error) = untaken
             && let Error::Cancelled(message) = *error
         {

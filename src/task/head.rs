@@ -292,8 +292,19 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
     }
     let lp = lp.filter(|lp| !lp.is_closed()).ok_or(Error::Closed)?;
     let cause = Some(head.on());
-    let hear = |waiter| match waiter {
-        Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
+    match waiters {
+        Waiters::One(_, waiter) => tell(waiter, &lp, cause, &owner),
+        Waiters::Few(list) => list.into_iter().for_each(|(_, waiter)| tell(waiter, &lp, cause, &owner)),
+        several => several.into_iter().for_each(|waiter| tell(waiter, &lp, cause, &owner)),
+    }
+    Ok(())
+}
+
+/// Tells one that `owner` is complete.
+#[inline]
+fn tell(waiter: Waiter, lp: &EventLoop, cause: Option<On>, owner: &Rc<dyn Awaitable>) {
+    match waiter {
+        Waiter::Step(waiting) => waiting.wakeup(lp, cause),
         Waiter::Waker(waker) => {
             // Somebody else's waker that panics must not cost the others their wake-up.
             if let Err(error) = crate::event_loop::call(|| waker.wake()) {
@@ -304,13 +315,7 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
             let entry = make(owner.clone().into_any());
             lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
         }
-    };
-    match waiters {
-        Waiters::One(_, waiter) => hear(waiter),
-        Waiters::Few(list) => list.into_iter().for_each(|(_, waiter)| hear(waiter)),
-        several => several.into_iter().for_each(hear),
     }
-    Ok(())
 }
 
 impl Waiters {

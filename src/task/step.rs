@@ -411,6 +411,12 @@ impl Awaiting {
     /// Takes the registration back: the leaf is done, or is dropped.
     #[inline]
     pub(crate) fn release(&mut self) {
+        if !matches!(self.0, Place::Nowhere) {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
         match std::mem::take(&mut self.0) {
             Place::Registered { with, waiter, .. } => {
                 let wait = with.stepper().waits.borrow_mut().remove(waiter);
