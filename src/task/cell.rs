@@ -25,7 +25,6 @@ use crate::outcome::Outcome;
 use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
 use std::any::{Any, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::fmt;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -64,37 +63,39 @@ pub(crate) struct TaskCell<T> {
     outcome: RefCell<Option<Result<T>>>,
     handle: u64,
     key: Cell<Option<TaskKey>>,
-    name: RefCell<Name>,
+    /// Gives it its name, if nobody has given it another: `Task-N`, written out when somebody asks.
+    number: u64,
     queued: Cell<Queued>,
     started: Cell<bool>,
     /// Suspended, and its wait told to the trace.
     parked: Cell<bool>,
-    /// A cancellation to be thrown in the next step.
-    must_cancel: Cell<Option<Box<Message>>>,
     cancels: Cell<u32>,
     /// It is being asked in a walk of `cancel`.
     asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     report_destroyed: Cell<bool>,
-    /// Its waker, while somebody keeps a clone of the lent one.
-    waker: Cell<Option<Box<TaskWaker>>>,
     /// The number under which it waits for a future that is not looplab's.
     foreign: OnceCell<NonZeroU64>,
+    rare: OnceCell<Box<Rare>>,
 }
 
-/// A task's name.
-enum Name {
-    Given(Rc<str>),
-    /// `Task-N`, written out when somebody asks.
-    Number(u64),
+/// What few tasks have: boxed, so that it costs the many a pointer only.
+#[derive(Default)]
+struct Rare {
+    name: RefCell<Option<Rc<str>>>,
+    /// A cancellation to be thrown in the next step.
+    must_cancel: Cell<Option<Message>>,
+    /// Its waker, while somebody keeps a clone of the lent one.
+    waker: Cell<Option<Box<TaskWaker>>>,
 }
 
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given(name) => f.write_str(name),
-            Self::Number(number) => write!(f, "Task-{number}"),
-        }
+impl<T> TaskCell<T> {
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    fn given_name(&self) -> Option<Rc<str>> {
+        self.rare.get()?.name.borrow().clone()
     }
 }
 
@@ -141,6 +142,7 @@ impl<T: 'static> TaskCell<T> {
         task
     }
 
+    #[inline]
     fn new(head: Head, handle: u64, making: Making) -> Self {
         Self {
             head,
@@ -149,19 +151,21 @@ impl<T: 'static> TaskCell<T> {
             outcome: RefCell::new(None),
             handle,
             key: Cell::new(None),
-            name: RefCell::new(making.name.map_or_else(|| Name::Number(next_number()), Name::Given)),
+            number: if making.name.is_some() { 0 } else { next_number() },
             queued: Cell::new(Queued::No),
             started: Cell::new(false),
             parked: Cell::new(false),
-            must_cancel: Cell::new(None),
             cancels: Cell::new(0),
             asked: Cell::new(false),
             report_destroyed: Cell::new(making.report_destroyed),
-            waker: Cell::new(None),
             foreign: OnceCell::new(),
+            rare: making.name.map_or_else(OnceCell::new, |name| {
+                OnceCell::from(Box::new(Rare { name: RefCell::new(Some(name)), ..Rare::default() }))
+            }),
         }
     }
 
+    #[inline]
     fn enqueue(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
         self.queued.set(why);
         let kind = Some(if why == Queued::Wakeup { EntryKind::Wakeup } else { EntryKind::Step });
@@ -175,10 +179,10 @@ impl<T: 'static> TaskCell<T> {
         let Some(mut body) = self.body.take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.stepper.take_refused();
-        let due = self.must_cancel.take();
-        let thrown = due.map(|message| Box::new(Error::Cancelled(*message))).or(refused);
+        let due = self.take_must_cancel();
+        let thrown = due.map(|message| Box::new(Error::Cancelled(message))).or(refused);
 
-        let kept = self.waker.take();
+        let kept = self.rare.get().and_then(|rare| rare.waker.take());
         let lent = kept.or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
         let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
         let entered = Entered::new(self.clone(), waker.data());
@@ -193,17 +197,21 @@ impl<T: 'static> TaskCell<T> {
             // Arrow 7: an exception thrown into a coroutine that never started comes straight back out of it.
             Poll::Ready(Err(thrown.map_or_else(Error::cancelled, |error| *error)))
         };
-        match polled {
+        let ended = match polled {
             Poll::Ready(outcome) => {
                 // The body is dropped while its task is still the current one, and before its result is set.
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
-                let outcome = dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome);
-                self.end_step(lp, entered, lent);
-                self.finish(outcome)
+                Some(dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome))
             }
             Poll::Pending => {
                 self.body.set(Some(body));
-                self.end_step(lp, entered, lent);
+                None
+            }
+        };
+        self.end_step(lp, entered, lent);
+        match ended {
+            Some(outcome) => self.finish(outcome),
+            None => {
                 self.suspend(lp);
                 Ok(())
             }
@@ -216,13 +224,15 @@ impl<T: 'static> TaskCell<T> {
     fn end_step(&self, lp: &EventLoop, entered: Entered, lent: Option<Box<TaskWaker>>) {
         let untaken = self.stepper.end();
         drop(entered);
-        self.waker.set(lent.and_then(|lent| lp.0.give_back(lent)));
+        if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
+            self.rare().waker.set(Some(kept));
+        }
         // An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that
         // leaf is gone.)
         if let Some(error) = untaken
             && let Error::Cancelled(message) = *error
         {
-            self.must_cancel.set(Some(Box::new(message)));
+            self.rare().must_cancel.set(Some(message));
         }
     }
 
@@ -242,7 +252,7 @@ impl<T: 'static> TaskCell<T> {
             lp.0.trace(|| Event::Park { task: self.head.id(), on: &on });
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
-        if let Some(message) = self.must_cancel.take() {
+        if let Some(message) = self.take_must_cancel() {
             // Unless somebody accepts, `end_cancel` remembers it again.
             self.asked.set(true);
             cancel::forward(self.clone(), self.stepper.waits(), &message);
@@ -252,8 +262,13 @@ impl<T: 'static> TaskCell<T> {
     /// A cancellation is to be thrown in the next step. Its message stays the task's, whatever the body makes of it: a
     /// gathering whose children swallow its cancellation ends with the message of the last one.
     fn must_cancel(&self, message: &Message) {
-        self.must_cancel.set(Some(Box::new(message.clone())));
+        self.rare().must_cancel.set(Some(message.clone()));
         self.head.set_message(message.clone());
+    }
+
+    #[inline]
+    fn take_must_cancel(&self) -> Option<Message> {
+        self.rare.get()?.must_cancel.take()
     }
 
     fn describe_waits(&self) -> Vec<Wait> {
@@ -268,10 +283,10 @@ impl<T: 'static> TaskCell<T> {
 
     /// Arrow 3: sets the outcome. The error is one that leaves the loop.
     fn finish(self: &Rc<Self>, outcome: Result<T>) -> Result<()> {
-        let due = self.must_cancel.take();
+        let due = self.take_must_cancel();
         // A request that came too late to be thrown still wins over a value, but not over an error.
         let outcome = match (outcome, due) {
-            (Ok(_), Some(message)) => Err(Error::Cancelled(*message)),
+            (Ok(_), Some(message)) => Err(Error::Cancelled(message)),
             (outcome, _) => outcome,
         };
         let (state, error) = match &outcome {
@@ -434,14 +449,11 @@ pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
 
 impl<T: 'static> AnyTask for TaskCell<T> {
     fn name(&self) -> Rc<str> {
-        match &*self.name.borrow() {
-            Name::Given(name) => name.clone(),
-            number => number.to_string().into(),
-        }
+        self.given_name().unwrap_or_else(|| format!("Task-{}", self.number).into())
     }
 
     fn set_name(&self, name: Rc<str>) {
-        let before = self.name.replace(Name::Given(name.clone()));
+        let before = self.rare().name.replace(Some(name.clone()));
         drop(before);
         if let Some(lp) = self.head.event_loop().filter(|_| !self.head.done()) {
             let (task, place) = (self.head.id(), Some(self.head.place()));
@@ -457,13 +469,13 @@ impl<T: 'static> AnyTask for TaskCell<T> {
         self.cancels.set(self.cancels.get().saturating_sub(1));
         if self.cancels.get() == 0 {
             // Since 3.13: a request that was not delivered yet is withdrawn with the last count.
-            self.must_cancel.set(None);
+            drop(self.take_must_cancel());
         }
         self.cancels.get()
     }
 
     fn cancel_undelivered(&self) -> bool {
-        is_some(&self.must_cancel) || self.stepper.has_untaken()
+        self.rare.get().is_some_and(|rare| is_some(&rare.must_cancel)) || self.stepper.has_untaken()
     }
 
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {

@@ -280,10 +280,12 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
     head.unretrieved.set(state == Done::Err);
     let lp = head.event_loop();
     if let Some(lp) = &lp {
-        let by = lp.0.running_entry();
-        lp.0.trace(|| match head.on() {
-            On::Task(task) => Event::TaskDone { task, state, error, by },
-            On::Future(future) => Event::FutureDone { future, state, error, by },
+        lp.0.trace(|| {
+            let by = lp.0.running_entry();
+            match head.on() {
+                On::Task(task) => Event::TaskDone { task, state, error, by },
+                On::Future(future) => Event::FutureDone { future, state, error, by },
+            }
         });
     }
     let waiters = head.waiters.take();

@@ -88,7 +88,16 @@ impl Default for Stepper {
 
 impl Waits {
     /// Keys only grow.
+    #[inline]
     fn insert(&mut self, key: u64, wait: Registered) {
+        match self {
+            Self::None => *self = Self::One(key, wait),
+            _ => self.insert_another(key, wait),
+        }
+    }
+
+    #[cold]
+    fn insert_another(&mut self, key: u64, wait: Registered) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(key, wait),
             Self::One(first, before) => Self::Many(BTreeMap::from([(first, before), (key, wait)])),
@@ -197,11 +206,12 @@ impl Stepper {
     }
 
     /// Takes what is to be thrown in this step, for a leaf that has waited here since an earlier one.
-    fn take_injected(&self, with: u64, since: u64) -> Option<Error> {
+    #[inline]
+    fn take_injected(&self, with: u64, since: u64) -> Thrown {
         if self.id != with || since >= self.number.get() {
             return None;
         }
-        self.injected.take().map(|error| *error)
+        self.injected.take()
     }
 
     /// Notes that the leaf with this registration was polled again, through the task's own waker, for the same `on`.
@@ -336,14 +346,16 @@ impl Awaiting {
             self.0 = Place::Alone { on: on.clone(), waiter };
             return Poll::Pending;
         };
-        if let Some(error) = refusal(&current.stepping, head) {
+        let task = current.stepping.task_head();
+        if let Some(error) = task.and_then(|task| refusal(&current.stepping, task, head)) {
             let stepper = current.stepping.stepper();
             stepper.refused.set(Some(Box::new(error)));
             self.release();
             self.0 = Place::Refused { with: stepper.id, since: stepper.number.get() };
             return Poll::Pending;
         }
-        self.register(cx, current, on, head);
+        let is_task = task.is_some();
+        self.register(cx, current, is_task, on);
         Poll::Pending
     }
 
@@ -352,7 +364,7 @@ impl Awaiting {
         if let Place::Yielded { with, since } = self.0 {
             self.0 = Place::Nowhere;
             let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten();
-            return Poll::Ready(error.map_or(Ok(()), Err));
+            return Poll::Ready(error.map_or(Ok(()), |error| Err(*error)));
         }
         let current = look_at_current(|stepper, waker| {
             let own_waker = waker == cx.waker().data();
@@ -379,10 +391,11 @@ impl Awaiting {
         };
         let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten()?;
         let keeps_its_own = !refused && on.error().is_some_and(|own| own.is_cancelled());
-        (!keeps_its_own).then_some(error)
+        (!keeps_its_own).then_some(*error)
     }
 
-    fn register(&mut self, cx: &Context<'_>, current: Current, on: &Rc<dyn Awaitable>, head: &Head) {
+    #[inline]
+    fn register(&mut self, cx: &Context<'_>, current: Current, is_task: bool, on: &Rc<dyn Awaitable>) {
         let Current { stepping, waker } = current;
         let stepper = stepping.stepper();
         let own_waker = waker == cx.waker().data();
@@ -397,12 +410,12 @@ impl Awaiting {
             since = *first;
         }
         self.release();
-        let waiter = if own_waker && stepping.task_head().is_some() {
+        let waiter = if own_waker && is_task {
             Waiter::Step(stepping.clone())
         } else {
             Waiter::Waker(cx.waker().clone())
         };
-        let waiter = head.add_waiter(waiter);
+        let waiter = on.head().add_waiter(waiter);
         let wait = Registered { on: on.clone(), seen: now, own_waker };
         stepper.waits.borrow_mut().insert(waiter, wait);
         self.0 = Place::Registered { with: stepping, waiter, since };
@@ -440,12 +453,11 @@ fn same(a: &Rc<dyn Stepping>, b: &Rc<dyn Stepping>) -> bool {
     std::ptr::addr_eq(Rc::as_ptr(a), Rc::as_ptr(b))
 }
 
-/// Why `current` may not wait on what has this head, if it may not: asyncio's two errors, thrown in the next step.
+/// Why `current`, a task with one head, may not wait on what has the other, if it may not: asyncio's two errors, thrown in the next step.
 #[inline]
-fn refusal(current: &Rc<dyn Stepping>, on: &Head) -> Option<Error> {
-    let head = current.task_head()?;
-    let itself = std::ptr::eq(head, on);
-    if itself || !head.has_the_loop_of(on) { Some(refused(current, on, itself)) } else { None }
+fn refusal(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Option<Error> {
+    let itself = std::ptr::eq(task, on);
+    if itself || !task.has_the_loop_of(on) { Some(refused(current, on, itself)) } else { None }
 }
 
 #[cold]

@@ -50,7 +50,8 @@ impl<T: 'static> Resident for TaskCell<T> {
 
 impl<T> TaskCell<T> {
     fn info(&self) -> TaskInfo {
-        TaskInfo { id: self.head.id(), name: self.name.borrow().to_string(), place: self.head.place() }
+        let name = self.given_name().map_or_else(|| format!("Task-{}", self.number), |name| name.to_string());
+        TaskInfo { id: self.head.id(), name, place: self.head.place() }
     }
 }
 
