@@ -242,8 +242,8 @@ impl<T: 'static> TaskCell<T> {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
         if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
-            // Numbers begin at 1.
-            let id = *self.foreign.get_or_init(|| NonZeroU64::MIN.saturating_add(lp.0.next_object() - 1));
+            let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
+            let id = *self.foreign.get_or_init(number);
             lp.0.trace(|| Event::Future { future: id.get(), kind: FOREIGN, place: None });
         }
         self.parked.set(true);

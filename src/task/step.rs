@@ -264,6 +264,7 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
+    /// `waker` is the data pointer of the waker that it is polled with.
     #[inline]
     pub(crate) fn new(stepping: Rc<dyn Stepping>, waker: *const ()) -> Self {
         let entered = Some(Current { stepping, waker });
@@ -340,11 +341,17 @@ impl Awaiting {
             self.release();
             return Poll::Ready(Ok(()));
         }
+        self.wait(cx, on, head);
+        Poll::Pending
+    }
+
+    /// Registers with what is not done yet, or refuses to wait.
+    fn wait(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>, head: &Head) {
         let Some(current) = current() else {
             self.release();
             let waiter = head.add_waiter(Waiter::Waker(cx.waker().clone()));
             self.0 = Place::Alone { on: on.clone(), waiter };
-            return Poll::Pending;
+            return;
         };
         let task = current.stepping.task_head();
         if let Some(error) = task.and_then(|task| refusal(&current.stepping, task, head)) {
@@ -352,11 +359,10 @@ impl Awaiting {
             stepper.refused.set(Some(Box::new(error)));
             self.release();
             self.0 = Place::Refused { with: stepper.id, since: stepper.number.get() };
-            return Poll::Pending;
+            return;
         }
         let is_task = task.is_some();
         self.register(cx, current, is_task, on);
-        Poll::Pending
     }
 
     /// A bare yield: pending once, and the next step is queued at the end of this one.
@@ -385,7 +391,13 @@ impl Awaiting {
     #[inline]
     fn thrown(&self, on: &dyn Awaitable) -> Option<Error> {
         let (with, since, refused) = match &self.0 {
-            Place::Registered { with, since, .. } => (with.stepper().id, *since, false),
+            Place::Registered { with, since, .. } => {
+                let stepper = with.stepper();
+                if !stepper.has_untaken() {
+                    return None;
+                }
+                (stepper.id, *since, false)
+            }
             Place::Refused { with, since } => (*with, *since, true),
             _ => return None,
         };
@@ -433,7 +445,8 @@ impl Awaiting {
         match std::mem::take(&mut self.0) {
             Place::Registered { with, waiter, .. } => {
                 let wait = with.stepper().waits.borrow_mut().remove(waiter);
-                if let Some(wait) = wait {
+                // Who is done has forgotten all who waited.
+                if let Some(wait) = wait.filter(|wait| !wait.on.head().done()) {
                     drop(wait.on.head().remove_waiter(waiter));
                 }
             }
@@ -453,7 +466,8 @@ fn same(a: &Rc<dyn Stepping>, b: &Rc<dyn Stepping>) -> bool {
     std::ptr::addr_eq(Rc::as_ptr(a), Rc::as_ptr(b))
 }
 
-/// Why `current`, a task with one head, may not wait on what has the other, if it may not: asyncio's two errors, thrown in the next step.
+/// Why `current`, which has the head `task`, may not wait on what has the head `on`, if it may not: asyncio's two errors,
+/// thrown in the next step.
 #[inline]
 fn refusal(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Option<Error> {
     let itself = std::ptr::eq(task, on);

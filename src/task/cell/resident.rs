@@ -26,7 +26,8 @@ impl<T: 'static> Resident for TaskCell<T> {
             lp.call_exception_handler(&context.with_task(self.info()));
         }
         let body = self.body.take();
-        let entered = Entered::new(self.clone(), std::ptr::null());
+        // It is not polled: this is nobody's waker (null is that of `Waker::noop`).
+        let entered = Entered::new(self.clone(), std::ptr::dangling());
         drop_quietly(body);
         drop(entered);
         for waiter in self.head.take_waiters() {
