@@ -92,7 +92,7 @@ pub(crate) struct Inner {
     executor: jobs::DefaultExecutor,
     exceptions: exceptions::Exceptions,
     /// The waker that is lent to task after task.
-    lent: RefCell<Option<Box<TaskWaker>>>,
+    lent: Cell<Option<Box<TaskWaker>>>,
 
     running: Cell<bool>,
     stopping: Cell<bool>,
@@ -168,7 +168,7 @@ impl EventLoop {
             jobs,
             executor: jobs::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
-            lent: RefCell::new(None),
+            lent: Cell::new(None),
             running: Cell::new(false),
             stopping: Cell::new(false),
             closed: Cell::new(false),
@@ -430,7 +430,9 @@ impl Inner {
 
     /// Whether anyone but the loop itself holds a way to wake it: a `Remote`, or a waker that was kept.
     fn has_senders(&self) -> bool {
-        let own = 1 + usize::from(self.lent.borrow().is_some());
+        let lent = self.lent.take();
+        let own = 1 + usize::from(lent.is_some());
+        self.lent.set(lent);
         Arc::strong_count(self.inbox.mailbox()) > own
     }
 

@@ -78,7 +78,7 @@ type Sides = [Option<Rc<dyn Entry>>; 2];
 /// What a poll brought.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// The self-pipe of the signals is readable.
+    /// The self-pipe of the signals is readable, or a signal came that nobody has taken.
     pub(super) signals: bool,
     /// Per ready descriptor: what for, and the callbacks to queue, the reader before the writer.
     pub(super) ready: Vec<(RawFd, Ready, Sides)>,

@@ -60,12 +60,11 @@ impl EventLoop {
         let lp = &*self.0;
         let Some((q, entry)) = lp.ready.pop() else { return Ok(()) };
         lp.batch_left.set(lp.batch_left.get() - 1);
-        let h = entry.id();
         if entry.is_cancelled() {
-            lp.trace(|| Event::Skip { q, h });
+            lp.trace(|| Event::Skip { q, h: entry.id() });
             return Ok(());
         }
-        lp.trace(|| Event::Run { q, h });
+        lp.trace(|| Event::Run { q, h: entry.id() });
         lp.running_entry.set(q);
         let watch = lp.watchdog.as_ref().map(|watchdog| watchdog.watch(&*entry));
         let began = lp.debug.get().then(|| lp.now());
@@ -78,7 +77,11 @@ impl EventLoop {
             Err(error) => self.judge(&*entry, error),
         };
         // The entry's last reference may go here, and a user's destructor with it.
-        drop_quietly(entry);
+        if Rc::strong_count(&entry) == 1 {
+            drop_quietly(entry);
+        } else {
+            drop(entry);
+        }
         drop(watch);
         lp.trace(|| Event::Returned { q, error: leaves.as_ref().or(result.as_ref().err()) });
         lp.running_entry.set(0);
@@ -121,6 +124,7 @@ impl EventLoop {
         }
     }
 
+    #[cold]
     fn receive(&self, polled: bool) {
         let lp = &*self.0;
         let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
@@ -144,6 +148,7 @@ impl EventLoop {
     }
 
     /// Polls, and passes virtual time.
+    #[inline]
     fn poll(&self, wait: Wait) -> Result<reactor::Batch> {
         let lp = &*self.0;
         lp.trace(|| Event::Select { timeout: wait.timeout, why: wait.why, handle: wait.timer });
@@ -151,7 +156,12 @@ impl EventLoop {
             lp.trace(|| Event::Polled { events: &[] });
             return Ok(reactor::Batch::default());
         }
-        let batch = if lp.clock.is_virtual() && wait.timeout != Some(Duration::ZERO) {
+        self.really_poll(&wait)
+    }
+
+    fn really_poll(&self, wait: &Wait) -> Result<reactor::Batch> {
+        let lp = &*self.0;
+        let mut batch = if lp.clock.is_virtual() && wait.timeout != Some(Duration::ZERO) {
             self.poll_in_virtual_time(wait.timeout)?
         } else {
             self.poll_for_real(wait.timeout)?
@@ -160,6 +170,7 @@ impl EventLoop {
             let events: Vec<_> = batch.ready.iter().map(|(fd, ready, _)| (*fd, *ready)).collect();
             lp.trace(|| Event::Polled { events: &events });
         }
+        batch.signals |= lp.signals_wait();
         Ok(batch)
     }
 
@@ -255,6 +266,7 @@ impl Inner {
     }
 
     /// Zero if anything is ready or the loop is stopping; else until the first timer; else for ever.
+    #[inline]
     fn how_long(&self) -> Wait {
         let now = Some(Duration::ZERO);
         if !self.ready.is_empty() {
@@ -275,7 +287,7 @@ impl Inner {
 
     /// One entry per ready registration, the reader before the writer. Signals are read by an entry of their own.
     fn queue_io(&self, batch: reactor::Batch) {
-        if (batch.signals || self.signals_wait())
+        if batch.signals
             && let Some(reader) = self.signal_reader.get()
         {
             self.push(reader.clone(), Origin { via: Via::Io, ..Origin::CALL_SOON });

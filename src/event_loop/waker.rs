@@ -53,7 +53,7 @@ impl Inner {
     /// Lends the loop's waker to a task for one poll.
     #[inline]
     pub(crate) fn lend_waker(&self, task: TaskKey) -> Box<TaskWaker> {
-        let lent = self.lent.borrow_mut().take();
+        let lent = self.lent.take();
         let waker = lent.unwrap_or_else(|| Box::new(TaskWaker::new(self.inbox.mailbox().clone())));
         waker.bind(task);
         waker
@@ -65,7 +65,7 @@ impl Inner {
         if waker.is_kept() {
             return Some(waker);
         }
-        *self.lent.borrow_mut() = Some(waker);
+        self.lent.set(Some(waker));
         None
     }
 }

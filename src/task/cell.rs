@@ -17,7 +17,7 @@ mod resident;
 
 use super::cancel;
 use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
-use super::step::{Entered, Stepper, Stepping, Thrown};
+use super::step::{Entered, Stepper, Stepping, is_some};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Origin, Resident, TaskKey, TaskWaker};
@@ -25,6 +25,7 @@ use crate::outcome::Outcome;
 use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
 use std::any::{Any, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -58,27 +59,44 @@ enum Queued {
 pub(crate) struct TaskCell<T> {
     head: Head,
     stepper: Stepper,
-    body: RefCell<Option<Pin<Box<dyn Body<T>>>>>,
+    body: Cell<Option<Pin<Box<dyn Body<T>>>>>,
     outcome: RefCell<Option<Result<T>>>,
     handle: u64,
     key: Cell<Option<TaskKey>>,
-    name: RefCell<Option<Rc<str>>>,
+    /// Gives it its name, if nobody has given it another: `Task-N`, written out when somebody asks.
     number: u64,
     queued: Cell<Queued>,
     started: Cell<bool>,
     /// Suspended, and its wait told to the trace.
     parked: Cell<bool>,
-    /// A cancellation to be thrown in the next step.
-    must_cancel: RefCell<Option<Box<Message>>>,
     cancels: Cell<u32>,
     /// It is being asked in a walk of `cancel`.
     asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     report_destroyed: Cell<bool>,
-    /// Its waker, while somebody keeps a clone of the lent one.
-    waker: RefCell<Option<Box<TaskWaker>>>,
     /// The number under which it waits for a future that is not looplab's.
-    foreign: OnceCell<u64>,
+    foreign: OnceCell<NonZeroU64>,
+    rare: OnceCell<Box<Rare>>,
+}
+
+/// What few tasks have: boxed, so that it costs the many a pointer only.
+#[derive(Default)]
+struct Rare {
+    name: RefCell<Option<Rc<str>>>,
+    /// A cancellation to be thrown in the next step.
+    must_cancel: Cell<Option<Message>>,
+    /// Its waker, while somebody keeps a clone of the lent one.
+    waker: Cell<Option<Box<TaskWaker>>>,
+}
+
+impl<T> TaskCell<T> {
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    fn given_name(&self) -> Option<Rc<str>> {
+        self.rare.get()?.name.borrow().clone()
+    }
 }
 
 /// How a task is to be made.
@@ -98,7 +116,7 @@ impl<T: 'static> TaskCell<T> {
         let id = lp.0.next_object();
         let task =
             Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));
-        *task.body.borrow_mut() = Some(Box::pin(body));
+        task.body.set(Some(Box::pin(body)));
         task.key.set(Some(lp.0.settle_in(task.clone())));
         // Set before the trace tells of the task: it is queued from its first moment on.
         task.queued.set(Queued::Step);
@@ -124,28 +142,30 @@ impl<T: 'static> TaskCell<T> {
         task
     }
 
+    #[inline]
     fn new(head: Head, handle: u64, making: Making) -> Self {
         Self {
             head,
             stepper: Stepper::default(),
-            body: RefCell::new(None),
+            body: Cell::new(None),
             outcome: RefCell::new(None),
             handle,
             key: Cell::new(None),
             number: if making.name.is_some() { 0 } else { next_number() },
-            name: RefCell::new(making.name),
             queued: Cell::new(Queued::No),
             started: Cell::new(false),
             parked: Cell::new(false),
-            must_cancel: RefCell::new(None),
             cancels: Cell::new(0),
             asked: Cell::new(false),
             report_destroyed: Cell::new(making.report_destroyed),
-            waker: RefCell::new(None),
             foreign: OnceCell::new(),
+            rare: making.name.map_or_else(OnceCell::new, |name| {
+                OnceCell::from(Box::new(Rare { name: RefCell::new(Some(name)), ..Rare::default() }))
+            }),
         }
     }
 
+    #[inline]
     fn enqueue(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
         self.queued.set(why);
         let kind = Some(if why == Queued::Wakeup { EntryKind::Wakeup } else { EntryKind::Step });
@@ -156,17 +176,17 @@ impl<T: 'static> TaskCell<T> {
     fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.queued.set(Queued::No);
         self.parked.set(false);
-        let Some(mut body) = self.body.borrow_mut().take() else { return Ok(()) };
+        let Some(mut body) = self.body.take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.stepper.take_refused();
-        let due = self.must_cancel.borrow_mut().take();
-        let thrown = due.map(|message| Box::new(Error::Cancelled(*message))).or(refused);
+        let due = self.take_must_cancel();
+        let thrown = due.map(|message| Box::new(Error::Cancelled(message))).or(refused);
 
-        let kept = self.waker.borrow_mut().take();
+        let kept = self.rare.get().and_then(|rare| rare.waker.take());
         let lent = kept.or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
         let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
-        let entered = Entered::new(self.clone());
-        self.stepper.begin(thrown.clone(), waker.data());
+        let entered = Entered::new(self.clone(), waker.data());
+        self.stepper.begin(thrown.clone());
         lp.0.trace(|| Event::Step { task: self.head.id(), thrown: thrown.as_deref() });
 
         let polled = if self.started.replace(true) || thrown.is_none() {
@@ -177,23 +197,21 @@ impl<T: 'static> TaskCell<T> {
             // Arrow 7: an exception thrown into a coroutine that never started comes straight back out of it.
             Poll::Ready(Err(thrown.map_or_else(Error::cancelled, |error| *error)))
         };
-        match polled {
+        let ended = match polled {
             Poll::Ready(outcome) => {
                 // The body is dropped while its task is still the current one, and before its result is set.
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
-                let outcome = dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome);
-                let untaken = self.stepper.end();
-                drop(entered);
-                self.keep_waker(lp, lent);
-                self.remember(untaken);
-                self.finish(outcome)
+                Some(dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome))
             }
             Poll::Pending => {
-                *self.body.borrow_mut() = Some(body);
-                let untaken = self.stepper.end();
-                drop(entered);
-                self.keep_waker(lp, lent);
-                self.remember(untaken);
+                self.body.set(Some(body));
+                None
+            }
+        };
+        self.end_step(lp, entered, lent);
+        match ended {
+            Some(outcome) => self.finish(outcome),
+            None => {
                 self.suspend(lp);
                 Ok(())
             }
@@ -202,17 +220,19 @@ impl<T: 'static> TaskCell<T> {
 
     /// Gives the lent waker back, or keeps it while somebody has a clone of it: so the loop knows, at each end of a step,
     /// whether anybody is left who could wake it.
-    fn keep_waker(&self, lp: &EventLoop, lent: Option<Box<TaskWaker>>) {
-        *self.waker.borrow_mut() = lent.and_then(|lent| lp.0.give_back(lent));
-    }
-
-    /// An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that leaf
-    /// is gone.)
-    fn remember(&self, untaken: Thrown) {
+    #[inline]
+    fn end_step(&self, lp: &EventLoop, entered: Entered, lent: Option<Box<TaskWaker>>) {
+        let untaken = self.stepper.end();
+        drop(entered);
+        if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
+            self.rare().waker.set(Some(kept));
+        }
+        // An injected cancellation that no leaf took is to be thrown later. (Another error was a leaf's own, and that
+        // leaf is gone.)
         if let Some(error) = untaken
             && let Error::Cancelled(message) = *error
         {
-            *self.must_cancel.borrow_mut() = Some(Box::new(message));
+            self.rare().must_cancel.set(Some(message));
         }
     }
 
@@ -222,8 +242,9 @@ impl<T: 'static> TaskCell<T> {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
         if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
-            let future = *self.foreign.get_or_init(|| lp.0.next_object());
-            lp.0.trace(|| Event::Future { future, kind: FOREIGN, place: None });
+            let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
+            let id = *self.foreign.get_or_init(number);
+            lp.0.trace(|| Event::Future { future: id.get(), kind: FOREIGN, place: None });
         }
         self.parked.set(true);
         if lp.0.is_traced() {
@@ -231,8 +252,7 @@ impl<T: 'static> TaskCell<T> {
             lp.0.trace(|| Event::Park { task: self.head.id(), on: &on });
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
-        let due = self.must_cancel.borrow_mut().take();
-        if let Some(message) = due {
+        if let Some(message) = self.take_must_cancel() {
             // Unless somebody accepts, `end_cancel` remembers it again.
             self.asked.set(true);
             cancel::forward(self.clone(), self.stepper.waits(), &message);
@@ -242,15 +262,20 @@ impl<T: 'static> TaskCell<T> {
     /// A cancellation is to be thrown in the next step. Its message stays the task's, whatever the body makes of it: a
     /// gathering whose children swallow its cancellation ends with the message of the last one.
     fn must_cancel(&self, message: &Message) {
-        *self.must_cancel.borrow_mut() = Some(Box::new(message.clone()));
+        self.rare().must_cancel.set(Some(message.clone()));
         self.head.set_message(message.clone());
+    }
+
+    #[inline]
+    fn take_must_cancel(&self) -> Option<Message> {
+        self.rare.get()?.must_cancel.take()
     }
 
     fn describe_waits(&self) -> Vec<Wait> {
         let waits = self.stepper.describe_waits();
         match self.foreign.get() {
             Some(id) if waits.is_empty() => {
-                vec![Wait { on: On::Future(*id), kind: FOREIGN, place: None, holder: None }]
+                vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }]
             }
             _ => waits,
         }
@@ -258,10 +283,10 @@ impl<T: 'static> TaskCell<T> {
 
     /// Arrow 3: sets the outcome. The error is one that leaves the loop.
     fn finish(self: &Rc<Self>, outcome: Result<T>) -> Result<()> {
-        let due = self.must_cancel.borrow_mut().take();
+        let due = self.take_must_cancel();
         // A request that came too late to be thrown still wins over a value, but not over an error.
         let outcome = match (outcome, due) {
-            (Ok(_), Some(message)) => Err(Error::Cancelled(*message)),
+            (Ok(_), Some(message)) => Err(Error::Cancelled(message)),
             (outcome, _) => outcome,
         };
         let (state, error) = match &outcome {
@@ -349,10 +374,6 @@ impl<T: 'static> Stepping for TaskCell<T> {
     fn task_head(&self) -> Option<&Head> {
         Some(&self.head)
     }
-
-    fn is(&self, other: &dyn Awaitable) -> bool {
-        std::ptr::eq((self as *const Self).cast::<()>(), (other as *const dyn Awaitable).cast::<()>())
-    }
 }
 
 impl<T: 'static> Awaitable for TaskCell<T> {
@@ -368,7 +389,7 @@ impl<T: 'static> Awaitable for TaskCell<T> {
 
     fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
         self.head.retrieved();
-        if self.head.done() || (self.key.get().is_none() && self.body.borrow().is_none()) {
+        if self.head.done() || (self.key.get().is_none() && !is_some(&self.body)) {
             return Begin::Decided(false);
         }
         if self.asked.get() {
@@ -428,11 +449,11 @@ pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
 
 impl<T: 'static> AnyTask for TaskCell<T> {
     fn name(&self) -> Rc<str> {
-        self.name.borrow().clone().unwrap_or_else(|| format!("Task-{}", self.number).into())
+        self.given_name().unwrap_or_else(|| format!("Task-{}", self.number).into())
     }
 
     fn set_name(&self, name: Rc<str>) {
-        let before = self.name.replace(Some(name.clone()));
+        let before = self.rare().name.replace(Some(name.clone()));
         drop(before);
         if let Some(lp) = self.head.event_loop().filter(|_| !self.head.done()) {
             let (task, place) = (self.head.id(), Some(self.head.place()));
@@ -448,13 +469,13 @@ impl<T: 'static> AnyTask for TaskCell<T> {
         self.cancels.set(self.cancels.get().saturating_sub(1));
         if self.cancels.get() == 0 {
             // Since 3.13: a request that was not delivered yet is withdrawn with the last count.
-            self.must_cancel.borrow_mut().take();
+            drop(self.take_must_cancel());
         }
         self.cancels.get()
     }
 
     fn cancel_undelivered(&self) -> bool {
-        self.must_cancel.borrow().is_some() || self.stepper.has_untaken()
+        self.rare.get().is_some_and(|rare| is_some(&rare.must_cancel)) || self.stepper.has_untaken()
     }
 
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {

@@ -6,7 +6,7 @@
 
 use super::TaskRef;
 use super::cell::Body;
-use super::head::{Awaitable, Head, Woken};
+use super::head::{Head, Woken};
 use super::step::{Entered, Stepper, Stepping};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -124,9 +124,9 @@ impl<T: 'static> Coroutine<T> {
             return Step::Returned(Err(Error::Runtime("cannot reuse already awaited coroutine".into())));
         };
         cell.started.set(true);
-        let entered = Entered::new(cell.clone());
+        let entered = Entered::new(cell.clone(), Waker::noop().data());
         let thrown = thrown.map(Box::new).or_else(|| cell.stepper.take_refused());
-        cell.stepper.begin(thrown, Waker::noop().data());
+        cell.stepper.begin(thrown);
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_body(&mut cx)))
             .unwrap_or_else(|payload| Poll::Ready(Err(Error::from_panic(payload))));
@@ -162,10 +162,6 @@ impl<T> Stepping for CoroutineCell<T> {
 
     fn task_head(&self) -> Option<&Head> {
         None
-    }
-
-    fn is(&self, _: &dyn Awaitable) -> bool {
-        false
     }
 }
 

@@ -73,8 +73,15 @@ pub(crate) struct Head {
     state: Cell<Option<Done>>,
     /// Failed, and nobody has read it yet.
     unretrieved: Cell<bool>,
+    waiters: Cell<Waiters>,
+    rare: OnceCell<Box<Rare>>,
+}
+
+/// What few have: boxed, so that it costs the many a pointer only.
+#[derive(Default)]
+struct Rare {
+    /// The message of its cancellation.
     message: RefCell<Message>,
-    waiters: RefCell<Waiters>,
     /// Kept by a lock: who holds what is waited for.
     holder: OnceCell<Holder>,
 }
@@ -127,9 +134,8 @@ impl Head {
             place,
             state: Cell::new(None),
             unretrieved: Cell::new(false),
-            message: RefCell::new(None),
-            waiters: RefCell::default(),
-            holder: OnceCell::new(),
+            waiters: Cell::default(),
+            rare: OnceCell::new(),
         }
     }
 
@@ -151,11 +157,11 @@ impl Head {
     }
 
     pub(crate) fn set_holder(&self, holder: Holder) {
-        let _ = self.holder.set(holder);
+        let _ = self.rare.get_or_init(Box::default).holder.set(holder);
     }
 
     pub(crate) fn holder(&self) -> Option<u64> {
-        self.holder.get()?.get()
+        self.rare.get()?.holder.get()?.get()
     }
 
     #[inline]
@@ -199,7 +205,7 @@ impl Head {
 
     /// The error of a cancelled one: the same message for every reader.
     pub(crate) fn cancelled_error(&self) -> Error {
-        Error::Cancelled(self.message.borrow().clone())
+        Error::Cancelled(self.rare.get().and_then(|rare| rare.message.borrow().clone()))
     }
 
     /// Why there is no result to read.
@@ -218,7 +224,9 @@ impl Head {
 
     #[inline]
     pub(crate) fn set_message(&self, message: Message) {
-        *self.message.borrow_mut() = message;
+        if message.is_some() || self.rare.get().is_some() {
+            *self.rare.get_or_init(Box::default).message.borrow_mut() = message;
+        }
     }
 
     /// Somebody has read the outcome (or tried to cancel it, which counts as much, as in asyncio).
@@ -232,17 +240,33 @@ impl Head {
     }
 
     /// Registers who is to hear; a key to take it back with.
+    #[inline]
     pub(crate) fn add_waiter(&self, waiter: Waiter) -> u64 {
-        self.waiters.borrow_mut().add(waiter)
+        // Keys only grow, so that a key of the past never names a later registration.
+        let key = next_key();
+        self.waiters.set(match self.waiters.take() {
+            Waiters::None => Waiters::One(key, waiter),
+            some => some.and(key, waiter),
+        });
+        key
     }
 
     /// Takes a registration back. It is returned so that it is dropped with no borrow held.
+    #[inline]
     pub(crate) fn remove_waiter(&self, key: u64) -> Option<Waiter> {
-        self.waiters.borrow_mut().remove(key)
+        match self.waiters.take() {
+            Waiters::None => None,
+            Waiters::One(only, waiter) if only == key => Some(waiter),
+            mut several => {
+                let removed = several.remove(key);
+                self.waiters.set(several);
+                removed
+            }
+        }
     }
 
     pub(crate) fn take_waiters(&self) -> impl Iterator<Item = Waiter> + use<> {
-        std::mem::take(&mut *self.waiters.borrow_mut()).into_iter()
+        self.waiters.take().into_iter()
     }
 }
 
@@ -256,20 +280,33 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
     head.unretrieved.set(state == Done::Err);
     let lp = head.event_loop();
     if let Some(lp) = &lp {
-        let by = lp.0.running_entry();
-        lp.0.trace(|| match head.on() {
-            On::Task(task) => Event::TaskDone { task, state, error, by },
-            On::Future(future) => Event::FutureDone { future, state, error, by },
+        lp.0.trace(|| {
+            let by = lp.0.running_entry();
+            match head.on() {
+                On::Task(task) => Event::TaskDone { task, state, error, by },
+                On::Future(future) => Event::FutureDone { future, state, error, by },
+            }
         });
     }
-    let waiters = std::mem::take(&mut *head.waiters.borrow_mut());
+    let waiters = head.waiters.take();
     if let Waiters::None = waiters {
         return Ok(());
     }
     let lp = lp.filter(|lp| !lp.is_closed()).ok_or(Error::Closed)?;
     let cause = Some(head.on());
-    let hear = |waiter| match waiter {
-        Waiter::Step(waiting) => waiting.wakeup(&lp, cause),
+    match waiters {
+        Waiters::One(_, waiter) => tell(waiter, &lp, cause, &owner),
+        Waiters::Few(list) => list.into_iter().for_each(|(_, waiter)| tell(waiter, &lp, cause, &owner)),
+        several => several.into_iter().for_each(|waiter| tell(waiter, &lp, cause, &owner)),
+    }
+    Ok(())
+}
+
+/// Tells one that `owner` is complete.
+#[inline]
+fn tell(waiter: Waiter, lp: &EventLoop, cause: Option<On>, owner: &Rc<dyn Awaitable>) {
+    match waiter {
+        Waiter::Step(waiting) => waiting.wakeup(lp, cause),
         Waiter::Waker(waker) => {
             // Somebody else's waker that panics must not cost the others their wake-up.
             if let Err(error) = crate::event_loop::call(|| waker.wake()) {
@@ -280,20 +317,13 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
             let entry = make(owner.clone().into_any());
             lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
         }
-    };
-    match waiters {
-        Waiters::One(_, waiter) => hear(waiter),
-        Waiters::Few(list) => list.into_iter().for_each(|(_, waiter)| hear(waiter)),
-        several => several.into_iter().for_each(hear),
     }
-    Ok(())
 }
 
 impl Waiters {
-    fn add(&mut self, waiter: Waiter) -> u64 {
-        // Keys only grow, so that a key of the past never names a later registration.
-        let key = next_key();
-        *self = match std::mem::take(self) {
+    /// These and one more.
+    fn and(self, key: u64, waiter: Waiter) -> Self {
+        match self {
             Self::None => Self::One(key, waiter),
             Self::One(first, before) => Self::Few(vec![(first, before), (key, waiter)]),
             Self::Few(mut list) if list.len() < FEW => {
@@ -305,22 +335,18 @@ impl Waiters {
                 map.insert(key, waiter);
                 Self::Many(map)
             }
-        };
-        key
+        }
     }
 
+    /// Of several.
     fn remove(&mut self, key: u64) -> Option<Waiter> {
         match self {
-            Self::One(only, _) if *only == key => match std::mem::take(self) {
-                Self::One(_, waiter) => Some(waiter),
-                _ => None,
-            },
             Self::Few(list) => {
                 let place = list.iter().position(|(other, _)| *other == key)?;
                 Some(list.remove(place).1)
             }
             Self::Many(map) => map.remove(&key),
-            _ => None,
+            Self::None | Self::One(..) => None,
         }
     }
 
@@ -336,6 +362,7 @@ impl Waiters {
 }
 
 /// A number that this thread has not given before. Registration keys are per thread, as futures and tasks are.
+#[inline]
 pub(crate) fn next_key() -> u64 {
     thread_local! { static LAST: Cell<u64> = const { Cell::new(0) } }
     LAST.try_with(|last| {

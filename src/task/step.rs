@@ -1,8 +1,8 @@
 //! Steps: what is being polled now, what it waits on, and what is to be thrown into it.
 //!
 //! This is where asyncio's "throw into the coroutine at its await" becomes Rust. Each task (and each `Coroutine` driven
-//! by hand) has a [`Stepper`]; while it is polled it stands on a thread-local stack, where the leaf futures that it
-//! awaits find it. It promises:
+//! by hand) has a [`Stepper`]; while it is polled it is the thread's current one, and the leaf futures that it awaits find
+//! it there. It promises:
 //!
 //! - An injected error is taken by a leaf that was pending in an *earlier* step, never by one that is polled for the
 //!   first time: awaiting something finished is no suspension, so it is no place for a cancellation.
@@ -27,8 +27,6 @@ pub(crate) trait Stepping: Woken {
     fn task(self: Rc<Self>) -> Option<super::TaskRef>;
     /// The head, if it is a task.
     fn task_head(&self) -> Option<&Head>;
-    /// Whether it is this very object.
-    fn is(&self, other: &dyn Awaitable) -> bool;
 }
 
 /// An error that is to be thrown into a body. Boxed: it is rare, and every task has the room for it.
@@ -42,12 +40,10 @@ pub(crate) struct Stepper {
     /// Whether it is in a step now.
     active: Cell<bool>,
     /// What is to be thrown at the await where it is suspended.
-    injected: RefCell<Thrown>,
+    injected: Cell<Thrown>,
     /// Thrown by a leaf that refused to wait, to be delivered in the next step (a task that awaits itself).
-    refused: RefCell<Thrown>,
+    refused: Cell<Thrown>,
     waits: RefCell<Waits>,
-    /// The data pointer of the waker that it is polled with: tells its own waker from any other.
-    waker: Cell<*const ()>,
     /// It was woken during its own step.
     woken: Cell<bool>,
 }
@@ -82,10 +78,9 @@ impl Default for Stepper {
             id: next_key(),
             number: Cell::new(0),
             active: Cell::new(false),
-            injected: RefCell::default(),
-            refused: RefCell::default(),
+            injected: Cell::default(),
+            refused: Cell::default(),
             waits: RefCell::default(),
-            waker: Cell::new(std::ptr::null()),
             woken: Cell::new(false),
         }
     }
@@ -93,7 +88,16 @@ impl Default for Stepper {
 
 impl Waits {
     /// Keys only grow.
+    #[inline]
     fn insert(&mut self, key: u64, wait: Registered) {
+        match self {
+            Self::None => *self = Self::One(key, wait),
+            _ => self.insert_another(key, wait),
+        }
+    }
+
+    #[cold]
+    fn insert_another(&mut self, key: u64, wait: Registered) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(key, wait),
             Self::One(first, before) => Self::Many(BTreeMap::from([(first, before), (key, wait)])),
@@ -137,20 +141,18 @@ impl Waits {
 impl Stepper {
     /// Begins a step with what is to be thrown in it.
     #[inline]
-    pub(crate) fn begin(&self, injected: Thrown, waker: *const ()) {
+    pub(crate) fn begin(&self, injected: Thrown) {
         self.number.set(self.number.get() + 1);
         self.active.set(true);
         self.woken.set(false);
-        self.waker.set(waker);
-        let before = self.injected.replace(injected);
-        drop(before);
+        self.injected.set(injected);
     }
 
     /// Ends it; what was not taken.
     #[inline]
     pub(crate) fn end(&self) -> Thrown {
         self.active.set(false);
-        self.injected.borrow_mut().take()
+        self.injected.take()
     }
 
     #[inline]
@@ -165,7 +167,7 @@ impl Stepper {
 
     /// Whether no await has taken yet what is to be thrown in this step.
     pub(crate) fn has_untaken(&self) -> bool {
-        self.injected.borrow().is_some()
+        is_some(&self.injected)
     }
 
     /// Notes a wake during its own step. At the step's end its next step is queued.
@@ -181,12 +183,12 @@ impl Stepper {
     /// What a leaf refused with, to be thrown in the next step.
     #[inline]
     pub(crate) fn take_refused(&self) -> Thrown {
-        self.refused.borrow_mut().take()
+        self.refused.take()
     }
 
     #[inline]
     pub(crate) fn has_refused(&self) -> bool {
-        self.refused.borrow().is_some()
+        is_some(&self.refused)
     }
 
     /// What it waits on, first what it came to first.
@@ -204,11 +206,23 @@ impl Stepper {
     }
 
     /// Takes what is to be thrown in this step, for a leaf that has waited here since an earlier one.
-    fn take_injected(&self, with: u64, since: u64) -> Option<Error> {
-        if self.id != with || since >= self.number.get() || !self.has_untaken() {
+    #[inline]
+    fn take_injected(&self, with: u64, since: u64) -> Thrown {
+        if self.id != with || since >= self.number.get() {
             return None;
         }
-        self.injected.borrow_mut().take().map(|error| *error)
+        self.injected.take()
+    }
+
+    /// Notes that the leaf with this registration was polled again, through the task's own waker, for the same `on`.
+    /// False if that is not how it was registered.
+    fn is_polled_again(&self, key: u64, on: &Rc<dyn Awaitable>) -> bool {
+        let mut waits = self.waits.borrow_mut();
+        let Some(wait) = waits.get_mut(key).filter(|wait| wait.own_waker && Rc::ptr_eq(&wait.on, on)) else {
+            return false;
+        };
+        wait.seen = self.number.get();
+        true
     }
 
     /// The same for people.
@@ -221,44 +235,76 @@ impl Stepper {
     }
 }
 
-thread_local! {
-    static STACK: RefCell<Vec<Rc<dyn Stepping>>> = const { RefCell::new(Vec::new()) };
+/// Whether there is anything in a cell whose content cannot be looked at.
+pub(super) fn is_some<T>(cell: &Cell<Option<T>>) -> bool {
+    let content = cell.take();
+    let is_some = content.is_some();
+    cell.set(content);
+    is_some
 }
 
-/// Puts `stepping` on the stack while the guard lives.
-pub(crate) struct Entered;
+/// Who is being polled.
+#[derive(Clone)]
+pub(crate) struct Current {
+    stepping: Rc<dyn Stepping>,
+    /// The data pointer of the waker that it is polled with: tells its own waker from any other.
+    waker: *const (),
+}
+
+thread_local! {
+    /// The innermost, which every leaf asks for.
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// Those in whose polls it is being polled: coroutines driven by hand, and loops inside of loops.
+    static OUTER: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes `stepping` the current one while the guard lives.
+pub(crate) struct Entered {
+    nested: bool,
+}
 
 impl Entered {
+    /// `waker` is the data pointer of the waker that it is polled with.
     #[inline]
-    pub(crate) fn new(stepping: Rc<dyn Stepping>) -> Self {
-        let _ = STACK.try_with(|stack| stack.borrow_mut().push(stepping));
-        Self
+    pub(crate) fn new(stepping: Rc<dyn Stepping>, waker: *const ()) -> Self {
+        let entered = Some(Current { stepping, waker });
+        let outer = CURRENT.try_with(|current| current.replace(entered)).ok().flatten();
+        let nested = outer.is_some();
+        if let Some(outer) = outer {
+            let _ = OUTER.try_with(|stack| stack.borrow_mut().push(outer));
+        }
+        Self { nested }
     }
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        let left = STACK.try_with(|stack| stack.borrow_mut().pop());
+        let outer =
+            if self.nested { OUTER.try_with(|stack| stack.borrow_mut().pop()).ok().flatten() } else { None };
+        let left = CURRENT.try_with(|current| current.replace(outer));
         drop(left);
     }
 }
 
 /// Who is being polled now: the innermost.
 #[inline]
-pub(crate) fn current() -> Option<Rc<dyn Stepping>> {
-    STACK.try_with(|stack| stack.borrow().last().cloned()).ok().flatten()
+fn current() -> Option<Current> {
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 /// The same, for a look at it: nothing of the user's may run in `look`.
-fn look_at_current<R>(look: impl FnOnce(&dyn Stepping) -> R) -> Option<R> {
-    STACK.try_with(|stack| stack.borrow().last().map(|current| look(&**current))).ok().flatten()
+#[inline]
+fn look_at_current<R>(look: impl FnOnce(&Stepper, *const ()) -> R) -> Option<R> {
+    let look = |current: &Current| look(current.stepping.stepper(), current.waker);
+    CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
 }
 
 /// The task that is in its step now: the innermost; a coroutine driven by hand inside of it does not hide it.
 pub(crate) fn current_task() -> Option<super::TaskRef> {
-    let stack = STACK.try_with(|stack| stack.borrow().clone()).unwrap_or_default();
-    stack.into_iter().rev().find_map(|stepping| stepping.task())
+    let outer = || OUTER.try_with(|stack| stack.borrow().clone()).unwrap_or_default();
+    let task = |current: Current| current.stepping.task();
+    current().and_then(task).or_else(|| outer().into_iter().rev().find_map(task))
 }
 
 /// One leaf's part in all this: embedded in every future that waits on an [`Awaitable`].
@@ -269,8 +315,10 @@ pub(crate) struct Awaiting(Place);
 enum Place {
     #[default]
     Nowhere,
-    /// Registered with who polls it, and with what it waits on.
-    Registered { with: Option<Rc<dyn Stepping>>, on: Rc<dyn Awaitable>, waiter: u64, since: u64 },
+    /// Registered with what it waits on, and with who polls it: that one knows on what.
+    Registered { with: Rc<dyn Stepping>, waiter: u64, since: u64 },
+    /// Registered only with what it waits on: polled outside of any step.
+    Alone { on: Rc<dyn Awaitable>, waiter: u64 },
     /// It refused to wait, and its error comes in the next step of the stepper with this id.
     Refused { with: u64, since: u64 },
     /// A bare yield; the id is 0 if nobody's step it was.
@@ -280,45 +328,52 @@ enum Place {
 impl Awaiting {
     /// Waits on `on`. Ready with `Ok` once it is done, with `Err` if something is thrown here.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>) -> Poll<Result<()>> {
-        let current = current();
-        let refused = matches!(self.0, Place::Refused { .. });
-        let keeps_its_own = || !refused && on.error().is_some_and(|own| own.is_cancelled());
-        if let Some(current) = &current
-            && let Some(error) = self.thrown(current, keeps_its_own)
-        {
-            if on.head().done() {
+        let head = on.head();
+        if let Some(error) = self.thrown(&**on) {
+            if head.done() {
                 // asyncio has read the outcome by now, and throws the cancellation in its place.
-                on.head().retrieved();
+                head.retrieved();
             }
             self.release();
             return Poll::Ready(Err(error));
         }
-        if on.head().done() {
+        if head.done() {
             self.release();
             return Poll::Ready(Ok(()));
         }
-        if let Some(current) = &current
-            && let Some(error) = refusal(current, on)
-        {
-            let since = current.stepper().number.get();
-            *current.stepper().refused.borrow_mut() = Some(Box::new(error));
-            self.0 = Place::Refused { with: current.stepper().id, since };
-            return Poll::Pending;
-        }
-        self.register(cx, current, on);
+        self.wait(cx, on, head);
         Poll::Pending
+    }
+
+    /// Registers with what is not done yet, or refuses to wait.
+    fn wait(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>, head: &Head) {
+        let Some(current) = current() else {
+            self.release();
+            let waiter = head.add_waiter(Waiter::Waker(cx.waker().clone()));
+            self.0 = Place::Alone { on: on.clone(), waiter };
+            return;
+        };
+        let task = current.stepping.task_head();
+        if let Some(error) = task.and_then(|task| refusal(&current.stepping, task, head)) {
+            let stepper = current.stepping.stepper();
+            stepper.refused.set(Some(Box::new(error)));
+            self.release();
+            self.0 = Place::Refused { with: stepper.id, since: stepper.number.get() };
+            return;
+        }
+        let is_task = task.is_some();
+        self.register(cx, current, is_task, on);
     }
 
     /// A bare yield: pending once, and the next step is queued at the end of this one.
     pub(crate) fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if let Place::Yielded { with, since } = self.0 {
             self.0 = Place::Nowhere;
-            let error = look_at_current(|current| current.stepper().take_injected(with, since)).flatten();
-            return Poll::Ready(error.map_or(Ok(()), Err));
+            let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten();
+            return Poll::Ready(error.map_or(Ok(()), |error| Err(*error)));
         }
-        let current = look_at_current(|current| {
-            let stepper = current.stepper();
-            let own_waker = stepper.waker.get() == cx.waker().data();
+        let current = look_at_current(|stepper, waker| {
+            let own_waker = waker == cx.waker().data();
             if own_waker {
                 stepper.wake();
             }
@@ -332,62 +387,71 @@ impl Awaiting {
         Poll::Pending
     }
 
-    /// The injected error, if this leaf was pending in an earlier step of `current`.
-    fn thrown(&self, current: &Rc<dyn Stepping>, keeps_its_own: impl Fn() -> bool) -> Option<Error> {
-        let (with, since) = match &self.0 {
-            Place::Registered { with: Some(with), since, .. } => (with.stepper().id, *since),
-            Place::Refused { with, since } => (*with, *since),
+    /// The injected error, if this leaf was pending in an earlier step of the current one.
+    #[inline]
+    fn thrown(&self, on: &dyn Awaitable) -> Option<Error> {
+        let (with, since, refused) = match &self.0 {
+            Place::Registered { with, since, .. } => {
+                let stepper = with.stepper();
+                if !stepper.has_untaken() {
+                    return None;
+                }
+                (stepper.id, *since, false)
+            }
+            Place::Refused { with, since } => (*with, *since, true),
             _ => return None,
         };
-        let error = current.stepper().take_injected(with, since);
-        error.filter(|_| !keeps_its_own())
+        let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten()?;
+        let keeps_its_own = !refused && on.error().is_some_and(|own| own.is_cancelled());
+        (!keeps_its_own).then_some(*error)
     }
 
-    fn register(&mut self, cx: &Context<'_>, current: Option<Rc<dyn Stepping>>, on: &Rc<dyn Awaitable>) {
-        let own_waker =
-            current.as_ref().is_some_and(|current| current.stepper().waker.get() == cx.waker().data());
-        if let Place::Registered { with: Some(with), on: before, waiter, .. } = &self.0
-            && let Some(current) = &current
-            && same(with, current)
-            && Rc::ptr_eq(before, on)
-            && own_waker
-            && let Some(wait) = current.stepper().waits.borrow_mut().get_mut(*waiter)
-            && wait.own_waker
+    #[inline]
+    fn register(&mut self, cx: &Context<'_>, current: Current, is_task: bool, on: &Rc<dyn Awaitable>) {
+        let Current { stepping, waker } = current;
+        let stepper = stepping.stepper();
+        let own_waker = waker == cx.waker().data();
+        let now = stepper.number.get();
+        let mut since = now;
+        if let Place::Registered { with, waiter, since: first } = &self.0
+            && same(with, &stepping)
         {
-            wait.seen = current.stepper().number.get();
-            return;
-        }
-        let first = match &self.0 {
-            Place::Registered { since, with: Some(with), .. }
-                if current.as_ref().is_some_and(|current| same(with, current)) =>
-            {
-                Some(*since)
+            if own_waker && stepper.is_polled_again(*waiter, on) {
+                return;
             }
-            _ => None,
-        };
+            since = *first;
+        }
         self.release();
-        let waiter = match &current {
-            Some(current) if own_waker && current.task_head().is_some() => Waiter::Step(current.clone()),
-            _ => Waiter::Waker(cx.waker().clone()),
+        let waiter = if own_waker && is_task {
+            Waiter::Step(stepping.clone())
+        } else {
+            Waiter::Waker(cx.waker().clone())
         };
         let waiter = on.head().add_waiter(waiter);
-        let since = first.unwrap_or_else(|| current.as_ref().map_or(0, |c| c.stepper().number.get()));
-        if let Some(current) = &current {
-            let seen = current.stepper().number.get();
-            let wait = Registered { on: on.clone(), seen, own_waker };
-            current.stepper().waits.borrow_mut().insert(waiter, wait);
-        }
-        self.0 = Place::Registered { with: current, on: on.clone(), waiter, since };
+        let wait = Registered { on: on.clone(), seen: now, own_waker };
+        stepper.waits.borrow_mut().insert(waiter, wait);
+        self.0 = Place::Registered { with: stepping, waiter, since };
     }
 
     /// Takes the registration back: the leaf is done, or is dropped.
+    #[inline]
     pub(crate) fn release(&mut self) {
-        if let Place::Registered { with, on, waiter, .. } = std::mem::take(&mut self.0) {
-            drop(on.head().remove_waiter(waiter));
-            if let Some(with) = with {
+        if !matches!(self.0, Place::Nowhere) {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
+        match std::mem::take(&mut self.0) {
+            Place::Registered { with, waiter, .. } => {
                 let wait = with.stepper().waits.borrow_mut().remove(waiter);
-                drop(wait);
+                // Who is done has forgotten all who waited.
+                if let Some(wait) = wait.filter(|wait| !wait.on.head().done()) {
+                    drop(wait.on.head().remove_waiter(waiter));
+                }
             }
+            Place::Alone { on, waiter } => drop(on.head().remove_waiter(waiter)),
+            _ => {}
         }
     }
 }
@@ -399,24 +463,25 @@ impl Drop for Awaiting {
 }
 
 fn same(a: &Rc<dyn Stepping>, b: &Rc<dyn Stepping>) -> bool {
-    a.stepper().id == b.stepper().id
+    std::ptr::addr_eq(Rc::as_ptr(a), Rc::as_ptr(b))
 }
 
-/// Why `current` may not wait on `on`, if it may not: asyncio's two errors, thrown in the next step.
-fn refusal(current: &Rc<dyn Stepping>, on: &Rc<dyn Awaitable>) -> Option<Error> {
-    if current.is(&**on) {
-        let name = current.clone().task()?.name();
-        return Some(Error::Runtime(format!("Task cannot await on itself: {name}").into()));
-    }
-    if current.task_head()?.has_the_loop_of(on.head()) {
-        return None;
-    }
-    let task = current.clone().task()?;
-    let text = format!(
-        "Task {} got Future {} {} attached to a different loop",
-        task.name(),
-        on.head().kind(),
-        on.head().id()
-    );
-    Some(Error::Runtime(text.into()))
+/// Why `current`, which has the head `task`, may not wait on what has the head `on`, if it may not: asyncio's two errors,
+/// thrown in the next step.
+#[inline]
+fn refusal(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Option<Error> {
+    let itself = std::ptr::eq(task, on);
+    if itself || !task.has_the_loop_of(on) { Some(refused(current, on, itself)) } else { None }
+}
+
+#[cold]
+fn refused(current: &Rc<dyn Stepping>, on: &Head, itself: bool) -> Error {
+    let name = current.clone().task().map(|task| task.name());
+    let name = name.as_deref().unwrap_or_default();
+    let text = if itself {
+        format!("Task cannot await on itself: {name}")
+    } else {
+        format!("Task {name} got Future {} {} attached to a different loop", on.kind(), on.id())
+    };
+    Error::Runtime(text.into())
 }

@@ -25,8 +25,9 @@ impl<T: 'static> Resident for TaskCell<T> {
             let context = ExceptionContext::new("Task was destroyed but it is pending!");
             lp.call_exception_handler(&context.with_task(self.info()));
         }
-        let body = self.body.borrow_mut().take();
-        let entered = Entered::new(self.clone());
+        let body = self.body.take();
+        // It is not polled: this is nobody's waker (null is that of `Waker::noop`).
+        let entered = Entered::new(self.clone(), std::ptr::dangling());
         drop_quietly(body);
         drop(entered);
         for waiter in self.head.take_waiters() {
@@ -50,8 +51,7 @@ impl<T: 'static> Resident for TaskCell<T> {
 
 impl<T> TaskCell<T> {
     fn info(&self) -> TaskInfo {
-        let name =
-            self.name.borrow().as_deref().map_or_else(|| format!("Task-{}", self.number), str::to_owned);
+        let name = self.given_name().map_or_else(|| format!("Task-{}", self.number), |name| name.to_string());
         TaskInfo { id: self.head.id(), name, place: self.head.place() }
     }
 }
