@@ -154,9 +154,9 @@ impl EventLoop {
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
             number: running::enlist(id, weak.clone()),
+            timers: timers::Timers::new(options.clock.now()),
             clock: options.clock,
             ready: ready::ReadyQueue::default(),
-            timers: timers::Timers::default(),
             reactor: RefCell::new(reactor),
             inbox: inbox::Inbox::new(id, waker, jobs.begun()),
             signals: RefCell::new(signals::Signals::new()),

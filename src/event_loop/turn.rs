@@ -10,7 +10,7 @@
 
 use super::handle::{Callback, Entry, drop_quietly};
 use super::inbox::{Call, Message};
-use super::{EventLoop, Inner, Origin, exceptions, reactor, timers};
+use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
 use crate::trace::{EntryKind, Event, TaskState, Via, Why};
 use std::rc::Rc;
@@ -246,11 +246,9 @@ impl Inner {
         if !self.timers.any_cancelled() {
             return;
         }
-        let mut dropped = self.timers.drop_cancelled();
-        if !dropped.is_empty() && self.is_traced() {
-            dropped.sort_by_key(timers::Timer::key);
-            let handles: Vec<u64> = dropped.iter().map(|timer| timer.entry.id()).collect();
-            self.trace(|| Event::TimersDropped { handles: &handles });
+        let dropped = self.timers.drop_cancelled(self.is_traced());
+        if !dropped.handles.is_empty() {
+            self.trace(|| Event::TimersDropped { handles: &dropped.handles });
         }
     }
 
@@ -299,7 +297,7 @@ impl Inner {
         while let Some(timer) = self.timers.pop_due(now) {
             let h = timer.entry.id();
             let q = self.ready.push(timer.entry);
-            self.trace(|| Event::Due { q, h, late: now.saturating_duration_since(timer.when) });
+            self.trace(|| Event::Due { q, h, late: Duration::from_nanos(timer.late) });
         }
     }
 
