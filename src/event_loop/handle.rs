@@ -49,7 +49,7 @@ pub(crate) struct About {
     pub(crate) place: Option<Place>,
 }
 
-/// An entry that can also stand on the timer heap.
+/// An entry that can also stand on the timer heap. Once it is cancelled nothing of the user's is left in it.
 pub(crate) trait Timed: Entry {
     /// Whether it stands there now.
     fn on_heap(&self) -> &Cell<bool>;

@@ -52,14 +52,6 @@ pub(super) struct Due {
     pub(super) late: u64,
 }
 
-/// Cancelled timers that were taken off.
-#[derive(Default)]
-pub(super) struct Dropped {
-    pub(super) entries: Vec<Rc<dyn Timed>>,
-    /// Their handles by deadline, if they were asked for.
-    pub(super) handles: Vec<u64>,
-}
-
 impl Timers {
     pub(super) fn new(zero: Instant) -> Self {
         Self { zero, scheduled: RefCell::default(), sequence: Cell::new(0), cancelled: Cell::new(0) }
@@ -101,18 +93,20 @@ impl Timers {
         self.cancelled.get() > 0
     }
 
-    /// Takes cancelled timers off: all of them if they are more than half of more than 100, else those at the head. The
-    /// caller drops them, with no borrow held; with `list` it gets their handles too.
-    pub(super) fn drop_cancelled(&self, list: bool) -> Dropped {
+    /// Drops cancelled timers: all of them if they are more than half of more than 100, else those at the head. With `list`
+    /// it gives their handles, by deadline. They are dropped where they are found, under the borrow: by the promise of
+    /// [`Timed`] nothing of the user's is left in them. (Rejected: to hand them out first. That is a second way through all
+    /// of them.)
+    pub(super) fn drop_cancelled(&self, list: bool) -> Vec<u64> {
         let mut scheduled = self.scheduled.borrow_mut();
-        let cancelled = self.cancelled.get();
-        let dropped = if scheduled.heap.len() > MIN_SCHEDULED && cancelled * 2 > scheduled.heap.len() {
-            scheduled.rebuild(cancelled, list)
+        let before = scheduled.heap.len();
+        let handles = if before > MIN_SCHEDULED && self.cancelled.get() * 2 > before {
+            scheduled.rebuild(list)
         } else {
-            scheduled.take_cancelled_head(list)
+            scheduled.drop_cancelled_head(list)
         };
-        self.cancelled.set(cancelled - dropped.entries.len());
-        dropped
+        self.cancelled.set(self.cancelled.get() - (before - scheduled.heap.len()));
+        handles
     }
 
     /// The first deadline, and whose it is.
@@ -182,38 +176,34 @@ impl Scheduled {
         Some(entry)
     }
 
-    /// Takes all cancelled ones off, and gives back the room that they took.
-    fn rebuild(&mut self, cancelled: usize, list: bool) -> Dropped {
+    /// Drops all cancelled ones, and gives back the room that they took.
+    fn rebuild(&mut self, list: bool) -> Vec<u64> {
         let mut handles = Vec::new();
         if list {
             let entries = self.keys().into_iter().map(|key| &self.entries[key.slot]);
             handles.extend(entries.filter(|entry| entry.is_cancelled()).map(|entry| entry.id()));
         }
-        let mut gone = Vec::with_capacity(cancelled);
         self.entries.retain(|_, entry| {
-            if entry.is_cancelled() {
-                entry.on_heap().set(false);
-                gone.push(entry.clone());
-            }
-            !entry.is_cancelled()
+            let stays = !entry.is_cancelled();
+            entry.on_heap().set(stays);
+            stays
         });
         self.heap.retain(|Reverse(key)| self.entries.contains(key.slot));
         self.heap.shrink_to(2 * self.heap.len());
         self.entries.shrink_to_fit();
-        Dropped { entries: gone, handles }
+        handles
     }
 
-    fn take_cancelled_head(&mut self, list: bool) -> Dropped {
-        let mut dropped = Dropped::default();
+    fn drop_cancelled_head(&mut self, list: bool) -> Vec<u64> {
+        let mut handles = Vec::new();
         while let Some(Reverse(key)) = self.heap.peek()
             && self.entries[key.slot].is_cancelled()
             && let Some(entry) = self.pop()
         {
             if list {
-                dropped.handles.push(entry.id());
+                handles.push(entry.id());
             }
-            dropped.entries.push(entry);
         }
-        dropped
+        handles
     }
 }

@@ -246,9 +246,9 @@ impl Inner {
         if !self.timers.any_cancelled() {
             return;
         }
-        let dropped = self.timers.drop_cancelled(self.is_traced());
-        if !dropped.handles.is_empty() {
-            self.trace(|| Event::TimersDropped { handles: &dropped.handles });
+        let handles = self.timers.drop_cancelled(self.is_traced());
+        if !handles.is_empty() {
+            self.trace(|| Event::TimersDropped { handles: &handles });
         }
     }
 
