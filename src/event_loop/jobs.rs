@@ -9,7 +9,6 @@ use super::{Inner, Origin};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::trace::{EntryKind, Event, JobEntry, Place, Via};
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -54,10 +53,10 @@ impl WayBack {
     }
 }
 
+#[derive(Default)]
 pub(super) struct Jobs {
     pending: RefCell<Slab<(u64, Pending)>>,
     last: Cell<u64>,
-    begun: (Sender<Begun>, Receiver<Begun>),
 }
 
 pub(super) struct Pending {
@@ -68,18 +67,7 @@ pub(super) struct Pending {
     running: Cell<bool>,
 }
 
-impl Default for Jobs {
-    fn default() -> Self {
-        Self { pending: RefCell::default(), last: Cell::new(0), begun: unbounded() }
-    }
-}
-
 impl Jobs {
-    /// How threads tell that they have begun one.
-    pub(super) fn begun(&self) -> Sender<Begun> {
-        self.begun.0.clone()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.pending.borrow().is_empty()
     }
@@ -138,11 +126,7 @@ impl Inner {
     }
 
     /// Hears which jobs have begun, which is later than they did.
-    pub(super) fn hear_of_begun_jobs(&self) {
-        if self.jobs.begun.1.is_empty() {
-            return;
-        }
-        let mut begun: Vec<Begun> = self.jobs.begun.1.try_iter().collect();
+    pub(super) fn hear_of_begun_jobs(&self, mut begun: Vec<Begun>) {
         // Of threads that began together it does not matter which was first; of a trace, that it repeats.
         begun.sort_by_key(|(job, _)| *job);
         for (job, thread) in begun {

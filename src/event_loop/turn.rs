@@ -124,23 +124,24 @@ impl EventLoop {
     fn receive(&self, polled: bool) {
         let lp = &*self.0;
         let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
-        let messages = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
-        if !lp.clock.is_virtual() || messages.iter().any(|message| matches!(message, Message::JobEnded(_))) {
-            lp.hear_of_begun_jobs();
-        }
-        for message in messages {
+        let taken = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
+        lp.hear_of_begun_jobs(taken.begun);
+        let mut messages = taken.messages;
+        for message in messages.drain(..) {
             match message {
                 Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
                 Message::Call(call) => {
                     let Call { function, name, place, thread } = call;
                     let h = lp.next_handle();
                     let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
-                    let origin = Origin { via: Via::Threadsafe, thread: Some(&thread), ..Origin::CALL_SOON };
+                    let thread = thread.as_deref();
+                    let origin = Origin { via: Via::Threadsafe, thread, ..Origin::CALL_SOON };
                     lp.push(Rc::new(entry), origin);
                 }
                 Message::Wake(task) => self.wake_task(task),
             }
         }
+        lp.inbox.give_back(messages);
     }
 
     /// Polls, and passes virtual time.
@@ -172,9 +173,8 @@ impl EventLoop {
         lp.bury(orphans);
         if timeout != Some(Duration::ZERO) {
             self.park(true);
-            lp.inbox.going_to_sleep();
             // Somebody may have sent, or a signal may have come, just before.
-            let awaited = lp.inbox.is_empty() && lp.ready.is_empty() && !lp.signals_wait();
+            let awaited = lp.inbox.going_to_sleep() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
             lp.inbox.awake();
