@@ -88,6 +88,10 @@ impl Line {
         self.id
     }
 
+    pub(super) fn is_traced(&self) -> bool {
+        self.traced
+    }
+
     /// Nothing panics while it is held but for a lack of memory, so a poisoned one is as good as any.
     fn sent(&self) -> MutexGuard<'_, Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,9 +109,7 @@ impl Line {
         self.news.store(true, Ordering::Relaxed);
         let asleep = std::mem::replace(&mut sent.asleep, false);
         drop(sent);
-        if asleep
-            && let Err(error) = self.waker.wake()
-        {
+        if asleep && let Err(error) = self.waker.wake() {
             log::error!(target: "looplab", "cannot wake the loop from another thread: {error}");
         }
         Ok(())

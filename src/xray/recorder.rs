@@ -109,14 +109,8 @@ impl Recorder {
 
     pub(super) fn new(name: String, out: Box<dyn Write + Send>, form: Form, snapshots: bool) -> Self {
         let snapshots = snapshots && matches!(form, Form::Lines(_));
-        let shared = Shared {
-            out: Some(out),
-            buffer: Vec::with_capacity(BUFFER),
-            form,
-            loops: 0,
-            t: 0,
-            real: None,
-        };
+        let shared =
+            Shared { out: Some(out), buffer: Vec::with_capacity(BUFFER), form, loops: 0, t: 0, real: None };
         Self { name, snapshots, shared: Mutex::new(shared) }
     }
 
