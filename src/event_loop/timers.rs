@@ -57,7 +57,8 @@ impl Timers {
         Self { zero, scheduled: RefCell::default(), sequence: Cell::new(0), cancelled: Cell::new(0) }
     }
 
-    fn nanos(&self, when: Instant) -> i64 {
+    /// How a key tells an instant.
+    pub(super) fn nanos(&self, when: Instant) -> i64 {
         let nanos = |distance: Duration| i64::try_from(distance.as_nanos()).unwrap_or(i64::MAX);
         match when.checked_duration_since(self.zero) {
             Some(after) => nanos(after),
@@ -117,10 +118,9 @@ impl Timers {
     }
 
     /// Takes the first timer if it is due. A cancelled one comes too, as in asyncio: the turn skips it.
-    pub(super) fn pop_due(&self, now: Instant) -> Option<Due> {
+    pub(super) fn pop_due(&self, now: i64) -> Option<Due> {
         let mut scheduled = self.scheduled.borrow_mut();
         let Reverse(Key { when, .. }) = *scheduled.heap.peek()?;
-        let now = self.nanos(now);
         if when > now {
             return None;
         }

@@ -293,7 +293,7 @@ impl Inner {
         if self.timers.is_empty() {
             return;
         }
-        let now = self.now();
+        let now = self.timers.nanos(self.now());
         while let Some(timer) = self.timers.pop_due(now) {
             let h = timer.entry.id();
             let q = self.ready.push(timer.entry);
