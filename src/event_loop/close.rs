@@ -59,7 +59,7 @@ impl EventLoop {
         for entry in ready {
             drop_quietly(entry);
         }
-        for timer in timers.into_sorted_vec().into_iter().rev() {
+        for timer in timers {
             drop_quietly(timer);
         }
         for (_, _, callback) in readers {

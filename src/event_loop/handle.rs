@@ -49,7 +49,7 @@ pub(crate) struct About {
     pub(crate) place: Option<Place>,
 }
 
-/// An entry that can also stand on the timer heap.
+/// An entry that can also stand on the timer heap. Once it is cancelled nothing of the user's is left in it.
 pub(crate) trait Timed: Entry {
     /// Whether it stands there now.
     fn on_heap(&self) -> &Cell<bool>;
@@ -216,20 +216,38 @@ fn shorten(full: &str) -> String {
     if full.starts_with("fn(") || full.starts_with("for<") {
         return "fn pointer".to_owned();
     }
-    // What stands in <> (arguments of a generic, the type that an `impl` is for) is no part of the name.
-    let mut path = String::new();
-    let mut depth = 0;
-    for c in full.replace("->", "").chars() {
+    // A traced loop asks for a name with each entry, so the usual path is looked at where it stands.
+    if full.contains('<') { last_parts(&outside_of_brackets(full)) } else { last_parts(full) }
+}
+
+/// What stands in <> (arguments of a generic, the type that an `impl` is for) is no part of the name.
+fn outside_of_brackets(full: &str) -> String {
+    let mut path = String::with_capacity(full.len());
+    let (mut depth, mut before) = (0, ' ');
+    for c in full.chars() {
         match c {
             '<' => depth += 1,
+            '>' if before == '-' => {}
             '>' => depth -= 1,
             _ if depth == 0 => path.push(c),
             _ => {}
         }
+        before = c;
     }
-    let parts: Vec<&str> = path.split("::").collect();
-    let named = parts.iter().rposition(|part| !part.is_empty() && !part.starts_with('{')).unwrap_or(0);
-    if named + 1 == parts.len() { parts[named].to_owned() } else { format!("{}::{{closure}}", parts[named]) }
+    path
+}
+
+fn last_parts(path: &str) -> String {
+    // Between two parts stands `::`, so every other part of these is empty.
+    let mut parts = path.rsplit(':').filter(|part| !part.is_empty());
+    let last = parts.next().unwrap_or(path);
+    if !last.starts_with('{') {
+        return last.to_owned();
+    }
+    match parts.find(|part| !part.starts_with('{')) {
+        Some(named) => [named, "::{closure}"].concat(),
+        None => last.to_owned(),
+    }
 }
 
 /// A queued callback, with which it can be cancelled (`asyncio.Handle`). Dropping it does not cancel.

@@ -4,8 +4,10 @@
 //! is awake with none, and that a sender who outlives the loop is told so instead of filling a channel that nobody
 //! reads. From the loop's own thread nothing goes through here: a call lands in the ready queue at once, in call order.
 //!
-//! How a wake-up cannot be lost: the loop sets `asleep`, then looks at `news` once more, then polls; a sender sends, sets
-//! `news`, then looks at `asleep`. Whoever comes second sees the other.
+//! One lock guards what was sent and whether the loop sleeps, so a wake-up cannot be lost: either the sender finds the loop
+//! asleep, or the loop finds what was sent before it sleeps. It is held for a push, or for the taking of all there is, and
+//! never while anything of the user's runs or is dropped. (Rejected: a channel without a lock. It takes an atomic operation
+//! or two for each message on the loop's side too, and two more on the sender's to tell whether the loop sleeps.)
 
 use super::handle::short_name;
 use super::jobs::{Begun, Returning};
@@ -13,13 +15,15 @@ use super::residents::TaskKey;
 use super::running::{self, LoopId};
 use crate::error::{Error, Result};
 use crate::trace::{Place, Via};
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Room for so many messages is kept from one batch to the next; what a flood took is given back.
+const KEPT_ROOM: usize = 1024;
 
 /// What another thread wants.
 pub(super) enum Message {
@@ -36,7 +40,8 @@ pub(super) struct Call {
     /// How a reader knows the function.
     pub(super) name: fn() -> String,
     pub(super) place: Place,
-    pub(super) thread: Box<str>,
+    /// Who has sent it. Only a traced loop wants to know, so the others are spared an allocation for each call.
+    pub(super) thread: Option<Box<str>>,
 }
 
 /// The senders' side: all that a [`Remote`] or a waker holds of a loop. The loop counts who holds one, to know whether
@@ -47,12 +52,28 @@ pub(crate) struct Mailbox(Arc<Line>);
 /// go of the line a moment after its result has arrived must not count as somebody who may send more.
 pub(crate) struct Line {
     id: LoopId,
-    sender: Sender<Message>,
-    begun: Sender<Begun>,
-    /// Something was sent that the loop has not looked at: so that looking in vain, twice in every turn, costs one load.
+    traced: bool,
+    sent: Mutex<Sent>,
+    /// Whether there are messages: so that looking in vain, twice in every turn, costs one load. Written under the lock only,
+    /// and the lock orders it.
     news: AtomicBool,
-    asleep: AtomicBool,
     waker: mio::Waker,
+}
+
+/// What was sent and not taken yet.
+#[derive(Default)]
+struct Sent {
+    messages: Vec<Message>,
+    begun: Vec<Begun>,
+    asleep: bool,
+    closed: bool,
+}
+
+/// What the loop takes at once.
+#[derive(Default)]
+pub(super) struct Delivery {
+    pub(super) messages: Vec<Message>,
+    pub(super) begun: Vec<Begun>,
 }
 
 impl Deref for Mailbox {
@@ -67,20 +88,35 @@ impl Line {
         self.id
     }
 
+    pub(super) fn is_traced(&self) -> bool {
+        self.traced
+    }
+
+    /// Nothing panics while it is held but for a lack of memory, so a poisoned one is as good as any.
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends, and wakes the loop if it sleeps.
     fn send(&self, message: Message) -> Result<()> {
-        self.sender.send(message).map_err(|_| Error::Closed)?;
-        self.news.store(true, Ordering::SeqCst);
-        if self.asleep.swap(false, Ordering::SeqCst)
-            && let Err(error) = self.waker.wake()
-        {
+        let mut sent = self.sent();
+        if sent.closed {
+            // The lock goes first, then the message, which is a parameter: it holds what is the user's.
+            drop(sent);
+            return Err(Error::Closed);
+        }
+        sent.messages.push(message);
+        self.news.store(true, Ordering::Relaxed);
+        let asleep = std::mem::replace(&mut sent.asleep, false);
+        drop(sent);
+        if asleep && let Err(error) = self.waker.wake() {
             log::error!(target: "looplab", "cannot wake the loop from another thread: {error}");
         }
         Ok(())
     }
 
     /// Has the loop call `function`; from its own thread it is queued at once, behind what was queued before.
-    fn call<F, R>(&self, place: Place, thread: &str, function: F) -> Result<()>
+    fn call<F, R>(&self, place: Place, function: F) -> Result<()>
     where
         F: FnOnce() -> R + Send + 'static,
         R: crate::Outcome,
@@ -89,19 +125,18 @@ impl Line {
             Some(lp) => lp.queue(place, function).map(drop),
             None => {
                 let function = Box::new(move || function().into_result().map(drop));
-                self.send(Message::Call(Call {
-                    function,
-                    name: short_name::<F>,
-                    place,
-                    thread: thread.into(),
-                }))
+                let thread = self.traced.then(|| std::thread::current().name().unwrap_or("unnamed").into());
+                self.send(Message::Call(Call { function, name: short_name::<F>, place, thread }))
             }
         }
     }
 
     /// A job has begun. Nobody is woken.
     pub(super) fn job_begun(&self, job: Begun) {
-        let _ = self.begun.send(job);
+        let mut sent = self.sent();
+        if !sent.closed {
+            sent.begun.push(job);
+        }
     }
 
     /// A job is over: has the loop make it arrive. On the loop's own thread, where a pool was shut down, that is queued at
@@ -125,18 +160,14 @@ impl Line {
 /// The loop's side.
 pub(super) struct Inbox {
     mailbox: Arc<Mailbox>,
-    receiver: RefCell<Option<Receiver<Message>>>,
-    /// A job's end that was received before its time.
-    held: RefCell<Option<Message>>,
+    /// Room for the next batch.
+    room: Cell<Vec<Message>>,
 }
 
 impl Inbox {
-    pub(super) fn new(id: LoopId, waker: mio::Waker, begun: Sender<Begun>) -> Self {
-        let (sender, receiver) = unbounded();
-        let line =
-            Line { id, sender, begun, news: AtomicBool::new(false), asleep: AtomicBool::new(false), waker };
-        let mailbox = Arc::new(Mailbox(Arc::new(line)));
-        Self { mailbox, receiver: RefCell::new(Some(receiver)), held: RefCell::new(None) }
+    pub(super) fn new(id: LoopId, waker: mio::Waker, traced: bool) -> Self {
+        let line = Line { id, traced, sent: Mutex::default(), news: AtomicBool::new(false), waker };
+        Self { mailbox: Arc::new(Mailbox(Arc::new(line))), room: Cell::default() }
     }
 
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
@@ -147,53 +178,61 @@ impl Inbox {
         &self.mailbox.0
     }
 
-    /// Whether anything waits.
+    /// Whether no message waits.
     pub(super) fn is_empty(&self) -> bool {
-        // The flag may be set for what was taken meanwhile; the channel knows.
-        !self.mailbox.news.load(Ordering::SeqCst)
-            || (self.held.borrow().is_none()
-                && self.receiver.borrow().as_ref().is_none_or(Receiver::is_empty))
+        !self.mailbox.news.load(Ordering::Relaxed)
     }
 
     /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.
-    /// With a number, of so many jobs at most the end is taken, and what came behind the next one's waits with it.
-    pub(super) fn take(&self, jobs: Option<usize>) -> Vec<Message> {
-        let mut taken = Vec::new();
-        if self.is_empty() {
-            return taken;
-        }
-        // First the flag, then the channel: what is sent from here on sets the flag again.
-        self.mailbox.news.store(false, Ordering::SeqCst);
-        let receiver = self.receiver.borrow();
-        let waiting = receiver.as_ref().map_or(0, Receiver::len);
-        let mut jobs = jobs.unwrap_or(usize::MAX);
-        let held = self.held.borrow_mut().take();
-        for message in held.into_iter().chain(receiver.iter().flat_map(Receiver::try_iter).take(waiting)) {
-            if let Message::JobEnded(_) = message {
-                if jobs == 0 {
-                    *self.held.borrow_mut() = Some(message);
-                    self.mailbox.news.store(true, Ordering::SeqCst);
-                    break;
-                }
-                jobs -= 1;
-            }
-            taken.push(message);
-        }
-        taken
+    /// With a number, of so many jobs at most the end is taken: the next one's waits with all that came behind it, and no
+    /// job is heard to begin unless one is heard to end.
+    pub(super) fn take(&self, jobs: Option<usize>) -> Delivery {
+        let room = self.room.take();
+        let mut sent = self.mailbox.sent();
+        let mut ends = sent.messages.iter().enumerate().filter(|(_, message)| message.is_end_of_job());
+        let (some_end, next) = match jobs {
+            None => (true, None),
+            Some(0) => (false, ends.next()),
+            Some(jobs) => (ends.next().is_some(), ends.nth(jobs - 1)),
+        };
+        let messages = match next.map(|(i, _)| i) {
+            None => std::mem::replace(&mut sent.messages, room),
+            Some(i) => sent.messages.drain(..i).collect(),
+        };
+        let begun = if some_end { std::mem::take(&mut sent.begun) } else { Vec::new() };
+        self.mailbox.news.store(!sent.messages.is_empty(), Ordering::Relaxed);
+        Delivery { messages, begun }
     }
 
-    /// From now on a sender makes the system call. Look into the inbox once more after this, and then sleep.
-    pub(super) fn going_to_sleep(&self) {
-        self.mailbox.asleep.store(true, Ordering::SeqCst);
+    /// Takes back the room in which a batch came.
+    pub(super) fn give_back(&self, room: Vec<Message>) {
+        if room.is_empty() && room.capacity() <= KEPT_ROOM {
+            self.room.set(room);
+        }
+    }
+
+    /// From now on a sender makes the system call; false if somebody has sent before, and the loop must not sleep.
+    pub(super) fn going_to_sleep(&self) -> bool {
+        let mut sent = self.mailbox.sent();
+        sent.asleep = sent.messages.is_empty();
+        sent.asleep
     }
 
     pub(super) fn awake(&self) {
-        self.mailbox.asleep.store(false, Ordering::SeqCst);
+        self.mailbox.sent().asleep = false;
     }
 
-    /// Closes it. The receiver holds user values: the caller drops it with no borrow held.
+    /// Closes it. What it holds is the user's: the caller drops it with no borrow held.
     pub(super) fn close(&self) -> impl Sized + use<> {
-        (self.held.borrow_mut().take(), self.receiver.borrow_mut().take())
+        let mut sent = self.mailbox.sent();
+        self.mailbox.news.store(false, Ordering::Relaxed);
+        std::mem::replace(&mut *sent, Sent { closed: true, ..Sent::default() })
+    }
+}
+
+impl Message {
+    fn is_end_of_job(&self) -> bool {
+        matches!(self, Self::JobEnded(_))
     }
 }
 
@@ -235,8 +274,7 @@ impl Remote {
         F: FnOnce() -> R + Send + 'static,
         R: crate::Outcome,
     {
-        let thread = std::thread::current();
-        self.mailbox.call(Location::caller(), thread.name().unwrap_or("unnamed"), function)
+        self.mailbox.call(Location::caller(), function)
     }
 
     /// Stops the loop at the end of the turn in which the request arrives, and wakes it if it sleeps. (asyncio's

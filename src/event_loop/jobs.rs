@@ -9,7 +9,6 @@ use super::{Inner, Origin};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::trace::{EntryKind, Event, JobEntry, Place, Via};
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -23,14 +22,14 @@ pub(crate) struct JobId {
     slot: usize,
 }
 
-/// A job that was begun, and the thread.
-pub(super) type Begun = (JobId, Arc<str>);
+/// A job that was begun, and the thread's name if the loop is traced.
+pub(super) type Begun = (JobId, Option<Arc<str>>);
 
 /// A job on its way back: it was made on the loop's thread, ran on another, and comes home in the box in which it left, so
 /// that a job costs its thread no allocation.
 pub(crate) trait Returning: Send {
     fn place(&self) -> Place;
-    /// The thread that it comes from; nothing if it never ran.
+    /// The thread that it comes from; nothing if it never ran, or if nobody wants to know.
     fn thread(&self) -> Option<&Arc<str>>;
     /// Gives what came of it to whom it may concern. On the loop; it is dropped instead if the loop is closed.
     fn arrive(self: Box<Self>) -> Result<()>;
@@ -44,8 +43,13 @@ pub(crate) struct WayBack {
 
 impl WayBack {
     /// The job has begun. This does not wake the loop: it would cost a turn which asyncio's does not make.
-    pub(crate) fn begun(&self, thread: &Arc<str>) {
+    ///
+    /// The thread's name, for the job to bring home, if the loop is traced. Else nobody wants it, and a count that the
+    /// pool's threads and the loop's all write to would be fetched from one to the other four times for each job.
+    pub(crate) fn begun(&self, thread: &Arc<str>) -> Option<Arc<str>> {
+        let thread = self.line.is_traced().then(|| thread.clone());
         self.line.job_begun((self.job, thread.clone()));
+        thread
     }
 
     /// The job is over, or never will run.
@@ -54,10 +58,10 @@ impl WayBack {
     }
 }
 
+#[derive(Default)]
 pub(super) struct Jobs {
     pending: RefCell<Slab<(u64, Pending)>>,
     last: Cell<u64>,
-    begun: (Sender<Begun>, Receiver<Begun>),
 }
 
 pub(super) struct Pending {
@@ -68,18 +72,7 @@ pub(super) struct Pending {
     running: Cell<bool>,
 }
 
-impl Default for Jobs {
-    fn default() -> Self {
-        Self { pending: RefCell::default(), last: Cell::new(0), begun: unbounded() }
-    }
-}
-
 impl Jobs {
-    /// How threads tell that they have begun one.
-    pub(super) fn begun(&self) -> Sender<Begun> {
-        self.begun.0.clone()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.pending.borrow().is_empty()
     }
@@ -138,16 +131,15 @@ impl Inner {
     }
 
     /// Hears which jobs have begun, which is later than they did.
-    pub(super) fn hear_of_begun_jobs(&self) {
-        if self.jobs.begun.1.is_empty() {
-            return;
-        }
-        let mut begun: Vec<Begun> = self.jobs.begun.1.try_iter().collect();
+    pub(super) fn hear_of_begun_jobs(&self, mut begun: Vec<Begun>) {
         // Of threads that began together it does not matter which was first; of a trace, that it repeats.
-        begun.sort_by_key(|(job, _)| *job);
+        if self.is_traced() {
+            begun.sort_by_key(|(job, _)| *job);
+        }
         for (job, thread) in begun {
             if self.jobs.set_running(job) {
-                self.trace(|| Event::JobRuns { job: job.number, thread: &thread });
+                let thread = thread.as_deref().unwrap_or_default();
+                self.trace(|| Event::JobRuns { job: job.number, thread });
             }
         }
     }

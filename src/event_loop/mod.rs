@@ -152,20 +152,19 @@ impl EventLoop {
         let (reactor, waker) = reactor::Reactor::new()?;
         let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let id = LoopId::next();
-        let jobs = jobs::Jobs::default();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
             number: running::enlist(id, weak.clone()),
+            timers: timers::Timers::new(options.clock.now()),
             clock: options.clock,
             ready: ready::ReadyQueue::default(),
-            timers: timers::Timers::default(),
             reactor: RefCell::new(reactor),
-            inbox: inbox::Inbox::new(id, waker, jobs.begun()),
+            inbox: inbox::Inbox::new(id, waker, options.observer.is_some()),
             signals: RefCell::new(signals::Signals::new()),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             residents: residents::Residents::default(),
-            jobs,
+            jobs: jobs::Jobs::default(),
             executor: jobs::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
             lent: Cell::new(None),

@@ -10,7 +10,7 @@
 
 use super::handle::{Callback, Entry, drop_quietly};
 use super::inbox::{Call, Message};
-use super::{EventLoop, Inner, Origin, exceptions, reactor, timers};
+use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
 use crate::trace::{EntryKind, Event, TaskState, Via, Why};
 use std::rc::Rc;
@@ -128,23 +128,24 @@ impl EventLoop {
     fn receive(&self, polled: bool) {
         let lp = &*self.0;
         let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
-        let messages = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
-        if !lp.clock.is_virtual() || messages.iter().any(|message| matches!(message, Message::JobEnded(_))) {
-            lp.hear_of_begun_jobs();
-        }
-        for message in messages {
+        let taken = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
+        lp.hear_of_begun_jobs(taken.begun);
+        let mut messages = taken.messages;
+        for message in messages.drain(..) {
             match message {
                 Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
                 Message::Call(call) => {
                     let Call { function, name, place, thread } = call;
                     let h = lp.next_handle();
                     let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
-                    let origin = Origin { via: Via::Threadsafe, thread: Some(&thread), ..Origin::CALL_SOON };
+                    let thread = thread.as_deref();
+                    let origin = Origin { via: Via::Threadsafe, thread, ..Origin::CALL_SOON };
                     lp.push(Rc::new(entry), origin);
                 }
                 Message::Wake(task) => self.wake_task(task),
             }
         }
+        lp.inbox.give_back(messages);
     }
 
     /// Polls, and passes virtual time.
@@ -183,9 +184,8 @@ impl EventLoop {
         lp.bury(orphans);
         if timeout != Some(Duration::ZERO) {
             self.park(true);
-            lp.inbox.going_to_sleep();
             // Somebody may have sent, or a signal may have come, just before.
-            let awaited = lp.inbox.is_empty() && lp.ready.is_empty() && !lp.signals_wait();
+            let awaited = lp.inbox.going_to_sleep() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
             lp.inbox.awake();
@@ -257,10 +257,8 @@ impl Inner {
         if !self.timers.any_cancelled() {
             return;
         }
-        let mut dropped = self.timers.drop_cancelled();
-        if !dropped.is_empty() && self.is_traced() {
-            dropped.sort_by_key(timers::Timer::key);
-            let handles: Vec<u64> = dropped.iter().map(|timer| timer.entry.id()).collect();
+        let handles = self.timers.drop_cancelled(self.is_traced());
+        if !handles.is_empty() {
             self.trace(|| Event::TimersDropped { handles: &handles });
         }
     }
@@ -307,11 +305,11 @@ impl Inner {
         if self.timers.is_empty() {
             return;
         }
-        let now = self.now();
+        let now = self.timers.nanos(self.now());
         while let Some(timer) = self.timers.pop_due(now) {
             let h = timer.entry.id();
             let q = self.ready.push(timer.entry);
-            self.trace(|| Event::Due { q, h, late: now.saturating_duration_since(timer.when) });
+            self.trace(|| Event::Due { q, h, late: Duration::from_nanos(timer.late) });
         }
     }
 

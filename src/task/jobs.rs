@@ -241,10 +241,7 @@ where
     R: Send + 'static,
 {
     fn run(&mut self, thread: &Arc<str>) {
-        if let Some(back) = &self.back {
-            back.begun(thread);
-        }
-        self.parcel.thread = Some(thread.clone());
+        self.parcel.thread = self.back.as_ref().and_then(|back| back.begun(thread));
         let Some(function) = self.function.take() else { return };
         self.parcel.result = Some(catch_unwind(AssertUnwindSafe(function)).map_err(Error::from_panic));
     }
@@ -325,7 +322,7 @@ struct Parcel<R> {
     result: Option<Result<R>>,
     label: fn() -> String,
     place: Place,
-    /// The thread that has run it.
+    /// The thread that has run it, for a traced loop.
     thread: Option<Arc<str>>,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct JsonLines {
 
 impl JsonLines {
     /// Writes one event. `error` is the text of the error in it, which the caller asked for with no lock held.
-    pub(super) fn event(&mut self, out: &mut String, at: &Stamp, event: &Event<'_>, error: Option<&str>) {
+    pub(super) fn event(&mut self, out: &mut Vec<u8>, at: &Stamp, event: &Event<'_>, error: Option<&str>) {
         if self.virtual_time.is_none() {
             self.meta(out, at);
         }
@@ -55,14 +55,14 @@ impl JsonLines {
     }
 
     /// Writes the full state as a line.
-    pub(super) fn snap(&mut self, out: &mut String, at: &Stamp, state: &State) {
+    pub(super) fn snap(&mut self, out: &mut Vec<u8>, at: &Stamp, state: &State) {
         let text = serde_json::to_string(state).expect("a state is plain data");
         let mut line = Line::begin(out, self.count(), at.t, "snap", at.number);
-        line.key("state").push_str(&text);
+        line.key("state").extend_from_slice(text.as_bytes());
         line.end();
     }
 
-    fn meta(&mut self, out: &mut String, at: &Stamp) {
+    fn meta(&mut self, out: &mut Vec<u8>, at: &Stamp) {
         self.virtual_time = Some(at.virtual_time);
         let mut line = Line::begin(out, self.count(), at.t, "meta", 1);
         line.number("v", 1).word("rt", concat!("looplab ", env!("CARGO_PKG_VERSION"))).word("unit", "ns");
@@ -76,7 +76,7 @@ impl JsonLines {
     }
 
     /// The number of a place, told first if it is new.
-    fn place(&mut self, out: &mut String, at: &Stamp, place: Place) -> u64 {
+    fn place(&mut self, out: &mut Vec<u8>, at: &Stamp, place: Place) -> u64 {
         if let Some(id) = self.places.get(place) {
             return *id;
         }
@@ -105,16 +105,16 @@ fn fields(line: &mut Line<'_>, at: &Stamp, event: &Event<'_>, error: Option<&str
         Event::Select { timeout, why, handle } => {
             match timeout {
                 Some(timeout) => push_number(line.key("to"), nanos(timeout)),
-                None => line.key("to").push_str("null"),
+                None => line.key("to").extend_from_slice(b"null"),
             }
             line.word("why", why_word(why)).maybe_number("h", handle)
         }
         Event::Polled { events } => line.list("ev", events, |out, (fd, ready)| {
-            out.push('[');
+            out.push(b'[');
             push_signed(out, *fd);
-            out.push(',');
+            out.push(b',');
             push_number(out, u64::from(ready.read) + 2 * u64::from(ready.write));
-            out.push(']');
+            out.push(b']');
         }),
         Event::Timer { h, when, label, by, task, place: _ } => {
             line.number("h", h).number("when", at.zero.ns(when)).text("cb", label);
@@ -184,16 +184,16 @@ fn park(line: &mut Line<'_>, task: u64, on: &[Wait], places: &HashMap<Place, u64
 }
 
 /// `{"fut":3}`
-fn push_on(out: &mut String, on: On) {
+fn push_on(out: &mut Vec<u8>, on: On) {
     let (key, id) = match on {
         On::Future(id) => ("fut", id),
         On::Task(id) => ("task", id),
     };
-    out.push('{');
+    out.push(b'{');
     push_text(out, key);
-    out.push(':');
+    out.push(b':');
     push_number(out, id);
-    out.push('}');
+    out.push(b'}');
 }
 
 /// Where the thing of an event was made.

@@ -3,18 +3,22 @@
 //! It promises valid JSON whatever the texts hold, and no allocation but the buffer's growth. It does not check keys:
 //! they are the schema's, and the tests hold every line against it. `serde_json` was the alternative: a value per event
 //! costs several allocations, and a derived struct per kind of line would be a second copy of the events.
+//!
+//! The buffer is of bytes and not a `String`, into which digits go only after they were checked to be UTF-8: for the numbers
+//! of a line that took as long as all its texts. What is inlined here has keys and words of known length, which are copied
+//! then without a call.
 
 /// A line that is being written; `end` closes it.
 pub(super) struct Line<'a> {
-    out: &'a mut String,
+    out: &'a mut Vec<u8>,
 }
 
 impl<'a> Line<'a> {
     /// Begins a line. The first loop's number is left out: most traces have one loop.
-    pub(super) fn begin(out: &'a mut String, s: u64, t: u64, kind: &'static str, number: u64) -> Self {
-        out.push_str("{\"s\":");
+    pub(super) fn begin(out: &'a mut Vec<u8>, s: u64, t: u64, kind: &'static str, number: u64) -> Self {
+        out.extend_from_slice(b"{\"s\":");
         push_number(out, s);
-        out.push_str(",\"t\":");
+        out.extend_from_slice(b",\"t\":");
         push_number(out, t);
         let mut line = Self { out };
         line.word("e", kind);
@@ -25,17 +29,19 @@ impl<'a> Line<'a> {
     }
 
     pub(super) fn end(&mut self) {
-        self.out.push_str("}\n");
+        self.out.extend_from_slice(b"}\n");
     }
 
     /// A key, after which the caller writes the value.
-    pub(super) fn key(&mut self, key: &'static str) -> &mut String {
-        self.out.push_str(",\"");
-        self.out.push_str(key);
-        self.out.push_str("\":");
+    #[inline]
+    pub(super) fn key(&mut self, key: &'static str) -> &mut Vec<u8> {
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 
+    #[inline]
     pub(super) fn number(&mut self, key: &'static str, value: u64) -> &mut Self {
         push_number(self.key(key), value);
         self
@@ -47,11 +53,12 @@ impl<'a> Line<'a> {
     }
 
     /// A text of our own, which needs no escaping.
+    #[inline]
     pub(super) fn word(&mut self, key: &'static str, value: &'static str) -> &mut Self {
         let out = self.key(key);
-        out.push('"');
-        out.push_str(value);
-        out.push('"');
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
         self
     }
 
@@ -61,6 +68,7 @@ impl<'a> Line<'a> {
         self
     }
 
+    #[inline]
     pub(super) fn maybe_number(&mut self, key: &'static str, value: Option<u64>) -> &mut Self {
         value.map(|value| self.number(key, value));
         self
@@ -81,65 +89,72 @@ impl<'a> Line<'a> {
         &mut self,
         key: &'static str,
         items: impl IntoIterator<Item = T>,
-        mut item: impl FnMut(&mut String, T),
+        mut item: impl FnMut(&mut Vec<u8>, T),
     ) -> &mut Self {
         let out = self.key(key);
-        out.push('[');
+        out.push(b'[');
         for (i, value) in items.into_iter().enumerate() {
             if i > 0 {
-                out.push(',');
+                out.push(b',');
             }
             item(out, value);
         }
-        out.push(']');
+        out.push(b']');
         self
     }
 }
 
-pub(super) fn push_number(out: &mut String, mut value: u64) {
+/// The digits of 0 to 99, two each: half the divisions.
+const PAIRS: &[u8; 200] = b"\
+    0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+    5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
+pub(super) fn push_number(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0; 20];
     let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+    while value >= 10 {
+        let pair = 2 * (value % 100) as usize;
+        first -= 2;
+        digits[first..first + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        value /= 100;
     }
-    out.push_str(std::str::from_utf8(&digits[first..]).expect("digits are ASCII"));
+    if value > 0 || first == digits.len() {
+        first -= 1;
+        digits[first] = b'0' + value as u8;
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
-pub(super) fn push_signed(out: &mut String, value: i32) {
+pub(super) fn push_signed(out: &mut Vec<u8>, value: i32) {
     if value < 0 {
-        out.push('-');
+        out.push(b'-');
     }
     push_number(out, u64::from(value.unsigned_abs()));
 }
 
 /// A JSON string with its quotes.
-pub(super) fn push_text(out: &mut String, text: &str) {
-    out.push('"');
-    let mut rest = text;
-    while let Some(i) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        out.push_str(&rest[..i]);
-        match rest.as_bytes()[i] {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
+pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(i) = rest.iter().position(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\') {
+        out.extend_from_slice(&rest[..i]);
+        match rest[i] {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
             control => {
                 const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.push_str("\\u00");
-                out.push(char::from(HEX[usize::from(control >> 4)]));
-                out.push(char::from(HEX[usize::from(control & 15)]));
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(control >> 4)]);
+                out.push(HEX[usize::from(control & 15)]);
             }
         }
         rest = &rest[i + 1..];
     }
-    out.push_str(rest);
-    out.push('"');
+    out.extend_from_slice(rest);
+    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -148,15 +163,15 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_standard_library_writes_them() {
-        for value in [0, 1, 9, 10, 99, 100, 12_345_678_901, u64::MAX] {
-            let mut out = String::new();
+        for value in [0, 1, 9, 10, 99, 100, 101, 999, 1000, 12_345_678_901, u64::MAX] {
+            let mut out = Vec::new();
             push_number(&mut out, value);
-            assert_eq!(out, value.to_string());
+            assert_eq!(out, value.to_string().into_bytes());
         }
         for value in [0, -1, 7, i32::MIN, i32::MAX] {
-            let mut out = String::new();
+            let mut out = Vec::new();
             push_signed(&mut out, value);
-            assert_eq!(out, value.to_string());
+            assert_eq!(out, value.to_string().into_bytes());
         }
     }
 
@@ -174,8 +189,9 @@ mod tests {
             "end\u{1f}",
             &every_control,
         ] {
-            let mut out = String::new();
+            let mut out = Vec::new();
             push_text(&mut out, text);
+            let out = String::from_utf8(out).unwrap();
             assert!(!out.contains('\n'), "a line stays one line: {out}");
             assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
         }

@@ -71,7 +71,7 @@ pub(crate) struct Recorder {
 struct Shared {
     /// Where the bytes go; none after an error.
     out: Option<Box<dyn Write + Send>>,
-    buffer: String,
+    buffer: Vec<u8>,
     form: Form,
     /// How many loops there were.
     loops: u64,
@@ -109,14 +109,8 @@ impl Recorder {
 
     pub(super) fn new(name: String, out: Box<dyn Write + Send>, form: Form, snapshots: bool) -> Self {
         let snapshots = snapshots && matches!(form, Form::Lines(_));
-        let shared = Shared {
-            out: Some(out),
-            buffer: String::with_capacity(BUFFER),
-            form,
-            loops: 0,
-            t: 0,
-            real: None,
-        };
+        let shared =
+            Shared { out: Some(out), buffer: Vec::with_capacity(BUFFER), form, loops: 0, t: 0, real: None };
         Self { name, snapshots, shared: Mutex::new(shared) }
     }
 
@@ -168,7 +162,8 @@ impl Shared {
                 }
             }
             Form::Table(table) => {
-                table.event(&mut self.buffer, this.number, this.zero.ns(record.time), &record.event);
+                let time = this.zero.ns(record.time);
+                as_text(&mut self.buffer, |out| table.event(out, this.number, time, &record.event));
             }
         }
         if self.buffer.len() >= BUFFER || must_be_written(&record.event) { self.flush() } else { Ok(()) }
@@ -177,13 +172,20 @@ impl Shared {
     /// Gives the buffer to the file. After an error there is no file any more, so it is returned only once.
     fn flush(&mut self) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
-        let written = out.write_all(self.buffer.as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(&self.buffer).and_then(|()| out.flush());
         self.buffer.clear();
         if written.is_err() {
             self.out = None;
         }
         written
     }
+}
+
+/// For the table, which is made of formatted text, and far shorter than the lines.
+fn as_text(buffer: &mut Vec<u8>, write: impl FnOnce(&mut String)) {
+    let mut text = String::new();
+    write(&mut text);
+    buffer.extend_from_slice(text.as_bytes());
 }
 
 /// Whether the program may be gone, or stand still for long, after this event.
@@ -225,7 +227,7 @@ impl Drop for LoopObserver {
         let mut shared = self.recorder.lock();
         let Shared { form, buffer, .. } = &mut *shared;
         if let (Form::Table(table), Some(this)) = (form, self.this) {
-            table.finish(buffer, this.number);
+            as_text(buffer, |out| table.finish(out, this.number));
         }
         let written = shared.flush();
         drop(shared);
@@ -258,7 +260,7 @@ impl Drop for FlushAtExit {
         let mut shared = recorder.lock();
         let Shared { form, buffer, .. } = &mut *shared;
         if let Form::Table(table) = form {
-            table.finish_thread(buffer, self.0);
+            as_text(buffer, |out| table.finish_thread(out, self.0));
         }
         // No report: the logger may be gone before its thread is.
         let _ = shared.flush();
