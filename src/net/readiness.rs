@@ -248,11 +248,13 @@ where
             }
             let (taken, drained) = write(socket, left)?;
             left = &left[taken..];
-            match () {
-                () if left.is_empty() => Ok(((), drained)),
-                () if taken == 0 => Err(ErrorKind::WriteZero.into()),
+            if left.is_empty() {
+                Ok(((), drained))
+            } else if taken == 0 {
+                Err(ErrorKind::WriteZero.into())
+            } else {
                 // What was not taken has no room now.
-                () => Err(ErrorKind::WouldBlock.into()),
+                Err(ErrorKind::WouldBlock.into())
             }
         })
     }
