@@ -3,7 +3,7 @@
 //! Each connection is a task that drives hyper, each request another one that runs the handler; so a client that goes away
 //! does not cancel its handler (aiohttp's rule), and a cancelled handler takes nobody with it. It promises for the end:
 //! idle connections are closed at once, requests in flight are answered until the deadline, and what is left then is
-//! cancelled; nothing is left behind. There is no timeout while it serves: whoever sends slowly is served slowly.
+//! cancelled, and waited for as long again. There is no timeout while it serves: whoever sends slowly is served slowly.
 
 use super::app::{App, Request, Response};
 use hyper::server::conn::http1;

@@ -5,7 +5,7 @@
 //! There are no happy eyeballs: asyncio has them off, too, unless asked.
 
 use super::readiness::{Drained, Io, What};
-use super::resolve::{Address, resolve};
+use super::resolve::{Address, resolve, tuple};
 use super::tcp::TcpStream;
 use crate::error::{Error, Result};
 use crate::trace::Place;
@@ -42,6 +42,7 @@ async fn connect_any(addresses: Vec<SocketAddr>, place: Place) -> Result<TcpStre
 }
 
 async fn connect_to(address: SocketAddr, place: Place) -> Result<TcpStream> {
+    // What fails here and not in the network (no descriptor left, no such family) keeps the system's words.
     let socket = mio::net::TcpStream::connect(address)?;
     let io = Io::at(std::net::TcpStream::from(socket), place);
     let mut begun = false;
@@ -66,12 +67,7 @@ async fn connect_to(address: SocketAddr, place: Place) -> Result<TcpStream> {
 /// An attempt's failure in asyncio's words.
 fn refused(address: SocketAddr, error: io::Error) -> io::Error {
     let number = error.raw_os_error().map(|number| format!("[Errno {number}] ")).unwrap_or_default();
-    let (ip, port) = (address.ip(), address.port());
-    let address = match address {
-        SocketAddr::V4(_) => format!("('{ip}', {port})"),
-        SocketAddr::V6(v6) => format!("('{ip}', {port}, {}, {})", v6.flowinfo(), v6.scope_id()),
-    };
-    io::Error::new(error.kind(), format!("{number}Connect call failed {address}"))
+    io::Error::new(error.kind(), format!("{number}Connect call failed {}", tuple(address)))
 }
 
 #[cfg(test)]

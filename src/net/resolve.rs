@@ -1,7 +1,8 @@
 //! Names and addresses.
 //!
 //! It promises that a numeric address needs no thread (asyncio's `_ipaddr_info`), and that a name is looked up in the
-//! loop's executor, which the program can replace (`loop.getaddrinfo`). The order of the addresses is the system's. It
+//! loop's executor, which the program can replace (`loop.getaddrinfo`). The order of the addresses is the system's, and so
+//! are the words of a failure, behind the name (asyncio's: `[Errno -2] Name or service not known`, without the name). It
 //! knows no service names: a port is a number.
 
 use crate::error::{Error, Result};
@@ -18,6 +19,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 /// assert_eq!(by_text, by_parts);
 /// assert_eq!(Address::from("[::1]:80").to_string(), "[::1]:80");
 /// ```
+///
+/// An empty name is this machine, as `host=None` is for asyncio, where `""` is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(Inner);
 
@@ -40,9 +43,10 @@ impl Address {
     }
 }
 
-/// All addresses of a name; of a number, itself. An empty name is this machine, as for `getaddrinfo`.
+/// All addresses of a name; of a number, itself. An empty name is this machine (asyncio: `host=None`; `''` is an error
+/// there).
 pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    // As Python's, the system's resolver gives the loopback addresses for no name at all.
+    // As `None` in Python, for which the system's resolver gives the loopback addresses. A `&str` has no `None`.
     let host = if host.is_empty() { "localhost" } else { host };
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
@@ -56,10 +60,20 @@ pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// Where a server listens on all interfaces (`host=None` or `""`), the first that can be bound. asyncio binds one socket
-/// for each family; this one takes both.
+/// Where a server listens on all interfaces (`host=None` or `""`). Both families; `bind_all` leaves the second out if the
+/// first takes both.
 pub(crate) fn all_interfaces(port: u16) -> [SocketAddr; 2] {
     [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]
+}
+
+/// An address as Python shows it.
+pub(in crate::net) fn tuple(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(v4) => format!("('{}', {})", v4.ip(), v4.port()),
+        SocketAddr::V6(v6) => {
+            format!("('{}', {}, {}, {})", v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id())
+        }
+    }
 }
 
 fn unresolved(host: &str, error: &std::io::Error) -> Error {

@@ -16,7 +16,7 @@ pub(super) use listening::{Listener, Listening};
 use super::transport::{Line, Link};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Inner, get_running_loop};
-use crate::task::{Future as Forever, yield_now};
+use crate::task::{Future as Waiter, yield_now};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ pub(super) struct Shared {
     /// Closed, and the last connection is gone.
     over: Cell<bool>,
     closers: Line,
-    forever: RefCell<Option<Forever<()>>>,
+    forever: RefCell<Option<Waiter<()>>>,
 }
 
 impl Server {
@@ -120,6 +120,22 @@ impl Server {
     /// Begins to accept, and yields once (`Server.start_serving`). Idempotent. For a server that was made without.
     ///
     /// Fails with [`Error::Runtime`] if it is closed.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{StreamWriter, open_connection, start_server}};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let hello = async |_, writer: StreamWriter| writer.write("hello");
+    ///     let server = start_server(hello, "127.0.0.1", 0).start_serving(false).await?;
+    ///     let (reader, _writer) = open_connection("127.0.0.1", server.port()).await?;
+    ///     assert!(!server.is_serving());                         // the client waits in the kernel
+    ///     server.start_serving().await?;
+    ///     assert_eq!(reader.read_to_end().await?, b"hello");
+    ///     server.close();
+    ///     assert!(server.start_serving().await.is_err());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     pub fn start_serving(&self) -> impl Future<Output = Result<()>> + use<> {
         let server = self.0.clone();
         async move {
@@ -129,14 +145,15 @@ impl Server {
         }
     }
 
-    /// Whether it accepts connections (`Server.is_serving`).
+    /// Whether it accepts connections (`Server.is_serving`). There is an example at [`start_serving`](Self::start_serving).
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.0.serving.get()
     }
 
     /// Stops listening and closes the listening sockets (`Server.close`). Connections that were accepted go on. Idempotent;
-    /// may be called at any time on the loop's thread. A [`serve_forever`](Self::serve_forever) is cancelled.
+    /// may be called at any time on the loop's thread. A [`serve_forever`](Self::serve_forever) is cancelled. There is an
+    /// example at [`Server`].
     pub fn close(&self) {
         self.0.close();
     }
@@ -144,35 +161,71 @@ impl Server {
     /// Waits until the server is closed and the last of its connections is gone, in either order (`Server.wait_closed`, as
     /// of 3.13). Does not close anything.
     ///
-    /// Fails with [`Error::Cancelled`] only.
+    /// Fails with [`Error::Cancelled`] only. There is an example at [`Server`].
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + use<> {
         let (server, place) = (self.0.clone(), Location::caller());
         async move { server.wait_closed(place).await }
     }
 
-    /// Closes all connections, each when what was written to it is flushed (`Server.close_clients`, 3.13).
+    /// Closes all connections, each when what was written to it is flushed (`Server.close_clients`, 3.13). May be called at
+    /// any time on the loop's thread, before and after [`close`](Self::close).
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{StreamReader, StreamWriter, open_connection, start_server}};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let polite = async |reader: StreamReader, writer: StreamWriter| {
+    ///         writer.write("hello\n")?;
+    ///         reader.read_to_end().await?;                       // until the client goes, or is made to
+    ///         Ok(())
+    ///     };
+    ///     let server = start_server(polite, "127.0.0.1", 0).await?;
+    ///     let (reader, _writer) = open_connection("127.0.0.1", server.port()).await?;
+    ///     assert_eq!(reader.readline().await?, b"hello\n");
+    ///     server.close();
+    ///     server.close_clients();
+    ///     server.wait_closed().await?;
+    ///     assert_eq!(reader.readline().await?, b"");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     pub fn close_clients(&self) {
         for link in self.0.clients() {
             link.close();
         }
     }
 
-    /// Closes all connections at once; what is not sent yet is thrown away (`Server.abort_clients`, 3.13).
+    /// Closes all connections at once; what is not sent yet is thrown away (`Server.abort_clients`, 3.13). Else as
+    /// [`close_clients`](Self::close_clients), where there is an example.
     pub fn abort_clients(&self) {
         for link in self.0.clients() {
             link.force_close(None);
         }
     }
 
-    /// The listening sockets; none once it is closed (`Server.sockets`).
+    /// The listening sockets; none once it is closed (`Server.sockets`). May be called at any time on the loop's thread.
+    /// There is an example at [`ServerSocket`].
     #[must_use]
     pub fn sockets(&self) -> Vec<ServerSocket> {
         let sockets = self.0.sockets.borrow();
         sockets.iter().flatten().map(|listening| ServerSocket::of(listening)).collect()
     }
 
-    /// The port of the first socket: what port 0 has become. 0 if there is none: a closed server, or a Unix one.
+    /// The port of the first socket: what port 0 has become (`server.sockets[0].getsockname()[1]`). 0 if there is none: a
+    /// closed server, or a Unix one. May be called at any time on the loop's thread.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::start_server};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let server = start_server(async |_, _| {}, "127.0.0.1", 0).await?;
+    ///     assert_ne!(server.port(), 0);
+    ///     server.close();
+    ///     assert_eq!(server.port(), 0);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn port(&self) -> u16 {
         self.sockets().first().and_then(|socket| socket.local_addr().port()).unwrap_or(0)
@@ -228,7 +281,7 @@ impl Shared {
             return Err(self.closed());
         }
         self.start()?;
-        let forever = Forever::of_kind(&get_running_loop()?, "serve_forever", place);
+        let forever = Waiter::of_kind(&get_running_loop()?, "serve_forever", place);
         *self.forever.borrow_mut() = Some(forever.clone());
         let serves = Serves(self.clone(), forever);
         let ended = (&serves.1).await;
@@ -267,7 +320,7 @@ impl Shared {
 }
 
 /// Somebody serves for ever while this lives.
-struct Serves(Rc<Shared>, Forever<()>);
+struct Serves(Rc<Shared>, Waiter<()>);
 
 impl Drop for Serves {
     fn drop(&mut self) {

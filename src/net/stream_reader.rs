@@ -47,7 +47,8 @@ pub(super) const DEFAULT_LIMIT: usize = 1 << 16;
 pub struct StreamReader(Rc<State>);
 
 impl StreamReader {
-    /// One that nothing feeds but [`feed_data`](Self::feed_data), with the limit of 64 KiB.
+    /// One that nothing feeds but [`feed_data`](Self::feed_data), with the limit of 64 KiB (`asyncio.StreamReader()`). Needs
+    /// no loop.
     ///
     /// # Errors
     /// None; a `Result` as for [`with_limit`](Self::with_limit).
@@ -228,25 +229,29 @@ impl StreamReader {
         async move { state.readuntil(&separators, place).await }
     }
 
-    /// Whether the stream has ended and all of it was read (`StreamReader.at_eof`).
+    /// Whether the stream has ended and all of it was read (`StreamReader.at_eof`). There is an example at
+    /// [`feed_eof`](Self::feed_eof).
     #[must_use]
     pub fn at_eof(&self) -> bool {
         self.0.eof.get() && self.0.buffer.borrow().is_empty()
     }
 
     /// The error that the connection was lost with; every read fails with it, whatever is buffered
-    /// (`StreamReader.exception`).
+    /// (`StreamReader.exception`). There is an example at [`set_exception`](Self::set_exception).
     #[must_use]
     pub fn exception(&self) -> Option<Error> {
         self.0.error.borrow().clone()
     }
 
-    /// Sets that error and wakes who waits (`StreamReader.set_exception`). The transport does it; a test may.
+    /// Sets that error and wakes who waits (`StreamReader.set_exception`). The transport does it; a test may. May be called
+    /// at any time on the loop's thread.
     ///
     /// ```
     /// # use looplab::{Error, EventLoop, net::StreamReader};
     /// let reader = StreamReader::new()?;
+    /// assert!(reader.exception().is_none());
     /// reader.set_exception(Error::msg("the line is cut"));
+    /// assert!(reader.exception().is_some());
     /// let error = EventLoop::new()?.run_until_complete(reader.read(1)).unwrap_err();
     /// assert_eq!(error.to_string(), "the line is cut");
     /// # Ok::<(), looplab::Error>(())
@@ -261,12 +266,28 @@ impl StreamReader {
     /// time on the loop's thread.
     ///
     /// # Errors
-    /// [`Error::Runtime`] after [`feed_eof`](Self::feed_eof): `feed_data after feed_eof`.
+    /// [`Error::Runtime`] after [`feed_eof`](Self::feed_eof): `feed_data after feed_eof`. There is an example there.
     pub fn feed_data(&self, data: &[u8]) -> Result<()> {
         self.0.feed(data)
     }
 
-    /// Ends the stream and wakes who waits (`StreamReader.feed_eof`). Idempotent.
+    /// Ends the stream and wakes who waits (`StreamReader.feed_eof`). Idempotent. The transport does it; a test may. May be
+    /// called at any time on the loop's thread.
+    ///
+    /// ```
+    /// # use looplab::{EventLoop, net::StreamReader};
+    /// let reader = StreamReader::new()?;
+    /// reader.feed_data(b"the last")?;
+    /// reader.feed_eof();
+    /// assert_eq!(reader.feed_data(b"more").unwrap_err().to_string(), "feed_data after feed_eof");
+    /// EventLoop::new()?.run_until_complete(async move {
+    ///     assert!(!reader.at_eof());                             // there is something to be read
+    ///     assert_eq!(reader.read(100).await?, b"the last");
+    ///     assert!(reader.at_eof());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     pub fn feed_eof(&self) {
         self.0.eof.set(true);
         self.0.wake(Ok(()));

@@ -54,7 +54,7 @@ impl StreamWriter {
     /// without limit; wait with [`drain`](Self::drain). May be called at any time on the loop's thread.
     ///
     /// After the connection is lost, what is written is dropped; from the fifth such write on with a warning in the log.
-    /// [`drain`](Self::drain) tells.
+    /// [`drain`](Self::drain) tells. There is an example at [`StreamWriter`].
     ///
     /// # Errors
     /// [`Error::Runtime`](crate::Error::Runtime) after [`write_eof`](Self::write_eof), with asyncio's text;
@@ -63,10 +63,22 @@ impl StreamWriter {
         self.link().write(data.as_ref())
     }
 
-    /// Writes all of these, one behind the other (`StreamWriter.writelines`).
+    /// Writes all of these, one behind the other (`StreamWriter.writelines`). Else as [`write`](Self::write).
     ///
     /// # Errors
     /// As [`write`](Self::write).
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{StreamWriter, open_connection, start_server}};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let poem = async |_, writer: StreamWriter| writer.writelines(["one\n", "two\n"]);
+    ///     let server = start_server(poem, "127.0.0.1", 0).await?;
+    ///     let (reader, _writer) = open_connection("127.0.0.1", server.port()).await?;
+    ///     assert_eq!(reader.read_to_end().await?, b"one\ntwo\n");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     pub fn writelines<T: AsRef<[u8]>>(&self, lines: impl IntoIterator<Item = T>) -> Result<()> {
         self.link().writelines(lines)
     }
@@ -76,7 +88,7 @@ impl StreamWriter {
     ///
     /// Fails with the error that the connection was lost with; with [`Error::Io`](crate::Error::Io), `Connection lost`, if
     /// it is closed; with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled. Nothing that was written
-    /// is lost by a cancellation.
+    /// is lost by a cancellation. There is an example at [`StreamWriter`].
     #[track_caller]
     pub fn drain(&self) -> impl Future<Output = Result<()>> + use<> {
         let (writer, place) = (self.clone(), Location::caller());
@@ -93,12 +105,14 @@ impl StreamWriter {
     }
 
     /// Closes the connection once all that was written is flushed (`StreamWriter.close`). Nothing is read any more. Does
-    /// not wait: see [`wait_closed`](Self::wait_closed). Idempotent.
+    /// not wait: see [`wait_closed`](Self::wait_closed). Idempotent; may be called at any time on the loop's thread. There
+    /// is an example at [`StreamWriter`].
     pub fn close(&self) {
         self.link().close();
     }
 
-    /// Whether it is closed, or about to be (`StreamWriter.is_closing`).
+    /// Whether it is closed, or about to be (`StreamWriter.is_closing`). There is an example at
+    /// [`peername`](Self::peername).
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.link().is_closing()
@@ -106,7 +120,8 @@ impl StreamWriter {
 
     /// Waits until the connection is gone (`StreamWriter.wait_closed`). Does not close it.
     ///
-    /// Fails with the error that it was lost with, or with [`Error::Cancelled`](crate::Error::Cancelled).
+    /// Fails with the error that it was lost with, or with [`Error::Cancelled`](crate::Error::Cancelled). There is an example
+    /// at [`StreamWriter`].
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + use<> {
         let (writer, place) = (self.clone(), Location::caller());
@@ -114,7 +129,7 @@ impl StreamWriter {
     }
 
     /// Ends what is written, once it is flushed; the peer may go on (`StreamWriter.write_eof`). Does nothing on a closing
-    /// connection.
+    /// connection. Does not wait; may be called at any time on the loop's thread. There is an example at [`StreamWriter`].
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the system refuses.
@@ -122,25 +137,47 @@ impl StreamWriter {
         self.link().write_eof()
     }
 
-    /// Whether [`write_eof`](Self::write_eof) works here: yes, on TCP and Unix sockets (`StreamWriter.can_write_eof`).
+    /// Whether [`write_eof`](Self::write_eof) works here: yes, on TCP and Unix sockets (`StreamWriter.can_write_eof`). There
+    /// is an example at [`peername`](Self::peername).
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
         true
     }
 
     /// The address of the peer (`get_extra_info('peername')`); known after the end, too.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{StreamWriter, open_connection, start_server}};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let who = async |_, writer: StreamWriter| {
+    ///         writer.write(writer.peername().map_or_else(String::new, |peer| peer.to_string()))
+    ///     };
+    ///     let server = start_server(who, "127.0.0.1", 0).await?;
+    ///     let (reader, writer) = open_connection("127.0.0.1", server.port()).await?;
+    ///     assert_eq!(writer.peername().map(|peer| peer.port()), Some(Some(server.port())));
+    ///     let ours = writer.sockname().expect("a TCP socket has an address").to_string();
+    ///     assert_eq!(reader.read_to_end().await?, ours.as_bytes());
+    ///     assert!(writer.can_write_eof());
+    ///     writer.close();
+    ///     assert!(writer.is_closing() && writer.peername().is_some());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn peername(&self) -> Option<Endpoint> {
         self.link().peer.clone()
     }
 
-    /// The own address (`get_extra_info('sockname')`); known after the end, too.
+    /// The own address (`get_extra_info('sockname')`); known after the end, too. There is an example at
+    /// [`peername`](Self::peername).
     #[must_use]
     pub fn sockname(&self) -> Option<Endpoint> {
         self.link().local.clone()
     }
 
-    /// The connection itself: limits of the buffer, pausing, aborting (`StreamWriter.transport`).
+    /// The connection itself: limits of the buffer, pausing, aborting (`StreamWriter.transport`). There is an example at
+    /// [`Transport`].
     #[must_use]
     pub fn transport(&self) -> Transport {
         Transport::new(self.link().clone())

@@ -1,8 +1,9 @@
 //! TCP sockets.
 //!
 //! They promise what `loop.sock_accept`, `sock_connect`, `sock_recv` and `sock_sendall` promise, with the errors of the
-//! operating system as [`Error::Io`](crate::Error::Io). They do not buffer, and set no option that is not asked for but
-//! `SO_REUSEADDR` on listeners.
+//! operating system as [`Error::Io`](crate::Error::Io). Where asyncio has a text of its own (`Connect call failed …`) it is
+//! that; else they keep Rust's words: `Connection refused (os error 111)`, where CPython says `[Errno 111] Connection
+//! refused`. They do not buffer, and set no option that is not asked for but `SO_REUSEADDR` on listeners.
 
 use super::connect;
 use super::readiness::{Drained, Io, What};
@@ -63,7 +64,7 @@ impl TcpListener {
     /// system's limit.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if none of the name's addresses can be bound.
+    /// [`Error::Io`](crate::Error::Io) if none of the name's addresses can be bound, in the system's words.
     ///
     /// ```
     /// use looplab::net::TcpListener;
@@ -94,6 +95,12 @@ impl TcpListener {
     }
 
     /// Gives the standard library's listener back. It stays non-blocking.
+    ///
+    /// ```
+    /// let listener = looplab::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let back: std::net::TcpListener = listener.into_std();
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[must_use]
     pub fn into_std(self) -> net::TcpListener {
         self.0.into_socket()
@@ -116,7 +123,7 @@ impl TcpListener {
         })
     }
 
-    /// Where it listens.
+    /// Where it listens (`sock.getsockname`). There is an example at [`bind`](Self::bind).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -150,29 +157,51 @@ impl TcpStream {
         Self(io)
     }
 
-    /// Takes a connection of the standard library, and makes it non-blocking.
+    /// Takes a connection of the standard library, and makes it non-blocking (`asyncio.open_connection(sock=…)`). Needs no
+    /// loop.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it cannot be made non-blocking.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let mut theirs = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// theirs.write_all(b"hello")?;
+    /// let stream = looplab::net::TcpStream::from_std(listener.accept()?.0)?;
+    /// stream.set_nodelay(true)?;
+    /// assert_eq!(stream.peer_addr()?, theirs.local_addr()?);
+    /// let stream = looplab::EventLoop::new()?.run_until_complete(async move {
+    ///     let mut buf = [0; 16];
+    ///     assert_eq!(stream.peek(&mut buf).await?, 5);
+    ///     assert_eq!(stream.read(&mut buf).await?, 5);           // the same five
+    ///     Ok(stream)
+    /// })?;
+    /// let back: std::net::TcpStream = stream.into_std();
+    /// assert!(back.nodelay()?);
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn from_std(stream: net::TcpStream) -> Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self(Io::new(stream)))
     }
 
-    /// Gives the standard library's connection back. It stays non-blocking.
+    /// Gives the standard library's connection back. It stays non-blocking. There is an example at
+    /// [`from_std`](Self::from_std).
     #[must_use]
     pub fn into_std(self) -> net::TcpStream {
         self.0.into_socket()
     }
 
-    /// Peeks as [`read`](Self::read) reads: the bytes stay.
+    /// Peeks as [`read`](Self::read) reads: the bytes stay (`sock.recv_into` with `MSG_PEEK`, which asyncio has no operation
+    /// for). There is an example at [`from_std`](Self::from_std).
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
         self.0.op(&PEEK, Location::caller(), move |stream| Ok((stream.peek(buf)?, Drained::Unknown)))
     }
 
-    /// The other side's address.
+    /// The other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it is not connected any more.
@@ -180,7 +209,7 @@ impl TcpStream {
         Ok(canonical(self.0.socket().peer_addr()?))
     }
 
-    /// This side's address.
+    /// This side's address (`sock.getsockname`).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -188,7 +217,9 @@ impl TcpStream {
         Ok(canonical(self.0.socket().local_addr()?))
     }
 
-    /// Whether small writes are sent at once (`TCP_NODELAY`).
+    /// Whether small writes are sent at once (`sock.setsockopt` with `TCP_NODELAY`). Off unless it is set; asyncio's streams,
+    /// and so those of [`open_connection`](super::open_connection), have it on. There is an example at
+    /// [`from_std`](Self::from_std).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -209,30 +240,60 @@ macro_rules! byte_stream {
             ///
             /// Fails with [`Error::Cancelled`](crate::Error::Cancelled); with [`Error::Io`](crate::Error::Io) (reset by
             /// the peer …); with [`Error::Runtime`](crate::Error::Runtime) while another read waits; with
-            /// [`Error::Closed`](crate::Error::Closed) after the loop's end.
+            /// [`Error::Closed`](crate::Error::Closed) after the loop's end. There is an example at
+            /// [`shutdown`](Self::shutdown).
             #[track_caller]
             pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
                 self.0.read(buf, Location::caller())
             }
 
-            /// Writes as much as there is room for, at least one byte, and returns how much that was. Fails as
+            /// Writes as much as there is room for, at least one byte, and returns how much that was (`sock.send`). Fails as
             /// [`read`](Self::read).
+            ///
+            /// ```
+            /// use looplab::{EventLoop, net::UnixStream};
+            /// EventLoop::new()?.run_until_complete(async {
+            ///     let (ours, _theirs) = UnixStream::pair()?;
+            ///     let all = vec![0; 10_000_000];
+            ///     let taken = ours.write(&all).await?;
+            ///     assert!(0 < taken && taken < all.len());           // the rest has no room now
+            ///     Ok(())
+            /// })?;
+            /// # Ok::<(), looplab::Error>(())
+            /// ```
             #[track_caller]
             pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
                 self.0.write(data, Location::caller())
             }
 
             /// Writes all of it (`loop.sock_sendall`). Fails as [`read`](Self::read); after an error, a cancellation
-            /// included, it is not known how much was sent.
+            /// included, it is not known how much was sent. There is an example at [`shutdown`](Self::shutdown).
             #[track_caller]
             pub fn write_all<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<()>> + use<'a> {
                 self.0.write_all(data, Location::caller())
             }
 
-            /// Ends one direction or both (`sock.shutdown`); the other side reads the end of the stream.
+            /// Ends one direction or both (`sock.shutdown`, after which `loop.sock_recv` gives `b''`); the other side reads
+            /// the end of the stream. Does not wait.
             ///
             /// # Errors
             /// [`Error::Io`](crate::Error::Io) if it is not connected.
+            ///
+            /// ```
+            /// use looplab::{EventLoop, net::UnixStream};
+            /// EventLoop::new()?.run_until_complete(async {
+            ///     let (ours, theirs) = UnixStream::pair()?;
+            ///     ours.write_all(b"hello").await?;
+            ///     ours.shutdown(std::net::Shutdown::Write)?;
+            ///     let mut buf = [0; 16];
+            ///     assert_eq!(theirs.read(&mut buf).await?, 5);
+            ///     assert_eq!(theirs.read(&mut buf).await?, 0);       // the end; the other direction is open
+            ///     theirs.write_all(b"bye").await?;
+            ///     assert_eq!(ours.read(&mut buf).await?, 3);
+            ///     Ok(())
+            /// })?;
+            /// # Ok::<(), looplab::Error>(())
+            /// ```
             pub fn shutdown(&self, how: Shutdown) -> Result<()> {
                 Ok(self.0.socket().shutdown(how)?)
             }

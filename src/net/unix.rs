@@ -1,6 +1,8 @@
 //! Unix sockets: as the TCP ones, with paths for addresses.
 //!
 //! They promise nothing about the file of a listener: it is the caller's to remove (`start_unix_server` removes its own).
+//! Errors of the operating system keep Rust's words: `No such file or directory (os error 2)`, where CPython says
+//! `[Errno 2] No such file or directory`. The number and the [kind](std::io::Error::kind) are the same.
 
 use super::readiness::{Drained, Io};
 use super::tcp::{ACCEPT, byte_stream, descriptor};
@@ -51,7 +53,8 @@ pub struct UnixListener(Io<net::UnixListener>);
 pub struct UnixStream(Io<net::UnixStream>);
 
 impl UnixListener {
-    /// Listens at a path, which must not exist. Needs no loop.
+    /// Listens at a path, which must not exist (`sock.bind`, `sock.listen`). Needs no loop. There is an example at
+    /// [`UnixListener`].
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -60,23 +63,36 @@ impl UnixListener {
         Self::from_std(net::UnixListener::bind(path)?)
     }
 
-    /// Takes a listener of the standard library, and makes it non-blocking.
+    /// Takes a listener of the standard library, and makes it non-blocking (`asyncio.start_unix_server(sock=…)`). Needs no
+    /// loop.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it cannot be made non-blocking.
+    ///
+    /// ```
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("socket");
+    /// let listener = std::os::unix::net::UnixListener::bind(&path)?;
+    /// let listener = looplab::net::UnixListener::from_std(listener)?;
+    /// assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
+    /// let back: std::os::unix::net::UnixListener = listener.into_std();
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn from_std(listener: net::UnixListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self(Io::new(listener)))
     }
 
-    /// Gives the standard library's listener back. It stays non-blocking.
+    /// Gives the standard library's listener back. It stays non-blocking. There is an example at
+    /// [`from_std`](Self::from_std).
     #[must_use]
     pub fn into_std(self) -> net::UnixListener {
         self.0.into_socket()
     }
 
-    /// Takes one connection, as [`TcpListener::accept`](super::TcpListener::accept).
+    /// Takes one connection (`loop.sock_accept`), as [`TcpListener::accept`](super::TcpListener::accept), with the same
+    /// errors. There is an example at [`UnixListener`].
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
@@ -87,7 +103,7 @@ impl UnixListener {
         })
     }
 
-    /// Where it listens.
+    /// Where it listens (`sock.getsockname`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -100,7 +116,7 @@ impl UnixStream {
     /// Connects to a listener (`loop.sock_connect`). That succeeds or fails at once: a listener whose queue is full answers
     /// `WouldBlock`.
     ///
-    /// Fails with [`Error::Io`](crate::Error::Io).
+    /// Fails with [`Error::Io`](crate::Error::Io). There is an example at [`UnixListener`].
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = Result<Self>> {
         let place = Location::caller();
@@ -110,7 +126,7 @@ impl UnixStream {
         }
     }
 
-    /// Two connected ends (`socket.socketpair`). Needs no loop.
+    /// Two connected ends (`socket.socketpair`). Needs no loop. There is an example at [`UnixStream`].
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -121,23 +137,33 @@ impl UnixStream {
         Ok((Self(Io::at(one.into(), place)), Self(Io::at(other.into(), place))))
     }
 
-    /// Takes a connection of the standard library, and makes it non-blocking.
+    /// Takes a connection of the standard library, and makes it non-blocking (`asyncio.open_unix_connection(sock=…)`). Needs
+    /// no loop.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it cannot be made non-blocking.
+    ///
+    /// ```
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let stream = looplab::net::UnixStream::from_std(ours)?;
+    /// assert!(stream.local_addr()?.is_unnamed() && stream.peer_addr()?.is_unnamed());
+    /// let back: std::os::unix::net::UnixStream = stream.into_std();
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn from_std(stream: net::UnixStream) -> Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self(Io::new(stream)))
     }
 
-    /// Gives the standard library's connection back. It stays non-blocking.
+    /// Gives the standard library's connection back. It stays non-blocking. There is an example at
+    /// [`from_std`](Self::from_std).
     #[must_use]
     pub fn into_std(self) -> net::UnixStream {
         self.0.into_socket()
     }
 
-    /// The other side's address.
+    /// The other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it is not connected any more.
@@ -145,7 +171,7 @@ impl UnixStream {
         Ok(self.0.socket().peer_addr()?)
     }
 
-    /// This side's address.
+    /// This side's address (`sock.getsockname`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.

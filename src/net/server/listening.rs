@@ -14,6 +14,21 @@ use std::path::{Path, PathBuf};
 
 /// A listening socket of a [`Server`](crate::net::Server), as [`Server::sockets`](crate::net::Server::sockets) shows it. It
 /// does not keep the socket open.
+///
+/// ```
+/// use looplab::{EventLoop, net::start_server};
+/// EventLoop::new()?.run_until_complete(async {
+///     let server = start_server(async |_, _| {}, ["127.0.0.1", "127.0.0.1"], 0).await?;
+///     let sockets = server.sockets();
+///     assert_eq!(sockets.len(), 1);                              // each address once
+///     assert_eq!(sockets[0].local_addr().to_string(), format!("127.0.0.1:{}", server.port()));
+///     assert!(sockets[0].fileno() > 2);
+///     server.close();
+///     assert!(server.sockets().is_empty());
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSocket {
     name: Endpoint,

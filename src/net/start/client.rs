@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 /// Connects to a TCP server (`asyncio.open_connection(host, port)`). A name is looked up in the loop's executor, and its
-/// addresses are tried in turn.
+/// addresses are tried in turn; the empty name is this machine (asyncio: `host=None`; `''` is an error there).
 ///
-/// Fails with [`Error::Io`](crate::Error::Io), which tells what each address answered; with
+/// Fails with [`Error::Io`](crate::Error::Io), which tells what each address answered, or why the name is not known; with
 /// [`Error::Value`](crate::Error::Value) for a limit of 0; with [`Error::Cancelled`](crate::Error::Cancelled), and nothing is
 /// left open then.
 ///
@@ -43,7 +43,9 @@ pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
     OpenConnection { to: To::Tcp(host.into(), port), limit: DEFAULT_LIMIT, place: Location::caller() }
 }
 
-/// Connects to a server on a Unix socket (`asyncio.open_unix_connection(path)`); else as [`open_connection`].
+/// Connects to a server on a Unix socket (`asyncio.open_unix_connection(path)`); else as [`open_connection`]. That succeeds
+/// or fails at once, as [`UnixStream::connect`]: a server whose queue is full answers `WouldBlock`, and the error has the
+/// system's words (`No such file or directory (os error 2)`).
 ///
 /// ```
 /// use looplab::{EventLoop, net::{StreamWriter, open_unix_connection, start_unix_server}};
@@ -81,7 +83,8 @@ enum To {
 }
 
 impl OpenConnection {
-    /// The limit of the reader, in bytes; see [`StreamReader::with_limit`].
+    /// The limit of the reader, in bytes; see [`StreamReader::with_limit`]. With 0 the await fails with
+    /// [`Error::Value`](crate::Error::Value).
     pub fn limit(self, limit: usize) -> Self {
         Self { limit, ..self }
     }

@@ -3,6 +3,7 @@
 use super::Hosts;
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
+use crate::net::resolve::tuple;
 use crate::net::server::{Connected, Listener, Listening, Server};
 use crate::net::stream_reader::{DEFAULT_LIMIT, StreamReader};
 use crate::net::stream_writer::StreamWriter;
@@ -31,8 +32,8 @@ const BACKLOG: usize = 100;
 /// connection is closed. If it returns, the connection is closed when its writer is dropped, so usually at once, after what
 /// was written is flushed.
 ///
-/// Fails with [`Error::Io`] if an address cannot be bound, with asyncio's text; with [`Error::Value`] for a limit or a
-/// backlog of 0; with [`Error::Cancelled`], and nothing is left open then.
+/// Fails with [`Error::Io`] if an address cannot be bound, with asyncio's text, or if a name is not known, with the system's;
+/// with [`Error::Value`] for a limit or a backlog of 0; with [`Error::Cancelled`], and nothing is left open then.
 ///
 /// ```
 /// use looplab::{EventLoop, net::{StreamReader, StreamWriter, open_connection, start_server}};
@@ -86,7 +87,7 @@ where
 
 /// Starts a server on a Unix socket (`asyncio.start_unix_server`); else as [`start_server`]. A socket that was left behind
 /// under the path is replaced; when the server is closed, its own is removed (as of 3.13), unless another one stands in its
-/// place by then.
+/// place by then. A path that is taken is told in asyncio's words, any other failure in the system's.
 ///
 /// ```
 /// use looplab::{EventLoop, net::start_unix_server};
@@ -133,19 +134,46 @@ impl StartServer {
         Self { connected, at, limit: DEFAULT_LIMIT, backlog: BACKLOG, serving: true, place }
     }
 
-    /// The limit of the readers, in bytes; see [`StreamReader::with_limit`].
+    /// The limit of the readers, in bytes, 64 KiB unless it is set (`start_server(limit=…)`); see
+    /// [`StreamReader::with_limit`]. With 0 the await fails with [`Error::Value`].
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::start_server};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let server = start_server(async |_, _| {}, "127.0.0.1", 0).limit(1024).await?;
+    ///     let error = start_server(async |_, _| {}, "127.0.0.1", 0).limit(0).await.unwrap_err();
+    ///     assert_eq!(error.to_string(), "Limit cannot be <= 0");
+    ///     server.close();
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     pub fn limit(self, limit: usize) -> Self {
         Self { limit, ..self }
     }
 
-    /// How many connections one turn accepts; 100 unless it is set. (In asyncio it is the length of the kernel's queue,
-    /// too, which the standard library does not let us set.)
+    /// How many connections one turn accepts; 100 unless it is set (`start_server(backlog=…)`). With 0 the await fails with
+    /// [`Error::Value`]. (In asyncio it is the length of the kernel's queue, too, which the standard library does not let us
+    /// set.)
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::start_server};
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let server = start_server(async |_, _| {}, "127.0.0.1", 0).backlog(10).await?;
+    ///     let error = start_server(async |_, _| {}, "127.0.0.1", 0).backlog(0).await.unwrap_err();
+    ///     assert_eq!(error.to_string(), "Backlog cannot be <= 0");
+    ///     server.close();
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     pub fn backlog(self, backlog: usize) -> Self {
         Self { backlog, ..self }
     }
 
-    /// Whether it accepts connections at once; else [`Server::start_serving`] or [`Server::serve_forever`] begin. The
-    /// sockets listen already: who connects waits in the kernel.
+    /// Whether it accepts connections at once, as it does unless it is told otherwise (`start_server(start_serving=…)`);
+    /// else [`Server::start_serving`] or [`Server::serve_forever`] begin. The sockets listen already: who connects waits in
+    /// the kernel. There is an example at [`Server::start_serving`].
     pub fn start_serving(self, serving: bool) -> Self {
         Self { serving, ..self }
     }
@@ -262,16 +290,6 @@ fn refused(address: SocketAddr, error: &io::Error) -> Error {
         "[Errno {number}] error while attempting to bind on address {address}: [errno {number}] {text}"
     );
     io::Error::new(error.kind(), text).into()
-}
-
-/// An address as Python shows it.
-fn tuple(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) => format!("('{}', {})", v4.ip(), v4.port()),
-        SocketAddr::V6(v6) => {
-            format!("('{}', {}, {}, {})", v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id())
-        }
-    }
 }
 
 impl fmt::Debug for StartServer {

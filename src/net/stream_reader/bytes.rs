@@ -62,15 +62,6 @@ impl Bytes {
         taken
     }
 
-    /// Takes up to `into.len()` bytes in front; how many.
-    #[allow(dead_code, reason = "for the feature `futures-io`")]
-    pub(in crate::net) fn take_into(&mut self, into: &mut [u8]) -> usize {
-        let n = into.len().min(self.len());
-        into[..n].copy_from_slice(&self.as_slice()[..n]);
-        self.consume(n);
-        n
-    }
-
     /// Puts bytes that were taken back in front.
     pub(in crate::net) fn put_back(&mut self, mut taken: Vec<u8>) {
         taken.extend_from_slice(self.as_slice());

@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 pub enum Endpoint {
     /// Of a TCP socket.
     Ip(SocketAddr),
-    /// Of a Unix socket; `None` for one that has no name, as most clients.
+    /// Of a Unix socket; `None` for one that has no path: most clients, and those with an abstract name (Linux), which are
+    /// shown as `unnamed`, too.
     Unix(Option<PathBuf>),
 }
 
