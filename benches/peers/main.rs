@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench peers                    all works, in a quarter of an hour
-//! cargo bench --bench peers -- --quick         a first look, within two minutes
+//! cargo bench --bench peers -- --quick         a first look, in about three minutes
 //! cargo bench --bench peers -- timer post      the works whose names contain one of these words
 //! cargo bench --bench peers -- --csv           a line per figure: bench,work,param,peer,ns_per_op,ratio_to_tokio
 //! ```
