@@ -4,10 +4,13 @@
 //! The lessons on sockets are recorded like all others. Only their traces do not repeat byte for byte, not even in virtual
 //! time: while a descriptor is registered, time passes as fast as on the wall, and the system chooses the ports.
 
+mod support;
+
 use looplab::xray::Replay;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use support::with_default_signals;
 
 /// The lessons' programs, which `cargo test` builds beside this test.
 fn lessons() -> Vec<PathBuf> {
@@ -34,7 +37,10 @@ fn has_sockets(lesson: &Path) -> bool {
 /// Runs a lesson with a trace; its lines.
 fn record(lesson: &Path, clock: &str, folder: &Path) -> String {
     let trace = folder.join("trace.jsonl");
-    let status = Command::new(lesson)
+    let program = Command::new(lesson);
+    // Started with SIGINT ignored, a lesson that waits for Ctrl-C would wait for ever.
+    let status = with_default_signals(&program)
+        .unwrap_or(program)
         .env("LOOPLAB_TRACE", &trace)
         .env("LOOPLAB_TRACE_SNAPSHOTS", "1")
         .env("LOOPLAB_CLOCK", clock)
