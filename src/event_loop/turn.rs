@@ -76,7 +76,8 @@ impl EventLoop {
             Ok(()) => lp.take_leaving(),
             Err(error) => self.judge(&*entry, error),
         };
-        // The entry's last reference may go here, and a user's destructor with it.
+        // The entry's last reference may go here, and a user's destructor with it. If it is not the last, nothing of the
+        // user's can run, and catching a panic is spared.
         if Rc::strong_count(&entry) == 1 {
             drop_quietly(entry);
         } else {
