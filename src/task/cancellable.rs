@@ -33,12 +33,7 @@ use std::task::{Context, Poll};
 /// ```
 #[track_caller]
 pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
-    Cancellable {
-        foreign: Box::pin(foreign.into_future()),
-        place: Location::caller(),
-        cell: None,
-        awaiting: Awaiting::default(),
-    }
+    Cancellable { foreign: Box::pin(foreign.into_future()), place: Location::caller(), waiting: None }
 }
 
 /// Made by [`cancellable`].
@@ -46,8 +41,7 @@ pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
 pub struct Cancellable<F> {
     foreign: Pin<Box<F>>,
     place: Place,
-    cell: Option<Rc<CancellableCell>>,
-    awaiting: Awaiting,
+    waiting: Option<Awaiting<CancellableCell>>,
 }
 
 /// What a cancellation is aimed at while the foreign future is pending.
@@ -59,28 +53,30 @@ impl<F: Future> Future for Cancellable<F> {
     type Output = Result<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(cell) = &self.cell {
-            let on: Rc<dyn Awaitable> = cell.clone();
-            if let Poll::Ready(thrown) = self.awaiting.poll(cx, &on) {
-                return Poll::Ready(Err(thrown.err().unwrap_or_else(|| on.head().cancelled_error())));
-            }
+        if let Some(waiting) = &mut self.waiting
+            && let Poll::Ready(error) = interrupted(waiting, cx)
+        {
+            return Poll::Ready(Err(error));
         }
         if let Poll::Ready(output) = self.foreign.as_mut().poll(cx) {
-            self.awaiting.release();
+            if let Some(waiting) = &mut self.waiting {
+                waiting.release();
+            }
             return Poll::Ready(Ok(output));
         }
-        if self.cell.is_none() {
+        if self.waiting.is_none() {
             let lp = get_running_loop()?;
-            let cell = Rc::new(CancellableCell { head: Head::future(&lp, "cancellable", self.place) });
-            let on: Rc<dyn Awaitable> = cell.clone();
-            self.cell = Some(cell);
-            return self
-                .awaiting
-                .poll(cx, &on)
-                .map(|thrown| Err(thrown.err().unwrap_or_else(|| on.head().cancelled_error())));
+            let cell = CancellableCell { head: Head::future(&lp, "cancellable", self.place) };
+            let waiting = self.waiting.insert(Awaiting::new(Rc::new(cell)));
+            return interrupted(waiting, cx).map(Err);
         }
         Poll::Pending
     }
+}
+
+/// Ready with what is thrown here.
+fn interrupted(waiting: &mut Awaiting<CancellableCell>, cx: &mut Context<'_>) -> Poll<Error> {
+    waiting.poll(cx).map(|thrown| thrown.err().unwrap_or_else(|| waiting.on().head.cancelled_error()))
 }
 
 impl Awaitable for CancellableCell {
@@ -97,6 +93,10 @@ impl Awaitable for CancellableCell {
     }
 
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
         self
     }
 }

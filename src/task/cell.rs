@@ -13,37 +13,28 @@
 //!                                      └──4' yields──▶ QUEUED
 //! ```
 
+mod any;
+mod content;
 mod resident;
+
+pub(crate) use any::AnyTask;
+pub(crate) use content::Body;
 
 use super::cancel;
 use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
-use super::step::{Entered, Stepper, Stepping, is_some};
+use super::step::{Entered, Stepper, Stepping};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, Origin, Resident, TaskKey, TaskWaker};
+use crate::event_loop::{About, Entry, EventLoop, Origin, TaskKey, TaskWaker};
 use crate::outcome::Outcome;
 use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
+use content::Content;
 use std::any::{Any, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
-
-/// A body: any future whose output is an [`Outcome`] of the task's type.
-pub(crate) trait Body<T> {
-    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>>;
-}
-
-impl<F> Body<<F::Output as Outcome>::Value> for F
-where
-    F: Future<Output: Outcome>,
-{
-    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<<F::Output as Outcome>::Value>> {
-        self.poll(cx).map(Outcome::into_result)
-    }
-}
 
 /// The kind of a wait for a future that is not looplab's.
 const FOREIGN: &str = "foreign";
@@ -59,8 +50,7 @@ enum Queued {
 pub(crate) struct TaskCell<T> {
     head: Head,
     stepper: Stepper,
-    body: Cell<Option<Pin<Box<dyn Body<T>>>>>,
-    outcome: RefCell<Option<Result<T>>>,
+    content: Content<T>,
     handle: u64,
     key: Cell<Option<TaskKey>>,
     /// Gives it its name, if nobody has given it another: `Task-N`, written out when somebody asks.
@@ -74,8 +64,6 @@ pub(crate) struct TaskCell<T> {
     asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     report_destroyed: Cell<bool>,
-    /// The number under which it waits for a future that is not looplab's.
-    foreign: OnceCell<NonZeroU64>,
     rare: OnceCell<Box<Rare>>,
 }
 
@@ -85,6 +73,8 @@ struct Rare {
     name: RefCell<Option<Rc<str>>>,
     /// A cancellation to be thrown in the next step.
     must_cancel: Cell<Option<Message>>,
+    /// The number under which it waits for a future that is not looplab's.
+    foreign: OnceCell<NonZeroU64>,
     /// Its waker, while somebody keeps a clone of the lent one.
     waker: Cell<Option<Box<TaskWaker>>>,
 }
@@ -92,6 +82,10 @@ struct Rare {
 impl<T> TaskCell<T> {
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
+    }
+
+    fn foreign(&self) -> Option<NonZeroU64> {
+        self.rare.get()?.foreign.get().copied()
     }
 
     fn given_name(&self) -> Option<Rc<str>> {
@@ -116,7 +110,7 @@ impl<T: 'static> TaskCell<T> {
         let id = lp.0.next_object();
         let task =
             Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));
-        task.body.set(Some(Box::pin(body)));
+        task.content.put_body(Box::pin(body));
         task.key.set(Some(lp.0.settle_in(task.clone())));
         // Set before the trace tells of the task: it is queued from its first moment on.
         task.queued.set(Queued::Step);
@@ -147,8 +141,7 @@ impl<T: 'static> TaskCell<T> {
         Self {
             head,
             stepper: Stepper::default(),
-            body: Cell::new(None),
-            outcome: RefCell::new(None),
+            content: Content::empty(),
             handle,
             key: Cell::new(None),
             number: if making.name.is_some() { 0 } else { next_number() },
@@ -158,7 +151,6 @@ impl<T: 'static> TaskCell<T> {
             cancels: Cell::new(0),
             asked: Cell::new(false),
             report_destroyed: Cell::new(making.report_destroyed),
-            foreign: OnceCell::new(),
             rare: making.name.map_or_else(OnceCell::new, |name| {
                 OnceCell::from(Box::new(Rare { name: RefCell::new(Some(name)), ..Rare::default() }))
             }),
@@ -176,7 +168,7 @@ impl<T: 'static> TaskCell<T> {
     fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.queued.set(Queued::No);
         self.parked.set(false);
-        let Some(mut body) = self.body.take() else { return Ok(()) };
+        let Some(mut body) = self.content.take_body() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.stepper.take_refused();
         let due = self.take_must_cancel();
@@ -204,7 +196,7 @@ impl<T: 'static> TaskCell<T> {
                 Some(dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome))
             }
             Poll::Pending => {
-                self.body.set(Some(body));
+                self.content.put_body(body);
                 None
             }
         };
@@ -241,9 +233,9 @@ impl<T: 'static> TaskCell<T> {
         if self.stepper.was_woken() || self.stepper.has_refused() {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
-        if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
+        if !self.stepper.waits_on_something() && self.foreign().is_none() {
             let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
-            let id = *self.foreign.get_or_init(number);
+            let id = *self.rare().foreign.get_or_init(number);
             lp.0.trace(|| Event::Future { future: id.get(), kind: FOREIGN, place: None });
         }
         self.parked.set(true);
@@ -273,7 +265,7 @@ impl<T: 'static> TaskCell<T> {
 
     fn describe_waits(&self) -> Vec<Wait> {
         let waits = self.stepper.describe_waits();
-        match self.foreign.get() {
+        match self.foreign() {
             Some(id) if waits.is_empty() => {
                 vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }]
             }
@@ -283,6 +275,7 @@ impl<T: 'static> TaskCell<T> {
 
     /// Arrow 3: sets the outcome. The error is one that leaves the loop.
     fn finish(self: &Rc<Self>, outcome: Result<T>) -> Result<()> {
+        self.stepper.forget_all();
         let due = self.take_must_cancel();
         // A request that came too late to be thrown still wins over a value, but not over an error.
         let outcome = match (outcome, due) {
@@ -297,13 +290,12 @@ impl<T: 'static> TaskCell<T> {
             }
             Err(error) => (Done::Err, Some(error.clone())),
         };
-        let before = self.outcome.replace(Some(outcome));
-        drop(before);
+        self.content.put_outcome(outcome);
         let resident = match (self.head.event_loop(), self.key.take()) {
             (Some(lp), Some(key)) => lp.0.move_out(key),
             _ => None,
         };
-        let completed = complete(self.clone(), state, error.as_ref());
+        let completed = complete(self, state, error.as_ref());
         drop(resident);
         if let Err(error) = completed {
             log::error!(target: "looplab", "nobody can be told that {} is done: {error}", self.name());
@@ -319,8 +311,8 @@ impl<T: 'static> TaskCell<T> {
         self.report_destroyed.set(true);
     }
 
-    pub(crate) fn outcome_cell(&self) -> &RefCell<Option<Result<T>>> {
-        &self.outcome
+    pub(crate) fn take_outcome(&self) -> Option<Result<T>> {
+        self.content.take_outcome()
     }
 }
 
@@ -360,6 +352,10 @@ impl<T: 'static> Woken for TaskCell<T> {
             self.enqueue(lp, Queued::Wakeup, cause);
         }
     }
+
+    fn forget(&self, key: u64) {
+        self.stepper.forget(key);
+    }
 }
 
 impl<T: 'static> Stepping for TaskCell<T> {
@@ -382,14 +378,13 @@ impl<T: 'static> Awaitable for TaskCell<T> {
     }
 
     fn error(&self) -> Option<Error> {
-        let outcome = self.outcome.borrow();
-        let failure = outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned());
+        let failure = self.content.outcome(|outcome| outcome.as_ref().err().cloned()).flatten();
         failure.or_else(|| self.head.cancellation())
     }
 
     fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
         self.head.retrieved();
-        if self.head.done() || (self.key.get().is_none() && !is_some(&self.body)) {
+        if self.head.done() || (self.key.get().is_none() && !self.content.has_body()) {
             return Begin::Decided(false);
         }
         if self.asked.get() {
@@ -426,60 +421,17 @@ impl<T: 'static> Awaitable for TaskCell<T> {
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
         self
     }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
+    }
 }
 
 impl<T: Clone + 'static> Source<T> for TaskCell<T> {
     fn outcome(&self) -> Result<T> {
         self.head.retrieved();
-        let outcome = self.outcome.borrow().clone();
-        outcome.unwrap_or(Err(self.head.no_result()))
-    }
-}
-
-/// A task, whatever its type.
-pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
-    fn name(&self) -> Rc<str>;
-    fn set_name(&self, name: Rc<str>);
-    fn cancelling(&self) -> u32;
-    fn uncancel(&self) -> u32;
-    /// Whether a cancellation was requested that no await has delivered yet. For the task itself, during its step.
-    fn cancel_undelivered(&self) -> bool;
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable>;
-}
-
-impl<T: 'static> AnyTask for TaskCell<T> {
-    fn name(&self) -> Rc<str> {
-        self.given_name().unwrap_or_else(|| format!("Task-{}", self.number).into())
-    }
-
-    fn set_name(&self, name: Rc<str>) {
-        let before = self.rare().name.replace(Some(name.clone()));
-        drop(before);
-        if let Some(lp) = self.head.event_loop().filter(|_| !self.head.done()) {
-            let (task, place) = (self.head.id(), Some(self.head.place()));
-            lp.0.trace(|| Event::Task { task, name: &name, body: type_name::<T>(), parent: None, place });
-        }
-    }
-
-    fn cancelling(&self) -> u32 {
-        self.cancels.get()
-    }
-
-    fn uncancel(&self) -> u32 {
-        self.cancels.set(self.cancels.get().saturating_sub(1));
-        if self.cancels.get() == 0 {
-            // Since 3.13: a request that was not delivered yet is withdrawn with the last count.
-            drop(self.take_must_cancel());
-        }
-        self.cancels.get()
-    }
-
-    fn cancel_undelivered(&self) -> bool {
-        self.rare.get().is_some_and(|rare| is_some(&rare.must_cancel)) || self.stepper.has_untaken()
-    }
-
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
-        self
+        let outcome = self.content.outcome(Clone::clone);
+        outcome.unwrap_or_else(|| Err(self.head.no_result()))
     }
 }
 

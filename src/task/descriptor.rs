@@ -13,13 +13,12 @@ use crate::trace::{Direction, Done, EntryKind, Place};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A place to wait for a descriptor, used again and again by one operation, or by one direction of a stream.
 #[derive(Default)]
 pub(crate) struct Readiness {
-    cell: Option<Rc<ReadinessCell>>,
-    awaiting: Awaiting,
+    waiting: Option<Awaiting<ReadinessCell>>,
 }
 
 /// A future and the reader (or writer) that sets it, in one.
@@ -35,7 +34,7 @@ struct ReadinessCell {
 impl Readiness {
     /// Whether it waits, or has been woken and not polled since.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.cell.is_some()
+        self.waiting.is_some()
     }
 
     /// Begins to wait; false if another operation waits for this direction.
@@ -58,31 +57,30 @@ impl Readiness {
         });
         // If that fails the cell goes, and the claim with it.
         watch.set(direction, cell.clone())?;
-        self.cell = Some(cell);
+        self.waiting = Some(Awaiting::new(cell));
         Ok(true)
     }
 
     /// Ready when it was woken; `Err` if an error is thrown here, or the wait was cancelled.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(cell) = &self.cell else { return Poll::Ready(Ok(())) };
-        let on: Rc<dyn Awaitable> = cell.clone();
-        let polled = self.awaiting.poll(cx, &on);
-        if polled.is_ready() {
-            self.end();
-        }
-        polled.map(|thrown| thrown.and_then(|()| on.head().cancellation().map_or(Ok(()), Err)))
+        let Some(waiting) = &mut self.waiting else { return Poll::Ready(Ok(())) };
+        let thrown = ready!(waiting.poll(cx));
+        let cancelled = waiting.on().head().cancellation();
+        self.end();
+        Poll::Ready(thrown.and_then(|()| cancelled.map_or(Ok(()), Err)))
     }
 
     /// Takes the wait back.
     pub(crate) fn end(&mut self) {
-        self.awaiting.release();
-        if let Some(cell) = self.cell.take() {
+        if let Some(mut waiting) = self.waiting.take() {
+            waiting.release();
+            let cell = waiting.on();
             let claim = cell.claim.borrow_mut().take();
             drop(claim);
             if !cell.ran.get()
                 && let Some(lp) = cell.head.event_loop()
             {
-                lp.0.cancel_entry(&*cell);
+                lp.0.cancel_entry(&**cell);
             }
         }
     }
@@ -115,7 +113,7 @@ impl Entry for ReadinessCell {
             claim.end_wait();
         }
         *self.claim.borrow_mut() = claim;
-        if self.head.done() { Ok(()) } else { complete(self, Done::Ok, None) }
+        if self.head.done() { Ok(()) } else { complete(&self, Done::Ok, None) }
     }
 
     fn about(&self) -> About {
@@ -142,6 +140,10 @@ impl Awaitable for ReadinessCell {
     }
 
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
         self
     }
 }

@@ -85,9 +85,11 @@ impl<T: 'static> Future<T> {
             return Err(Error::InvalidState("invalid state"));
         }
         let error = outcome.as_ref().err().cloned();
-        let state = if error.is_some() { Done::Err } else { Done::Ok };
         *self.0.outcome.borrow_mut() = Some(outcome);
-        complete(self.0.clone(), state, error.as_ref())
+        match error {
+            None => complete(&self.0, Done::Ok, None),
+            Some(error) => complete(&self.0, Done::Err, Some(&error)),
+        }
     }
 
     /// Takes the outcome of one that is done.
@@ -203,6 +205,10 @@ impl<T: 'static> Awaitable for FutureCell<T> {
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
         self
     }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
+    }
 }
 
 /// What cancelling a plain future means.
@@ -214,7 +220,7 @@ pub(crate) fn cancel_now(future: Rc<dyn Awaitable>, message: &Message) -> Begin 
     }
     future.head().set_message(message.clone());
     let error = future.head().cancelled_error();
-    if let Err(closed) = complete(future.clone(), Done::Cancelled, Some(&error)) {
+    if let Err(closed) = complete(&future, Done::Cancelled, Some(&error)) {
         log::error!(target: "looplab", "nobody can be told that future {} is cancelled: {closed}", future.head().id());
     }
     Begin::Decided(true)
@@ -227,7 +233,7 @@ impl<T: Clone + 'static> Source<T> for FutureCell<T> {
         }
         self.head.retrieved();
         let outcome = self.outcome.borrow().clone();
-        outcome.unwrap_or(Err(self.head.no_result()))
+        outcome.unwrap_or_else(|| Err(self.head.no_result()))
     }
 }
 

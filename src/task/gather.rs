@@ -21,7 +21,6 @@ use children::Boxed;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -204,7 +203,7 @@ impl GatherCell {
             let _ = self.child_done(&*child);
         }
         if nothing_to_do {
-            let _ = complete(self.clone(), Done::Ok, None);
+            let _ = complete(self, Done::Ok, None);
         }
     }
 
@@ -231,7 +230,7 @@ impl GatherCell {
         }
         match children.last() {
             Some(last) if self.cancel_requested.get() => self.fail(last.head().cancelled_error()),
-            _ => complete(self.clone(), Done::Ok, None),
+            _ => complete(self, Done::Ok, None),
         }
     }
 
@@ -241,7 +240,7 @@ impl GatherCell {
 
     fn fail(self: &Rc<Self>, error: Error) -> Result<()> {
         *self.error.borrow_mut() = Some(error.clone());
-        complete(self.clone(), Done::Err, Some(&error))
+        complete(self, Done::Err, Some(&error))
     }
 }
 
@@ -286,6 +285,10 @@ impl Awaitable for GatherCell {
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
         self
     }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
+    }
 }
 
 /// A gathering as something with a value, for `run_until_complete` and as a child of another gathering.
@@ -314,6 +317,10 @@ impl<V: Values, R: 'static> Awaitable for Readable<V, R> {
 
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
         self.cell.clone()
+    }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
     }
 }
 
@@ -360,12 +367,7 @@ impl<V: Values> IntoFuture for Gather<V> {
     type Output = Result<V>;
     type IntoFuture = Gathering<V, V>;
     fn into_future(self) -> Self::IntoFuture {
-        Gathering {
-            gather: self,
-            awaiting: Awaiting::default(),
-            read: |children| children.values(),
-            of: PhantomData,
-        }
+        Gathering::of(self, |children| children.values())
     }
 }
 
@@ -373,27 +375,33 @@ impl<V: Values> IntoFuture for GatherAll<V> {
     type Output = Result<V::Results>;
     type IntoFuture = Gathering<V, V::Results>;
     fn into_future(self) -> Self::IntoFuture {
-        let read = |children: &Boxed<V>| Ok(children.results());
-        Gathering { gather: self.0, awaiting: Awaiting::default(), read, of: PhantomData }
+        Gathering::of(self.0, |children| Ok(children.results()))
     }
 }
 
 /// Awaits a gathering; made by awaiting one.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Gathering<V: Values, R> {
+    /// None if it could not be made.
+    awaiting: Option<Awaiting<GatherCell>>,
     gather: Gather<V>,
-    awaiting: Awaiting,
     read: fn(&Boxed<V>) -> Result<R>,
-    of: PhantomData<fn() -> R>,
+}
+
+impl<V: Values, R> Gathering<V, R> {
+    fn of(gather: Gather<V>, read: fn(&Boxed<V>) -> Result<R>) -> Self {
+        let awaiting = gather.state.as_ref().ok().map(|cell| Awaiting::new(cell.clone()));
+        Self { awaiting, gather, read }
+    }
 }
 
 impl<V: Values, R> Future for Gathering<V, R> {
     type Output = Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
-        if let Some(cell) = self.gather.settled() {
-            let on: Rc<dyn Awaitable> = cell;
-            ready!(self.awaiting.poll(cx, &on))?;
+        if let Some(awaiting) = &mut self.awaiting {
+            awaiting.on().settle();
+            ready!(awaiting.poll(cx))?;
         }
         let children = self.gather.finished()?;
         Poll::Ready((self.read)(children))

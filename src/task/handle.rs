@@ -238,9 +238,7 @@ impl<T: 'static> Task<T> {
         if let Some(error) = self.0.error() {
             return Err(error);
         }
-        // A reader's `clone`, which is user code, may be under way on it: then it cannot be taken, and that is no panic.
-        let taken = self.0.outcome_cell().try_borrow_mut().ok().and_then(|mut outcome| outcome.take());
-        taken.unwrap_or(Err(self.0.head().no_result()))
+        self.0.take_outcome().unwrap_or(Err(self.0.head().no_result()))
     }
 
     /// The handle without its type.

@@ -40,6 +40,7 @@ pub(crate) trait Awaitable: Any {
         false
     }
     fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable>;
 }
 
 /// What cancelling one object begins with.
@@ -56,6 +57,8 @@ pub(crate) enum Begin {
 pub(crate) trait Woken {
     /// What it waited on is done: its step is due.
     fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>);
+    /// What it has registered with under this key will never wake it.
+    fn forget(&self, key: u64);
 }
 
 /// An awaitable with a value.
@@ -244,11 +247,19 @@ impl Head {
     pub(crate) fn add_waiter(&self, waiter: Waiter) -> u64 {
         // Keys only grow, so that a key of the past never names a later registration.
         let key = next_key();
-        self.waiters.set(match self.waiters.take() {
-            Waiters::None => Waiters::One(key, waiter),
-            some => some.and(key, waiter),
-        });
+        match self.waiters.replace(Waiters::One(key, waiter)) {
+            Waiters::None => {}
+            before => self.put_behind(before),
+        }
         key
+    }
+
+    /// Puts the one that has just come behind those who were there.
+    #[cold]
+    fn put_behind(&self, before: Waiters) {
+        if let Waiters::One(key, waiter) = self.waiters.take() {
+            self.waiters.set(before.and(key, waiter));
+        }
     }
 
     /// Takes a registration back. It is returned so that it is dropped with no borrow held.
@@ -265,8 +276,9 @@ impl Head {
         }
     }
 
-    pub(crate) fn take_waiters(&self) -> impl Iterator<Item = Waiter> + use<> {
-        self.waiters.take().into_iter()
+    /// All of them; they will never hear of a completion.
+    pub(crate) fn dismiss_waiters(&self) -> impl Iterator<Item = Waiter> + use<> {
+        dismissed(self.waiters.take())
     }
 }
 
@@ -274,7 +286,10 @@ impl Head {
 ///
 /// # Errors
 /// [`Error::Closed`] if somebody waits and the loop is closed; the state has changed then, as in asyncio.
-pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Error>) -> Result<()> {
+pub(crate) fn complete<A>(owner: &Rc<A>, state: Done, error: Option<&Error>) -> Result<()>
+where
+    A: Awaitable + ?Sized,
+{
     let head = owner.head();
     head.state.set(Some(state));
     head.unretrieved.set(state == Done::Err);
@@ -292,19 +307,34 @@ pub(crate) fn complete(owner: Rc<dyn Awaitable>, state: Done, error: Option<&Err
     if let Waiters::None = waiters {
         return Ok(());
     }
-    let lp = lp.filter(|lp| !lp.is_closed()).ok_or(Error::Closed)?;
+    let Some(lp) = lp.filter(|lp| !lp.is_closed()) else {
+        dismissed(waiters).for_each(drop);
+        return Err(Error::Closed);
+    };
     let cause = Some(head.on());
     match waiters {
-        Waiters::One(_, waiter) => tell(waiter, &lp, cause, &owner),
-        Waiters::Few(list) => list.into_iter().for_each(|(_, waiter)| tell(waiter, &lp, cause, &owner)),
-        several => several.into_iter().for_each(|waiter| tell(waiter, &lp, cause, &owner)),
+        Waiters::One(_, waiter) => tell(waiter, &lp, cause, owner),
+        several => several.into_iter().for_each(|(_, waiter)| tell(waiter, &lp, cause, owner)),
     }
     Ok(())
 }
 
+/// Those who will never hear of a completion are told to wait for it no more.
+fn dismissed(waiters: Waiters) -> impl Iterator<Item = Waiter> {
+    waiters.into_iter().map(|(key, waiter)| {
+        if let Waiter::Step(waiting) = &waiter {
+            waiting.forget(key);
+        }
+        waiter
+    })
+}
+
 /// Tells one that `owner` is complete.
 #[inline]
-fn tell(waiter: Waiter, lp: &EventLoop, cause: Option<On>, owner: &Rc<dyn Awaitable>) {
+fn tell<A>(waiter: Waiter, lp: &EventLoop, cause: Option<On>, owner: &Rc<A>)
+where
+    A: Awaitable + ?Sized,
+{
     match waiter {
         Waiter::Step(waiting) => waiting.wakeup(lp, cause),
         Waiter::Waker(waker) => {
@@ -350,14 +380,14 @@ impl Waiters {
         }
     }
 
-    fn into_iter(self) -> impl Iterator<Item = Waiter> {
+    fn into_iter(self) -> impl Iterator<Item = (u64, Waiter)> {
         let (list, map) = match self {
             Self::None => (Vec::new(), BTreeMap::new()),
             Self::One(key, waiter) => (vec![(key, waiter)], BTreeMap::new()),
             Self::Few(list) => (list, BTreeMap::new()),
             Self::Many(map) => (Vec::new(), map),
         };
-        list.into_iter().map(|(_, waiter)| waiter).chain(map.into_values())
+        list.into_iter().chain(map)
     }
 }
 

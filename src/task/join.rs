@@ -11,14 +11,11 @@ use std::task::{Context, Poll, ready};
 
 /// Awaits a [`Task`](crate::Task) or a [`Future`](crate::Future); made by awaiting one.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Join<T> {
-    source: Rc<dyn Source<T>>,
-    awaiting: Awaiting,
-}
+pub struct Join<T: 'static>(Awaiting<dyn Source<T>>);
 
-impl<T> Join<T> {
+impl<T: 'static> Join<T> {
     pub(crate) fn new(source: Rc<dyn Source<T>>) -> Self {
-        Self { source, awaiting: Awaiting::default() }
+        Self(Awaiting::new(source))
     }
 }
 
@@ -26,15 +23,14 @@ impl<T: 'static> Future for Join<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let on: Rc<dyn Awaitable> = self.source.clone();
-        ready!(self.awaiting.poll(cx, &on))?;
-        Poll::Ready(self.source.outcome())
+        ready!(self.0.poll(cx))?;
+        Poll::Ready(self.0.on().outcome())
     }
 }
 
 impl<T: 'static> fmt::Debug for Join<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<await {} {}>", self.source.head().kind(), self.source.head().id())
+        write!(f, "<await {} {}>", self.0.on().head().kind(), self.0.on().head().id())
     }
 }
 
@@ -67,26 +63,22 @@ pub(crate) fn outcome_of(task: &TaskRef) -> Result<()> {
 }
 
 /// Awaits that something is done, whatever came of it.
-pub(crate) struct Done {
-    on: Rc<dyn Awaitable>,
-    awaiting: Awaiting,
-}
+pub(crate) struct Done(Awaiting<dyn Awaitable>);
 
 pub(crate) fn done(on: Rc<dyn Awaitable>) -> Done {
-    Done { on, awaiting: Awaiting::default() }
+    Done(Awaiting::new(on))
 }
 
 impl Future for Done {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let on = self.on.clone();
-        self.awaiting.poll(cx, &on)
+        self.0.poll(cx)
     }
 }
 
 impl fmt::Debug for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<await {} {}>", self.on.head().kind(), self.on.head().id())
+        write!(f, "<await {} {}>", self.0.on().head().kind(), self.0.on().head().id())
     }
 }

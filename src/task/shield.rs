@@ -132,7 +132,7 @@ impl<T: Clone + 'static> Shield<T> {
 
 /// Awaits a [`Shield`]; made by awaiting one.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Shielded<T>(Result<Join<T>, Option<Error>>);
+pub struct Shielded<T: 'static>(Result<Join<T>, Option<Error>>);
 
 impl<T: 'static> std::future::Future for Shielded<T> {
     type Output = Result<T>;

@@ -5,7 +5,7 @@
 
 use super::future::cancel_now;
 use super::head::{Awaitable, Begin, Head, Message, complete};
-use super::step::Awaiting;
+use super::step::{Awaiting, Yielding};
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Timed, get_running_loop};
 use crate::trace::{Done, EntryKind, Place};
@@ -15,7 +15,7 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// Suspends the task for `delay` (`asyncio.sleep`); a zero delay is [`yield_now`].
@@ -32,7 +32,7 @@ use std::time::Duration;
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    Sleep { delay, place: Location::caller(), timer: None, awaiting: Awaiting::default() }
+    Sleep { delay, place: Location::caller(), state: State::New }
 }
 
 /// Lets everything else that is ready run, and goes on in the next turn (`asyncio.sleep(0)`). A cancellation point.
@@ -45,7 +45,7 @@ pub fn sleep(delay: Duration) -> Sleep {
 /// # Ok::<(), looplab::Error>(())
 /// ```
 pub fn yield_now() -> YieldNow {
-    YieldNow { awaiting: Awaiting::default() }
+    YieldNow(Yielding::default())
 }
 
 /// Made by [`sleep`].
@@ -53,16 +53,20 @@ pub fn yield_now() -> YieldNow {
 pub struct Sleep {
     delay: Duration,
     place: Place,
+    state: State,
+}
+
+enum State {
+    New,
+    /// For no time at all: it only yields.
+    Yielding(Yielding),
     /// It knows its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
-    timer: Option<Rc<SleepCell>>,
-    awaiting: Awaiting,
+    Waiting(Awaiting<SleepCell>),
 }
 
 /// Made by [`yield_now`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct YieldNow {
-    awaiting: Awaiting,
-}
+pub struct YieldNow(Yielding);
 
 /// A future and the timer that sets it, in one.
 pub(crate) struct SleepCell {
@@ -77,39 +81,45 @@ impl Future for Sleep {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.delay.is_zero() {
-            return self.awaiting.poll_yield(cx);
+        if let State::New = self.state {
+            self.state = self.begin()?;
         }
-        if self.timer.is_none() {
-            let lp = get_running_loop()?;
-            let cell = Rc::new(SleepCell {
-                head: Head::future(&lp, "sleep", self.place),
-                handle: lp.0.next_handle(),
-                cancelled: Cell::new(false),
-                on_heap: Cell::new(false),
-                ran: Cell::new(false),
-            });
-            lp.0.schedule(lp.0.deadline(self.delay), cell.clone());
-            self.timer = Some(cell);
+        match &mut self.state {
+            State::New => Poll::Pending,
+            State::Yielding(yielding) => yielding.poll(cx),
+            State::Waiting(waiting) => {
+                let thrown = ready!(waiting.poll(cx));
+                let cancelled = waiting.on().head.cancellation();
+                self.end_timer();
+                Poll::Ready(thrown.and_then(|()| cancelled.map_or(Ok(()), Err)))
+            }
         }
-        let Some(cell) = &self.timer else { return Poll::Pending };
-        let on: Rc<dyn Awaitable> = cell.clone();
-        let polled = self.awaiting.poll(cx, &on);
-        if polled.is_ready() {
-            self.end_timer();
-        }
-        polled.map(|thrown| {
-            thrown
-                .and_then(|()| if on.head().cancelled() { Err(on.head().cancelled_error()) } else { Ok(()) })
-        })
     }
 }
 
 impl Sleep {
+    /// Sets the timer.
+    fn begin(&self) -> Result<State> {
+        if self.delay.is_zero() {
+            return Ok(State::Yielding(Yielding::default()));
+        }
+        let lp = get_running_loop()?;
+        let cell = Rc::new(SleepCell {
+            head: Head::future(&lp, "sleep", self.place),
+            handle: lp.0.next_handle(),
+            cancelled: Cell::new(false),
+            on_heap: Cell::new(false),
+            ran: Cell::new(false),
+        });
+        lp.0.schedule(lp.0.deadline(self.delay), cell.clone());
+        Ok(State::Waiting(Awaiting::new(cell)))
+    }
+
     /// The timer goes when the sleeper does (`finally: h.cancel()` in asyncio's `sleep`).
     fn end_timer(&self) {
-        if let Some(cell) = &self.timer
-            && !cell.cancelled.replace(true)
+        let State::Waiting(waiting) = &self.state else { return };
+        let cell = waiting.on();
+        if !cell.cancelled.replace(true)
             && !cell.ran.get()
             && let Some(lp) = cell.head.event_loop()
         {
@@ -120,7 +130,9 @@ impl Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.awaiting.release();
+        if let State::Waiting(waiting) = &mut self.state {
+            waiting.release();
+        }
         self.end_timer();
     }
 }
@@ -129,7 +141,7 @@ impl Future for YieldNow {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.awaiting.poll_yield(cx)
+        self.0.poll(cx)
     }
 }
 
@@ -148,7 +160,7 @@ impl Entry for SleepCell {
 
     fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
         self.ran.set(true);
-        if self.head.done() { Ok(()) } else { complete(self, Done::Ok, None) }
+        if self.head.done() { Ok(()) } else { complete(&self, Done::Ok, None) }
     }
 
     fn about(&self) -> About {
@@ -181,6 +193,10 @@ impl Awaitable for SleepCell {
     }
 
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
         self
     }
 }

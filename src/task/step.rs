@@ -12,13 +12,16 @@
 //! - A task waits on those leaves that it polled in its last step, and on those polled through another waker than its
 //!   own (`join!`, `FuturesUnordered`), which are polled only when they are woken.
 
-use super::head::{Awaitable, Head, Waiter, Woken, next_key};
-use crate::error::{Error, Result};
+mod awaiting;
+
+pub(crate) use awaiting::{Awaiting, Yielding};
+
+use super::head::{Awaitable, Head, Woken, next_key};
+use crate::error::Error;
 use crate::trace::Wait;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 /// A task or a coroutine, as the leaves that it awaits see it.
 pub(crate) trait Stepping: Woken {
@@ -35,7 +38,8 @@ pub(crate) type Thrown = Option<Box<Error>>;
 pub(crate) struct Stepper {
     /// Tells it from all others of this thread.
     id: u64,
-    /// The number of its step: the one it is in, or was in last.
+    /// The number of its step: the one it is in, or was in last. Steps and registrations are numbered by one counter: a
+    /// registration with a smaller number comes from before the step.
     number: Cell<u64>,
     /// Whether it is in a step now.
     active: Cell<bool>,
@@ -127,14 +131,23 @@ impl Waits {
         }
     }
 
-    /// In order of registration.
-    fn iter(&self) -> impl Iterator<Item = &Registered> {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(_, wait) => (Some(wait), None),
-            Self::Many(map) => (None, Some(map.values())),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
+    /// Those that count after the step with this number, in order of registration.
+    fn list(&self, last: u64) -> Vec<Rc<dyn Awaitable>> {
+        let on = |wait: &Registered| wait.counts(last).then(|| wait.on.clone());
+        match self {
+            Self::None => Vec::new(),
+            Self::One(_, wait) => on(wait).into_iter().collect(),
+            Self::Many(map) => map.values().filter_map(on).collect(),
+        }
+    }
+
+    #[inline]
+    fn any(&self, last: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(_, wait) => wait.counts(last),
+            Self::Many(map) => map.values().any(|wait| wait.counts(last)),
+        }
     }
 }
 
@@ -142,7 +155,7 @@ impl Stepper {
     /// Begins a step with what is to be thrown in it.
     #[inline]
     pub(crate) fn begin(&self, injected: Thrown) {
-        self.number.set(self.number.get() + 1);
+        self.number.set(next_key());
         self.active.set(true);
         self.woken.set(false);
         self.injected.set(injected);
@@ -193,36 +206,47 @@ impl Stepper {
 
     /// What it waits on, first what it came to first.
     pub(crate) fn waits(&self) -> Vec<Rc<dyn Awaitable>> {
-        let waits = self.waits.borrow();
-        let last = self.number.get();
-        waits.iter().filter(|wait| wait.counts(last)).map(|wait| wait.on.clone()).collect()
+        self.waits.borrow().list(self.number.get())
     }
 
     /// Whether it waits on anything.
     #[inline]
     pub(crate) fn waits_on_something(&self) -> bool {
-        let last = self.number.get();
-        self.waits.borrow().iter().any(|wait| wait.counts(last))
+        self.waits.borrow().any(self.number.get())
     }
 
     /// Takes what is to be thrown in this step, for a leaf that has waited here since an earlier one.
     #[inline]
     fn take_injected(&self, with: u64, since: u64) -> Thrown {
-        if self.id != with || since >= self.number.get() {
-            return None;
-        }
-        self.injected.take()
+        if self.id == with && since < self.number.get() { self.injected.take() } else { None }
     }
 
-    /// Notes that the leaf with this registration was polled again, through the task's own waker, for the same `on`.
-    /// False if that is not how it was registered.
-    fn is_polled_again(&self, key: u64, on: &Rc<dyn Awaitable>) -> bool {
+    /// Notes that the leaf with this registration was polled again through the task's own waker. False if that is not how
+    /// it was registered.
+    fn is_polled_again(&self, key: u64) -> bool {
         let mut waits = self.waits.borrow_mut();
-        let Some(wait) = waits.get_mut(key).filter(|wait| wait.own_waker && Rc::ptr_eq(&wait.on, on)) else {
-            return false;
-        };
+        let Some(wait) = waits.get_mut(key).filter(|wait| wait.own_waker) else { return false };
         wait.seen = self.number.get();
         true
+    }
+
+    /// It ended: it waits on nothing any more.
+    pub(crate) fn forget_all(&self) {
+        let forgotten = self.waits.take();
+        drop(forgotten);
+    }
+
+    /// The leaf with this registration waits no more.
+    #[inline]
+    pub(crate) fn forget(&self, key: u64) {
+        let mut waits = self.waits.borrow_mut();
+        let forgotten = match &*waits {
+            Waits::One(only, _) if *only == key => std::mem::take(&mut *waits),
+            _ => waits.remove(key).map_or(Waits::None, |wait| Waits::One(key, wait)),
+        };
+        // Dropped with no borrow held: it may be the last to hold what it waited on.
+        drop(waits);
+        drop(forgotten);
     }
 
     /// The same for people.
@@ -305,183 +329,4 @@ pub(crate) fn current_task() -> Option<super::TaskRef> {
     let outer = || OUTER.try_with(|stack| stack.borrow().clone()).unwrap_or_default();
     let task = |current: Current| current.stepping.task();
     current().and_then(task).or_else(|| outer().into_iter().rev().find_map(task))
-}
-
-/// One leaf's part in all this: embedded in every future that waits on an [`Awaitable`].
-#[derive(Default)]
-pub(crate) struct Awaiting(Place);
-
-#[derive(Default)]
-enum Place {
-    #[default]
-    Nowhere,
-    /// Registered with what it waits on, and with who polls it: that one knows on what.
-    Registered { with: Rc<dyn Stepping>, waiter: u64, since: u64 },
-    /// Registered only with what it waits on: polled outside of any step.
-    Alone { on: Rc<dyn Awaitable>, waiter: u64 },
-    /// It refused to wait, and its error comes in the next step of the stepper with this id.
-    Refused { with: u64, since: u64 },
-    /// A bare yield; the id is 0 if nobody's step it was.
-    Yielded { with: u64, since: u64 },
-}
-
-impl Awaiting {
-    /// Waits on `on`. Ready with `Ok` once it is done, with `Err` if something is thrown here.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>) -> Poll<Result<()>> {
-        let head = on.head();
-        if let Some(error) = self.thrown(&**on) {
-            if head.done() {
-                // asyncio has read the outcome by now, and throws the cancellation in its place.
-                head.retrieved();
-            }
-            self.release();
-            return Poll::Ready(Err(error));
-        }
-        if head.done() {
-            self.release();
-            return Poll::Ready(Ok(()));
-        }
-        self.wait(cx, on, head);
-        Poll::Pending
-    }
-
-    /// Registers with what is not done yet, or refuses to wait.
-    fn wait(&mut self, cx: &mut Context<'_>, on: &Rc<dyn Awaitable>, head: &Head) {
-        let Some(current) = current() else {
-            self.release();
-            let waiter = head.add_waiter(Waiter::Waker(cx.waker().clone()));
-            self.0 = Place::Alone { on: on.clone(), waiter };
-            return;
-        };
-        let task = current.stepping.task_head();
-        if let Some(error) = task.and_then(|task| refusal(&current.stepping, task, head)) {
-            let stepper = current.stepping.stepper();
-            stepper.refused.set(Some(Box::new(error)));
-            self.release();
-            self.0 = Place::Refused { with: stepper.id, since: stepper.number.get() };
-            return;
-        }
-        let is_task = task.is_some();
-        self.register(cx, current, is_task, on);
-    }
-
-    /// A bare yield: pending once, and the next step is queued at the end of this one.
-    pub(crate) fn poll_yield(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if let Place::Yielded { with, since } = self.0 {
-            self.0 = Place::Nowhere;
-            let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten();
-            return Poll::Ready(error.map_or(Ok(()), |error| Err(*error)));
-        }
-        let current = look_at_current(|stepper, waker| {
-            let own_waker = waker == cx.waker().data();
-            if own_waker {
-                stepper.wake();
-            }
-            (stepper.id, stepper.number.get(), own_waker)
-        });
-        let (with, since, woken) = current.unwrap_or_default();
-        if !woken {
-            cx.waker().wake_by_ref();
-        }
-        self.0 = Place::Yielded { with, since };
-        Poll::Pending
-    }
-
-    /// The injected error, if this leaf was pending in an earlier step of the current one.
-    #[inline]
-    fn thrown(&self, on: &dyn Awaitable) -> Option<Error> {
-        let (with, since, refused) = match &self.0 {
-            Place::Registered { with, since, .. } => {
-                let stepper = with.stepper();
-                if !stepper.has_untaken() {
-                    return None;
-                }
-                (stepper.id, *since, false)
-            }
-            Place::Refused { with, since } => (*with, *since, true),
-            _ => return None,
-        };
-        let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten()?;
-        let keeps_its_own = !refused && on.error().is_some_and(|own| own.is_cancelled());
-        (!keeps_its_own).then_some(*error)
-    }
-
-    #[inline]
-    fn register(&mut self, cx: &Context<'_>, current: Current, is_task: bool, on: &Rc<dyn Awaitable>) {
-        let Current { stepping, waker } = current;
-        let stepper = stepping.stepper();
-        let own_waker = waker == cx.waker().data();
-        let now = stepper.number.get();
-        let mut since = now;
-        if let Place::Registered { with, waiter, since: first } = &self.0
-            && same(with, &stepping)
-        {
-            if own_waker && stepper.is_polled_again(*waiter, on) {
-                return;
-            }
-            since = *first;
-        }
-        self.release();
-        let waiter = if own_waker && is_task {
-            Waiter::Step(stepping.clone())
-        } else {
-            Waiter::Waker(cx.waker().clone())
-        };
-        let waiter = on.head().add_waiter(waiter);
-        let wait = Registered { on: on.clone(), seen: now, own_waker };
-        stepper.waits.borrow_mut().insert(waiter, wait);
-        self.0 = Place::Registered { with: stepping, waiter, since };
-    }
-
-    /// Takes the registration back: the leaf is done, or is dropped.
-    #[inline]
-    pub(crate) fn release(&mut self) {
-        if !matches!(self.0, Place::Nowhere) {
-            self.leave();
-        }
-    }
-
-    fn leave(&mut self) {
-        match std::mem::take(&mut self.0) {
-            Place::Registered { with, waiter, .. } => {
-                let wait = with.stepper().waits.borrow_mut().remove(waiter);
-                // Who is done has forgotten all who waited.
-                if let Some(wait) = wait.filter(|wait| !wait.on.head().done()) {
-                    drop(wait.on.head().remove_waiter(waiter));
-                }
-            }
-            Place::Alone { on, waiter } => drop(on.head().remove_waiter(waiter)),
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Awaiting {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-fn same(a: &Rc<dyn Stepping>, b: &Rc<dyn Stepping>) -> bool {
-    std::ptr::addr_eq(Rc::as_ptr(a), Rc::as_ptr(b))
-}
-
-/// Why `current`, which has the head `task`, may not wait on what has the head `on`, if it may not: asyncio's two errors,
-/// thrown in the next step.
-#[inline]
-fn refusal(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Option<Error> {
-    let itself = std::ptr::eq(task, on);
-    if itself || !task.has_the_loop_of(on) { Some(refused(current, on, itself)) } else { None }
-}
-
-#[cold]
-fn refused(current: &Rc<dyn Stepping>, on: &Head, itself: bool) -> Error {
-    let name = current.clone().task().map(|task| task.name());
-    let name = name.as_deref().unwrap_or_default();
-    let text = if itself {
-        format!("Task cannot await on itself: {name}")
-    } else {
-        format!("Task {name} got Future {} {} attached to a different loop", on.kind(), on.id())
-    };
-    Error::Runtime(text.into())
 }

@@ -42,6 +42,10 @@ impl Awaitable for Untyped {
     fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
         self.on.clone().into_any()
     }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
+    }
 }
 
 impl Source<()> for Untyped {

@@ -25,12 +25,13 @@ impl<T: 'static> Resident for TaskCell<T> {
             let context = ExceptionContext::new("Task was destroyed but it is pending!");
             lp.call_exception_handler(&context.with_task(self.info()));
         }
-        let body = self.body.take();
+        let body = self.content.take_body();
         // It is not polled: this is nobody's waker (null is that of `Waker::noop`).
         let entered = Entered::new(self.clone(), std::ptr::dangling());
         drop_quietly(body);
         drop(entered);
-        for waiter in self.head.take_waiters() {
+        self.stepper.forget_all();
+        for waiter in self.head.dismiss_waiters() {
             drop_quietly(waiter);
         }
     }
@@ -62,7 +63,7 @@ impl<T> Drop for TaskCell<T> {
         if !self.head.is_unretrieved() {
             return;
         }
-        let Some(Err(error)) = self.outcome.get_mut().take() else { return };
+        let Some(Err(error)) = self.content.take_outcome() else { return };
         let context = ExceptionContext::new("Task exception was never retrieved");
         let context = context.with_error(error).with_task(self.info());
         match self.head.event_loop() {
