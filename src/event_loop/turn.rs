@@ -8,7 +8,7 @@
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
 //! ```
 
-use super::handle::{Callback, Entry, drop_quietly};
+use super::handle::{About, Callback, Entry, Leaves, let_go};
 use super::inbox::{Call, Message};
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
@@ -57,14 +57,27 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Takes the first entry of the ready queue, and runs it unless it was cancelled.
+    /// Takes the first entry of the ready queue, and gives it its turn.
+    #[inline]
     fn run_first_entry(&self) -> Result<()> {
         let lp = &*self.0;
-        let Some((q, entry)) = lp.ready.pop() else { return Ok(()) };
+        let Some(entry) = lp.ready.pop() else { return Ok(()) };
         lp.batch_left.set(lp.batch_left.get() - 1);
+        if lp.is_observed() {
+            return self.run_observed(entry);
+        }
+        let result = entry.take_turn(self);
+        if result.is_err() || lp.somebody_wants_to_leave() { lp.what_leaves(result) } else { Ok(()) }
+    }
+
+    /// The same step by step, for those who look on: the observer, the watchdog, debug mode.
+    #[cold]
+    fn run_observed(&self, entry: Rc<dyn Entry>) -> Result<()> {
+        let lp = &*self.0;
+        let q = lp.ready.left();
         if entry.is_cancelled() {
             lp.trace(|| Event::Skip { q, h: entry.id() });
-            return Ok(());
+            return lp.what_leaves(Ok(()));
         }
         lp.trace(|| Event::Run { q, h: entry.id() });
         lp.running_entry.set(q);
@@ -74,34 +87,23 @@ impl EventLoop {
         if let Some(began) = began {
             self.warn_if_slow(&*entry, began);
         }
-        let leaves = match &result {
-            Ok(()) => lp.take_leaving(),
-            Err(error) => self.judge(&*entry, error),
-        };
-        // The entry's last reference may go here, and a user's destructor with it. If it is not the last, nothing of the
-        // user's can run, and catching a panic is spared.
-        if Rc::strong_count(&entry) == 1 {
-            drop_quietly(entry);
-        } else {
-            drop(entry);
-        }
+        let judged = result.clone().or_else(|error| self.judge(entry.about(), error));
+        let_go(entry);
         drop(watch);
-        lp.trace(|| Event::Returned { q, error: leaves.as_ref().or(result.as_ref().err()) });
+        let leaves = lp.what_leaves(judged);
+        lp.trace(|| Event::Returned { q, error: leaves.as_ref().err().or(result.as_ref().err()) });
         lp.running_entry.set(0);
-        leaves.map_or(Ok(()), Err)
+        leaves
     }
 
-    /// What an entry left behind goes to the exception handler, or leaves the loop. What leaves.
+    /// What an entry left behind goes to the exception handler, unless it leaves the loop.
     #[cold]
-    fn judge(&self, entry: &dyn Entry, error: &Error) -> Option<Error> {
-        if !error.leaves_the_loop() {
-            let context = exceptions::in_callback(entry.about(), error.clone());
-            self.call_exception_handler(&context);
-            return self.0.take_leaving();
+    pub(super) fn judge(&self, about: About, error: Error) -> Leaves {
+        if error.leaves_the_loop() {
+            return Err(Box::new(error));
         }
-        // It leaves already: what a handler wanted meanwhile must not end the next run.
-        drop(self.0.take_leaving());
-        Some(error.clone())
+        self.call_exception_handler(&exceptions::in_callback(about, error));
+        Ok(())
     }
 
     fn warn_if_slow(&self, entry: &dyn Entry, began: Instant) {
