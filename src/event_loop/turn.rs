@@ -357,3 +357,81 @@ impl Inner {
         Error::Deadlock(text.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::trace::Record;
+    use crate::{Builder, Error, EventLoop, ExceptionContext, Result};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    type Log = Rc<RefCell<Vec<String>>>;
+
+    /// Notes that it is dropped, and may panic then.
+    struct Noisy(Log, &'static str, bool);
+
+    impl Drop for Noisy {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push(format!("{} dropped", self.1));
+            assert!(!self.2, "{} panics", self.1);
+        }
+    }
+
+    /// Runs entries that end in every way there is, with a run that begins again after each that leaves; what happened.
+    fn all_ways_to_end(builder: Builder) -> Result<Vec<String>> {
+        let lp = builder.build()?;
+        let log = Log::default();
+        let note = |text: String| log.borrow_mut().push(text);
+        let noisy = |name, panics| Noisy(log.clone(), name, panics);
+
+        let heard = log.clone();
+        lp.set_exception_handler(Some(move |_: &EventLoop, context: &ExceptionContext| {
+            let error = context.error().map(ToString::to_string).unwrap_or_default();
+            heard.borrow_mut().push(format!("heard of {error}"));
+            if error.contains("leave") { Err(Error::Exit(7)) } else { Ok(()) }
+        }));
+        let [fine, cancelled, fails, panics, bad] =
+            [("fine", false), ("cancelled", false), ("fails", false), ("panics", false), ("bad", true)]
+                .map(|(name, panics)| noisy(name, panics));
+        lp.call_soon(move || drop(fine))?;
+        let handle = lp.call_soon(move || drop(cancelled))?;
+        lp.call_soon(move || handle.cancel())?;
+        lp.call_soon(move || Result::<()>::Err(Error::msg({ fails }.1)))?;
+        lp.call_soon(move || panic!("{}", { panics }.1))?;
+        lp.call_soon(move || drop(bad))?;
+        let result = noisy("result", true);
+        drop(lp.create_task(async move { Ok(result) })?);
+        let later = lp.call_later(Duration::ZERO, || unreachable!("cancelled"))?;
+        lp.call_soon(move || later.cancel())?;
+        lp.call_soon(|| Result::<()>::Err(Error::Exit(3)))?;
+        lp.call_soon(|| Result::<()>::Err(Error::msg("leave")))?;
+        // Nobody reads this one's error: it is reported when the entry, its last reference, is dropped.
+        drop(lp.create_task(async { Result::<()>::Err(Error::msg("leave unread")) })?);
+        lp.call_soon(crate::stop)?;
+        loop {
+            let end = lp.run_forever();
+            note(format!("{end:?}, {} left", lp.snapshot().ready.len()));
+            if end.is_ok() {
+                return Ok(log.take());
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_ends_in_the_same_way_whether_or_not_anybody_looks_on() -> Result<()> {
+        let unobserved = all_ways_to_end(EventLoop::builder())?;
+        let ends = unobserved.iter().filter(|line| line.ends_with("left"));
+        let expected =
+            ["Err(Exit(3)), 4 left", "Err(Exit(7)), 3 left", "Err(Exit(7)), 2 left", "Ok(()), 0 left"];
+        assert_eq!(ends.collect::<Vec<_>>(), expected);
+        for builder in [
+            EventLoop::builder().observer(|_: &Record<'_>| ()),
+            EventLoop::builder().debug(true),
+            EventLoop::builder().watchdog(Duration::from_secs(3600)),
+        ] {
+            assert_eq!(all_ways_to_end(builder)?, unobserved);
+        }
+        Ok(())
+    }
+}
