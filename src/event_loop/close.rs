@@ -76,9 +76,19 @@ impl EventLoop {
 }
 
 impl Drop for EventLoop {
+    #[inline]
     fn drop(&mut self) {
         // The last handle closes the loop, while there still is a handle for those who are told.
-        if Rc::strong_count(&self.0) == 1 && !self.0.closed.get() {
+        if Rc::strong_count(&self.0) == 1 {
+            self.close_unless_closed();
+        }
+    }
+}
+
+impl EventLoop {
+    #[cold]
+    fn close_unless_closed(&self) {
+        if !self.0.closed.get() {
             let _ = self.close();
             let handler = self.0.drop_exception_handler();
             drop_quietly(handler);

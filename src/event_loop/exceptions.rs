@@ -4,7 +4,7 @@
 //! that was set, from there to the default one if that fails, and from there to `log`, or to standard error if no
 //! logger is installed. The two errors that mean "leave the loop" never come here.
 
-use super::handle::{About, call};
+use super::handle::{About, Leaves, call};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -20,6 +20,8 @@ type Handler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
 pub(super) struct Exceptions {
     handler: RefCell<Option<Handler>>,
     leaving: Cell<Option<Error>>,
+    /// Whether there is one: a turn asks after each entry.
+    is_leaving: Cell<bool>,
 }
 
 /// What an exception handler is told (the `context` dictionary of asyncio).
@@ -195,7 +197,10 @@ impl EventLoop {
         let Some(handler) = handler else { return self.default_exception_handler(context) };
         match call(|| handler(self, context)) {
             Ok(()) => {}
-            Err(error) if error.leaves_the_loop() => self.0.exceptions.leaving.set(Some(error)),
+            Err(error) if error.leaves_the_loop() => {
+                self.0.exceptions.leaving.set(Some(error));
+                self.0.exceptions.is_leaving.set(true);
+            }
             Err(error) => self.default_exception_handler(&ExceptionContext {
                 context: Some(Box::new(context.clone())),
                 ..ExceptionContext::new("Unhandled error in exception handler").with_error(error)
@@ -222,9 +227,18 @@ pub(crate) fn report(context: &ExceptionContext) {
 }
 
 impl Inner {
-    /// An error that an exception handler wants to leave the loop with.
-    pub(super) fn take_leaving(&self) -> Option<Error> {
-        self.exceptions.leaving.take()
+    /// Whether an exception handler wants to leave the loop.
+    #[inline]
+    pub(super) fn somebody_wants_to_leave(&self) -> bool {
+        self.exceptions.is_leaving.get()
+    }
+
+    /// With what an entry leaves the loop, if with anything: its own error before that of an exception handler. Neither
+    /// can end the next run.
+    #[cold]
+    pub(super) fn what_leaves(&self, judged: Leaves) -> Result<()> {
+        self.exceptions.is_leaving.set(false);
+        judged.map_err(|error| *error).and(self.exceptions.leaving.take().map_or(Ok(()), Err))
     }
 
     /// Forgets the handler, for `close` in a destructor: it may hold the loop.

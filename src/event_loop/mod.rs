@@ -36,6 +36,7 @@ pub use running::{get_running_loop, stop};
 pub(crate) use exceptions::report;
 pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
 pub(crate) use jobs::{JobId, Returning, WayBack};
+pub(crate) use ready::Origin;
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
@@ -43,7 +44,7 @@ pub(crate) use watch::{Claim, Watch};
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::trace::{EntryKind, Event, Life, Observer, On, Place, Record, Snapshot, Truth, Via};
+use crate::trace::{EntryKind, Event, Life, Observer, Place, Record, Snapshot, Truth};
 use handle::Repeating;
 use running::LoopId;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -101,7 +102,7 @@ pub(crate) struct Inner {
     turns: Cell<u64>,
     /// How many entries of this turn's batch have not run yet.
     batch_left: Cell<usize>,
-    /// The entry that runs now, 0 for none.
+    /// The entry that runs now, 0 for none. Only the trace asks, so without an observer it is not kept.
     running_entry: Cell<u64>,
     last_handle: Cell<u64>,
     last_object: Cell<u64>,
@@ -129,22 +130,6 @@ pub(crate) struct Options {
     pub(crate) observer: Option<Box<dyn Observer>>,
     pub(crate) parking: Parking,
     pub(crate) watchdog: Option<Duration>,
-}
-
-/// How an entry came into the ready queue, for the trace.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin<'a> {
-    pub(crate) via: Via,
-    pub(crate) kind: Option<EntryKind>,
-    pub(crate) cause: Option<On>,
-    pub(crate) thread: Option<&'a str>,
-    pub(crate) fd: Option<i32>,
-    pub(crate) signal: Option<i32>,
-}
-
-impl Origin<'_> {
-    pub(crate) const CALL_SOON: Self =
-        Self { via: Via::CallSoon, kind: None, cause: None, thread: None, fd: None, signal: None };
 }
 
 impl EventLoop {
@@ -208,8 +193,8 @@ impl EventLoop {
     {
         self.0.check_open()?;
         let entry = self.callback(EntryKind::Callback, place, callback);
-        self.0.push(entry.clone(), Origin::CALL_SOON);
-        Ok(Handle::new(entry, Rc::downgrade(&self.0)))
+        self.0.push_soon(entry.clone());
+        Ok(Handle::new(entry, self.downgrade()))
     }
 
     /// Runs `callback` once `delay` has passed, in the turn whose poll sees it (`loop.call_later`). A zero delay is
@@ -335,39 +320,10 @@ impl Inner {
         self.runs.get() + u64::from(!self.running.get())
     }
 
-    /// The entry that runs now: what a trace calls `by`.
+    /// The entry that runs now, on a loop with an observer: what a trace calls `by`.
     #[inline]
     pub(crate) fn running_entry(&self) -> Option<u64> {
         Some(self.running_entry.get()).filter(|q| *q != 0)
-    }
-
-    /// Appends an entry to the ready queue.
-    #[inline]
-    pub(crate) fn push(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
-        if self.traced.get() {
-            return self.push_traced(entry, &origin);
-        }
-        self.ready.push(entry);
-    }
-
-    #[cold]
-    fn push_traced(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
-        let (about, h) = (entry.about(), entry.id());
-        let q = self.ready.push(entry);
-        self.trace(|| Event::Push {
-            q,
-            h,
-            via: origin.via,
-            kind: origin.kind.unwrap_or(about.kind),
-            label: &about.label,
-            task: about.task,
-            cause: origin.cause,
-            by: self.running_entry(),
-            thread: origin.thread,
-            fd: origin.fd,
-            signal: origin.signal,
-            place: about.place,
-        });
     }
 
     /// Puts an entry on the timer heap.
@@ -427,6 +383,12 @@ impl Inner {
         self.traced.get()
     }
 
+    /// Whether anybody looks on while entries run: an observer, the watchdog, debug mode.
+    #[inline]
+    fn is_observed(&self) -> bool {
+        self.traced.get() | self.debug.get() | self.watchdog.is_some()
+    }
+
     /// Whether anyone but the loop itself holds a way to wake it: a `Remote`, or a waker that was kept.
     fn has_senders(&self) -> bool {
         let lent = self.lent.take();
@@ -472,6 +434,7 @@ impl EventLoop {
         }
     }
 
+    #[inline]
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Rc::downgrade(&self.0)
     }

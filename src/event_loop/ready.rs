@@ -3,7 +3,9 @@
 //! It promises that entries leave in the order in which they came, so an entry's number `q` needs no storage: the
 //! first entry's is the count of those that have left, plus one. It does not decide how many run: the turn does.
 
+use super::Inner;
 use super::handle::Entry;
+use crate::trace::{EntryKind, Event, On, Via};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -19,18 +21,21 @@ impl ReadyQueue {
     /// Appends an entry; its number.
     #[inline]
     pub(super) fn push(&self, entry: Rc<dyn Entry>) -> u64 {
-        self.entries.borrow_mut().push_back(entry);
         let q = self.pushed.get() + 1;
         self.pushed.set(q);
+        self.entries.borrow_mut().push_back(entry);
         q
     }
 
-    /// Takes the first entry with its number.
+    /// Takes the first entry. Its number is how many have [left](Self::left) then.
     #[inline]
-    pub(super) fn pop(&self) -> Option<(u64, Rc<dyn Entry>)> {
-        let mut entries = self.entries.borrow_mut();
-        let q = self.pushed.get() + 1 - entries.len() as u64;
-        entries.pop_front().map(|entry| (q, entry))
+    pub(super) fn pop(&self) -> Option<Rc<dyn Entry>> {
+        self.entries.borrow_mut().pop_front()
+    }
+
+    /// How many have left.
+    pub(super) fn left(&self) -> u64 {
+        self.pushed.get() - self.len() as u64
     }
 
     #[inline]
@@ -45,13 +50,68 @@ impl ReadyQueue {
 
     /// The entries with their numbers, first one first.
     pub(super) fn list(&self) -> Vec<(u64, Rc<dyn Entry>)> {
-        let entries = self.entries.borrow();
-        let first = self.pushed.get() + 1 - entries.len() as u64;
-        (first..).zip(entries.iter().cloned()).collect()
+        let first = self.left() + 1;
+        (first..).zip(self.entries.borrow().iter().cloned()).collect()
     }
 
     /// Empties the queue, for `close`.
     pub(super) fn take_all(&self) -> VecDeque<Rc<dyn Entry>> {
         std::mem::take(&mut *self.entries.borrow_mut())
+    }
+}
+
+/// How an entry came into the ready queue, for the trace.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) via: Via,
+    pub(crate) kind: Option<EntryKind>,
+    pub(crate) cause: Option<On>,
+    pub(crate) thread: Option<&'a str>,
+    pub(crate) fd: Option<i32>,
+    pub(crate) signal: Option<i32>,
+}
+
+impl Origin<'_> {
+    pub(crate) const CALL_SOON: Self =
+        Self { via: Via::CallSoon, kind: None, cause: None, thread: None, fd: None, signal: None };
+}
+
+impl Inner {
+    /// Appends an entry to the ready queue.
+    #[inline]
+    pub(crate) fn push(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
+        if self.traced.get() {
+            return self.push_traced(entry, &origin);
+        }
+        self.ready.push(entry);
+    }
+
+    /// The same from `call_soon`, whose origin is a constant: it need not be written down where nobody looks at it.
+    #[inline]
+    pub(crate) fn push_soon(&self, entry: Rc<dyn Entry>) {
+        if self.traced.get() {
+            return self.push_traced(entry, &Origin::CALL_SOON);
+        }
+        self.ready.push(entry);
+    }
+
+    #[cold]
+    fn push_traced(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
+        let (about, h) = (entry.about(), entry.id());
+        let q = self.ready.push(entry);
+        self.trace(|| Event::Push {
+            q,
+            h,
+            via: origin.via,
+            kind: origin.kind.unwrap_or(about.kind),
+            label: &about.label,
+            task: about.task,
+            cause: origin.cause,
+            by: self.running_entry(),
+            thread: origin.thread,
+            fd: origin.fd,
+            signal: origin.signal,
+            place: about.place,
+        });
     }
 }

@@ -55,7 +55,7 @@ impl Inner {
         if self.running.get() {
             return Err(Error::AlreadyRunning);
         }
-        if running::running().is_some() {
+        if running::is_any_running() {
             return Err(Error::AnotherLoopRunning);
         }
         Ok(())

@@ -7,11 +7,13 @@
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
-    static RUNNING: RefCell<Option<EventLoop>> = const { RefCell::new(None) };
+    /// Whoever sets it takes it back, so it needs no destructor of the thread's; without one, asking for it is a plain look.
+    static RUNNING: RefCell<ManuallyDrop<Option<EventLoop>>> = const { RefCell::new(ManuallyDrop::new(None)) };
     static LOOPS: RefCell<Vec<(LoopId, Weak<Inner>)>> = const { RefCell::new(Vec::new()) };
     static MADE: Cell<u64> = const { Cell::new(0) };
 }
@@ -41,12 +43,22 @@ impl LoopId {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[inline]
 pub fn get_running_loop() -> Result<EventLoop> {
-    running().ok_or(Error::NoRunningLoop)
+    match running() {
+        Some(lp) => Ok(lp),
+        None => Err(Error::NoRunningLoop),
+    }
 }
 
+#[inline]
 pub(crate) fn running() -> Option<EventLoop> {
-    RUNNING.try_with(|running| running.borrow().clone()).ok().flatten()
+    RUNNING.with_borrow(|running| Option::clone(running))
+}
+
+/// Whether a loop runs on this thread.
+pub(super) fn is_any_running() -> bool {
+    RUNNING.with_borrow(|running| running.is_some())
 }
 
 /// Stops the running loop at the end of this turn: [`EventLoop::stop`] without a handle, so that it can be given as a
@@ -70,8 +82,8 @@ pub fn stop() -> Result<()> {
 
 /// Makes `lp` the running loop; `None` ends that. The loop that ran before is dropped outside of the borrow.
 pub(super) fn set_running(lp: Option<EventLoop>) {
-    let before = RUNNING.try_with(|running| running.replace(lp));
-    drop(before);
+    let before = RUNNING.replace(ManuallyDrop::new(lp));
+    drop(ManuallyDrop::into_inner(before));
 }
 
 /// Enters a new loop in the thread's list; its number on this thread.

@@ -208,8 +208,9 @@ impl Signals {
     }
 
     /// Whether arrivals wait to be taken. The loop must ask before each poll that may block. A `true` can be empty.
+    #[inline]
     pub(super) fn pending(&self) -> bool {
-        !self.waiting.is_empty() || self.arrivals.any()
+        !self.watched.is_empty() && (!self.waiting.is_empty() || self.arrivals.any())
     }
 
     /// Takes what arrived, in order of arrival (at most 1,024; `pending` tells of more), and empties the self-pipe.

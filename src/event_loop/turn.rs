@@ -8,7 +8,7 @@
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
 //! ```
 
-use super::handle::{Callback, Entry, drop_quietly};
+use super::handle::{About, Callback, Entry, Leaves, let_go};
 use super::inbox::{Call, Message};
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
@@ -34,16 +34,18 @@ impl EventLoop {
         lp.turns.set(lp.turns.get() + 1);
         lp.trace(|| Event::Turn { n: lp.turns.get() });
 
-        // Calls of other threads come first, so that the choice of the timeout knows of them.
-        self.empty_inbox(false);
-        lp.drop_cancelled_timers();
+        if !lp.has_ready_entries_only() {
+            // Calls of other threads come first, so that the choice of the timeout knows of them.
+            self.empty_inbox(false);
+            lp.drop_cancelled_timers();
 
-        // The poll is the only place where the loop sleeps. It comes before the callbacks of every turn, so callbacks
-        // that schedule each other for ever cannot keep I/O and timers from their turn.
-        let batch = self.poll(lp.how_long())?;
-        self.empty_inbox(true);
-        lp.queue_io(batch);
-        lp.queue_due_timers();
+            // The poll is the only place where the loop sleeps. It comes before the callbacks of every turn, so callbacks
+            // that schedule each other for ever cannot keep I/O and timers from their turn.
+            let batch = self.poll(lp.how_long())?;
+            self.empty_inbox(true);
+            lp.queue_io(batch);
+            lp.queue_due_timers();
+        }
 
         // What is queued from here on is not in this turn: the batch is frozen.
         let n = lp.ready.len();
@@ -55,14 +57,27 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Takes the first entry of the ready queue, and runs it unless it was cancelled.
+    /// Takes the first entry of the ready queue, and gives it its turn.
+    #[inline]
     fn run_first_entry(&self) -> Result<()> {
         let lp = &*self.0;
-        let Some((q, entry)) = lp.ready.pop() else { return Ok(()) };
+        let Some(entry) = lp.ready.pop() else { return Ok(()) };
         lp.batch_left.set(lp.batch_left.get() - 1);
+        if lp.is_observed() {
+            return self.run_observed(entry);
+        }
+        let result = entry.take_turn(self);
+        if result.is_err() || lp.somebody_wants_to_leave() { lp.what_leaves(result) } else { Ok(()) }
+    }
+
+    /// The same step by step, for those who look on: the observer, the watchdog, debug mode.
+    #[cold]
+    fn run_observed(&self, entry: Rc<dyn Entry>) -> Result<()> {
+        let lp = &*self.0;
+        let q = lp.ready.left();
         if entry.is_cancelled() {
             lp.trace(|| Event::Skip { q, h: entry.id() });
-            return Ok(());
+            return lp.what_leaves(Ok(()));
         }
         lp.trace(|| Event::Run { q, h: entry.id() });
         lp.running_entry.set(q);
@@ -72,34 +87,23 @@ impl EventLoop {
         if let Some(began) = began {
             self.warn_if_slow(&*entry, began);
         }
-        let leaves = match &result {
-            Ok(()) => lp.take_leaving(),
-            Err(error) => self.judge(&*entry, error),
-        };
-        // The entry's last reference may go here, and a user's destructor with it. If it is not the last, nothing of the
-        // user's can run, and catching a panic is spared.
-        if Rc::strong_count(&entry) == 1 {
-            drop_quietly(entry);
-        } else {
-            drop(entry);
-        }
+        let judged = result.clone().or_else(|error| self.judge(entry.about(), error));
+        let_go(entry);
         drop(watch);
-        lp.trace(|| Event::Returned { q, error: leaves.as_ref().or(result.as_ref().err()) });
+        let leaves = lp.what_leaves(judged);
+        lp.trace(|| Event::Returned { q, error: leaves.as_ref().err().or(result.as_ref().err()) });
         lp.running_entry.set(0);
-        leaves.map_or(Ok(()), Err)
+        leaves
     }
 
-    /// What an entry left behind goes to the exception handler, or leaves the loop. What leaves.
+    /// What an entry left behind goes to the exception handler, unless it leaves the loop.
     #[cold]
-    fn judge(&self, entry: &dyn Entry, error: &Error) -> Option<Error> {
-        if !error.leaves_the_loop() {
-            let context = exceptions::in_callback(entry.about(), error.clone());
-            self.call_exception_handler(&context);
-            return self.0.take_leaving();
+    pub(super) fn judge(&self, about: About, error: Error) -> Leaves {
+        if error.leaves_the_loop() {
+            return Err(Box::new(error));
         }
-        // It leaves already: what a handler wanted meanwhile must not end the next run.
-        drop(self.0.take_leaving());
-        Some(error.clone())
+        self.call_exception_handler(&exceptions::in_callback(about, error));
+        Ok(())
     }
 
     fn warn_if_slow(&self, entry: &dyn Entry, began: Instant) {
@@ -244,12 +248,26 @@ impl EventLoop {
 
 impl Inner {
     /// Whether a signal came that nobody has taken.
+    #[inline]
     fn signals_wait(&self) -> bool {
         self.signals.borrow().pending()
     }
 
+    /// Whether the ready queue is the only room with anything in it, as it is in most turns of a busy loop. Then the steps
+    /// before the batch would find nothing, and nobody who looks on would miss them: they are not made.
+    #[inline]
+    fn has_ready_entries_only(&self) -> bool {
+        !self.ready.is_empty()
+            && self.timers.is_empty()
+            && self.inbox.is_empty()
+            && self.jobs.is_empty()
+            && self.nothing_to_poll()
+            && !self.is_traced()
+    }
+
     /// With nothing registered and no signal waiting, a poll that does not wait could report nothing: its system call is
     /// skipped. Other threads are heard through the inbox, signals through their flag.
+    #[inline]
     fn nothing_to_poll(&self) -> bool {
         self.reactor.borrow().is_empty() && !self.signals_wait()
     }
@@ -337,5 +355,83 @@ impl Inner {
             }
         }
         Error::Deadlock(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::trace::Record;
+    use crate::{Builder, Error, EventLoop, ExceptionContext, Result};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    type Log = Rc<RefCell<Vec<String>>>;
+
+    /// Notes that it is dropped, and may panic then.
+    struct Noisy(Log, &'static str, bool);
+
+    impl Drop for Noisy {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push(format!("{} dropped", self.1));
+            assert!(!self.2, "{} panics", self.1);
+        }
+    }
+
+    /// Runs entries that end in every way there is, with a run that begins again after each that leaves; what happened.
+    fn all_ways_to_end(builder: Builder) -> Result<Vec<String>> {
+        let lp = builder.build()?;
+        let log = Log::default();
+        let note = |text: String| log.borrow_mut().push(text);
+        let noisy = |name, panics| Noisy(log.clone(), name, panics);
+
+        let heard = log.clone();
+        lp.set_exception_handler(Some(move |_: &EventLoop, context: &ExceptionContext| {
+            let error = context.error().map(ToString::to_string).unwrap_or_default();
+            heard.borrow_mut().push(format!("heard of {error}"));
+            if error.contains("leave") { Err(Error::Exit(7)) } else { Ok(()) }
+        }));
+        let [fine, cancelled, fails, panics, bad] =
+            [("fine", false), ("cancelled", false), ("fails", false), ("panics", false), ("bad", true)]
+                .map(|(name, panics)| noisy(name, panics));
+        lp.call_soon(move || drop(fine))?;
+        let handle = lp.call_soon(move || drop(cancelled))?;
+        lp.call_soon(move || handle.cancel())?;
+        lp.call_soon(move || Result::<()>::Err(Error::msg({ fails }.1)))?;
+        lp.call_soon(move || panic!("{}", { panics }.1))?;
+        lp.call_soon(move || drop(bad))?;
+        let result = noisy("result", true);
+        drop(lp.create_task(async move { Ok(result) })?);
+        let later = lp.call_later(Duration::ZERO, || unreachable!("cancelled"))?;
+        lp.call_soon(move || later.cancel())?;
+        lp.call_soon(|| Result::<()>::Err(Error::Exit(3)))?;
+        lp.call_soon(|| Result::<()>::Err(Error::msg("leave")))?;
+        // Nobody reads this one's error: it is reported when the entry, its last reference, is dropped.
+        drop(lp.create_task(async { Result::<()>::Err(Error::msg("leave unread")) })?);
+        lp.call_soon(crate::stop)?;
+        loop {
+            let end = lp.run_forever();
+            note(format!("{end:?}, {} left", lp.snapshot().ready.len()));
+            if end.is_ok() {
+                return Ok(log.take());
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_ends_in_the_same_way_whether_or_not_anybody_looks_on() -> Result<()> {
+        let unobserved = all_ways_to_end(EventLoop::builder())?;
+        let ends = unobserved.iter().filter(|line| line.ends_with("left"));
+        let expected =
+            ["Err(Exit(3)), 4 left", "Err(Exit(7)), 3 left", "Err(Exit(7)), 2 left", "Ok(()), 0 left"];
+        assert_eq!(ends.collect::<Vec<_>>(), expected);
+        for builder in [
+            EventLoop::builder().observer(|_: &Record<'_>| ()),
+            EventLoop::builder().debug(true),
+            EventLoop::builder().watchdog(Duration::from_secs(3600)),
+        ] {
+            assert_eq!(all_ways_to_end(builder)?, unobserved);
+        }
+        Ok(())
     }
 }
