@@ -157,6 +157,11 @@ impl Ticket {
         let job = shared.state().queue.remove(self.number)?;
         Some(job.work)
     }
+
+    /// Whether the job waits for a thread.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.shared.upgrade().is_some_and(|shared| shared.state().queue.holds(self.number))
+    }
 }
 
 impl Default for ExecutorBuilder {
@@ -364,10 +369,19 @@ impl Queue {
 
     /// Takes out the job with this number, if it still waits.
     fn remove(&mut self, number: u64) -> Option<Queued> {
-        let slot = number.checked_sub(self.left + 1)?;
-        let job = self.slots.get_mut(usize::try_from(slot).ok()?)?.take()?;
+        let slot = self.slot(number)?;
+        let job = self.slots.get_mut(slot)?.take()?;
         self.len -= 1;
         Some(job)
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        self.slot(number).and_then(|slot| self.slots.get(slot)).is_some_and(Option::is_some)
+    }
+
+    /// Where the job with this number stands, if it has not left.
+    fn slot(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.left + 1)?).ok()
     }
 
     /// All that wait, leaving none.
