@@ -29,10 +29,11 @@ use std::time::{Duration, Instant};
 /// How long an idle thread waits for work before it ends, unless the builder says otherwise.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// For how long an idle thread looks for work before it goes to sleep. Waking a thread takes the system longer, and the next
-/// job of a batch is there sooner; a thread that looks needs no waking. It yields between the looks. On a busy machine
-/// others run then, and the time is over with the first yield: the thread sleeps, and the system wakes it when it is needed.
-/// (Rejected: a number of looks. On a busy machine each may take a time slice of everybody else's, and a job waits so long.)
+/// For how long an idle thread looks for work before it goes to sleep, and a loop for its jobs' results. Waking a thread takes
+/// the system longer, and the next of a batch is there sooner; a thread that looks needs no waking. It yields between the
+/// looks. On a busy machine others run then, and the time is over with the first yield: the thread sleeps, and the system
+/// wakes it when it is needed. (Rejected: a number of looks. On a busy machine each may take a time slice of everybody
+/// else's, and a job waits so long.)
 const LOOK_FOR: Duration = Duration::from_micros(20);
 
 /// A pool of threads for blocking work (`concurrent.futures.ThreadPoolExecutor`). Cloning gives another handle of the
@@ -481,10 +482,7 @@ impl Shared {
     /// Waits a moment for work, awake. The lock is not held: who submits something now finds the thread free, and tells
     /// nobody.
     fn look_for_work(&self) {
-        let began = Instant::now();
-        while !self.stirring.load(Ordering::Relaxed) && began.elapsed() < LOOK_FOR {
-            thread::yield_now();
-        }
+        look(|| self.stirring.load(Ordering::Relaxed));
     }
 }
 
@@ -511,6 +509,14 @@ impl Thread {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close(false);
+    }
+}
+
+/// Waits a moment, awake, for what other threads may do at once.
+pub(crate) fn look(is_there: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_there() && began.elapsed() < LOOK_FOR {
+        thread::yield_now();
     }
 }
 

@@ -9,7 +9,7 @@ use super::handle::drop_quietly;
 use super::inbox::Line;
 use super::{EventLoop, Inner, Origin};
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Ticket};
+use crate::executor::{Executor, Ticket, look};
 use crate::trace::{Event, JobEntry, Place, Via};
 pub(crate) use errand::Errand;
 use errand::{Errands, What};
@@ -77,6 +77,8 @@ pub(super) struct Jobs {
     pending: RefCell<Slab<(u64, Pending)>>,
     last: Cell<u64>,
     errands: Errands,
+    /// Whether one came home since the loop last slept.
+    came_home: Cell<bool>,
 }
 
 pub(super) struct Pending {
@@ -200,9 +202,19 @@ impl Inner {
         }
     }
 
+    /// Before the loop goes to sleep: when a job has come home since it last did, and others are out, the next one may be
+    /// there sooner than the system puts this thread to sleep and wakes it again, which would take the job's thread a system
+    /// call, too. Not while descriptors are watched, for they would wait meanwhile.
+    pub(super) fn look_for_jobs(&self) {
+        if self.jobs.came_home.replace(false) && !self.jobs.is_empty() && self.reactor.borrow().is_empty() {
+            look(|| !self.inbox.is_empty());
+        }
+    }
+
     /// Queues the call with which a job arrives.
     pub(super) fn queue_returned(&self, job: Box<dyn Returning>, via: Via) {
         let thread = if self.is_traced() { job.thread().cloned() } else { None };
+        self.jobs.came_home.set(true);
         let errand = self.errand(job.place(), What::SetResult(job));
         let thread = (via == Via::Threadsafe).then(|| thread.as_deref().unwrap_or_default());
         self.push(errand, Origin { via, thread, ..Origin::CALL_SOON });
