@@ -102,6 +102,10 @@ impl Jobs {
         self.pending.borrow().is_empty()
     }
 
+    fn several_are_out(&self) -> bool {
+        self.pending.borrow().len() > 1
+    }
+
     /// All of them, in order of submission, leaving none: for `close`.
     pub(super) fn take_all(&self) -> Vec<(u64, Pending)> {
         let mut all: Vec<_> = self.pending.borrow_mut().drain().collect();
@@ -202,11 +206,13 @@ impl Inner {
         }
     }
 
-    /// Before the loop goes to sleep: when a job has come home since it last did, and others are out, the next one may be
+    /// Before the loop goes to sleep: when a job has come home since it last did, and several are out, the next one may be
     /// there sooner than the system puts this thread to sleep and wakes it again, which would take the job's thread a system
-    /// call, too. Not while descriptors are watched, for they would wait meanwhile.
+    /// call, too. Not while descriptors are watched, for they would wait meanwhile; and not for a single job, for which one
+    /// wake-up does: on a busy machine a look may cost a time slice.
     pub(super) fn look_for_jobs(&self) {
-        if self.jobs.came_home.replace(false) && !self.jobs.is_empty() && self.reactor.borrow().is_empty() {
+        let came_home = self.jobs.came_home.replace(false);
+        if came_home && self.jobs.several_are_out() && self.reactor.borrow().is_empty() {
             look(|| !self.inbox.is_empty());
         }
     }
