@@ -29,10 +29,11 @@ use std::time::{Duration, Instant};
 /// How long an idle thread waits for work before it ends, unless the builder says otherwise.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// For how long an idle thread looks for work before it goes to sleep. Waking a thread takes the system longer, and the next
-/// job of a batch is there sooner; a thread that looks needs no waking. It yields between the looks. On a busy machine
-/// others run then, and the time is over with the first yield: the thread sleeps, and the system wakes it when it is needed.
-/// (Rejected: a number of looks. On a busy machine each may take a time slice of everybody else's, and a job waits so long.)
+/// For how long an idle thread looks for work before it goes to sleep, and a loop for its jobs' results. Waking a thread takes
+/// the system longer, and the next of a batch is there sooner; a thread that looks needs no waking. It yields between the
+/// looks. On a busy machine others run then, and the time is over with the first yield: the thread sleeps, and the system
+/// wakes it when it is needed. (Rejected: a number of looks. On a busy machine each may take a time slice of everybody
+/// else's, and a job waits so long.)
 const LOOK_FOR: Duration = Duration::from_micros(20);
 
 /// A pool of threads for blocking work (`concurrent.futures.ThreadPoolExecutor`). Cloning gives another handle of the
@@ -156,6 +157,11 @@ impl Ticket {
         let shared = self.shared.upgrade()?;
         let job = shared.state().queue.remove(self.number)?;
         Some(job.work)
+    }
+
+    /// Whether the job waits for a thread.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.shared.upgrade().is_some_and(|shared| shared.state().queue.holds(self.number))
     }
 }
 
@@ -364,10 +370,19 @@ impl Queue {
 
     /// Takes out the job with this number, if it still waits.
     fn remove(&mut self, number: u64) -> Option<Queued> {
-        let slot = number.checked_sub(self.left + 1)?;
-        let job = self.slots.get_mut(usize::try_from(slot).ok()?)?.take()?;
+        let slot = self.slot(number)?;
+        let job = self.slots.get_mut(slot)?.take()?;
         self.len -= 1;
         Some(job)
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        self.slot(number).and_then(|slot| self.slots.get(slot)).is_some_and(Option::is_some)
+    }
+
+    /// Where the job with this number stands, if it has not left.
+    fn slot(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.left + 1)?).ok()
     }
 
     /// All that wait, leaving none.
@@ -467,10 +482,7 @@ impl Shared {
     /// Waits a moment for work, awake. The lock is not held: who submits something now finds the thread free, and tells
     /// nobody.
     fn look_for_work(&self) {
-        let began = Instant::now();
-        while !self.stirring.load(Ordering::Relaxed) && began.elapsed() < LOOK_FOR {
-            thread::yield_now();
-        }
+        look(|| self.stirring.load(Ordering::Relaxed));
     }
 }
 
@@ -497,6 +509,14 @@ impl Thread {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close(false);
+    }
+}
+
+/// Waits a moment, awake, for what other threads may do at once.
+pub(crate) fn look(is_there: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_there() && began.elapsed() < LOOK_FOR {
+        thread::yield_now();
     }
 }
 

@@ -188,7 +188,8 @@ fn in_a_storm_of_cancellations_and_shutdowns_every_future_ends_and_no_thread_is_
         for seed in 1..=3 {
             eprintln!("seed {seed}");
             storm(seed).expect("no error");
-            assert_eq!(threads_of_this_process(), before);
+            // Nobody has waited for the threads of a pool that was shut down and replaced.
+            until(|| threads_of_this_process() == before);
         }
         report("calm");
     });

@@ -3,12 +3,16 @@
 //! It promises that a loop which waits for jobs is not taken for deadlocked, and that what is to get a job's result is kept
 //! here, on the loop's thread, while the job is elsewhere. It knows neither how a pool runs a job nor what a future is.
 
-use super::handle::Callback;
+mod errand;
+
+use super::handle::drop_quietly;
 use super::inbox::Line;
-use super::{Inner, Origin};
+use super::{EventLoop, Inner, Origin};
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::trace::{EntryKind, Event, JobEntry, Place, Via};
+use crate::executor::{Executor, Ticket, look};
+use crate::trace::{Event, JobEntry, Place, Via};
+pub(crate) use errand::Errand;
+use errand::{Errands, What};
 use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -32,13 +36,20 @@ pub(crate) trait Returning: Send {
     /// The thread that it comes from; nothing if it never ran, or if nobody wants to know.
     fn thread(&self) -> Option<&Arc<str>>;
     /// Gives what came of it to whom it may concern. On the loop; it is dropped instead if the loop is closed.
-    fn arrive(self: Box<Self>) -> Result<()>;
+    fn arrive(self: Box<Self>, lp: &EventLoop) -> Result<()>;
+}
+
+/// What is to get a job's result; the task layer knows its type.
+pub(crate) trait Receiver: Any {
+    /// Whether it wants no result any more.
+    fn is_cancelled(&self) -> bool;
 }
 
 /// The way back to its loop that a job takes to its thread.
 pub(crate) struct WayBack {
     job: JobId,
     line: Arc<Line>,
+    reports_begin: bool,
 }
 
 impl WayBack {
@@ -47,6 +58,9 @@ impl WayBack {
     /// The thread's name, for the job to bring home, if the loop is traced. Else nobody wants it, and a count that the
     /// pool's threads and the loop's all write to would be fetched from one to the other four times for each job.
     pub(crate) fn begun(&self, thread: &Arc<str>) -> Option<Arc<str>> {
+        if !self.reports_begin {
+            return None;
+        }
         let thread = self.line.is_traced().then(|| thread.clone());
         self.line.job_begun((self.job, thread.clone()));
         thread
@@ -62,19 +76,34 @@ impl WayBack {
 pub(super) struct Jobs {
     pending: RefCell<Slab<(u64, Pending)>>,
     last: Cell<u64>,
+    errands: Errands,
+    /// Whether one came home since the loop last slept.
+    came_home: Cell<bool>,
 }
 
 pub(super) struct Pending {
-    /// What the result is given to; the task layer knows its type.
-    receiver: Rc<dyn Any>,
+    receiver: Rc<dyn Receiver>,
     label: fn() -> String,
     place: Place,
-    running: Cell<bool>,
+    /// Whether it has begun, as far as the loop has heard; nothing if it does not hear of that.
+    begun: Option<bool>,
+    /// With it a job that has not begun can be taken back, and the pool be asked whether it has.
+    ticket: Option<Ticket>,
+}
+
+impl Pending {
+    fn is_running(&self) -> bool {
+        self.begun.unwrap_or_else(|| self.ticket.as_ref().is_some_and(|ticket| !ticket.is_queued()))
+    }
 }
 
 impl Jobs {
     pub(super) fn is_empty(&self) -> bool {
         self.pending.borrow().is_empty()
+    }
+
+    fn several_are_out(&self) -> bool {
+        self.pending.borrow().len() > 1
     }
 
     /// All of them, in order of submission, leaving none: for `close`.
@@ -89,7 +118,7 @@ impl Jobs {
         let entry = |(_, (id, job)): (usize, &(u64, Pending))| JobEntry {
             id: *id,
             label: (job.label)(),
-            running: job.running.get(),
+            running: job.is_running(),
             place: job.place,
         };
         let mut all: Vec<_> = self.pending.borrow().iter().map(entry).collect();
@@ -99,9 +128,14 @@ impl Jobs {
 
     /// Notes that a job has begun; false if nobody waits for it any more.
     fn set_running(&self, job: JobId) -> bool {
-        let pending = self.pending.borrow();
-        let known = pending.get(job.slot).filter(|(number, _)| *number == job.number);
-        known.map(|(_, job)| job.running.set(true)).is_some()
+        self.with(job, |pending| pending.begun = Some(true)).is_some()
+    }
+
+    /// Looks at a job, if somebody still waits for it. No user code runs meanwhile.
+    fn with<T>(&self, job: JobId, look: impl FnOnce(&mut Pending) -> T) -> Option<T> {
+        let mut pending = self.pending.borrow_mut();
+        let (number, pending) = pending.get_mut(job.slot)?;
+        (*number == job.number).then(|| look(pending))
     }
 
     fn remove(&self, job: JobId) -> Option<Pending> {
@@ -113,10 +147,11 @@ impl Jobs {
 
 impl Inner {
     /// Enters a job with whatever its result is to be given to.
-    pub(crate) fn enter_job(&self, receiver: Rc<dyn Any>, label: fn() -> String, place: Place) -> JobId {
+    pub(crate) fn enter_job(&self, receiver: Rc<dyn Receiver>, label: fn() -> String, place: Place) -> JobId {
         let number = self.jobs.last.get() + 1;
         self.jobs.last.set(number);
-        let pending = Pending { receiver, label, place, running: Cell::new(false) };
+        let begun = self.hears_of_begins().then_some(false);
+        let pending = Pending { receiver, label, place, begun, ticket: None };
         let slot = self.jobs.pending.borrow_mut().insert((number, pending));
         if self.is_traced() {
             let label = label();
@@ -127,7 +162,34 @@ impl Inner {
 
     /// The way back for a job.
     pub(crate) fn way_back(&self, job: JobId) -> WayBack {
-        WayBack { job, line: self.inbox.line().clone() }
+        WayBack { job, line: self.inbox.line().clone(), reports_begin: self.hears_of_begins() }
+    }
+
+    /// Whether the loop is to hear when a job begins: for a trace, and in virtual time, where whatever is seen repeats.
+    /// Others ask the pool when they want to know, and most never do.
+    fn hears_of_begins(&self) -> bool {
+        self.inbox.line().is_traced() || self.clock.is_virtual()
+    }
+
+    /// A pool has taken a job. What is to be queued when its future is done: as in asyncio that tells the pool, one turn
+    /// after a cancellation.
+    pub(crate) fn job_submitted(&self, job: JobId, ticket: Ticket, place: Place) -> Rc<Errand> {
+        self.jobs.with(job, |pending| pending.ticket = Some(ticket));
+        self.errand(place, What::CheckCancel { job, done: None })
+    }
+
+    /// A job's future is done. If it was cancelled, and the job has not begun, the job never will.
+    fn check_cancel(&self, job: JobId) {
+        let withdrawn = |pending: &mut Pending| match &pending.ticket {
+            Some(ticket) if pending.receiver.is_cancelled() => Some((pending.place, ticket.withdraw()?)),
+            _ => None,
+        };
+        let Some((place, work)) = self.jobs.with(job, withdrawn).flatten() else { return };
+        drop_quietly(work);
+        drop_quietly(self.leave_job(job, "", "cancelled"));
+        if self.check_open().is_ok() {
+            self.push(self.errand(place, What::Nothing), Origin::CALL_SOON);
+        }
     }
 
     /// Hears which jobs have begun, which is later than they did.
@@ -144,17 +206,28 @@ impl Inner {
         }
     }
 
+    /// Before the loop goes to sleep: when a job has come home since it last did, and several are out, the next one may be
+    /// there sooner than the system puts this thread to sleep and wakes it again, which would take the job's thread a system
+    /// call, too. Not while descriptors are watched, for they would wait meanwhile; and not for a single job, for which one
+    /// wake-up does: on a busy machine a look may cost a time slice.
+    pub(super) fn look_for_jobs(&self) {
+        let came_home = self.jobs.came_home.replace(false);
+        if came_home && self.jobs.several_are_out() && self.reactor.borrow().is_empty() {
+            look(|| !self.inbox.is_empty());
+        }
+    }
+
     /// Queues the call with which a job arrives.
     pub(super) fn queue_returned(&self, job: Box<dyn Returning>, via: Via) {
         let thread = if self.is_traced() { job.thread().cloned() } else { None };
-        let name = || "job.set_result".to_owned();
-        let entry = Callback::new(self.next_handle(), EntryKind::Callback, job.place(), move || job.arrive());
+        self.jobs.came_home.set(true);
+        let errand = self.errand(job.place(), What::SetResult(job));
         let thread = (via == Via::Threadsafe).then(|| thread.as_deref().unwrap_or_default());
-        self.push(Rc::new(entry.named(name)), Origin { via, thread, ..Origin::CALL_SOON });
+        self.push(errand, Origin { via, thread, ..Origin::CALL_SOON });
     }
 
     /// Takes a job out that is over, or never will run.
-    pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Rc<dyn Any>> {
+    pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Rc<dyn Receiver>> {
         let pending = self.jobs.remove(job)?;
         self.trace(|| Event::JobEnds { job: job.number, thread, state });
         Some(pending.receiver)

@@ -35,7 +35,7 @@ pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
 pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
-pub(crate) use jobs::{JobId, Returning, WayBack};
+pub(crate) use jobs::{Errand, JobId, Receiver, Returning, WayBack};
 pub(crate) use ready::Origin;
 pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::running;

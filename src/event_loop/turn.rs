@@ -189,6 +189,7 @@ impl EventLoop {
         lp.bury(orphans);
         if timeout != Some(Duration::ZERO) {
             self.park(true);
+            lp.look_for_jobs();
             // Somebody may have sent, or a signal may have come, just before.
             let awaited = lp.inbox.going_to_sleep() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };

@@ -5,14 +5,15 @@
 
 use super::cancel;
 use super::cell::{AnyTask, TaskCell};
-use super::head::{Awaitable, Waiter};
+use super::head::{Awaitable, DoneCallback, Waiter};
 use super::join::{Join, JoinRef};
 use super::spawn::TaskBuilder;
 use crate::error::{Error, Result};
-use crate::event_loop::{Callback, Entry, EventLoop, TaskInfo, drop_quietly, running, short_name};
+use crate::event_loop::{About, Entry, EventLoop, TaskInfo, call, drop_quietly, running, short_name};
 use crate::outcome::Outcome;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
@@ -318,19 +319,75 @@ where
     // A task that could not be made is on no loop: whoever asks for it hears of it on the running one.
     let lp = if head.has_no_loop() { running() } else { head.event_loop() };
     let handle = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
-    let make = move |object: Rc<dyn Any>| -> Rc<dyn Entry> {
-        let callback = Callback::new(handle, EntryKind::DoneCallback, place, bind(object));
-        Rc::new(callback.named(name))
-    };
+    let callback = Rc::new(Registered { handle, place, name, state: Cell::new(State::Waits(bind)) });
     if !owner.head().done() {
-        return CallbackId(owner.head().add_waiter(Waiter::Callback(Box::new(make))));
+        return CallbackId(owner.head().add_waiter(Waiter::Callback(callback)));
     }
     if let Some(lp) = lp.filter(|lp| !lp.is_closed()) {
         let cause = Some(owner.head().on());
         let origin = crate::event_loop::Origin { cause, ..crate::event_loop::Origin::CALL_SOON };
-        lp.0.push(make(owner.into_any()), origin);
+        lp.0.push(callback.bind(owner.into_any()), origin);
     }
     CallbackId(0)
+}
+
+/// A done callback: first it waits for its object, then for its turn.
+struct Registered<B, C> {
+    handle: u64,
+    place: Place,
+    name: fn() -> String,
+    state: Cell<State<B, C>>,
+}
+
+enum State<B, C> {
+    Waits(B),
+    Queued(C),
+    Over,
+}
+
+impl<B, C, R> DoneCallback for Registered<B, C>
+where
+    B: FnOnce(Rc<dyn Any>) -> C + 'static,
+    C: FnOnce() -> R + 'static,
+    R: Outcome,
+{
+    fn bind(self: Rc<Self>, object: Rc<dyn Any>) -> Rc<dyn Entry> {
+        if let State::Waits(bind) = self.state.replace(State::Over) {
+            self.state.set(State::Queued(bind(object)));
+        }
+        self
+    }
+}
+
+/// Nobody has a handle of it, so it is never cancelled: a done callback is taken back before it is queued, or not at all.
+impl<B, C, R> Entry for Registered<B, C>
+where
+    C: FnOnce() -> R,
+    R: Outcome,
+{
+    fn id(&self) -> u64 {
+        self.handle
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn cancel(&self) -> bool {
+        false
+    }
+
+    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+        match self.state.replace(State::Over) {
+            State::Queued(callback) => call(callback),
+            State::Waits(_) | State::Over => Ok(()),
+        }
+    }
+
+    fn about(&self) -> About {
+        let kind = EntryKind::DoneCallback;
+        About { kind, label: (self.name)(), task: None, place: Some(self.place) }
+    }
 }
 
 /// So that `|| create_task(f())` is a callback.

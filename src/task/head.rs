@@ -106,15 +106,19 @@ enum Waiters {
 /// How many are few.
 const FEW: usize = 8;
 
-pub(crate) type MakeEntry = Box<dyn FnOnce(Rc<dyn Any>) -> Rc<dyn Entry>>;
+/// A done callback, made when it is registered: so that one allocation does for the waiter and for the entry.
+pub(crate) trait DoneCallback {
+    /// What to queue, now that `object` is done.
+    fn bind(self: Rc<Self>, object: Rc<dyn Any>) -> Rc<dyn Entry>;
+}
 
 pub(crate) enum Waiter {
     /// A task that waits through its own waker: it is pushed itself.
     Step(Rc<dyn Woken>),
     /// Anything else that polls futures: `join!`, `FuturesUnordered`, another executor.
     Waker(Waker),
-    /// A done callback: makes the entry to queue, given the completed object.
-    Callback(MakeEntry),
+    /// A done callback.
+    Callback(Rc<dyn DoneCallback>),
 }
 
 impl Head {
@@ -343,8 +347,8 @@ where
                 lp.call_exception_handler(&ExceptionContext::new("Exception in a waker").with_error(error));
             }
         }
-        Waiter::Callback(make) => {
-            let entry = make(owner.clone().into_any());
+        Waiter::Callback(callback) => {
+            let entry = callback.bind(owner.clone().into_any());
             lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
         }
     }

@@ -5,15 +5,15 @@
 //! result of a running one. A job that outlives its loop is harmless: the loss of its result is logged, once.
 
 use super::future::FutureCell;
-use super::handle::add_done_callback;
-use super::head::Awaitable;
+use super::head::{Awaitable, DoneCallback, Waiter};
 use super::{Future, Timeout};
 use crate::error::{Error, Result};
 use crate::event_loop::{
-    Callback, EventLoop, JobId, Origin, Returning, WayBack, drop_quietly, get_running_loop, short_name,
+    Entry, Errand, EventLoop, JobId, Receiver, Returning, WayBack, drop_quietly, get_running_loop, short_name,
 };
 use crate::executor::{Executor, Work};
-use crate::trace::{EntryKind, Place};
+use crate::trace::Place;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,26 +83,8 @@ impl EventLoop {
                 return Err(error);
             }
         };
-        // As in asyncio a callback of the future tells the pool, one turn after the cancellation.
-        let lp = self.downgrade();
-        let name = || "job.check_cancel".to_owned();
-        add_done_callback(future.cell().clone(), place, name, move |future| {
-            move || {
-                let cancelled =
-                    future.downcast::<FutureCell<R>>().is_ok_and(|future| future.head().cancelled());
-                if cancelled && let Some(job) = ticket.withdraw() {
-                    drop_quietly(job);
-                    let Some(lp) = lp.upgrade() else { return };
-                    drop_quietly(lp.leave_job(id, "", "cancelled"));
-                    // asyncio hears of a withdrawn job as of one that is over: by a call, which finds nothing to set.
-                    if lp.check_open().is_ok() {
-                        let entry = Callback::new(lp.next_handle(), EntryKind::Callback, place, || ());
-                        let name = || "job.set_state".to_owned();
-                        lp.push(Rc::new(entry.named(name)), Origin::CALL_SOON);
-                    }
-                }
-            }
-        });
+        let check = self.0.job_submitted(id, ticket, place);
+        future.cell().head().add_waiter(Waiter::Callback(check));
         Ok(future)
     }
 
@@ -266,9 +248,9 @@ where
         self.parcel.thread.as_ref()
     }
 
-    fn arrive(mut self: Box<Self>) -> Result<()> {
+    fn arrive(mut self: Box<Self>, lp: &EventLoop) -> Result<()> {
         let result = self.parcel.result.take().unwrap_or_else(|| Err(Error::cancelled()));
-        arrive(self.parcel.job, self.parcel.thread.as_deref().unwrap_or_default(), result)
+        arrive(lp, self.parcel.job, self.parcel.thread.as_deref().unwrap_or_default(), result)
     }
 }
 
@@ -289,20 +271,20 @@ impl Returning for Joined {
         Some(&self.thread)
     }
 
-    fn arrive(self: Box<Self>) -> Result<()> {
-        arrive(self.job, &self.thread, self.result)
+    fn arrive(self: Box<Self>, lp: &EventLoop) -> Result<()> {
+        arrive(lp, self.job, &self.thread, self.result)
     }
 }
 
 /// On the loop: gives what came of a job to whom it may concern.
-fn arrive<R: 'static>(job: JobId, thread: &str, result: Result<R>) -> Result<()> {
-    let lp = get_running_loop()?;
+fn arrive<R: 'static>(lp: &EventLoop, job: JobId, thread: &str, result: Result<R>) -> Result<()> {
     let state = match &result {
         Ok(_) => "ok",
         Err(Error::Cancelled(_)) => "cancelled",
         Err(_) => "err",
     };
     let Some(receiver) = lp.0.leave_job(job, thread, state) else { return Ok(()) };
+    let receiver: Rc<dyn Any> = receiver;
     let Ok(future) = receiver.downcast::<FutureCell<R>>().map(Future::of) else { return Ok(()) };
     match result {
         // Cancelled meanwhile: the result is dropped.
@@ -313,6 +295,18 @@ fn arrive<R: 'static>(job: JobId, thread: &str, result: Result<R>) -> Result<()>
             Ok(())
         }
         Err(error) => future.set_error(error),
+    }
+}
+
+impl<R: 'static> Receiver for FutureCell<R> {
+    fn is_cancelled(&self) -> bool {
+        self.head().cancelled()
+    }
+}
+
+impl DoneCallback for Errand {
+    fn bind(self: Rc<Self>, future: Rc<dyn Any>) -> Rc<dyn Entry> {
+        self.with_done(future)
     }
 }
 
