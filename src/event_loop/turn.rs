@@ -326,6 +326,12 @@ impl Inner {
             return;
         }
         let now = self.timers.nanos(self.now());
+        if !self.is_traced() {
+            return self.timers.take_due(now, |entry| {
+                self.ready.push(entry);
+            });
+        }
+        // An observer that looks at the loop is to see those on the heap of which it was not told yet.
         while let Some(timer) = self.timers.pop_due(now) {
             let h = timer.entry.id();
             let q = self.ready.push(timer.entry);
