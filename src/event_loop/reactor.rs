@@ -52,6 +52,8 @@ pub(super) struct Reactor {
     registrations: Registrations,
     /// What the last poll reported: to be armed again.
     reported: Vec<Token>,
+    /// Room for the next batch.
+    room: Vec<(RawFd, Ready, Sides)>,
     /// What was armed again before this poll, in the order in which it was reported.
     rearmed: HashMap<Token, usize>,
     /// How many registrations are the user's, and how many callbacks the others have.
@@ -125,6 +127,7 @@ impl Reactor {
             events: Events::with_capacity(EVENTS),
             registrations: Registrations::default(),
             reported: Vec::new(),
+            room: Vec::new(),
             rearmed: HashMap::new(),
             levels: 0,
             waiting: 0,
@@ -319,8 +322,8 @@ impl Reactor {
 
     /// What the poll brought.
     fn collect(&mut self) -> Batch {
-        let Self { events, registrations, reported, rearmed, .. } = self;
-        let mut batch = Batch::default();
+        let Self { events, registrations, reported, rearmed, room, .. } = self;
+        let mut batch = Batch { ready: std::mem::take(room), ..Batch::default() };
         if rearmed.is_empty() {
             for event in &*events {
                 batch.note(event, registrations, reported);
@@ -330,7 +333,16 @@ impl Reactor {
                 batch.note(event, registrations, reported);
             }
         }
+        if batch.ready.is_empty() {
+            *room = std::mem::take(&mut batch.ready);
+        }
         batch
+    }
+
+    /// Takes back a batch that was emptied, for its room.
+    pub(super) fn give_back(&mut self, batch: Batch) {
+        self.room = batch.ready;
+        self.room.clear();
     }
 
     /// Ends all registrations, for `close`.

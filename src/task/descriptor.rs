@@ -69,7 +69,7 @@ impl ReadinessCell {
         if !self.claim.renew(direction) {
             return false;
         }
-        self.head = Head::future(lp, kind, place);
+        self.head.renew(lp, kind, place);
         self.handle = lp.0.next_handle();
         *self.cancelled.get_mut() = false;
         *self.ran.get_mut() = false;
