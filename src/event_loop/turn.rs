@@ -304,7 +304,7 @@ impl Inner {
     }
 
     /// One entry per ready registration, the reader before the writer. Signals are read by an entry of their own.
-    fn queue_io(&self, batch: reactor::Batch) {
+    fn queue_io(&self, mut batch: reactor::Batch) {
         if batch.signals
             && let Some(reader) = self.signal_reader.get()
         {
@@ -313,12 +313,16 @@ impl Inner {
         if batch.ready.is_empty() {
             return;
         }
-        for (fd, _, callbacks) in batch.ready {
-            for callback in callbacks.into_iter().flatten() {
-                let origin = Origin { via: Via::Io, fd: Some(fd), ..Origin::CALL_SOON };
-                self.push(callback, origin);
+        for (fd, _, [reader, writer]) in batch.ready.drain(..) {
+            let origin = Origin { via: Via::Io, fd: Some(fd), ..Origin::CALL_SOON };
+            if let Some(reader) = reader {
+                self.push(reader, origin);
+            }
+            if let Some(writer) = writer {
+                self.push(writer, origin);
             }
         }
+        self.reactor.borrow_mut().give_back(batch);
     }
 
     fn queue_due_timers(&self) {

@@ -10,34 +10,40 @@ use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::trace::{Direction, EntryKind, Event, Place};
+use std::cell::Cell;
 use std::os::fd::RawFd;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 /// One descriptor on one loop. Dropping it ends the registration: do that before the descriptor is closed.
-pub(crate) struct Watch {
-    lp: Weak<Inner>,
-    fd: RawFd,
-    edge: Rc<Edge>,
-}
+pub(crate) struct Watch(Rc<Edge>);
 
 impl Watch {
     /// Makes no system call: the first callback does.
     pub(crate) fn new(lp: &EventLoop, fd: RawFd) -> Self {
-        Self { lp: lp.downgrade(), fd, edge: Rc::default() }
+        Self(Rc::new(Edge::new(lp, fd)))
     }
 
     /// Whether this is its loop.
     pub(crate) fn belongs_to(&self, lp: &EventLoop) -> bool {
-        std::ptr::eq(self.lp.as_ptr(), Rc::as_ptr(&lp.0))
+        std::ptr::eq(self.0.lp.as_ptr(), Rc::as_ptr(&lp.0))
     }
 
     /// Its loop.
     ///
     /// # Errors
     /// [`Error::Closed`] if that is closed.
+    #[inline]
     pub(crate) fn event_loop(&self) -> Result<EventLoop> {
-        let lp = self.lp.upgrade().map(EventLoop).filter(|lp| !lp.is_closed());
-        lp.ok_or(Error::Closed)
+        match self.0.lp.upgrade().map(EventLoop) {
+            Some(lp) if !lp.is_closed() => Ok(lp),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Whether its loop is open; costs nothing while the descriptor is registered.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.is_armed() || self.event_loop().is_ok()
     }
 
     /// Calls `callback` in every turn in which the descriptor may be ready, until [`unset`](Self::unset); in the place of
@@ -52,28 +58,23 @@ impl Watch {
         R: Outcome,
     {
         let lp = self.event_loop()?;
-        self.set(direction, Repeating::new(lp.0.next_handle(), EntryKind::Io, place, callback))
+        self.set(&lp, direction, Repeating::new(lp.0.next_handle(), EntryKind::Io, place, callback))
     }
 
-    /// As [`call`](Self::call), for an entry.
-    pub(crate) fn set(&self, direction: Direction, entry: Rc<dyn Entry>) -> Result<()> {
-        let lp = self.event_loop()?;
-        loop {
-            let added = lp.0.reactor.borrow_mut().watch(self.fd, &self.edge, direction);
-            match added {
-                Added::Registered(_) => break,
-                Added::Refused(error) => return Err(error),
-                // A destructor that runs here may leave a stale one again.
-                Added::Stale(orphans) => lp.0.bury(orphans),
-            }
+    /// As [`call`](Self::call), for an entry. `lp` is its loop.
+    pub(crate) fn set(&self, lp: &EventLoop, direction: Direction, entry: Rc<dyn Entry>) -> Result<()> {
+        // The kernel watches one that is drained, and tells of what comes.
+        if !self.0.is_drained(direction) {
+            self.arm(lp, direction)?;
         }
-        let before = self.edge.replace(direction, Some(entry.clone()));
+        let told = lp.0.is_traced().then(|| entry.clone());
+        let before = self.0.replace(direction, Some(entry));
         if before.is_none() {
             lp.0.reactor.borrow_mut().count_callback(true);
         }
-        if lp.0.is_traced() {
+        if let Some(entry) = told {
             let label = entry.about().label;
-            lp.0.trace(|| Event::Registered { fd: self.fd, direction, h: entry.id(), label: &label });
+            lp.0.trace(|| Event::Registered { fd: self.0.fd, direction, h: entry.id(), label: &label });
         }
         if let Some(before) = before {
             lp.0.cancel_entry(&*before);
@@ -81,10 +82,22 @@ impl Watch {
         Ok(())
     }
 
+    fn arm(&self, lp: &EventLoop, direction: Direction) -> Result<()> {
+        loop {
+            let added = lp.0.reactor.borrow_mut().watch(&self.0, direction);
+            match added {
+                Added::Registered(_) => return Ok(()),
+                Added::Refused(error) => return Err(error),
+                // A destructor that runs here may leave a stale one again.
+                Added::Stale(orphans) => lp.0.bury(orphans),
+            }
+        }
+    }
+
     /// Removes the callback; a call of it that is queued already does not run. Whether there was one.
     pub(crate) fn unset(&self, direction: Direction) -> bool {
-        let Some(lp) = self.lp.upgrade() else { return false };
-        let removed = lp.unset(self.fd, &self.edge, direction);
+        let Some(lp) = self.0.lp.upgrade() else { return false };
+        let removed = lp.unset(&self.0, direction);
         removed.is_some_and(|entry| {
             lp.cancel_entry(&*entry);
             true
@@ -93,31 +106,33 @@ impl Watch {
 
     /// The owner has emptied (or filled) it: a system call found that it would block, or came back short where that
     /// proves it (a write, and a read of TCP: see `readiness`). The kernel reports whatever changes from now on.
+    #[inline]
     pub(crate) fn drained(&self, direction: Direction) {
-        self.edge.drained(direction);
+        self.0.drained(direction);
     }
 
     /// Whether trying would find nothing, as far as the loop knows.
+    #[inline]
     pub(crate) fn is_drained(&self, direction: Direction) -> bool {
-        self.edge.is_drained(direction)
+        self.0.is_drained(direction)
     }
 
     /// Whether an operation waits for this direction.
+    #[inline]
     pub(crate) fn is_claimed(&self, direction: Direction) -> bool {
-        self.edge.is_claimed(direction)
+        self.0.is_claimed(direction)
     }
 
     /// The right to wait for one direction; `None` if an operation has it.
     pub(crate) fn claim(&self, direction: Direction) -> Option<Claim> {
-        let claim = || Claim { lp: self.lp.clone(), fd: self.fd, edge: self.edge.clone(), direction };
-        self.edge.claim(direction).then(claim)
+        self.0.claim(direction).then(|| Claim { edge: self.0.clone(), direction, held: Cell::new(true) })
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(lp) = self.lp.upgrade() {
-            let orphans = lp.reactor.borrow_mut().unwatch(self.fd, &self.edge);
+        if let Some(lp) = self.0.lp.upgrade() {
+            let orphans = lp.reactor.borrow_mut().unwatch(&self.0);
             lp.bury(orphans);
         }
     }
@@ -125,33 +140,54 @@ impl Drop for Watch {
 
 /// One operation's right to wait for one direction of a descriptor. It may outlive the [`Watch`].
 pub(crate) struct Claim {
-    lp: Weak<Inner>,
-    fd: RawFd,
     edge: Rc<Edge>,
     direction: Direction,
+    held: Cell<bool>,
 }
 
 impl Claim {
-    /// Removes the callback, if there is one. A queued call of it stays.
-    pub(crate) fn end_wait(&self) {
-        if let Some(lp) = self.lp.upgrade() {
-            drop(lp.unset(self.fd, &self.edge, self.direction));
-        }
+    /// Takes the right again, for the same descriptor, after it was released; false if another operation has it.
+    #[inline]
+    pub(crate) fn renew(&mut self, direction: Direction) -> bool {
+        self.direction = direction;
+        self.held.set(self.edge.claim(direction));
+        self.held.get()
     }
-}
 
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.end_wait();
+    /// Removes the callback, if there is one. A queued call of it stays. `lp` is its loop.
+    #[inline]
+    pub(crate) fn end_wait(&self, lp: &EventLoop) {
+        drop(lp.0.unset(&self.edge, self.direction));
+    }
+
+    /// Gives the right back; removes the callback, if there still is one.
+    #[inline]
+    pub(crate) fn release(&self) {
+        self.held.set(false);
+        if self.edge.has_entry(self.direction)
+            && let Some(lp) = self.edge.lp.upgrade()
+        {
+            drop(lp.unset(&self.edge, self.direction));
+        }
         self.edge.unclaim(self.direction);
     }
 }
 
+impl Drop for Claim {
+    #[inline]
+    fn drop(&mut self) {
+        if self.held.get() {
+            self.release();
+        }
+    }
+}
+
 impl Inner {
-    fn unset(&self, fd: RawFd, edge: &Edge, direction: Direction) -> Option<Rc<dyn Entry>> {
+    #[inline]
+    fn unset(&self, edge: &Edge, direction: Direction) -> Option<Rc<dyn Entry>> {
         let removed = edge.replace(direction, None)?;
         self.reactor.borrow_mut().count_callback(false);
-        self.trace(|| Event::Unregistered { fd, direction });
+        self.trace(|| Event::Unregistered { fd: edge.fd, direction });
         Some(removed)
     }
 }

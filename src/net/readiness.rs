@@ -28,8 +28,8 @@
 //! For the bytes there is [`with_read_buffer`], one for all connections of a thread.
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Watch, get_running_loop};
-use crate::task::Readiness;
+use crate::event_loop::{EventLoop, Watch, get_running_loop};
+use crate::task::{Readiness, Spare};
 use crate::trace::{Direction, Place};
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -118,6 +118,7 @@ pub(crate) struct Io<S> {
     #[cfg(feature = "futures-io")]
     pub(super) polls: super::futures_io::Polls,
     watch: OnceCell<Watch>,
+    spare: Spare,
     #[cfg(feature = "futures-io")]
     place: Place,
     fd: RawFd,
@@ -137,6 +138,7 @@ impl<S: AsRawFd> Io<S> {
             #[cfg(feature = "futures-io")]
             polls: super::futures_io::Polls::default(),
             watch: OnceCell::new(),
+            spare: Spare::default(),
             #[cfg(feature = "futures-io")]
             place,
             fd: socket.as_raw_fd(),
@@ -179,9 +181,11 @@ impl<S: AsRawFd> Io<S> {
         let direction = what.direction;
         let mut in_vain = false;
         if readiness.is_waiting() {
-            ready!(readiness.poll(cx))?;
+            ready!(readiness.poll(cx, &self.spare))?;
         } else if let Some(watch) = self.watch.get() {
-            watch.event_loop()?;
+            if !watch.is_open() {
+                return Poll::Ready(Err(Error::Closed));
+            }
             if watch.is_claimed(direction) {
                 return Poll::Ready(Err(what.busy()));
             }
@@ -201,30 +205,59 @@ impl<S: AsRawFd> Io<S> {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
-        self.drained(direction);
-        if !readiness.begin(self.watch()?, direction, what.kind, place)? {
-            return Poll::Ready(Err(what.busy()));
+        match self.wait(cx, (what, place), readiness) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
-        readiness.poll(cx)?.map(|()| Err(Error::Runtime("a wait that has just begun is over".into())))
     }
 
+    /// Waits: the socket has nothing to read, or no room.
+    fn wait(
+        &self,
+        cx: &mut Context<'_>,
+        (what, place): (&What, Place),
+        readiness: &mut Readiness,
+    ) -> Result<()> {
+        self.drained(what.direction);
+        let (lp, watch) = self.watch()?;
+        let begun = readiness.begin(cx, (&lp, watch, &self.spare), what.direction, (what.kind, place))?;
+        if begun { Ok(()) } else { Err(what.busy()) }
+    }
+
+    #[inline]
     fn drained(&self, direction: Direction) {
         if let Some(watch) = self.watch.get() {
             watch.drained(direction);
         }
     }
 
-    /// The registration on the running loop.
-    fn watch(&self) -> Result<&Watch> {
+    /// The registration and its loop, which runs.
+    #[inline]
+    fn watch(&self) -> Result<(EventLoop, &Watch)> {
+        if let Some(watch) = self.watch.get() {
+            let lp = watch.event_loop()?;
+            // A loop stays on its thread, and one at a time runs there.
+            if lp.is_running() {
+                return Ok((lp, watch));
+            }
+        }
+        self.join_loop()
+    }
+
+    /// The same when it has none yet, or when its loop is not the running one.
+    #[cold]
+    fn join_loop(&self) -> Result<(EventLoop, &Watch)> {
         let lp = match get_running_loop() {
             Ok(lp) => lp,
             // Polled by another executor: the socket's own loop will wake it.
-            Err(error) => return self.watch.get().ok_or(error),
+            Err(error) => {
+                let watch = self.watch.get().ok_or(error)?;
+                return Ok((watch.event_loop()?, watch));
+            }
         };
         let watch = self.watch.get_or_init(|| Watch::new(&lp, self.fd));
-        watch.event_loop()?;
         if watch.belongs_to(&lp) {
-            return Ok(watch);
+            return Ok((lp, watch));
         }
         Err(Error::Runtime(
             format!("the socket with descriptor {} is bound to a different event loop", self.fd).into(),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{About, Claim, Entry, EventLoop, Watch};
 use crate::trace::{Direction, Done, EntryKind, Place};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -28,7 +28,52 @@ struct ReadinessCell {
     cancelled: Cell<bool>,
     ran: Cell<bool>,
     /// Given back when the waiter has gone on, and not before: between the readiness and that moment nobody else reads.
-    claim: RefCell<Option<Claim>>,
+    claim: Claim,
+}
+
+/// The cell of a wait that is over, for the next one on the same socket, which then allocates nothing.
+#[derive(Default)]
+pub(crate) struct Spare(Cell<Option<Rc<ReadinessCell>>>);
+
+impl Spare {
+    /// A cell with the right to wait, as if it was new; `None` if another operation has that right.
+    #[inline]
+    fn renewed(
+        &self,
+        (lp, watch): (&EventLoop, &Watch),
+        direction: Direction,
+        kind: &'static str,
+        place: Place,
+    ) -> Option<Rc<ReadinessCell>> {
+        if let Some(mut spare) = self.0.take()
+            // One that was cancelled may stand in the ready queue.
+            && let Some(cell) = Rc::get_mut(&mut spare)
+        {
+            return cell.renew(lp, direction, kind, place).then_some(spare);
+        }
+        let claim = watch.claim(direction)?;
+        Some(Rc::new(ReadinessCell {
+            head: Head::future(lp, kind, place),
+            handle: lp.0.next_handle(),
+            cancelled: Cell::new(false),
+            ran: Cell::new(false),
+            claim,
+        }))
+    }
+}
+
+impl ReadinessCell {
+    #[inline]
+    fn renew(&mut self, lp: &EventLoop, direction: Direction, kind: &'static str, place: Place) -> bool {
+        if !self.claim.renew(direction) {
+            return false;
+        }
+        self.head.renew(lp, kind, place);
+        self.handle = lp.0.next_handle();
+        *self.cancelled.get_mut() = false;
+        *self.ran.get_mut() = false;
+        true
+    }
 }
 
 impl Readiness {
@@ -37,58 +82,60 @@ impl Readiness {
         self.waiting.is_some()
     }
 
-    /// Begins to wait; false if another operation waits for this direction.
+    /// Begins to wait, on the loop that `watch` belongs to; false if another operation waits for this direction.
     pub(crate) fn begin(
         &mut self,
-        watch: &Watch,
+        cx: &mut Context<'_>,
+        (lp, watch, spare): (&EventLoop, &Watch, &Spare),
         direction: Direction,
-        kind: &'static str,
-        place: Place,
+        (kind, place): (&'static str, Place),
     ) -> Result<bool> {
-        self.end();
-        let lp = watch.event_loop()?;
-        let Some(claim) = watch.claim(direction) else { return Ok(false) };
-        let cell = Rc::new(ReadinessCell {
-            head: Head::future(&lp, kind, place),
-            handle: lp.0.next_handle(),
-            cancelled: Cell::new(false),
-            ran: Cell::new(false),
-            claim: RefCell::new(Some(claim)),
-        });
+        if self.is_waiting() {
+            drop(self.end());
+        }
+        let Some(cell) = spare.renewed((lp, watch), direction, kind, place) else { return Ok(false) };
         // If that fails the cell goes, and the claim with it.
-        watch.set(direction, cell.clone())?;
-        self.waiting = Some(Awaiting::new(cell));
-        Ok(true)
+        watch.set(lp, direction, cell.clone())?;
+        match self.waiting.insert(Awaiting::new(cell)).poll(cx) {
+            Poll::Pending => Ok(true),
+            Poll::Ready(_) => Err(Error::Runtime("a wait that has just begun is over".into())),
+        }
     }
 
     /// Ready when it was woken; `Err` if an error is thrown here, or the wait was cancelled.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, spare: &Spare) -> Poll<Result<()>> {
         let Some(waiting) = &mut self.waiting else { return Poll::Ready(Ok(())) };
         let thrown = ready!(waiting.poll(cx));
-        let cancelled = waiting.on().head().cancellation();
-        self.end();
-        Poll::Ready(thrown.and_then(|()| cancelled.map_or(Ok(()), Err)))
+        let cancelled = waiting.on().head.cancellation();
+        spare.0.set(self.end());
+        Poll::Ready(match cancelled {
+            None => thrown,
+            Some(error) => thrown.and(Err(error)),
+        })
     }
 
-    /// Takes the wait back.
-    pub(crate) fn end(&mut self) {
-        if let Some(mut waiting) = self.waiting.take() {
-            waiting.release();
-            let cell = waiting.on();
-            let claim = cell.claim.borrow_mut().take();
-            drop(claim);
-            if !cell.ran.get()
-                && let Some(lp) = cell.head.event_loop()
-            {
-                lp.0.cancel_entry(&**cell);
-            }
+    /// Takes the wait back; its cell.
+    #[inline]
+    fn end(&mut self) -> Option<Rc<ReadinessCell>> {
+        let cell = self.waiting.take()?.end();
+        cell.claim.release();
+        if !cell.ran.get()
+            && let Some(lp) = cell.head.event_loop()
+        {
+            lp.0.cancel_entry(&*cell);
         }
+        Some(cell)
     }
 }
 
 impl Drop for Readiness {
+    #[inline]
     fn drop(&mut self) {
-        self.end();
+        // Else it does not wait.
+        if self.is_waiting() {
+            drop(self.end());
+        }
     }
 }
 
@@ -105,14 +152,10 @@ impl Entry for ReadinessCell {
         !self.cancelled.replace(true)
     }
 
-    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.ran.set(true);
         // It waits no more, so the next poll does not report it.
-        let claim = self.claim.take();
-        if let Some(claim) = &claim {
-            claim.end_wait();
-        }
-        *self.claim.borrow_mut() = claim;
+        self.claim.end_wait(lp);
         if self.head.done() { Ok(()) } else { complete(&self, Done::Ok, None) }
     }
 

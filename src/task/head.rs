@@ -146,6 +146,20 @@ impl Head {
         }
     }
 
+    /// Makes it the head of another future of its loop, as if it was new. Whoever owns it knows that nobody waits.
+    #[inline]
+    pub(crate) fn renew(&mut self, lp: &EventLoop, kind: &'static str, place: Place) {
+        self.id = lp.0.next_object();
+        (self.kind, self.place) = (kind, place);
+        *self.state.get_mut() = None;
+        *self.unretrieved.get_mut() = false;
+        *self.waiters.get_mut() = Waiters::None;
+        if self.rare.get().is_some() {
+            self.rare = OnceCell::new();
+        }
+        lp.0.trace(|| Event::Future { future: self.id, kind, place: Some(place) });
+    }
+
     #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id

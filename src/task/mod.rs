@@ -34,7 +34,7 @@ mod wait_for;
 pub use as_completed::{AsCompleted, Completed, as_completed};
 pub use cancellable::{Cancellable, cancellable};
 pub use coroutine::{Coroutine, Step};
-pub(crate) use descriptor::Readiness;
+pub(crate) use descriptor::{Readiness, Spare};
 pub use ensure::EnsureFuture;
 pub use future::Future;
 pub(crate) use gather::gather_on;

@@ -123,9 +123,10 @@ impl Link {
     }
 
     fn watch(&self, io: &Io, direction: Direction) -> Result<()> {
-        let id = self.event_loop()?.0.next_handle();
+        let lp = self.event_loop()?;
+        let id = lp.0.next_handle();
         let link = RefCell::new(self.me.upgrade());
-        io.watch.set(direction, Rc::new(Readiness { id, direction, place: self.place, link }))
+        io.watch.set(&lp, direction, Rc::new(Readiness { id, direction, place: self.place, link }))
     }
 
     fn unwatch(&self, direction: Direction) {

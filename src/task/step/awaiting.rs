@@ -40,6 +40,12 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
         &self.on
     }
 
+    /// Waits no more; what it waited on.
+    pub(crate) fn end(mut self) -> Rc<A> {
+        self.release();
+        self.on.clone()
+    }
+
     /// Ready with `Ok` once it is done, with `Err` if something is thrown here.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
