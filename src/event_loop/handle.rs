@@ -230,7 +230,7 @@ pub(crate) fn drop_quietly<T>(value: T) {
 
 /// Lets go of an entry. Its last reference may go, and a user's destructor with it. If it is not the last, nothing of the
 /// user's can run, and catching a panic is spared.
-pub(super) fn let_go<E: Entry + ?Sized>(entry: Rc<E>) {
+pub(crate) fn let_go<E: Entry + ?Sized>(entry: Rc<E>) {
     if Rc::strong_count(&entry) == 1 {
         drop_quietly(entry);
     }

@@ -34,7 +34,7 @@ pub use inbox::Remote;
 pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
-pub(crate) use handle::{About, Callback, Entry, Timed, call, drop_quietly, short_name};
+pub(crate) use handle::{About, Callback, Entry, Leaves, Timed, call, drop_quietly, let_go, short_name};
 pub(crate) use jobs::{Errand, JobId, Receiver, Returning, WayBack};
 pub(crate) use ready::Origin;
 pub(crate) use residents::{Resident, TaskKey};

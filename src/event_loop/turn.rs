@@ -98,7 +98,7 @@ impl EventLoop {
 
     /// What an entry left behind goes to the exception handler, unless it leaves the loop.
     #[cold]
-    pub(super) fn judge(&self, about: About, error: Error) -> Leaves {
+    pub(crate) fn judge(&self, about: About, error: Error) -> Leaves {
         if error.leaves_the_loop() {
             return Err(Box::new(error));
         }

@@ -25,7 +25,7 @@ use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
 use super::step::{Entered, Stepper, Stepping};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, Origin, TaskKey, TaskWaker};
+use crate::event_loop::{About, Entry, EventLoop, Leaves, Origin, TaskKey, TaskWaker, let_go};
 use crate::outcome::Outcome;
 use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
 use content::Content;
@@ -165,7 +165,7 @@ impl<T: 'static> TaskCell<T> {
     }
 
     /// Arrow 2 (or 5): one step.
-    fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
+    fn step(self: &Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.queued.set(Queued::No);
         self.parked.set(false);
         let Some(mut body) = self.content.take_body() else { return Ok(()) };
@@ -331,6 +331,13 @@ impl<T: 'static> Entry for TaskCell<T> {
 
     fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.step(lp)
+    }
+
+    /// A task is never cancelled as an entry.
+    fn take_turn(self: Rc<Self>, lp: &EventLoop) -> Leaves {
+        let judged = self.step(lp).or_else(|error| lp.judge(self.about(), error));
+        let_go(self);
+        judged
     }
 
     fn about(&self) -> About {
