@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::trace::Wait;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 /// A task or a coroutine, as the leaves that it awaits see it.
@@ -276,8 +277,9 @@ pub(crate) struct Current {
 }
 
 thread_local! {
-    /// The innermost, which every leaf asks for.
-    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// The innermost, which every leaf asks for. Whoever enters leaves again, so it needs no destructor of the thread's;
+    /// without one, asking for it is a plain look.
+    static CURRENT: RefCell<ManuallyDrop<Option<Current>>> = const { RefCell::new(ManuallyDrop::new(None)) };
     /// Those in whose polls it is being polled: coroutines driven by hand, and loops inside of loops.
     static OUTER: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
 }
@@ -291,13 +293,16 @@ impl Entered {
     /// `waker` is the data pointer of the waker that it is polled with.
     #[inline]
     pub(crate) fn new(stepping: Rc<dyn Stepping>, waker: *const ()) -> Self {
-        let entered = Some(Current { stepping, waker });
-        let outer = CURRENT.try_with(|current| current.replace(entered)).ok().flatten();
-        let nested = outer.is_some();
-        if let Some(outer) = outer {
-            let _ = OUTER.try_with(|stack| stack.borrow_mut().push(outer));
+        match replace_current(Some(Current { stepping, waker })) {
+            None => Self { nested: false },
+            Some(outer) => Self::inside(outer),
         }
-        Self { nested }
+    }
+
+    #[cold]
+    fn inside(outer: Current) -> Self {
+        let _ = OUTER.try_with(|stack| stack.borrow_mut().push(outer));
+        Self { nested: true }
     }
 }
 
@@ -306,22 +311,26 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let outer =
             if self.nested { OUTER.try_with(|stack| stack.borrow_mut().pop()).ok().flatten() } else { None };
-        let left = CURRENT.try_with(|current| current.replace(outer));
-        drop(left);
+        drop(replace_current(outer));
     }
+}
+
+#[inline]
+fn replace_current(by: Option<Current>) -> Option<Current> {
+    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(by)))
 }
 
 /// Who is being polled now: the innermost.
 #[inline]
 fn current() -> Option<Current> {
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    CURRENT.with_borrow(|current| Option::clone(current))
 }
 
 /// The same, for a look at it: nothing of the user's may run in `look`.
 #[inline]
 fn look_at_current<R>(look: impl FnOnce(&Stepper, *const ()) -> R) -> Option<R> {
     let look = |current: &Current| look(current.stepping.stepper(), current.waker);
-    CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
+    CURRENT.with_borrow(|current| current.as_ref().map(look))
 }
 
 /// The task that is in its step now: the innermost; a coroutine driven by hand inside of it does not hide it.
