@@ -66,7 +66,7 @@ pub(crate) struct About {
 
 /// An entry that can also stand on the timer heap. Once it is cancelled nothing of the user's is left in it.
 pub(crate) trait Timed: Entry {
-    /// Whether it stands there now.
+    /// Whether it stands there now. Nobody asks, and it is not kept true, once it is cancelled.
     fn on_heap(&self) -> &Cell<bool>;
 }
 

@@ -27,7 +27,7 @@ const MIN_SCHEDULED: usize = 100;
 /// So many are popped in one turn before the other due ones are sorted: a few, and one for each so many that remain. That
 /// one bounds what the pass over those that remain costs, if few of them are due.
 const POPPED_FIRST: usize = 16;
-const REMAIN_FOR_EACH: usize = 32;
+const REMAIN_FOR_EACH: usize = 64;
 
 pub(super) struct Timers {
     /// What deadlines are counted from.
@@ -149,6 +149,7 @@ impl Timers {
     }
 
     /// The entry of a key that was taken off the heap because it is due.
+    #[inline]
     fn take(&self, scheduled: &mut Scheduled, key: Key) -> Rc<dyn Timed> {
         let entry = scheduled.take(key);
         if entry.is_cancelled() {
@@ -176,13 +177,8 @@ impl Timers {
     /// Takes all timers off, by deadline: for `close`.
     pub(super) fn take_all(&self) -> Vec<Rc<dyn Timed>> {
         self.cancelled.set(0);
-        let taken = std::mem::take(&mut *self.scheduled.borrow_mut());
-        let entry = |key: Key| {
-            let entry = taken.entry(&key).clone();
-            entry.on_heap().set(false);
-            entry
-        };
-        taken.keys().into_iter().map(entry).collect()
+        let mut taken = std::mem::take(&mut *self.scheduled.borrow_mut());
+        taken.keys().into_iter().map(|key| taken.take(key)).collect()
     }
 }
 
@@ -241,6 +237,7 @@ impl Scheduled {
     }
 
     /// The entry of a key that was taken off.
+    #[inline]
     fn take(&mut self, key: Key) -> Rc<dyn Timed> {
         let entry = self.entries.remove(key.slot as usize);
         entry.on_heap().set(false);
@@ -255,11 +252,7 @@ impl Scheduled {
             let entries = keys.iter().map(|key| self.entry(key));
             handles.extend(entries.filter(|entry| entry.is_cancelled()).map(|entry| entry.id()));
         }
-        self.entries.retain(|_, entry| {
-            let stays = !entry.is_cancelled();
-            entry.on_heap().set(stays);
-            stays
-        });
+        self.entries.retain(|_, entry| !entry.is_cancelled());
         self.heap.retain(|Reverse(key)| self.entries.contains(key.slot as usize));
         self.heap.shrink_to(2 * self.heap.len());
         self.entries.shrink_to_fit();
