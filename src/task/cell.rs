@@ -64,6 +64,8 @@ pub(crate) struct TaskCell<T> {
     asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     report_destroyed: Cell<bool>,
+    /// The number under which it waits for a future that is not looplab's.
+    foreign: OnceCell<NonZeroU64>,
     rare: OnceCell<Box<Rare>>,
 }
 
@@ -73,8 +75,6 @@ struct Rare {
     name: RefCell<Option<Rc<str>>>,
     /// A cancellation to be thrown in the next step.
     must_cancel: Cell<Option<Message>>,
-    /// The number under which it waits for a future that is not looplab's.
-    foreign: OnceCell<NonZeroU64>,
     /// Its waker, while somebody keeps a clone of the lent one.
     waker: Cell<Option<Box<TaskWaker>>>,
 }
@@ -82,10 +82,6 @@ struct Rare {
 impl<T> TaskCell<T> {
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
-    }
-
-    fn foreign(&self) -> Option<NonZeroU64> {
-        self.rare.get()?.foreign.get().copied()
     }
 
     fn given_name(&self) -> Option<Rc<str>> {
@@ -151,6 +147,7 @@ impl<T: 'static> TaskCell<T> {
             cancels: Cell::new(0),
             asked: Cell::new(false),
             report_destroyed: Cell::new(making.report_destroyed),
+            foreign: OnceCell::new(),
             rare: making.name.map_or_else(OnceCell::new, |name| {
                 OnceCell::from(Box::new(Rare { name: RefCell::new(Some(name)), ..Rare::default() }))
             }),
@@ -233,9 +230,9 @@ impl<T: 'static> TaskCell<T> {
         if self.stepper.was_woken() || self.stepper.has_refused() {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
-        if !self.stepper.waits_on_something() && self.foreign().is_none() {
+        if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
             let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
-            let id = *self.rare().foreign.get_or_init(number);
+            let id = *self.foreign.get_or_init(number);
             lp.0.trace(|| Event::Future { future: id.get(), kind: FOREIGN, place: None });
         }
         self.parked.set(true);
@@ -265,7 +262,7 @@ impl<T: 'static> TaskCell<T> {
 
     fn describe_waits(&self) -> Vec<Wait> {
         let waits = self.stepper.describe_waits();
-        match self.foreign() {
+        match self.foreign.get() {
             Some(id) if waits.is_empty() => {
                 vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }]
             }

@@ -26,8 +26,8 @@ pub(super) fn ask(
     let mut buffer = vec![0; 64 * 1024];
     let mut clients = Vec::with_capacity(connections);
     for n in 0..connections {
-        // Connected at once, so that the time is that of requests alone.
-        let stream = std::net::TcpStream::connect(address)?;
+        // Connected and greeted, so that the time is that of requests alone.
+        let stream = greeted(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
@@ -58,6 +58,15 @@ pub(super) fn ask(
         }
     }
     Ok(began.elapsed())
+}
+
+/// Connects, and waits until the server has echoed a byte. (Connecting faster than a server accepts fills its queue up, and
+/// the system tries again only after a second.)
+pub(super) fn greeted(address: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.write_all(b"x")?;
+    stream.read_exact(&mut [0])?;
+    Ok(stream)
 }
 
 impl Connection {

@@ -1,9 +1,10 @@
 //! Connections that are there, each with a task that waits for the next request, and do nothing.
 
+use super::client::greeted;
 use looplab::EventLoop;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
@@ -46,7 +47,7 @@ pub(crate) fn be_the_child(arguments: &[String]) {
     let [address, n] = arguments else { return };
     let (Ok(address), Ok(n)) = (address.parse::<SocketAddr>(), n.parse()) else { return };
     let n = allowed(n, 1);
-    let _connections: Vec<_> = (0..n).filter_map(|_| TcpStream::connect(address).ok()).collect();
+    let _connections: Vec<_> = (0..n).filter_map(|_| greeted(address).ok()).collect();
     let _ = io::stdin().read(&mut [0]);
 }
 
