@@ -140,6 +140,7 @@ impl Drop for Sleep {
 impl Future for YieldNow {
     type Output = Result<()>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.0.poll(cx)
     }

@@ -22,36 +22,39 @@ where
 
 pub(super) type BoxedBody<T> = Pin<Box<dyn Body<T>>>;
 
-/// In one place, for it never holds both. It is empty during a step, which has the body, and when the outcome was taken.
+/// In one place, for it never holds both. During a step, which has the body, it is empty, and so it is when the outcome was
+/// taken.
 pub(super) struct Content<T>(RefCell<Held<T>>);
 
 enum Held<T> {
-    Nothing,
-    Body(BoxedBody<T>),
+    Body(Option<BoxedBody<T>>),
     Outcome(Result<T>),
 }
 
 impl<T> Content<T> {
     pub(super) fn empty() -> Self {
-        Self(RefCell::new(Held::Nothing))
+        Self(RefCell::new(Held::Body(None)))
     }
 
     #[inline]
     pub(super) fn put_body(&self, body: BoxedBody<T>) {
-        let before = self.0.replace(Held::Body(body));
-        drop(before);
+        if let Held::Body(place) = &mut *self.0.borrow_mut() {
+            // It is empty, so nothing of the user's is dropped under the borrow.
+            *place = Some(body);
+        }
     }
 
+    /// None if there is none, or while a reader's `clone`, which is user code, is under way on the outcome.
     #[inline]
     pub(super) fn take_body(&self) -> Option<BoxedBody<T>> {
-        match self.take(|held| matches!(held, Held::Body(_))) {
-            Held::Body(body) => Some(body),
-            _ => None,
+        match &mut *self.0.try_borrow_mut().ok()? {
+            Held::Body(body) => body.take(),
+            Held::Outcome(_) => None,
         }
     }
 
     pub(super) fn has_body(&self) -> bool {
-        matches!(*self.0.borrow(), Held::Body(_))
+        matches!(*self.0.borrow(), Held::Body(Some(_)))
     }
 
     #[inline]
@@ -60,19 +63,15 @@ impl<T> Content<T> {
         drop(before);
     }
 
-    /// None if there is none, or while a reader's `clone`, which is user code, is under way on it.
+    /// None if there is none, or while a reader's `clone` is under way on it.
     pub(super) fn take_outcome(&self) -> Option<Result<T>> {
-        match self.take(|held| matches!(held, Held::Outcome(_))) {
+        let mut held = self.0.try_borrow_mut().ok()?;
+        match std::mem::replace(&mut *held, Held::Body(None)) {
             Held::Outcome(outcome) => Some(outcome),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn take(&self, wanted: fn(&Held<T>) -> bool) -> Held<T> {
-        match self.0.try_borrow_mut() {
-            Ok(mut held) if wanted(&held) => std::mem::replace(&mut *held, Held::Nothing),
-            _ => Held::Nothing,
+            body => {
+                *held = body;
+                None
+            }
         }
     }
 
@@ -81,7 +80,7 @@ impl<T> Content<T> {
     pub(super) fn outcome<R>(&self, look: impl FnOnce(&Result<T>) -> R) -> Option<R> {
         match &*self.0.borrow() {
             Held::Outcome(outcome) => Some(look(outcome)),
-            _ => None,
+            Held::Body(_) => None,
         }
     }
 }

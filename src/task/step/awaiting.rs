@@ -51,7 +51,7 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if !matches!(self.place, Place::Nowhere)
             && let Some(error) = self.place.thrown()
-            && let Some(error) = self.throw(error)
+            && let Some(error) = self.throw(*error)
         {
             return Poll::Ready(Err(error));
         }
@@ -67,7 +67,7 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
 
     /// What is thrown here, unless what it waits on was cancelled itself: that one is kept.
     #[cold]
-    fn throw(&mut self, error: Box<Error>) -> Option<Error> {
+    fn throw(&mut self, error: Error) -> Option<Error> {
         let refused = matches!(self.place, Place::Refused { .. });
         if !refused && self.on.error().is_some_and(|own| own.is_cancelled()) {
             return None;
@@ -77,7 +77,7 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
             self.on.head().retrieved();
         }
         self.release();
-        Some(*error)
+        Some(error)
     }
 
     /// Registers with what is not done yet, or refuses to wait.
@@ -209,10 +209,14 @@ struct Yielded {
 
 impl Yielding {
     /// Pending the first time. Then ready with `Ok`, or with `Err` if something is thrown here.
+    #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(Yielded { with, since }) = self.0.take() {
             let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten();
-            return Poll::Ready(error.map_or(Ok(()), |error| Err(*error)));
+            return Poll::Ready(match error {
+                None => Ok(()),
+                Some(error) => Err(*error),
+            });
         }
         let current = look_at_current(|stepper, waker| {
             let own_waker = waker == cx.waker().data();
