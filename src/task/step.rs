@@ -233,8 +233,10 @@ impl Stepper {
 
     /// It ended: it waits on nothing any more.
     pub(crate) fn forget_all(&self) {
-        let forgotten = self.waits.take();
-        drop(forgotten);
+        if !matches!(*self.waits.borrow(), Waits::None) {
+            let forgotten = self.waits.take();
+            drop(forgotten);
+        }
     }
 
     /// The leaf with this registration waits no more.
