@@ -15,7 +15,8 @@ to do with turns:
  - a shielded failure is reported also if the waiter was cancelled in its turn (3.14 does so);
  - a signal that came before its handler was removed is forgotten with it;
  - a task that awaited itself bears no mark of it (by which the next await of it fails, if tasks are those in C);
- - an as_completed() that is left early takes its callbacks and its timer back.
+ - an as_completed() that is left early takes its callbacks and its timer back;
+ - a TaskGroup whose body is destroyed with its loop cancels no children (no code of a destroyed body runs in looplab).
 """
 
 import asyncio
@@ -97,7 +98,17 @@ def mask():
     rewrite("shield", r"\n( +)inner.exception\(\)\n", r"\n\1pass\n")
     if hasattr(asyncio, "TaskGroup"):
         asyncio.taskgroups.set = OrderedSet
+        asyncio.TaskGroup.__aexit__ = unless_destroyed(asyncio.TaskGroup.__aexit__)
     Virtual.masked = True
+
+
+def unless_destroyed(leave):
+    async def aexit(group, kind, error, traceback):
+        if kind is GeneratorExit and group._loop.is_closed():
+            return None
+        return await leave(group, kind, error, traceback)
+
+    return aexit
 
 
 class Gates:
