@@ -113,7 +113,7 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
             Place::Own { with, key } if self.on.head().done() => {
                 self.place = Place::Nowhere;
                 // A leaf that is dropped in nobody's step, or in another's, leaves its note behind: it counts no more after
-                // the task's next step, and goes with the task.
+                // the task's next step, and goes in one of its later waits, or with the task.
                 look_at_current(|stepper, _| stepper.forget_own(with, key));
             }
             _ => self.leave(),
@@ -176,7 +176,9 @@ impl Stepper {
     /// Notes that a leaf waits on `on`; the stepper's id.
     #[inline]
     fn note(&self, key: u64, on: Rc<dyn Awaitable>, own_waker: bool) -> u64 {
-        self.waits.borrow_mut().insert(key, Registered { on, seen: self.number.get(), own_waker });
+        let wait = Registered { on, seen: self.number.get(), own_waker };
+        let stale = self.waits.borrow_mut().insert(key, wait);
+        stale.let_go();
         self.id
     }
 
