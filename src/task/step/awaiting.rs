@@ -1,8 +1,8 @@
 //! The leaves: what every future embeds that waits on an [`Awaitable`], or yields.
 //!
 //! A leaf registers with what it waits on, and is noted in the stepper of who polls it; it takes back both when it is done
-//! or dropped. It holds no reference to who polls it: while its `on` is pending that one is found where the leaf is
-//! registered, and afterwards it is the current one.
+//! or dropped. One that waits through its task's own waker, as nearly all do, holds no reference to that task: while its
+//! `on` is pending the task is found where the leaf is registered, and afterwards it is the current one.
 
 use super::super::head::{Awaitable, Head, Waiter};
 use super::{Current, Registered, Stepper, Stepping, Thrown, current, look_at_current};
