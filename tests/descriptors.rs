@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use support::{Drops, Lab, child, says, words};
+use support::{Drops, Lab, OnDrop, child, says, words};
 
 /// One turn that does not wait.
 fn turn(lab: &Lab) -> Result<()> {
@@ -128,6 +128,41 @@ fn a_reused_descriptor_never_gets_another_registrations_events_while_a_duplicate
         assert!(lab.remove_reader(&fd).expect("no error"));
         turn(&lab).expect("a turn");
         assert_eq!(words(), ["new"]);
+    });
+    ended.fine();
+}
+
+#[test]
+fn a_destructor_of_a_reader_that_lost_its_descriptor_may_leave_another_such_reader() {
+    let ended = child!(|| {
+        let lab = Lab::new();
+        let (first, _peer) = UnixStream::pair().expect("a pair");
+        let fd = first.as_raw_fd();
+        let owner = Rc::new(Cell::new(Some(first)));
+        // Gives the number to another file, with the reader still there.
+        let gives_away = {
+            let owner = owner.clone();
+            move || {
+                drop(owner.take());
+                let (next, _peer) = UnixStream::pair().expect("a pair");
+                assert_eq!(next.as_raw_fd(), fd);
+                owner.set(Some(next));
+            }
+        };
+        let (lp, gives_away_again) = ((*lab).clone(), gives_away.clone());
+        let held = OnDrop(move || {
+            lp.add_reader(&fd, || ()).expect("it is open");
+            gives_away_again();
+        });
+        lab.add_reader(&fd, move || {
+            let _its_own = &held;
+        })
+        .expect("it is open");
+        gives_away();
+        lab.add_reader(&fd, says("last")).expect("it is open");
+        turn(&lab).expect("a turn");
+        assert_eq!(words(), ["last"], "the peer is gone");
+        assert_eq!(lab.snapshot().io.len(), 1);
     });
     ended.fine();
 }

@@ -99,6 +99,32 @@ fn a_read_that_is_dropped_half_way_loses_no_bytes_and_leaves_no_registration() -
     })
 }
 
+/// An interrupted turn leaves a wait's entry in the queue, and the next poll queues it again.
+#[test]
+fn a_call_of_a_wait_that_is_over_does_not_end_the_next_one() -> Result<()> {
+    let _dog = watchdog();
+    let lp = EventLoop::new()?;
+    let (ours, mut theirs) = pair()?;
+    let reading = lp.create_task(async move {
+        let mut buf = [0; 16];
+        assert!(ours.read(&mut buf).await.unwrap_err().is_cancelled());
+        // Between the two calls of the wait that was cancelled this reads what there is, and waits again.
+        Ok([ours.read(&mut buf).await?, ours.read(&mut buf).await?])
+    })?;
+    lp.run_until_complete(waits())?;
+    theirs.write_all(b"a")?;
+    lp.call_soon(|| Err::<(), _>(Error::Exit(1)))?;
+    assert!(matches!(lp.run_forever(), Err(Error::Exit(1))));
+    assert!(reading.cancel());
+    let writing = lp.create_task(async move {
+        waits().await?;
+        Ok(theirs.write_all(b"bc")?)
+    })?;
+    assert_eq!(lp.run_until_complete(&reading)?, [1, 2]);
+    assert!(writing.done());
+    Ok(())
+}
+
 #[test]
 fn a_second_operation_in_one_direction_is_refused() -> Result<()> {
     run(async {
@@ -312,6 +338,7 @@ fn the_state_rebuilt_from_a_trace_is_the_loops_own_at_every_event() {
     for test in [
         "a_cancelled_read_loses_no_bytes",
         "a_read_that_is_dropped_half_way_loses_no_bytes_and_leaves_no_registration",
+        "a_call_of_a_wait_that_is_over_does_not_end_the_next_one",
         "a_second_operation_in_one_direction_is_refused",
         "a_reused_descriptor_number_never_gets_the_readiness_of_the_one_before",
         "a_descriptor_has_a_socket_or_a_reader_of_the_users_but_not_both",

@@ -94,22 +94,21 @@ impl EventLoop {
     {
         self.0.check_open()?;
         let callback = Repeating::new(self.0.next_handle(), EntryKind::Io, place, callback);
-        let mut added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
-        if let Added::Stale(orphans) = added {
-            self.0.bury(orphans);
-            added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
-        }
-        match added {
-            Added::Registered(before) => {
-                let h = callback.id();
-                self.0.trace(|| Event::Registered { fd, direction, h, label: callback.label() });
-                if let Some(before) = before {
-                    self.0.cancel_entry(&*before);
+        loop {
+            let added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
+            match added {
+                Added::Registered(before) => {
+                    let h = callback.id();
+                    self.0.trace(|| Event::Registered { fd, direction, h, label: callback.label() });
+                    if let Some(before) = before {
+                        self.0.cancel_entry(&*before);
+                    }
+                    return Ok(());
                 }
-                Ok(())
+                Added::Refused(error) => return Err(error),
+                // A destructor that runs here may leave a stale one again.
+                Added::Stale(orphans) => self.0.bury(orphans),
             }
-            Added::Refused(error) => Err(error),
-            Added::Stale(_) => unreachable!("a stale registration was forgotten just before"),
         }
     }
 

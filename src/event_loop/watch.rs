@@ -154,10 +154,13 @@ impl Claim {
         self.held.get()
     }
 
-    /// Removes the callback, if there is one. A queued call of it stays. `lp` is its loop.
+    /// Removes the callback, if there is one. A queued call of it stays. `lp` is its loop. Once the right is given back
+    /// the callback is another operation's, and stays.
     #[inline]
     pub(crate) fn end_wait(&self, lp: &EventLoop) {
-        drop(lp.0.unset(&self.edge, self.direction));
+        if self.held.get() {
+            drop(lp.0.unset(&self.edge, self.direction));
+        }
     }
 
     /// Gives the right back; removes the callback, if there still is one.

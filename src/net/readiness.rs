@@ -231,7 +231,7 @@ impl<S: AsRawFd> Io<S> {
         }
     }
 
-    /// The registration and its loop, which runs.
+    /// The registration and its loop, which runs unless another executor polls.
     #[inline]
     fn watch(&self) -> Result<(EventLoop, &Watch)> {
         if let Some(watch) = self.watch.get() {

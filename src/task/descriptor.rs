@@ -46,7 +46,7 @@ impl Spare {
         place: Place,
     ) -> Option<Rc<ReadinessCell>> {
         if let Some(mut spare) = self.0.take()
-            // One that was cancelled may stand in the ready queue.
+            // One that was cancelled, or was queued twice because a turn was interrupted, may stand in the ready queue.
             && let Some(cell) = Rc::get_mut(&mut spare)
         {
             return cell.renew(lp, direction, kind, place).then_some(spare);

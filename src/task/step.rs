@@ -18,6 +18,7 @@ pub(crate) use awaiting::{Awaiting, Yielding};
 
 use super::head::{Awaitable, Head, Woken, next_key};
 use crate::error::Error;
+use crate::event_loop::drop_quietly;
 use crate::trace::Wait;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -75,6 +76,11 @@ impl Registered {
     fn counts(&self, last: u64) -> bool {
         self.seen == last || !self.own_waker
     }
+
+    /// Whether nothing is left to be done with it in or after the step with this number.
+    fn is_stale(&self, step: u64) -> bool {
+        !self.counts(step) && self.on.head().done()
+    }
 }
 
 impl Default for Stepper {
@@ -92,25 +98,53 @@ impl Default for Stepper {
 }
 
 impl Waits {
-    /// Keys only grow.
+    /// Keys only grow. What is stale comes back, to be let go of.
     #[inline]
-    fn insert(&mut self, key: u64, wait: Registered) {
+    fn insert(&mut self, key: u64, wait: Registered) -> Self {
         match self {
-            Self::None => *self = Self::One(key, wait),
+            Self::None => {
+                *self = Self::One(key, wait);
+                Self::None
+            }
             _ => self.insert_another(key, wait),
         }
     }
 
+    /// Many are looked through each time that their number has doubled, so that those which their leaves have left behind
+    /// do not pile up.
     #[cold]
-    fn insert_another(&mut self, key: u64, wait: Registered) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(key, wait),
-            Self::One(first, before) => Self::Many(BTreeMap::from([(first, before), (key, wait)])),
+    fn insert_another(&mut self, key: u64, wait: Registered) -> Self {
+        let step = wait.seen;
+        let (kept, stale) = match std::mem::take(self) {
+            Self::None => (Self::One(key, wait), Self::None),
+            Self::One(first, before) if before.is_stale(step) => {
+                (Self::One(key, wait), Self::One(first, before))
+            }
+            Self::One(first, before) => {
+                (Self::Many(BTreeMap::from([(first, before), (key, wait)])), Self::None)
+            }
             Self::Many(mut map) => {
                 map.insert(key, wait);
-                Self::Many(map)
+                if map.len().is_power_of_two() && map.values().any(|wait| wait.is_stale(step)) {
+                    let (stale, kept) = map.into_iter().partition(|(_, wait)| wait.is_stale(step));
+                    (Self::Many(kept), Self::Many(stale))
+                } else {
+                    (Self::Many(map), Self::None)
+                }
             }
         };
+        *self = kept;
+        stale
+    }
+
+    /// Drops them, each by itself: any may be the last to hold what it waited on, and with it a value of the user's.
+    #[inline]
+    fn let_go(self) {
+        match self {
+            Self::None => {}
+            Self::One(_, wait) => drop_quietly(wait),
+            Self::Many(map) => map.into_values().for_each(drop_quietly),
+        }
     }
 
     fn get_mut(&mut self, key: u64) -> Option<&mut Registered> {
@@ -233,13 +267,10 @@ impl Stepper {
 
     /// It ended: it waits on nothing any more.
     pub(crate) fn forget_all(&self) {
-        if !matches!(*self.waits.borrow(), Waits::None) {
-            let forgotten = self.waits.take();
-            drop(forgotten);
-        }
+        self.waits.take().let_go();
     }
 
-    /// The leaf with this registration waits no more.
+    /// The leaf with this registration waits no more. Who asks holds what it waited on, so nothing of the user's is dropped.
     #[inline]
     pub(crate) fn forget(&self, key: u64) {
         let mut waits = self.waits.borrow_mut();
@@ -247,7 +278,6 @@ impl Stepper {
             Waits::One(only, _) if *only == key => std::mem::take(&mut *waits),
             _ => waits.remove(key).map_or(Waits::None, |wait| Waits::One(key, wait)),
         };
-        // Dropped with no borrow held: it may be the last to hold what it waited on.
         drop(waits);
         drop(forgotten);
     }
@@ -282,7 +312,7 @@ thread_local! {
     /// The innermost, which every leaf asks for. Whoever enters leaves again, so it needs no destructor of the thread's;
     /// without one, asking for it is a plain look.
     static CURRENT: RefCell<ManuallyDrop<Option<Current>>> = const { RefCell::new(ManuallyDrop::new(None)) };
-    /// Those in whose polls it is being polled: coroutines driven by hand, and loops inside of loops.
+    /// Those in whose polls it is being polled: by whom coroutines are driven by hand, and who closes another loop.
     static OUTER: RefCell<Vec<Current>> = const { RefCell::new(Vec::new()) };
 }
 

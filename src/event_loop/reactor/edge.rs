@@ -2,8 +2,8 @@
 //!
 //! A reader of the user's is reported in every turn in which its descriptor is ready, which takes one system call to arm
 //! it again after each report. A socket of looplab's own knows better: a read that found nothing has emptied it, and so has
-//! one of TCP that came back short; and the kernel tells of everything that comes later. So such a registration is armed again only while it
-//! is *not* known to be drained. It promises the same reports as level-triggering, without those calls:
+//! one of TCP that came back short; and the kernel tells of everything that comes later. So such a registration is armed
+//! again only while it is *not* known to be drained. It promises the same reports as level-triggering, without those calls:
 //!
 //! ```text
 //!               1 the poll reports it                     2 the owner reads, and there may be more

@@ -1,7 +1,8 @@
 //! What is registered: a registration for each descriptor, in a list under its number.
 //!
-//! It promises that a token names one registration for ever: it is the descriptor and a generation, and whoever comes
-//! with the token of a registration that is gone finds nothing. It makes no system call.
+//! It promises that a token names one registration: it is the descriptor and a generation, and whoever comes with the token
+//! of a registration that is gone finds nothing. (Generations come again, but only after 2^31 registrations; on a 32-bit
+//! system after 2^15.) It makes no system call.
 
 use super::super::handle::{Entry, Repeating};
 use super::Edge;
@@ -129,7 +130,7 @@ impl Registrations {
         self.count
     }
 
-    /// A token that no registration has had; `None` for a number that does not fit, which takes a 32-bit system.
+    /// The next generation's token; `None` for a number that does not fit, which takes a 32-bit system.
     pub(super) fn new_token(&mut self, fd: RawFd) -> Option<Token> {
         let generation = self.generation;
         // One bit less, for the tokens that are not of registrations.

@@ -1,8 +1,8 @@
 //! The leaves: what every future embeds that waits on an [`Awaitable`], or yields.
 //!
 //! A leaf registers with what it waits on, and is noted in the stepper of who polls it; it takes back both when it is done
-//! or dropped. It holds no reference to who polls it: while its `on` is pending that one is found where the leaf is
-//! registered, and afterwards it is the current one.
+//! or dropped. One that waits through its task's own waker, as nearly all do, holds no reference to that task: while its
+//! `on` is pending the task is found where the leaf is registered, and afterwards it is the current one.
 
 use super::super::head::{Awaitable, Head, Waiter};
 use super::{Current, Registered, Stepper, Stepping, Thrown, current, look_at_current};
@@ -113,7 +113,7 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
             Place::Own { with, key } if self.on.head().done() => {
                 self.place = Place::Nowhere;
                 // A leaf that is dropped in nobody's step, or in another's, leaves its note behind: it counts no more after
-                // the task's next step, and goes with the task.
+                // the task's next step, and goes in one of its later waits, or with the task.
                 look_at_current(|stepper, _| stepper.forget_own(with, key));
             }
             _ => self.leave(),
@@ -176,7 +176,9 @@ impl Stepper {
     /// Notes that a leaf waits on `on`; the stepper's id.
     #[inline]
     fn note(&self, key: u64, on: Rc<dyn Awaitable>, own_waker: bool) -> u64 {
-        self.waits.borrow_mut().insert(key, Registered { on, seen: self.number.get(), own_waker });
+        let wait = Registered { on, seen: self.number.get(), own_waker };
+        let stale = self.waits.borrow_mut().insert(key, wait);
+        stale.let_go();
         self.id
     }
 
