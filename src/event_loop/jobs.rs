@@ -93,7 +93,7 @@ pub(super) struct Pending {
 
 impl Pending {
     fn is_running(&self) -> bool {
-        self.begun.unwrap_or_else(|| self.ticket.as_ref().is_some_and(|ticket| !ticket.is_queued()))
+        self.begun.unwrap_or_else(|| self.ticket.as_ref().is_some_and(Ticket::has_begun))
     }
 }
 
