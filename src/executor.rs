@@ -15,14 +15,17 @@
 //! and a count of waiting threads beside it. A thread that gives up waiting and a submitter that counts on it can miss each
 //! other there, and the job waits for ever.) No job runs, and none is dropped, while it is held.
 
+mod queue;
+
 use crate::error::{Error, Result};
 use crate::trace::Place;
-use std::collections::{BTreeMap, VecDeque};
+use queue::{Queue, Queued};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -122,22 +125,6 @@ pub(crate) trait Work: Send {
     fn end(self: Box<Self>);
 }
 
-struct Queued {
-    work: Box<dyn Work>,
-    label: fn() -> String,
-    place: Place,
-}
-
-/// The jobs that wait for a thread, in order of submission.
-#[derive(Default)]
-struct Queue {
-    /// A job that was taken out before its turn leaves an empty slot.
-    slots: VecDeque<Option<Queued>>,
-    /// How many have left the front: the first slot's number is one more.
-    left: u64,
-    len: usize,
-}
-
 /// A thread, as its pool sees it.
 struct Member {
     name: Arc<str>,
@@ -147,21 +134,20 @@ struct Member {
 
 /// A submitted job, seen by whoever may take it back.
 pub(crate) struct Ticket {
-    shared: Weak<Shared>,
+    shared: Arc<Shared>,
     number: u64,
 }
 
 impl Ticket {
     /// Arrow 4: takes back a job that has not begun. It then never runs, and is not told either: the caller knows.
     pub(crate) fn withdraw(&self) -> Option<Box<dyn Work>> {
-        let shared = self.shared.upgrade()?;
-        let job = shared.state().queue.remove(self.number)?;
+        let job = self.shared.state().queue.remove(self.number)?;
         Some(job.work)
     }
 
-    /// Whether the job waits for a thread.
-    pub(crate) fn is_queued(&self) -> bool {
-        self.shared.upgrade().is_some_and(|shared| shared.state().queue.holds(self.number))
+    /// Whether a thread has begun the job. Not to be asked after [`withdraw`](Self::withdraw) gave it back.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.shared.state().queue.has_begun(self.number)
     }
 }
 
@@ -251,7 +237,7 @@ impl Executor {
     /// How many jobs wait for a thread.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.state().queue.len
+        self.state().queue.len()
     }
 
     /// What runs now, thread by thread.
@@ -271,7 +257,7 @@ impl Executor {
     /// Refuses further jobs.
     pub(crate) fn close(&self, cancel: bool) {
         let cancelled = self.handle.shared.close(cancel);
-        for job in cancelled.slots.into_iter().flatten() {
+        for job in cancelled {
             quietly(|| job.work.end());
         }
     }
@@ -303,7 +289,7 @@ impl Executor {
             return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
         }
         let number = state.queue.next_number();
-        if state.queue.len >= state.free() && state.threads.len() < shared.options.threads {
+        if state.queue.len() >= state.free() && state.threads.len() < shared.options.threads {
             let started = shared.start_thread(&mut state, number);
             // Without a single thread the job would wait for ever; with one it only waits longer.
             if state.threads.is_empty() {
@@ -314,13 +300,13 @@ impl Executor {
         shared.stirring.store(true, Ordering::Relaxed);
         // A thread that is awake finds the job by itself.
         let asleep = state.waiting - state.told;
-        let tell = asleep > 0 && state.queue.len > state.free() - asleep;
+        let tell = asleep > 0 && state.queue.len() > state.free() - asleep;
         state.told += usize::from(tell);
         drop(state);
         if tell {
             shared.news.notify_one();
         }
-        Ok(Ticket { shared: Arc::downgrade(shared), number })
+        Ok(Ticket { shared: shared.clone(), number })
     }
 }
 
@@ -346,52 +332,6 @@ impl State {
     }
 }
 
-impl Queue {
-    /// The number that the next job will get. They begin with 1.
-    fn next_number(&self) -> u64 {
-        self.left + self.slots.len() as u64 + 1
-    }
-
-    fn push(&mut self, job: Queued) {
-        self.slots.push_back(Some(job));
-        self.len += 1;
-    }
-
-    fn pop_first(&mut self) -> Option<Queued> {
-        while let Some(slot) = self.slots.pop_front() {
-            self.left += 1;
-            if slot.is_some() {
-                self.len -= 1;
-                return slot;
-            }
-        }
-        None
-    }
-
-    /// Takes out the job with this number, if it still waits.
-    fn remove(&mut self, number: u64) -> Option<Queued> {
-        let slot = self.slot(number)?;
-        let job = self.slots.get_mut(slot)?.take()?;
-        self.len -= 1;
-        Some(job)
-    }
-
-    fn holds(&self, number: u64) -> bool {
-        self.slot(number).and_then(|slot| self.slots.get(slot)).is_some_and(Option::is_some)
-    }
-
-    /// Where the job with this number stands, if it has not left.
-    fn slot(&self, number: u64) -> Option<usize> {
-        usize::try_from(number.checked_sub(self.left + 1)?).ok()
-    }
-
-    /// All that wait, leaving none.
-    fn take_all(&mut self) -> Self {
-        let left = self.next_number() - 1;
-        std::mem::replace(self, Self { left, ..Self::default() })
-    }
-}
-
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -412,10 +352,10 @@ impl Shared {
     }
 
     /// Refuses further jobs; gives those that are to be cancelled.
-    fn close(&self, cancel: bool) -> Queue {
+    fn close(&self, cancel: bool) -> Vec<Queued> {
         let mut state = self.state();
         state.open = false;
-        let cancelled = if cancel { state.queue.take_all() } else { Queue::default() };
+        let cancelled = if cancel { state.queue.cancel_all() } else { Vec::new() };
         self.stirring.store(true, Ordering::Relaxed);
         drop(state);
         self.news.notify_all();
@@ -474,7 +414,7 @@ impl Shared {
 
     /// After jobs were taken out. It is written under the lock only, so it never says less than there is.
     fn note_emptiness(&self, state: &State) {
-        if state.queue.len == 0 && state.open {
+        if state.queue.len() == 0 && state.open {
             self.stirring.store(false, Ordering::Relaxed);
         }
     }
@@ -534,7 +474,7 @@ impl fmt::Debug for Executor {
             .field("name", &self.handle.shared.options.name)
             .field("threads", &state.threads.len())
             .field("running", &state.busy)
-            .field("queued", &state.queue.len)
+            .field("queued", &state.queue.len())
             .field("shut_down", &!state.open)
             .finish()
     }

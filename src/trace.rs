@@ -368,7 +368,8 @@ pub struct JobEntry {
     pub id: u64,
     /// What it runs.
     pub label: String,
-    /// Whether a thread has begun it, as far as the loop has heard.
+    /// Whether a thread has begun it. A loop with an observer or in virtual time says what it has heard, as the trace does;
+    /// any other asks the pool.
     pub running: bool,
     /// Where it was submitted.
     pub place: Place,

@@ -381,6 +381,29 @@ fn a_timer_that_a_rebuild_has_dropped_may_be_cancelled_again() -> Result<()> {
     Ok(())
 }
 
+/// The turn in the destructor finds the timer due, or at the head, or has the heap rebuilt.
+#[test]
+fn a_destructor_of_a_cancelled_timer_may_run_the_loop() -> Result<()> {
+    for (delay, live, cancelled, left) in [(Duration::ZERO, 1, 0, 1), (YEAR, 1, 1, 2), (2 * YEAR, 46, 60, 46)]
+    {
+        let lab = Lab::new();
+        let lp = lab.clone();
+        let guard = OnDrop(move || {
+            lp.stop();
+            lp.run_forever().expect("it is not running");
+            say("made its turn");
+        });
+        let timer = lab.call_later(delay, move || drop(guard))?;
+        timers(&lab, live, cancelled)?;
+        timer.cancel();
+        assert_eq!(words(), ["made its turn"]);
+        assert_eq!(kept(&lab)?, left);
+        lab.call_soon(|| ())?;
+        assert!(lab.run_once()?, "live timers are left");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_timer_may_cancel_and_set_others_while_it_runs() -> Result<()> {
     let lab = Lab::new();

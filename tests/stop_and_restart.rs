@@ -2,13 +2,15 @@
 
 mod support;
 
+use looplab::trace::{Event, Life, Record};
 use looplab::{Error, EventLoop, Result, get_running_loop, sleep, yield_now};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
-use support::{Lab, say, says, watchdog, words};
+use support::{Lab, child, say, says, watchdog, words};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -239,6 +241,31 @@ fn an_error_out_of_a_run_clears_the_stop_flag() -> Result<()> {
     lab.run_forever()?;
     assert_eq!(lab.turns(), 2);
     Ok(())
+}
+
+/// Nothing of the user's runs while a run begins but the observer, whose panic is caught and logged.
+#[test]
+fn a_run_ends_also_if_the_logger_panics_while_it_begins() {
+    struct Panics;
+    impl log::Log for Panics {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, _: &log::Record<'_>) {
+            panic!("the logger");
+        }
+        fn flush(&self) {}
+    }
+    let ended = child!(|| {
+        log::set_logger(&Panics).expect("there is none");
+        log::set_max_level(log::LevelFilter::Error);
+        let observer = |record: &Record<'_>| assert!(!matches!(record.event, Event::Loop(Life::Run)));
+        let lp = EventLoop::builder().observer(observer).build().expect("a loop");
+        let refused = catch_unwind(AssertUnwindSafe(|| lp.run_once()));
+        assert!(refused.is_err() && !lp.is_running() && get_running_loop().is_err());
+        EventLoop::new().and_then(|other| other.run_once()).expect("no other loop runs");
+    });
+    ended.fine();
 }
 
 #[test]

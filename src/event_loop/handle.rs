@@ -66,6 +66,8 @@ pub(crate) struct About {
 
 /// An entry that can also stand on the timer heap. Once it is cancelled nothing of the user's is left in it.
 pub(crate) trait Timed: Entry {
+    /// Marks it as cancelled, and leaves the callback where it is; false if it was cancelled before.
+    fn mark_cancelled(&self) -> bool;
     /// Whether it stands there now. Nobody asks, and it is not kept true, once it is cancelled.
     fn on_heap(&self) -> &Cell<bool>;
 }
@@ -115,7 +117,7 @@ where
     }
 
     fn cancel(&self) -> bool {
-        let first = !self.cancelled.replace(true);
+        let first = self.mark_cancelled();
         drop_quietly(self.function.take());
         first
     }
@@ -143,6 +145,10 @@ where
     F: FnOnce() -> R,
     R: Outcome,
 {
+    fn mark_cancelled(&self) -> bool {
+        !self.cancelled.replace(true)
+    }
+
     fn on_heap(&self) -> &Cell<bool> {
         &self.on_heap
     }
@@ -350,10 +356,13 @@ impl TimerHandle {
     /// Takes the timer back: its callback will not run, and is dropped now. The entry stays on the heap until it comes
     /// to its head, or until more than half of over 100 timers are cancelled (`asyncio.TimerHandle.cancel`).
     pub fn cancel(&self) {
-        let first = self.entry.cancel();
-        if first && let Some(lp) = self.lp.upgrade() {
+        // It is counted before its callback is dropped: a destructor may run the loop, and a turn may drop the timer.
+        if self.entry.mark_cancelled()
+            && let Some(lp) = self.lp.upgrade()
+        {
             lp.timer_cancelled(&*self.entry);
         }
+        self.entry.cancel();
     }
 
     /// Whether `cancel` was called.

@@ -93,7 +93,7 @@ pub(super) struct Pending {
 
 impl Pending {
     fn is_running(&self) -> bool {
-        self.begun.unwrap_or_else(|| self.ticket.as_ref().is_some_and(|ticket| !ticket.is_queued()))
+        self.begun.unwrap_or_else(|| self.ticket.as_ref().is_some_and(Ticket::has_begun))
     }
 }
 
@@ -208,8 +208,9 @@ impl Inner {
 
     /// Before the loop goes to sleep: when a job has come home since it last did, and several are out, the next one may be
     /// there sooner than the system puts this thread to sleep and wakes it again, which would take the job's thread a system
-    /// call, too. Not while descriptors are watched, for they would wait meanwhile; and not for a single job, for which one
-    /// wake-up does: on a busy machine a look may cost a time slice.
+    /// call, too. So it [looks](look) for some microseconds, awake. A message of any thread ends that at once; a signal waits
+    /// until it is over, and the first timer may be late by so much. Not while descriptors are watched, for they would wait,
+    /// too; and not for a single job, for which one wake-up does: on a busy machine a look may cost a time slice.
     pub(super) fn look_for_jobs(&self) {
         let came_home = self.jobs.came_home.replace(false);
         if came_home && self.jobs.several_are_out() && self.reactor.borrow().is_empty() {

@@ -29,8 +29,10 @@ impl<'a> Run<'a> {
         set_running(Some(lp.clone()));
         lp.0.running.set(true);
         lp.0.runs.set(lp.0.runs.get() + 1);
+        let run = Self(&lp.0);
+        // From here on it ends also by a panic: that of an observer is caught, but that of a logger who is told of it is not.
         lp.0.trace(|| Event::Loop(Life::Run));
-        Ok(Self(&lp.0))
+        Ok(run)
     }
 }
 

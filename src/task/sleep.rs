@@ -119,7 +119,7 @@ impl Sleep {
     fn end_timer(&self) {
         let State::Waiting(waiting) = &self.state else { return };
         let cell = waiting.on();
-        if !cell.cancelled.replace(true)
+        if cell.mark_cancelled()
             && !cell.ran.get()
             && let Some(lp) = cell.head.event_loop()
         {
@@ -156,7 +156,7 @@ impl Entry for SleepCell {
     }
 
     fn cancel(&self) -> bool {
-        !self.cancelled.replace(true)
+        self.mark_cancelled()
     }
 
     fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
@@ -175,6 +175,10 @@ impl Entry for SleepCell {
 }
 
 impl Timed for SleepCell {
+    fn mark_cancelled(&self) -> bool {
+        !self.cancelled.replace(true)
+    }
+
     fn on_heap(&self) -> &Cell<bool> {
         &self.on_heap
     }

@@ -200,6 +200,9 @@ fn shutdown_with_cancel_cancels_what_has_not_begun() -> Result<()> {
             true => thread::spawn(move || shut.shutdown(false, true)).join().expect("no panic")?,
         }
         assert_eq!(pool.queued(), 0);
+        // Those that never run are not shown as running until their end arrives.
+        let begun: Vec<_> = lp.snapshot().jobs.iter().map(|job| job.running).collect();
+        assert_eq!(begun, [true, false, false, false]);
         for job in &queued {
             assert!(matches!(lp.run_until_complete(job), Err(Error::Cancelled(None))));
         }
