@@ -272,7 +272,6 @@ impl<T: 'static> TaskCell<T> {
 
     /// Arrow 3: sets the outcome. The error is one that leaves the loop.
     fn finish(self: &Rc<Self>, outcome: Result<T>) -> Result<()> {
-        self.stepper.forget_all();
         let due = self.take_must_cancel();
         // A request that came too late to be thrown still wins over a value, but not over an error.
         let outcome = match (outcome, due) {
@@ -355,10 +354,6 @@ impl<T: 'static> Woken for TaskCell<T> {
         } else if self.queued.get() == Queued::No && !self.head.done() {
             self.enqueue(lp, Queued::Wakeup, cause);
         }
-    }
-
-    fn forget(&self, key: u64) {
-        self.stepper.forget(key);
     }
 }
 

@@ -149,10 +149,6 @@ impl<T: 'static> Coroutine<T> {
 impl<T> Woken for CoroutineCell<T> {
     /// Nobody is woken: the hand that drives it decides when.
     fn wakeup(self: Rc<Self>, _: &EventLoop, _: Option<On>) {}
-
-    fn forget(&self, key: u64) {
-        self.stepper.forget(key);
-    }
 }
 
 impl<T> Stepping for CoroutineCell<T> {

@@ -57,8 +57,6 @@ pub(crate) enum Begin {
 pub(crate) trait Woken {
     /// What it waited on is done: its step is due.
     fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>);
-    /// What it has registered with under this key will never wake it.
-    fn forget(&self, key: u64);
 }
 
 /// An awaitable with a value.
@@ -294,9 +292,8 @@ impl Head {
         }
     }
 
-    /// All of them; they will never hear of a completion.
-    pub(crate) fn dismiss_waiters(&self) -> impl Iterator<Item = Waiter> + use<> {
-        dismissed(self.waiters.take())
+    pub(crate) fn take_waiters(&self) -> impl Iterator<Item = Waiter> + use<> {
+        self.waiters.take().into_iter()
     }
 }
 
@@ -325,26 +322,13 @@ where
     if let Waiters::None = waiters {
         return Ok(());
     }
-    let Some(lp) = lp.filter(|lp| !lp.is_closed()) else {
-        dismissed(waiters).for_each(drop);
-        return Err(Error::Closed);
-    };
+    let Some(lp) = lp.filter(|lp| !lp.is_closed()) else { return Err(Error::Closed) };
     let cause = Some(head.on());
     match waiters {
         Waiters::One(_, waiter) => tell(waiter, &lp, cause, owner),
-        several => several.into_iter().for_each(|(_, waiter)| tell(waiter, &lp, cause, owner)),
+        several => several.into_iter().for_each(|waiter| tell(waiter, &lp, cause, owner)),
     }
     Ok(())
-}
-
-/// Those who will never hear of a completion are told to wait for it no more.
-fn dismissed(waiters: Waiters) -> impl Iterator<Item = Waiter> {
-    waiters.into_iter().map(|(key, waiter)| {
-        if let Waiter::Step(waiting) = &waiter {
-            waiting.forget(key);
-        }
-        waiter
-    })
 }
 
 /// Tells one that `owner` is complete.
@@ -398,14 +382,14 @@ impl Waiters {
         }
     }
 
-    fn into_iter(self) -> impl Iterator<Item = (u64, Waiter)> {
+    fn into_iter(self) -> impl Iterator<Item = Waiter> {
         let (list, map) = match self {
             Self::None => (Vec::new(), BTreeMap::new()),
             Self::One(key, waiter) => (vec![(key, waiter)], BTreeMap::new()),
             Self::Few(list) => (list, BTreeMap::new()),
             Self::Many(map) => (Vec::new(), map),
         };
-        list.into_iter().chain(map)
+        list.into_iter().map(|(_, waiter)| waiter).chain(map.into_values())
     }
 }
 

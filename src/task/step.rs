@@ -18,7 +18,6 @@ pub(crate) use awaiting::{Awaiting, Yielding};
 
 use super::head::{Awaitable, Head, Woken, next_key};
 use crate::error::Error;
-use crate::event_loop::drop_quietly;
 use crate::trace::Wait;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -76,11 +75,6 @@ impl Registered {
     fn counts(&self, last: u64) -> bool {
         self.seen == last || !self.own_waker
     }
-
-    /// Whether nothing is left to be done with it in or after the step with this number.
-    fn is_stale(&self, step: u64) -> bool {
-        !self.counts(step) && self.on.head().done()
-    }
 }
 
 impl Default for Stepper {
@@ -98,53 +92,25 @@ impl Default for Stepper {
 }
 
 impl Waits {
-    /// Keys only grow. What is stale comes back, to be let go of.
+    /// Keys only grow.
     #[inline]
-    fn insert(&mut self, key: u64, wait: Registered) -> Self {
+    fn insert(&mut self, key: u64, wait: Registered) {
         match self {
-            Self::None => {
-                *self = Self::One(key, wait);
-                Self::None
-            }
+            Self::None => *self = Self::One(key, wait),
             _ => self.insert_another(key, wait),
         }
     }
 
-    /// Many are looked through each time that their number has doubled, so that those which their leaves have left behind
-    /// do not pile up.
     #[cold]
-    fn insert_another(&mut self, key: u64, wait: Registered) -> Self {
-        let step = wait.seen;
-        let (kept, stale) = match std::mem::take(self) {
-            Self::None => (Self::One(key, wait), Self::None),
-            Self::One(first, before) if before.is_stale(step) => {
-                (Self::One(key, wait), Self::One(first, before))
-            }
-            Self::One(first, before) => {
-                (Self::Many(BTreeMap::from([(first, before), (key, wait)])), Self::None)
-            }
+    fn insert_another(&mut self, key: u64, wait: Registered) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(key, wait),
+            Self::One(first, before) => Self::Many(BTreeMap::from([(first, before), (key, wait)])),
             Self::Many(mut map) => {
                 map.insert(key, wait);
-                if map.len().is_power_of_two() && map.values().any(|wait| wait.is_stale(step)) {
-                    let (stale, kept) = map.into_iter().partition(|(_, wait)| wait.is_stale(step));
-                    (Self::Many(kept), Self::Many(stale))
-                } else {
-                    (Self::Many(map), Self::None)
-                }
+                Self::Many(map)
             }
         };
-        *self = kept;
-        stale
-    }
-
-    /// Drops them, each by itself: any may be the last to hold what it waited on, and with it a value of the user's.
-    #[inline]
-    fn let_go(self) {
-        match self {
-            Self::None => {}
-            Self::One(_, wait) => drop_quietly(wait),
-            Self::Many(map) => map.into_values().for_each(drop_quietly),
-        }
     }
 
     fn get_mut(&mut self, key: u64) -> Option<&mut Registered> {
@@ -265,14 +231,9 @@ impl Stepper {
         true
     }
 
-    /// It ended: it waits on nothing any more.
-    pub(crate) fn forget_all(&self) {
-        self.waits.take().let_go();
-    }
-
     /// The leaf with this registration waits no more. Who asks holds what it waited on, so nothing of the user's is dropped.
     #[inline]
-    pub(crate) fn forget(&self, key: u64) {
+    fn forget(&self, key: u64) {
         let mut waits = self.waits.borrow_mut();
         let forgotten = match &*waits {
             Waits::One(only, _) if *only == key => std::mem::take(&mut *waits),

@@ -30,8 +30,7 @@ impl<T: 'static> Resident for TaskCell<T> {
         let entered = Entered::new(self.clone(), std::ptr::dangling());
         drop_quietly(body);
         drop(entered);
-        self.stepper.forget_all();
-        for waiter in self.head.dismiss_waiters() {
+        for waiter in self.head.take_waiters() {
             drop_quietly(waiter);
         }
     }

@@ -1,8 +1,9 @@
 //! The leaves: what every future embeds that waits on an [`Awaitable`], or yields.
 //!
 //! A leaf registers with what it waits on, and is noted in the stepper of who polls it; it takes back both when it is done
-//! or dropped. One that waits through its task's own waker, as nearly all do, holds no reference to that task: while its
-//! `on` is pending the task is found where the leaf is registered, and afterwards it is the current one.
+//! or dropped, wherever that happens. So it holds both. (Rejected: to hold neither, and to look for the stepper where the leaf
+//! is registered. Once `on` is done it is registered nowhere, and a leaf that is dropped outside of its task's step leaves its
+//! note behind.)
 
 use super::super::head::{Awaitable, Head, Waiter};
 use super::{Current, Registered, Stepper, Stepping, Thrown, current, look_at_current};
@@ -20,10 +21,8 @@ pub(crate) struct Awaiting<A: Awaitable + ?Sized> {
 enum Place {
     #[default]
     Nowhere,
-    /// Registered through its task's own waker, in the stepper with this id.
-    Own { with: u64, key: u64 },
-    /// Registered through another waker, or by a coroutine that is driven by hand.
-    Other { with: Rc<dyn Stepping>, key: u64 },
+    /// Registered with what it waits on, and with who polls it.
+    Registered { with: Rc<dyn Stepping>, key: u64 },
     /// Registered only with what it waits on: polled outside of any step.
     Alone { key: u64 },
     /// It refused to wait, and its error comes in the next step of the stepper with this id.
@@ -94,40 +93,27 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
             return;
         }
         let own_waker = waker == cx.waker().data();
-        let on = self.on.clone().as_awaitable();
-        self.place = if own_waker && task.is_some() {
-            let key = head.add_waiter(Waiter::Step(stepping.clone()));
-            Place::Own { with: stepping.stepper().note(key, on, own_waker), key }
+        let waiter = if own_waker && task.is_some() {
+            Waiter::Step(stepping.clone())
         } else {
-            let key = head.add_waiter(Waiter::Waker(cx.waker().clone()));
-            stepping.stepper().note(key, on, own_waker);
-            Place::Other { with: stepping, key }
+            Waiter::Waker(cx.waker().clone())
         };
+        let key = head.add_waiter(waiter);
+        stepping.stepper().note(key, self.on.clone().as_awaitable(), own_waker);
+        self.place = Place::Registered { with: stepping, key };
     }
 
     /// Takes the registration back: the leaf is done, or is dropped.
     #[inline]
     pub(crate) fn release(&mut self) {
-        match self.place {
-            Place::Nowhere => {}
-            Place::Own { with, key } if self.on.head().done() => {
-                self.place = Place::Nowhere;
-                // A leaf that is dropped in nobody's step, or in another's, leaves its note behind: it counts no more after
-                // the task's next step, and goes in one of its later waits, or with the task.
-                look_at_current(|stepper, _| stepper.forget_own(with, key));
-            }
-            _ => self.leave(),
+        if !matches!(self.place, Place::Nowhere) {
+            self.leave();
         }
     }
 
     fn leave(&mut self) {
         match std::mem::take(&mut self.place) {
-            Place::Own { key, .. } => {
-                if let Some(Waiter::Step(waiting)) = self.on.head().remove_waiter(key) {
-                    waiting.forget(key);
-                }
-            }
-            Place::Other { with, key } => {
+            Place::Registered { with, key } => {
                 with.stepper().forget(key);
                 drop(self.on.head().remove_waiter(key));
             }
@@ -149,8 +135,9 @@ impl Place {
     #[inline]
     fn thrown(&self) -> Thrown {
         let (with, since) = match self {
-            Self::Own { with, key } => (*with, *key),
-            Self::Other { with, key } => (with.stepper().id, *key),
+            // Nearly always there is nothing, and who is the current one need not be asked.
+            Self::Registered { with, .. } if !with.stepper().has_untaken() => return None,
+            Self::Registered { with, key } => (with.stepper().id, *key),
             Self::Refused { with, since } => (*with, *since),
             Self::Nowhere | Self::Alone { .. } => return None,
         };
@@ -160,34 +147,20 @@ impl Place {
     /// Whether it is registered already just as it is polled now.
     #[inline]
     fn is_polled_again(&self, cx: &Context<'_>) -> bool {
-        let (with, key) = match self {
-            Self::Own { with, key } => (*with, *key),
-            Self::Other { with, key } => (with.stepper().id, *key),
-            _ => return false,
-        };
+        let Self::Registered { with, key } = self else { return false };
+        let id = with.stepper().id;
         let again = |stepper: &Stepper, waker| {
-            stepper.id == with && waker == cx.waker().data() && stepper.is_polled_again(key)
+            stepper.id == id && waker == cx.waker().data() && stepper.is_polled_again(*key)
         };
         look_at_current(again).unwrap_or_default()
     }
 }
 
 impl Stepper {
-    /// Notes that a leaf waits on `on`; the stepper's id.
+    /// Notes that a leaf waits on `on`.
     #[inline]
-    fn note(&self, key: u64, on: Rc<dyn Awaitable>, own_waker: bool) -> u64 {
-        let wait = Registered { on, seen: self.number.get(), own_waker };
-        let stale = self.waits.borrow_mut().insert(key, wait);
-        stale.let_go();
-        self.id
-    }
-
-    /// Takes a note back if this is the stepper in which it was made.
-    #[inline]
-    fn forget_own(&self, with: u64, key: u64) {
-        if self.id == with {
-            self.forget(key);
-        }
+    fn note(&self, key: u64, on: Rc<dyn Awaitable>, own_waker: bool) {
+        self.waits.borrow_mut().insert(key, Registered { on, seen: self.number.get(), own_waker });
     }
 
     /// Keeps what a leaf refuses with for the next step.
