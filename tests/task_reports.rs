@@ -418,3 +418,20 @@ fn an_exception_handler_may_use_the_loop_and_its_tasks() {
     .unwrap();
     assert_eq!(told.take(), ["Task exception was never retrieved with 1 tasks", "repair"]);
 }
+
+#[test]
+fn a_handler_that_wants_to_leave_a_loop_that_does_not_run_is_logged_and_ends_no_run() {
+    let logged = capture_log();
+    let lab = Lab::new();
+    let leave = |_: &EventLoop, _: &ExceptionContext| Err::<(), _>(Error::Exit(7));
+    lab.lp.set_exception_handler(Some(leave));
+    let failed = lab.lp.create_task(async { Err::<(), _>(Error::msg("boom")) }).unwrap();
+    lab.lp.run_once().unwrap();
+    // Nobody has read its error: it is reported now, between two runs.
+    drop(failed);
+    lab.lp.call_exception_handler(&ExceptionContext::new("by hand"));
+    let text = "an exception handler cannot leave a loop that does not run: Exit(7)";
+    assert_eq!(logged(), [text, text]);
+    lab.lp.call_soon(looplab::stop).unwrap();
+    lab.lp.run_forever().unwrap();
+}

@@ -190,17 +190,15 @@ impl EventLoop {
     }
 
     /// Reports an error as the loop does (`loop.call_exception_handler`). May be called at any time, also on a closed
-    /// loop.
+    /// loop. A handler that answers with an error which leaves the loop ends the run that is under way; without one that
+    /// is logged.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         self.0.trace(|| Event::Reported { message: context.message() });
         let handler = self.0.exceptions.handler.borrow().clone();
         let Some(handler) = handler else { return self.default_exception_handler(context) };
         match call(|| handler(self, context)) {
             Ok(()) => {}
-            Err(error) if error.leaves_the_loop() => {
-                self.0.exceptions.leaving.set(Some(error));
-                self.0.exceptions.is_leaving.set(true);
-            }
+            Err(error) if error.leaves_the_loop() => self.0.leave_with(error),
             Err(error) => self.default_exception_handler(&ExceptionContext {
                 context: Some(Box::new(context.clone())),
                 ..ExceptionContext::new("Unhandled error in exception handler").with_error(error)
@@ -227,6 +225,18 @@ pub(crate) fn report(context: &ExceptionContext) {
 }
 
 impl Inner {
+    /// An exception handler wants to leave the loop.
+    #[cold]
+    fn leave_with(&self, error: Error) {
+        if self.running.get() {
+            self.exceptions.leaving.set(Some(error));
+            self.exceptions.is_leaving.set(true);
+        } else {
+            // There is no run to leave, and the next one has nothing to do with it.
+            log::error!(target: "looplab", "an exception handler cannot leave a loop that does not run: {error:?}");
+        }
+    }
+
     /// Whether an exception handler wants to leave the loop.
     #[inline]
     pub(super) fn somebody_wants_to_leave(&self) -> bool {
