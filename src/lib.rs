@@ -113,6 +113,8 @@ pub mod book {
         #[doc = include_str!("../docs/lessons/applications.md")]
         pub mod applications {}
     }
+    #[doc = include_str!("../docs/speed.md")]
+    pub mod speed {}
     #[doc = include_str!("../docs/trace.md")]
     pub mod trace {}
     #[doc = include_str!("../README.md")]
