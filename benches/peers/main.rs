@@ -44,6 +44,22 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What the arguments ask for, or the one that is unknown.
+    fn read(arguments: Vec<String>) -> Result<Self, String> {
+        let mut options = Self { quick: false, csv: false, filter: Vec::new() };
+        for argument in arguments {
+            match argument.as_str() {
+                // `cargo bench` says so to every benchmark.
+                "--bench" => {}
+                "--quick" => options.quick = true,
+                "--csv" => options.csv = true,
+                word if !word.starts_with('-') => options.filter.push(argument),
+                _ => return Err(argument),
+            }
+        }
+        Ok(options)
+    }
+
     fn wants(&self, name: &str, param: &str) -> bool {
         let title = format!("{name}, {param}");
         self.filter.is_empty() || self.filter.iter().any(|word| title.contains(word.as_str()))
@@ -66,10 +82,10 @@ fn main() {
             _ => {}
         }
     }
-    // `cargo bench` says `--bench` to every benchmark.
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let filter = arguments.iter().filter(|argument| !argument.starts_with("--")).cloned().collect();
-    let options = Options { quick: has("--quick"), csv: has("--csv"), filter };
+    let options = Options::read(arguments).unwrap_or_else(|unknown| {
+        eprintln!("peers knows --quick, --csv and words of works' names, not {unknown}");
+        std::process::exit(2)
+    });
 
     let mut rows = Vec::new();
     for work in works::WORKS.iter().filter(|work| options.wants(work.name, work.param)) {
@@ -82,6 +98,10 @@ fn main() {
     let growth = growth::measure(&options);
     progress("", "");
 
+    if rows.is_empty() && growth.is_empty() {
+        eprintln!("no work's name contains any of these words: {}", options.filter.join(", "));
+        std::process::exit(2);
+    }
     if options.csv {
         report::csv(&rows);
         growth::csv(&growth);

@@ -2,7 +2,7 @@
 //!
 //! It promises that a cancelled entry never runs its callback, that cancelling drops the callback at once with no borrow
 //! held, and that a callback which is called again and again (a reader, a signal handler) may remove itself while it
-//! runs. An entry does not know the queue it is in: the turn decides what an error means.
+//! runs. An entry does not know the queue it is in, and what an error means is the turn's to judge.
 //!
 //! The life of a handle (the numbers are cited by the tests):
 //!
@@ -51,7 +51,7 @@ pub(crate) trait Entry {
         let_go(self);
         judged
     }
-    /// Whether failing is reported with this entry as its handle (a task's step keeps its error in the task).
+    /// What it is, for the trace and for reports.
     fn about(&self) -> About;
 }
 
