@@ -31,8 +31,9 @@ fn every_row_of_the_differences_names_a_test_that_exists() {
             }
             let (path, test) = name.rsplit_once("::").expect("a path");
             let parts: Vec<&str> = path.split("::").collect();
-            let source =
-                source(&root.join("tests"), &parts).unwrap_or_else(|| panic!("{name}: no such file"));
+            let source = source(&root.join("tests"), &parts)
+                .or_else(|| source(&root.join("src"), &parts))
+                .unwrap_or_else(|| panic!("{name}: no such file"));
             assert!(source.contains(&format!("fn {test}(")), "{name}: no such test");
             named += 1;
         }

@@ -220,7 +220,7 @@ fn a_barrier_of_one_never_suspends() {
 fn a_barrier_of_none_is_an_error() {
     let error = Barrier::new(0).unwrap_err();
     assert!(matches!(error, Error::Value(_)));
-    assert_eq!(error.to_string(), "parties must be > 0");
+    assert_eq!(error.to_string(), "parties must be >= 1");
     assert_eq!(Barrier::new(4).unwrap().parties(), 4);
 }
 

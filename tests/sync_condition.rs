@@ -372,7 +372,7 @@ fn a_wait_that_is_dropped_passes_the_notification_on_and_its_guard_releases_noth
         program,
         &[
             "2 b waits",
-            "3 gives up: <Condition [locked, waiters:1]>",
+            "3 gives up: <Condition [locked, waiters:2]>",
             "4 still locked true",
             "5 b notified, locked true",
         ],
@@ -388,6 +388,34 @@ fn a_wait_that_is_dropped_before_it_is_notified_leaves_the_line_and_the_lock() {
         assert_eq!(format!("{condition:?}"), "<Condition [unlocked]>");
         Ok(())
     });
+}
+
+#[test]
+fn a_condition_shows_the_waiters_that_it_notified_until_their_next_step() {
+    let program = async {
+        let condition = Condition::new();
+        let tasks = ["a", "b", "c"].map(|name| waiter(&condition, name));
+        turns(1).await?;
+        let guard = condition.lock().await?;
+        condition.notify(2)?;
+        assert_eq!(format!("{condition:?}"), "<Condition [locked, waiters:3]>");
+        turns(1).await?;
+        assert_eq!(format!("{condition:?}"), "<Condition [locked, waiters:1]>");
+        condition.notify(1)?;
+        drop(guard);
+        all_done(tasks.into()).await
+    };
+    plays(
+        program,
+        &[
+            "2 a waits",
+            "2 b waits",
+            "2 c waits",
+            "4 a notified, locked true",
+            "5 b notified, locked true",
+            "6 c notified, locked true",
+        ],
+    );
 }
 
 #[test]

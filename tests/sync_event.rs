@@ -113,6 +113,23 @@ fn waiting_for_one_that_is_set_does_not_suspend_and_setting_it_again_changes_not
 }
 
 #[test]
+fn an_event_shows_the_waiters_that_it_woke_until_their_next_step() {
+    let program = async {
+        let event = Event::new();
+        let tasks = ["a", "b"].map(|name| waiter(&event, name));
+        turns(1).await?;
+        event.set();
+        assert_eq!(format!("{event:?}"), "<Event [set, waiters:2]>");
+        event.clear();
+        assert_eq!(format!("{event:?}"), "<Event [unset, waiters:2]>");
+        turns(1).await?;
+        assert_eq!(format!("{event:?}"), "<Event [unset]>");
+        all_done(tasks.into()).await
+    };
+    plays(program, &["3 a goes on, set false", "3 b goes on, set false"]);
+}
+
+#[test]
 fn an_event_can_be_set_between_two_runs_of_the_loop() {
     let _dog = support::watchdog();
     let (lp, event) = (new_loop(), Event::new());
@@ -120,6 +137,7 @@ fn an_event_can_be_set_between_two_runs_of_the_loop() {
     lp.run_once().unwrap();
     assert_eq!(format!("{event:?}"), "<Event [unset, waiters:1]>");
     event.set();
+    assert_eq!(format!("{event:?}"), "<Event [set, waiters:1]>");
     assert!(!task.done());
     lp.run_until_complete(&task).unwrap();
     assert_eq!(format!("{event:?}"), "<Event [set]>");

@@ -62,11 +62,11 @@ impl Barrier {
     /// [`Error::Value`] if there are none.
     ///
     /// ```
-    /// assert_eq!(looplab::sync::Barrier::new(0).unwrap_err().to_string(), "parties must be > 0");
+    /// assert_eq!(looplab::sync::Barrier::new(0).unwrap_err().to_string(), "parties must be >= 1");
     /// ```
     pub fn new(parties: usize) -> Result<Self> {
         if parties == 0 {
-            return Err(Error::Value("parties must be > 0".into()));
+            return Err(Error::Value("parties must be >= 1".into()));
         }
         let (phase, count) = (Cell::new(Phase::Filling), Cell::new(0));
         Ok(Self(Rc::new(State { changed: Condition::new(), parties, phase, count })))

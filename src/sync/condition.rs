@@ -191,7 +191,7 @@ impl Condition {
         if !self.locked() {
             return Err(Error::Runtime("cannot notify on un-acquired lock".into()));
         }
-        self.0.waiters.release(n);
+        self.0.waiters.wake_pending(n);
         Ok(())
     }
 
@@ -245,7 +245,7 @@ impl Condition {
 
     /// Notifies without asking for the lock: for whoever cleans up.
     pub(super) fn wake(&self, n: usize) {
-        self.0.waiters.release(n);
+        self.0.waiters.wake_pending(n);
     }
 }
 

@@ -67,7 +67,7 @@ impl Event {
     /// ```
     pub fn set(&self) {
         if !self.0.value.replace(true) {
-            self.0.waiters.release(usize::MAX);
+            self.0.waiters.wake_pending(usize::MAX);
         }
     }
 

@@ -70,7 +70,7 @@ impl Permits {
         let anybody = self.waiters.any_pending();
         if anybody {
             self.value.set(self.value.get() - 1);
-            self.waiters.wake_pending();
+            self.waiters.wake_pending(1);
         }
         anybody
     }

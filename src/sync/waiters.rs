@@ -1,12 +1,15 @@
 //! Waiting in line: what all the primitives have in common.
 //!
-//! Two small things. [`Waiters`] is a line of futures, one for each task that waits, first come first. Its promise is the
-//! one that all of `sync` stands on: whoever leaves the line without having been served, cancelled or dropped, is told
-//! whether a wake-up had come for it, so that the wake-up can be passed on. [`Home`] is the loop that a primitive
-//! belongs to.
+//! Two small things. [`Waiters`] is a line of futures, one for each task that waits, first come first. All of `sync`
+//! stands on its promise: a waiter that leaves the line unserved, cancelled or dropped, passes on the wake-up that had
+//! come for it. Waking and leaving cost the same in a line of any length, but for a binary search. [`Home`] is the loop
+//! that a primitive belongs to.
 //!
 //! (Rejected: a callback or a waker for each waiter. A future makes the wait an ordinary await, which the trace shows
 //! and a cancellation ends, and its three states say all that the rules ask for: still waiting, woken, cancelled.)
+
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Inner, get_running_loop};
@@ -22,7 +25,18 @@ type Waiter = crate::task::Future<()>;
 
 /// Those who wait, first come first.
 #[derive(Default)]
-pub(super) struct Waiters(RefCell<VecDeque<Waiter>>);
+pub(super) struct Waiters(RefCell<Line>);
+
+/// The line itself, in the order of the waiters' numbers, so that leaving it is a binary search. The two counts keep
+/// what is known: without them, n calls that each look for the first who still waits would look at n² waiters.
+#[derive(Default)]
+struct Line {
+    waiters: VecDeque<Waiter>,
+    /// How many at the front are known to be done.
+    done: usize,
+    /// How many have been woken and stand here until their task's next step.
+    woken: usize,
+}
 
 impl Waiters {
     /// Waits at the end of the line to be woken.
@@ -49,7 +63,7 @@ impl Waiters {
         gave_up: impl FnOnce(bool),
     ) -> Result<()> {
         let waiter = Waiter::of_kind(lp, kind, place).held_by(holder);
-        self.0.borrow_mut().push_back(waiter.clone());
+        self.0.borrow_mut().push(waiter.clone());
         let mut in_line = InLine { line: self, waiter, gave_up: Some(gave_up) };
         (&in_line.waiter).await?;
         in_line.gave_up = None;
@@ -58,59 +72,111 @@ impl Waiters {
 
     /// Takes the first `n` who still wait out of the line and wakes them.
     pub(super) fn release(&self, n: usize) {
-        // All are chosen before the first is woken: a waker that is not looplab's may do anything, and who comes to the
-        // line meanwhile is not meant.
-        let mut chosen = Vec::new();
-        while chosen.len() < n
-            && let Some(waiter) = self.pop()
-        {
-            if !waiter.done() {
-                chosen.push(waiter);
-            }
-        }
-        chosen.iter().for_each(wake);
+        self.wake_up_to(n, Line::pop);
     }
 
-    fn pop(&self) -> Option<Waiter> {
-        self.0.borrow_mut().pop_front()
+    /// Wakes the first `n` who still wait; each stays in line until its task goes on.
+    pub(super) fn wake_pending(&self, n: usize) {
+        self.wake_up_to(n, |line| {
+            let pending = line.first_pending().cloned();
+            line.woken += usize::from(pending.is_some());
+            pending
+        });
+    }
+
+    /// Wakes up to `n`, one after the other. A waker that is not looplab's may do anything, so no borrow is held while it
+    /// runs, and a waiter that comes to the line meanwhile is not meant.
+    fn wake_up_to(&self, n: usize, next: fn(&mut Line) -> Option<Waiter>) {
+        let newest = self.0.borrow().waiters.back().map(Waiter::id);
+        for _ in 0..n {
+            let mut line = self.0.borrow_mut();
+            if line.first_pending().is_none_or(|first| Some(first.id()) > newest) {
+                return;
+            }
+            let next = next(&mut line);
+            drop(line);
+            next.iter().for_each(wake);
+        }
     }
 
     /// Wakes the first in line, who stays there until its task goes on. If that one is woken or cancelled already,
     /// nothing happens: its next step will see to the others.
     pub(super) fn wake_first(&self) {
-        let first = self.0.borrow().front().cloned();
-        first.iter().for_each(wake);
-    }
-
-    /// Wakes the first who still waits, who stays in line until its task goes on.
-    pub(super) fn wake_pending(&self) {
-        let pending = self.0.borrow().iter().find(|waiter| !waiter.done()).cloned();
-        pending.iter().for_each(wake);
+        if self.0.borrow().waiters.front().is_some_and(|first| !first.done()) {
+            self.wake_pending(1);
+        }
     }
 
     /// Whether anybody still waits to be woken.
     pub(super) fn any_pending(&self) -> bool {
-        self.0.borrow().iter().any(|waiter| !waiter.done())
+        self.0.borrow_mut().first_pending().is_some()
     }
 
     /// Whether nobody comes before a newcomer. Those who are cancelled do not count, those who are woken do.
     pub(super) fn is_free(&self) -> bool {
-        self.0.borrow().iter().all(Waiter::cancelled)
+        let mut line = self.0.borrow_mut();
+        line.woken == 0 && line.first_pending().is_none()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.0.borrow().waiters.len()
     }
 
     fn remove(&self, waiter: &Waiter) {
-        let mut line = self.0.borrow_mut();
-        // Whoever leaves stands near the front, as a rule.
-        let found = line.iter().position(|other| other == waiter);
-        let left = found.and_then(|index| line.remove(index));
-        drop(line);
+        let left = self.0.borrow_mut().remove(waiter);
         drop(left);
     }
 }
+
+impl Line {
+    /// Puts a newcomer at the end.
+    fn push(&mut self, waiter: Waiter) {
+        // An observer that hears of the new future may itself have put a later one in line.
+        let place = self.waiters.partition_point(|other| other.id() < waiter.id());
+        self.waiters.insert(place, waiter);
+        self.done = self.done.min(place);
+    }
+
+    fn first_pending(&mut self) -> Option<&Waiter> {
+        while let Some(waiter) = self.waiters.get(self.done) {
+            looked_at_one();
+            if !waiter.done() {
+                return Some(waiter);
+            }
+            self.done += 1;
+        }
+        None
+    }
+
+    /// Takes the first out that still waits, and all before it.
+    fn pop(&mut self) -> Option<Waiter> {
+        self.first_pending()?;
+        self.waiters.drain(..self.done);
+        self.done = 0;
+        self.waiters.pop_front()
+    }
+
+    fn remove(&mut self, waiter: &Waiter) -> Option<Waiter> {
+        let id = waiter.id();
+        let place = self.waiters.binary_search_by(|other| {
+            looked_at_one();
+            other.id().cmp(&id)
+        });
+        let place = place.ok()?;
+        self.done -= usize::from(place < self.done);
+        self.woken -= usize::from(waiter.done() && !waiter.cancelled());
+        self.waiters.remove(place)
+    }
+}
+
+/// Counts the waiters that are looked at, for the tests of what the line costs.
+#[cfg(test)]
+fn looked_at_one() {
+    tests::LOOKS.with(|looks| looks.set(looks.get() + 1));
+}
+
+#[cfg(not(test))]
+fn looked_at_one() {}
 
 /// `waiters:2` after `before`, if there are any.
 pub(super) fn count(f: &mut fmt::Formatter<'_>, waiters: &Waiters) -> fmt::Result {
@@ -121,9 +187,6 @@ pub(super) fn count(f: &mut fmt::Formatter<'_>, waiters: &Waiters) -> fmt::Resul
 }
 
 fn wake(waiter: &Waiter) {
-    if waiter.done() {
-        return;
-    }
     match waiter.set_result(()) {
         // When a loop is closed its tasks end, so nobody waits who could miss this.
         Ok(()) | Err(Error::Closed) => {}
