@@ -2,6 +2,7 @@
 
 mod support;
 
+use looplab::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, Queue, Semaphore};
 use looplab::{
     Error, EventLoop, ExceptionContext, Result, Task, all_tasks, create_task, current_task, get_running_loop,
     sleep,
@@ -342,6 +343,50 @@ fn a_loop_whose_tasks_wait_is_closed_with_its_last_handle() -> Result<()> {
     drop(lab);
     assert_eq!(drops.count(), made);
     assert!(remote.stop().is_err());
+    Ok(())
+}
+
+/// The same for the primitives of `sync`; each pending task is reported.
+#[test]
+fn a_task_that_waits_on_a_primitive_keeps_no_loop_alive() -> Result<()> {
+    type Wait = Pin<Box<dyn Future<Output = Result<()>>>>;
+    let (lock, none, changed) = (Lock::new(), Semaphore::new(0), Condition::new());
+    let (empty, full, barrier) = (Queue::<u8>::new(0), Queue::new(1), Barrier::new(2)?);
+    full.put_nowait(1)?;
+    let waits: [(&str, Wait); 9] = [
+        (
+            "lock",
+            Box::pin(async move {
+                let _held = lock.lock().await?;
+                lock.acquire().await
+            }),
+        ),
+        ("event", Box::pin(Event::new().wait())),
+        ("semaphore", Box::pin(none.acquire())),
+        ("bounded", Box::pin(BoundedSemaphore::new(0).acquire())),
+        (
+            "condition",
+            Box::pin(async move {
+                let _guard = changed.lock().await?;
+                changed.wait().await
+            }),
+        ),
+        ("barrier", Box::pin(async move { barrier.wait().await.map(drop) })),
+        ("get", Box::pin(async move { empty.get().await.map(drop) })),
+        ("put", Box::pin(full.put(2))),
+        ("join", Box::pin(full.join())),
+    ];
+    for (name, wait) in waits {
+        let lab = telling();
+        let task = Task::builder().name(name).spawn_on(&lab, wait)?;
+        turn(&lab)?;
+        turn(&lab)?;
+        let remote = lab.remote();
+        drop(lab);
+        assert!(remote.stop().is_err(), "{name}: the last handle closes the loop");
+        assert_eq!(words(), [format!("Task was destroyed but it is pending!: {name}")]);
+        assert!(!task.done());
+    }
     Ok(())
 }
 

@@ -229,12 +229,13 @@ impl Condition {
         let Some(hold) = lock.number() else {
             return Err(Error::Runtime("cannot wait on un-acquired lock".into()));
         };
-        let lp = home.running_loop(self)?;
+        drop(home.running_loop(self)?);
         // Armed until all is well: whatever else ends this wait, it may have taken a notification with it. Passing one on
         // that never came is a spurious wake-up, which is allowed; losing one is not.
         let mut pass_on = PassOn(Some(self));
         lock.release()?;
-        let notified = waiters.wait(&lp, kind, place, |_| ()).await;
+        let waiter = home.waiter(self, kind, place, None)?;
+        let notified = waiters.wait(waiter, |_| ()).await;
         // A cancellation that comes while the lock is taken again is the younger one, and the one to report.
         let outcome = lock.acquire_again(hold, place).await.and(notified);
         if outcome.is_ok() {

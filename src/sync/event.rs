@@ -111,9 +111,9 @@ impl Event {
         if self.is_set() {
             return Ok(());
         }
-        let lp = self.0.home.running_loop(self)?;
+        let waiter = self.0.home.waiter(self, kind, place, None)?;
         // Nothing is to be passed on: a `set` wakes everybody.
-        self.0.waiters.wait(&lp, kind, place, |_| ()).await
+        self.0.waiters.wait(waiter, |_| ()).await
     }
 }
 

@@ -193,7 +193,7 @@ impl Lock {
         if !self.locked() && state.waiters.is_free() {
             return Ok(self.hold());
         }
-        let lp = state.home.running_loop(self)?;
+        let waiter = state.home.waiter(self, "lock", place, Some(&state.holder))?;
         let pass_on = |_| {
             // Arrow 4. The wake-up need not have been this waiter's own: a release finds a cancelled waiter at the
             // head of the line and leaves the rest to its step, which is this.
@@ -201,7 +201,7 @@ impl Lock {
                 state.waiters.wake_first();
             }
         };
-        state.waiters.wait_held(&lp, "lock", place, Some(&state.holder), pass_on).await?;
+        state.waiters.wait(waiter, pass_on).await?;
         // Arrow 3.
         Ok(self.hold())
     }

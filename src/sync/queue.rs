@@ -291,13 +291,13 @@ impl<T: 'static> State<T> {
             if self.shut_down.get() {
                 return Err(Error::QueueShutDown);
             }
-            let lp = self.home.running_loop(self)?;
+            let waiter = self.home.waiter(self, "queue.put", place, None)?;
             let pass_on = |woken| {
                 if woken && !self.full() {
                     self.putters.release(1);
                 }
             };
-            self.putters.wait(&lp, "queue.put", place, pass_on).await?;
+            self.putters.wait(waiter, pass_on).await?;
         }
         self.put_nowait(item)
     }
@@ -307,13 +307,13 @@ impl<T: 'static> State<T> {
             if self.shut_down.get() {
                 return Err(Error::QueueShutDown);
             }
-            let lp = self.home.running_loop(self)?;
+            let waiter = self.home.waiter(self, "queue.get", place, None)?;
             let pass_on = |woken| {
                 if woken && self.size.get() > 0 {
                     self.getters.release(1);
                 }
             };
-            self.getters.wait(&lp, "queue.get", place, pass_on).await?;
+            self.getters.wait(waiter, pass_on).await?;
         }
         self.get_nowait()
     }

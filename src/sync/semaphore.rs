@@ -37,14 +37,14 @@ impl Permits {
             self.value.set(self.value.get() - 1);
             return Ok(());
         }
-        let lp = self.home.running_loop(self)?;
+        let waiter = self.home.waiter(self, "semaphore", place, None)?;
         let give_back = |woken| {
             if woken {
                 self.put_back();
             }
             self.hand_out();
         };
-        self.waiters.wait(&lp, "semaphore", place, give_back).await?;
+        self.waiters.wait(waiter, give_back).await?;
         // While this one was woken but had not run, permits may have come back that nobody could be given.
         self.hand_out();
         Ok(())

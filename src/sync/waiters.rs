@@ -39,30 +39,14 @@ struct Line {
 }
 
 impl Waiters {
-    /// Waits at the end of the line to be woken.
+    /// Adds `waiter` to the end of the line, and waits until it is woken. [`Home::waiter`] makes one.
     ///
-    /// If it ends otherwise (an error is thrown here, or the future is dropped), `gave_up` is called once the waiter has
-    /// left the line, with whether it had been woken: then somebody else must be.
-    pub(super) async fn wait(
-        &self,
-        lp: &EventLoop,
-        kind: &'static str,
-        place: Place,
-        gave_up: impl FnOnce(bool),
-    ) -> Result<()> {
-        self.wait_held(lp, kind, place, None, gave_up).await
-    }
-
-    /// As [`wait`](Self::wait), and a snapshot shows who holds what is waited for.
-    pub(super) async fn wait_held(
-        &self,
-        lp: &EventLoop,
-        kind: &'static str,
-        place: Place,
-        holder: Option<&Holder>,
-        gave_up: impl FnOnce(bool),
-    ) -> Result<()> {
-        let waiter = Waiter::of_kind(lp, kind, place).held_by(holder);
+    /// If the wait ends otherwise (an error is thrown here, or the future is dropped), `gave_up` is called after the
+    /// waiter has left the line. Its argument says whether the waiter had been woken: then another one must be.
+    ///
+    /// The waiter is an argument, so that no handle of the loop lives across an await. A task must not keep the loop
+    /// alive that keeps the task.
+    pub(super) async fn wait(&self, waiter: Waiter, gave_up: impl FnOnce(bool)) -> Result<()> {
         self.0.borrow_mut().push(waiter.clone());
         let mut in_line = InLine { line: self, waiter, gave_up: Some(gave_up) };
         (&in_line.waiter).await?;
@@ -229,5 +213,17 @@ impl Home {
             return Ok(lp);
         }
         Err(Error::Runtime(format!("{who:?} is bound to a different event loop").into()))
+    }
+
+    /// Makes a waiter on the running loop, if that is the home of `who`. `holder` is the task that holds what is waited
+    /// for, and a snapshot shows it.
+    pub(super) fn waiter(
+        &self,
+        who: &dyn fmt::Debug,
+        kind: &'static str,
+        place: Place,
+        holder: Option<&Holder>,
+    ) -> Result<Waiter> {
+        Ok(Waiter::of_kind(&self.running_loop(who)?, kind, place).held_by(holder))
     }
 }
