@@ -37,6 +37,7 @@ impl EventLoop {
             debug: false,
             executor_threads: None,
             observer: None,
+            recorder: None,
             parking: Parking::default(),
             watchdog: None,
         };
@@ -118,11 +119,8 @@ impl Builder {
         let mut options = self.options;
         options.clock = self.clock.map_or_else(clock_of_the_environment, Ok)?;
         #[cfg(feature = "xray")]
-        if let Some(recorder) = crate::xray::from_env()? {
-            options.observer = Some(match options.observer.take() {
-                Some(first) => Box::new(crate::xray::Both::new(first, recorder)),
-                None => recorder,
-            });
+        {
+            options.recorder = crate::xray::from_env()?;
         }
         EventLoop::with(options)
     }

@@ -20,7 +20,8 @@ pub type Place = &'static Location<'static>;
 /// Hears of every transition of a loop, on the loop's thread; given to
 /// [`Builder::observer`](crate::Builder::observer). A closure that takes a [`Record`] is one.
 ///
-/// It must not block. What it does to the loop itself (a `call_soon` in it, say) takes effect but is not observed.
+/// It must not block. It may use the loop (a `call_soon` in it, say). It is not called for the events that it causes so;
+/// a trace that `LOOPLAB_TRACE` asks for has them, right after the event in which they were made.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, trace::{Event, Record}};

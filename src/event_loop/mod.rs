@@ -110,10 +110,14 @@ pub(crate) struct Inner {
     debug: Cell<bool>,
     slow: Cell<Duration>,
     traced: Cell<bool>,
+    recorder: Option<Recording>,
     observer: RefCell<Option<Box<dyn Observer>>>,
     parking: RefCell<Parking>,
     watchdog: Option<watchdog::Watchdog>,
 }
+
+/// Writes down every event, also those that the observer causes.
+pub(crate) type Recording = Box<dyn Fn(&Record<'_>)>;
 
 /// What is called around a poll that may sleep.
 #[derive(Default)]
@@ -128,6 +132,7 @@ pub(crate) struct Options {
     pub(crate) debug: bool,
     pub(crate) executor_threads: Option<usize>,
     pub(crate) observer: Option<Box<dyn Observer>>,
+    pub(crate) recorder: Option<Recording>,
     pub(crate) parking: Parking,
     pub(crate) watchdog: Option<Duration>,
 }
@@ -137,6 +142,7 @@ impl EventLoop {
         let (reactor, waker) = reactor::Reactor::new()?;
         let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let id = LoopId::next();
+        let traced = options.observer.is_some() || options.recorder.is_some();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
             number: running::enlist(id, weak.clone()),
@@ -144,7 +150,7 @@ impl EventLoop {
             clock: options.clock,
             ready: ready::ReadyQueue::default(),
             reactor: RefCell::new(reactor),
-            inbox: inbox::Inbox::new(id, waker, options.observer.is_some()),
+            inbox: inbox::Inbox::new(id, waker, traced),
             signals: RefCell::new(signals::Signals::new()),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
@@ -164,7 +170,8 @@ impl EventLoop {
             last_object: Cell::new(0),
             debug: Cell::new(options.debug),
             slow: Cell::new(Duration::from_millis(100)),
-            traced: Cell::new(options.observer.is_some()),
+            traced: Cell::new(traced),
+            recorder: options.recorder,
             observer: RefCell::new(options.observer),
             parking: RefCell::new(options.parking),
             watchdog,
@@ -397,7 +404,7 @@ impl Inner {
         Arc::strong_count(self.inbox.mailbox()) > own
     }
 
-    /// Tells the observer, if there is one, of a transition that has just been made.
+    /// Tells the recorder and the observer, if there are any, of a transition that has just been made.
     #[inline]
     pub(crate) fn trace<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         if self.traced.get() {
@@ -407,8 +414,6 @@ impl Inner {
 
     #[cold]
     fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        // The observer is out of its cell while it is told: what it does to the loop is not observed.
-        let Some(mut observer) = self.observer.borrow_mut().take() else { return };
         let record = Record {
             event: event(),
             loop_number: self.number,
@@ -416,9 +421,15 @@ impl Inner {
             virtual_time: self.clock.is_virtual(),
             truth: self,
         };
+        // The recorder comes first, so that it writes this event before those that the observer causes.
+        if let Some(recorder) = &self.recorder {
+            recorder(&record);
+        }
+        // The observer is out of its cell while it is called, so it is not called for what it does itself.
+        let Some(mut observer) = self.observer.borrow_mut().take() else { return };
         if let Err(error) = call(|| observer.observe(&record)) {
             log::error!(target: "looplab", "the observer panicked and is not called any more: {error}");
-            self.traced.set(false);
+            self.traced.set(self.recorder.is_some());
             return drop_quietly(observer);
         }
         *self.observer.borrow_mut() = Some(observer);

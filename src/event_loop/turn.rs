@@ -157,7 +157,7 @@ impl EventLoop {
     #[inline]
     fn poll(&self, wait: Wait) -> Result<reactor::Batch> {
         let lp = &*self.0;
-        lp.trace(|| Event::Select { timeout: wait.timeout, why: wait.why, handle: wait.timer });
+        let wait = if lp.is_traced() { lp.tell_of_the_poll(&wait) } else { wait };
         if wait.timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
             lp.trace(|| Event::Polled { events: &[] });
             return Ok(reactor::Batch::default());
@@ -303,6 +303,13 @@ impl Inner {
         }
     }
 
+    /// Traces the poll. The observer may have queued, timed or stopped something, so the wait is computed anew.
+    #[cold]
+    fn tell_of_the_poll(&self, wait: &Wait) -> Wait {
+        self.trace(|| Event::Select { timeout: wait.timeout, why: wait.why, handle: wait.timer });
+        self.how_long()
+    }
+
     /// One entry per ready registration, the reader before the writer. Signals are read by an entry of their own.
     fn queue_io(&self, mut batch: reactor::Batch) {
         if batch.signals
@@ -335,8 +342,12 @@ impl Inner {
                 self.ready.push(entry);
             });
         }
-        // An observer that looks at the loop is to see those on the heap of which it was not told yet.
-        while let Some(timer) = self.timers.pop_due(now) {
+        // Popped one by one: an observer that looks at the loop sees those on the heap that it has not heard of. A timer that
+        // the observer sets meanwhile waits for the next turn.
+        let newest = self.last_handle.get();
+        while self.timers.first().is_some_and(|(_, h)| h <= newest)
+            && let Some(timer) = self.timers.pop_due(now)
+        {
             let h = timer.entry.id();
             let q = self.ready.push(timer.entry);
             self.trace(|| Event::Due { q, h, late: Duration::from_nanos(timer.late) });

@@ -33,5 +33,5 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use recorder::{Both, from_env};
+pub(crate) use recorder::from_env;
 pub use replay::Replay;

@@ -13,7 +13,9 @@ use super::state::State;
 use super::text::TextTable;
 use super::words::error_word;
 use crate::error::{Error, Result};
-use crate::trace::{Event, Life, Observer, Record, Snapshot};
+use crate::event_loop::Recording;
+use crate::trace::{Event, Life, Record, Snapshot};
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -38,12 +40,12 @@ thread_local! {
     static AT_EXIT: FlushAtExit = FlushAtExit(std::thread::current().id());
 }
 
-/// The observer that `LOOPLAB_TRACE` asks for, for one loop that is being built; `None` if it asks for nothing.
+/// Returns what records one loop that is being built; `None` unless `LOOPLAB_TRACE` asks for a trace.
 ///
 /// # Errors
 /// [`Error::Value`] for a file whose extension is not known, [`Error::Io`] for one that cannot be created; the same for
 /// every loop of the process.
-pub(crate) fn from_env() -> Result<Option<Box<dyn Observer>>> {
+pub(crate) fn from_env() -> Result<Option<Recording>> {
     let recorder = RECORDER.get_or_init(|| match std::env::var_os(TRACE) {
         Some(file) if !file.is_empty() => {
             let snapshots =
@@ -53,9 +55,9 @@ pub(crate) fn from_env() -> Result<Option<Box<dyn Observer>>> {
         _ => Ok(None),
     });
     let Some(recorder) = recorder.clone()? else { return Ok(None) };
-    // Refused only while the thread ends, and then the observer's own drop is what writes the rest.
+    // Refused only while the thread ends, and then the loop's own drop is what writes the rest.
     let _ = AT_EXIT.try_with(|_| ());
-    Ok(Some(Box::new(recorder.observer())))
+    Ok(Some(recorder.recording()))
 }
 
 /// One trace that is being written.
@@ -114,9 +116,11 @@ impl Recorder {
         Self { name, snapshots, shared: Mutex::new(shared) }
     }
 
-    /// The observer of one loop.
-    pub(super) fn observer(self: &Arc<Self>) -> LoopObserver {
-        LoopObserver { recorder: self.clone(), this: None }
+    /// Returns what records one loop.
+    pub(super) fn recording(self: &Arc<Self>) -> Recording {
+        let recorded =
+            RecordedLoop { recorder: self.clone(), this: Cell::new(None), asking: Cell::new(false) };
+        Box::new(move |record| recorded.record(record))
     }
 
     /// Nothing here panics while it holds the lock but for a lack of memory, so a poisoned one is as good as any.
@@ -197,11 +201,13 @@ fn must_be_written(event: &Event<'_>) -> bool {
     }
 }
 
-/// Records one loop.
-pub(super) struct LoopObserver {
+/// One loop, as far as it was recorded.
+struct RecordedLoop {
     recorder: Arc<Recorder>,
     /// None before its first event: a loop that could not be built gets no number.
-    this: Option<LoopId>,
+    this: Cell<Option<LoopId>>,
+    /// Whether an error's `Display` is running.
+    asking: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
@@ -210,44 +216,38 @@ struct LoopId {
     zero: Zero,
 }
 
-impl Observer for LoopObserver {
-    fn observe(&mut self, record: &Record<'_>) {
-        let error = error_in(&record.event).map(error_text);
-        let state = self.recorder.snapshots.then(|| record.snapshot());
+impl RecordedLoop {
+    /// Writes an event. An error's `Display` may use the loop: what it does is written first, before the event whose text
+    /// it makes, and without snapshots, which would show that event's effect too early.
+    fn record(&self, record: &Record<'_>) {
+        let error = error_in(&record.event).map(|error| self.text_of(error));
+        let state = (self.recorder.snapshots && !self.asking.get()).then(|| record.snapshot());
         let mut shared = self.recorder.lock();
-        let this = *self.this.get_or_insert_with(|| shared.admit(record));
+        let this = self.this.get().unwrap_or_else(|| shared.admit(record));
+        self.this.set(Some(this));
         let written = shared.record(this, record, error.as_deref(), state.as_ref());
         drop(shared);
         self.recorder.report(written);
     }
+
+    fn text_of(&self, error: &Error) -> String {
+        let outer = self.asking.replace(true);
+        let text = error_text(error);
+        self.asking.set(outer);
+        text
+    }
 }
 
-impl Drop for LoopObserver {
+impl Drop for RecordedLoop {
     fn drop(&mut self) {
         let mut shared = self.recorder.lock();
         let Shared { form, buffer, .. } = &mut *shared;
-        if let (Form::Table(table), Some(this)) = (form, self.this) {
+        if let (Form::Table(table), Some(this)) = (form, self.this.get()) {
             as_text(buffer, |out| table.finish(out, this.number));
         }
         let written = shared.flush();
         drop(shared);
         self.recorder.report(written);
-    }
-}
-
-/// Two observers of one loop: the program's own, and then the recorder.
-pub(crate) struct Both(Box<dyn Observer>, Box<dyn Observer>);
-
-impl Both {
-    pub(crate) fn new(first: Box<dyn Observer>, second: Box<dyn Observer>) -> Self {
-        Self(first, second)
-    }
-}
-
-impl Observer for Both {
-    fn observe(&mut self, record: &Record<'_>) {
-        self.0.observe(record);
-        self.1.observe(record);
     }
 }
 

@@ -6,8 +6,6 @@ use super::super::from_env;
 use super::fake::FakeLoop;
 use super::lines::valid_lines;
 use crate::error::Error;
-use crate::trace::Observer;
-use crate::trace::Record;
 use crate::xray::Replay;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -51,17 +49,9 @@ impl Drop for Scratch {
     }
 }
 
-struct Boxed(Box<dyn Observer>);
-
-impl Observer for Boxed {
-    fn observe(&mut self, record: &Record<'_>) {
-        self.0.observe(record);
-    }
-}
-
 /// A loop as the builder makes it.
 fn traced_loop() -> FakeLoop {
-    FakeLoop::new(Boxed(from_env().unwrap().expect("LOOPLAB_TRACE is set")), true)
+    FakeLoop::new(from_env().unwrap().expect("LOOPLAB_TRACE is set"), true)
 }
 
 #[test]

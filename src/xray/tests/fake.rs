@@ -2,6 +2,7 @@
 //! the real loop. Every method changes the state first and tells of it then, as the real one does.
 
 use super::super::recorder::{Form, Recorder};
+use crate::event_loop::Recording;
 use crate::trace::*;
 use std::io::{self, Write};
 use std::panic::Location;
@@ -42,7 +43,7 @@ impl Truth for Facts<'_> {
 }
 
 pub(super) struct FakeLoop {
-    observer: Box<dyn Observer>,
+    recording: Recording,
     pub(super) state: Snapshot,
     pub(super) now: Instant,
     virtual_time: bool,
@@ -54,14 +55,13 @@ pub(super) struct FakeLoop {
 }
 
 impl FakeLoop {
-    pub(super) fn new(observer: impl Observer + 'static, virtual_time: bool) -> Self {
-        Self::at(observer, virtual_time, Instant::now())
+    pub(super) fn new(recording: Recording, virtual_time: bool) -> Self {
+        Self::at(recording, virtual_time, Instant::now())
     }
 
-    pub(super) fn at(observer: impl Observer + 'static, virtual_time: bool, now: Instant) -> Self {
+    pub(super) fn at(recording: Recording, virtual_time: bool, now: Instant) -> Self {
         let state = Snapshot::default();
-        let observer = Box::new(observer);
-        let mut lp = Self { observer, state, now, virtual_time, qs: 0, hs: 0, ids: 0, running: None };
+        let mut lp = Self { recording, state, now, virtual_time, qs: 0, hs: 0, ids: 0, running: None };
         lp.tell(Event::Loop(Life::New));
         lp
     }
@@ -69,7 +69,7 @@ impl FakeLoop {
     pub(super) fn tell(&mut self, event: Event<'_>) {
         let Self { now: time, virtual_time, .. } = *self;
         let truth = &Facts(&self.state);
-        self.observer.observe(&Record { event, loop_number: 1, time, virtual_time, truth });
+        (self.recording)(&Record { event, loop_number: 1, time, virtual_time, truth });
     }
 
     pub(super) fn advance(&mut self, ms: u64) {

@@ -40,7 +40,7 @@ pub(super) fn valid_lines(text: &str) -> Vec<Value> {
 fn lines_of(events: &[Event<'_>]) -> Vec<Value> {
     let paper = Paper::default();
     let recorder = paper.recorder(Form::Lines(JsonLines::default()), false);
-    let mut lp = FakeLoop::new(recorder.observer(), true);
+    let mut lp = FakeLoop::new(recorder.recording(), true);
     events.iter().for_each(|event| lp.tell(*event));
     drop(lp);
     let mut lines = valid_lines(&paper.text());
@@ -268,7 +268,7 @@ fn an_error_whose_display_panics_does_not_take_the_loop_with_it() {
 fn a_deadline_and_an_arrival_are_told_in_the_traces_own_time() {
     let paper = Paper::default();
     let recorder = paper.recorder(Form::Lines(JsonLines::default()), false);
-    let mut lp = FakeLoop::new(recorder.observer(), true);
+    let mut lp = FakeLoop::new(recorder.recording(), true);
     let began = lp.now;
     lp.advance(3);
     lp.call_at(began + Duration::from_millis(8), "later");

@@ -19,7 +19,7 @@ fn json_lines() -> Form {
 
 /// A small program in virtual time.
 fn program(recorder: &Arc<Recorder>, starts: Instant) {
-    let mut lp = FakeLoop::at(recorder.observer(), true, starts);
+    let mut lp = FakeLoop::at(recorder.recording(), true, starts);
     let deadline = lp.now + Duration::from_millis(5);
     lp.call_at(deadline, "later");
     lp.begin_run();
@@ -54,8 +54,8 @@ fn a_trace_in_virtual_time_is_the_same_byte_for_byte() {
 fn a_trace_in_real_time_says_when_and_in_which_process_it_was_made() {
     let paper = Paper::default();
     let recorder = paper.recorder(json_lines(), false);
-    drop(FakeLoop::new(recorder.observer(), false));
-    drop(FakeLoop::new(recorder.observer(), true));
+    drop(FakeLoop::new(recorder.recording(), false));
+    drop(FakeLoop::new(recorder.recording(), true));
     let lines = valid_lines(&paper.text());
     assert_eq!(lines[0]["clock"], "monotonic");
     assert_eq!(lines[0]["pid"], std::process::id());
@@ -73,7 +73,7 @@ fn loops_of_several_threads_share_a_file_and_no_line_is_torn() {
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let mut lp = FakeLoop::new(recorder.observer(), false);
+                let mut lp = FakeLoop::new(recorder.recording(), false);
                 together.wait();
                 lp.begin_run();
                 for i in 0..100 {
@@ -104,7 +104,7 @@ fn nothing_waits_in_memory_while_the_loop_sleeps_or_after_a_run() {
         |paper: &Paper| valid_lines(&paper.text()).last().map(|line| line["e"].as_str().unwrap().to_owned());
     let paper = Paper::default();
     let recorder = paper.recorder(json_lines(), false);
-    let mut lp = FakeLoop::new(recorder.observer(), true);
+    let mut lp = FakeLoop::new(recorder.recording(), true);
     lp.begin_run();
     assert_eq!(last(&paper), None, "no need yet");
     lp.tell(Event::Select { timeout: Some(Duration::ZERO), why: Why::Ready, handle: None });
@@ -128,7 +128,7 @@ fn nothing_waits_in_memory_while_the_loop_sleeps_or_after_a_run() {
 fn a_long_turn_does_not_fill_the_memory() {
     let paper = Paper::default();
     let recorder = paper.recorder(json_lines(), false);
-    let mut lp = FakeLoop::new(recorder.observer(), true);
+    let mut lp = FakeLoop::new(recorder.recording(), true);
     while paper.text().is_empty() {
         assert!(lp.qs < 10_000, "more than 64 KiB are waiting");
         lp.call_soon("again");
@@ -167,7 +167,7 @@ fn an_error_whose_display_uses_another_loop_does_not_deadlock() {
     }
     impl std::fmt::Display for Busy {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            drop(FakeLoop::new(self.0.observer(), true));
+            drop(FakeLoop::new(self.0.recording(), true));
             f.write_str("busy")
         }
     }
@@ -176,7 +176,7 @@ fn an_error_whose_display_uses_another_loop_does_not_deadlock() {
     std::thread::spawn(move || {
         let paper = Paper::default();
         let recorder = paper.recorder(json_lines(), false);
-        let mut lp = FakeLoop::new(recorder.observer(), true);
+        let mut lp = FakeLoop::new(recorder.recording(), true);
         lp.tell(Event::Returned { q: 1, error: Some(&Error::other(Busy(recorder.clone()))) });
         drop(lp);
         done.send(paper.text()).unwrap();

@@ -86,7 +86,7 @@ fn random_trace(seed: u64) -> String {
     let recorder = paper.recorder(Form::Lines(JsonLines::default()), true);
     let mut dice = Dice(seed);
     for _ in 0..2 {
-        let mut lp = FakeLoop::new(recorder.observer(), true);
+        let mut lp = FakeLoop::new(recorder.recording(), true);
         for _ in 0..3 {
             lp.begin_run();
             for _ in 0..8 {
@@ -144,7 +144,7 @@ fn the_rebuilt_state_is_the_loops_own_after_every_event() {
 fn short_trace() -> Vec<Value> {
     let paper = Paper::default();
     let recorder = paper.recorder(Form::Lines(JsonLines::default()), false);
-    let mut lp = FakeLoop::new(recorder.observer(), true);
+    let mut lp = FakeLoop::new(recorder.recording(), true);
     lp.call_soon("a");
     lp.call_soon("b");
     lp.begin_run();

@@ -9,7 +9,7 @@ use std::time::Duration;
 fn table(program: impl FnOnce(&dyn Fn() -> FakeLoop)) -> String {
     let paper = Paper::default();
     let recorder = paper.recorder(Form::Table(TextTable::default()), true);
-    program(&|| FakeLoop::new(recorder.observer(), true));
+    program(&|| FakeLoop::new(recorder.recording(), true));
     paper.text()
 }
 
@@ -132,7 +132,7 @@ fn a_turn_that_is_under_way_is_written_when_its_loop_is_dropped() {
 fn a_row_is_written_when_the_next_turn_begins() {
     let paper = Paper::default();
     let recorder = paper.recorder(Form::Table(TextTable::default()), false);
-    let mut lp = FakeLoop::new(recorder.observer(), true);
+    let mut lp = FakeLoop::new(recorder.recording(), true);
     lp.begin_run();
     lp.begin_turn(&[]);
     lp.begin_turn(&[]);
