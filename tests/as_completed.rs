@@ -6,10 +6,11 @@ mod common;
 use common::{Guard, HOUR, Lab, forever, ms, say, show};
 use looplab::{
     Coroutine, Error, EventLoop, Result, ReturnWhen, Step, Task, as_completed, create_task, current_task,
-    gather, get_running_loop, sleep, wait, yield_now,
+    gather, get_running_loop, sleep, timeout, wait, yield_now,
 };
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -259,6 +260,59 @@ fn asynchronously_a_timeout_is_the_error_of_the_wait() {
     assert_eq!(lines, ["6 1 5", "9 raised timed out"]);
 }
 
+#[test]
+fn a_wait_that_times_out_gives_its_slot_back() {
+    let lab = Lab::new();
+    let log = lab.log.clone();
+    let lines = lab.run(async move {
+        let mut several = as_completed([create_task(after(2))]);
+        log.say(ended(&timeout(ms(1), several.next_done()).await.map(|_| "")));
+        assert_eq!(several.len(), 1);
+        while let Some((_, outcome)) = several.next_done().await? {
+            log.say(outcome?);
+        }
+        Ok(())
+    });
+    assert_eq!(lines, ["4 timed out", "8 2", "9 returned ()"]);
+}
+
+#[test]
+fn an_iterators_await_that_times_out_gives_its_slot_back() {
+    let lab = Lab::new();
+    let log = lab.log.clone();
+    let lines = lab.run(async move {
+        for next in as_completed([2, 4].map(|n| create_task(after(n)))) {
+            log.say(ended(&timeout(ms(1), next).await));
+        }
+        Ok(())
+    });
+    let expected =
+        ["4 timed out", "6 timed out", "8 2", "10 timed out", "12 timed out", "14 4", "15 returned ()"];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn an_await_that_is_cancelled_after_it_was_woken_gives_its_slot_back() {
+    let lab = Lab::new();
+    let log = lab.log.clone();
+    let lines = lab.run(async move {
+        let future = get_running_loop()?.create_future();
+        let several = Rc::new(RefCell::new(as_completed([&future])));
+        let next = several.borrow_mut().next().unwrap();
+        let waiter = create_task(next);
+        yield_now().await?;
+        future.set_result("v")?;
+        yield_now().await?;
+        waiter.cancel();
+        log.say(ended(&waiter.await));
+        let next = several.borrow_mut().next().unwrap();
+        log.say(next.await?);
+        assert!(several.borrow_mut().next().is_none());
+        Ok(())
+    });
+    assert_eq!(lines, ["5 Cancelled", "5 v", "6 returned ()"]);
+}
+
 // What follows is looplab's own: an order that asyncio leaves to a set, and what only Rust has.
 
 #[test]
@@ -319,6 +373,39 @@ fn dropping_an_await_loses_nothing() {
 }
 
 #[test]
+fn an_iterators_await_that_is_dropped_half_way_gives_its_slot_back_and_one_never_polled_does_not() {
+    let lab = Lab::new();
+    lab.run(async {
+        let mut several = as_completed([create_task(after(1)), create_task(after(2))]);
+        drop(several.next());
+        assert_eq!(several.len(), 1);
+        let mut next = several.next().unwrap();
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut next).poll(cx))).await.is_pending());
+        assert_eq!(several.len(), 0);
+        drop(next);
+        assert_eq!(several.next().unwrap().await?, 1);
+        assert!(several.next().is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn an_await_that_fails_counts_so_that_a_loop_over_them_ends() {
+    let lab = Lab::new();
+    let futures = [lab.lp.create_future::<()>(), lab.lp.create_future()];
+    let kept = Rc::new(Cell::new(None));
+    let put = kept.clone();
+    lab.run(async move {
+        put.set(Some(as_completed(&futures)));
+        Ok(())
+    });
+    // No loop runs here, so that every await fails at once.
+    let outcomes = kept.take().unwrap().take(10).map(|next| Coroutine::new(next).send());
+    let failed = |step| matches!(step, Step::Returned(Err(Error::NoRunningLoop)));
+    assert_eq!(outcomes.map(failed).collect::<Vec<_>>(), [true, true]);
+}
+
+#[test]
 fn dropping_an_await_that_was_woken_wakes_the_next() {
     let lab = Lab::new();
     let lines = lab.run(async {
@@ -326,7 +413,7 @@ fn dropping_an_await_that_was_woken_wakes_the_next() {
         let other = get_running_loop()?.create_future();
         let mut several = as_completed([&future, &other]);
         let (mut first, second) = (several.next().unwrap(), several.next().unwrap());
-        assert!(poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut first).poll(cx))).await.is_pending());
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut first).poll(cx))).await.is_pending());
         let second = create_task(second);
         yield_now().await?;
         future.set_result("v")?;

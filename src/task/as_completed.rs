@@ -4,8 +4,10 @@
 //! the awaits that are left and cancels nothing. Bodies start in the order of the arguments, where asyncio leaves the
 //! order to a set.
 //!
-//! What ended stands in a queue of its own, first in, first out, with asyncio's rules for its waiters: a waiter that is
-//! cancelled after it was woken passes the wake-up on, so nothing that ended is ever lost.
+//! What ended stands in a queue of its own, first in, first out, with asyncio's rules for its waiters. A waiter that is
+//! cancelled after it was woken passes the wake-up on, and one that is cancelled or dropped does not count as an await. So
+//! nothing that ended is ever lost. (CPython since 3.14 does not count an await that fails in any way. Without a running
+//! loop every await fails, and a loop over the awaitables never ends.)
 
 use super::Future;
 use super::ensure::{EnsureFuture, Ensured, sealed::Ensure};
@@ -14,7 +16,7 @@ use super::timeout::set_timer;
 use crate::error::{Error, Result};
 use crate::event_loop::{TimerHandle, get_running_loop, running};
 use crate::trace::Place;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::panic::Location;
@@ -28,10 +30,10 @@ use std::time::Duration;
 ///
 /// It is an iterator of awaitables, one for each; and with [`next_done`](AsCompleted::next_done) it tells which one
 /// ended. Dropping it, or leaving the `for` loop, cancels nothing: the rest runs on, and failures that nobody reads are
-/// reported.
+/// reported. An await that is cancelled or dropped half-way takes no result: the iterator gives one awaitable more.
 ///
-/// Without a loop, or with something of another loop, the first await fails with [`Error::NoRunningLoop`] or
-/// [`Error::Value`].
+/// Without a loop the first await fails with [`Error::NoRunningLoop`], and with something of another loop with
+/// [`Error::Value`], which CPython raises at the call. Neither suspends, and then there is nothing more.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, as_completed, sleep};
@@ -68,16 +70,15 @@ where
 
 /// Several at once, in the order in which they end; made by [`as_completed`].
 #[must_use = "they run, but nobody awaits them"]
-pub struct AsCompleted<T: 'static> {
-    state: Result<Rc<Several<T>>>,
-    left: usize,
-}
+pub struct AsCompleted<T: 'static>(Result<Rc<Several<T>>, Option<Error>>);
 
 /// One that ended: its place among the arguments, and itself.
 type One<T> = (usize, Ensured<T>);
 
 struct Several<T: 'static> {
     place: Place,
+    /// How many may still be awaited.
+    left: Cell<usize>,
     /// Those that have not ended, by their place among the arguments.
     todo: RefCell<BTreeMap<usize, (Ensured<T>, CallbackId)>>,
     /// Those that ended and were not awaited yet; `None` stands for one that the timeout came before.
@@ -88,12 +89,13 @@ struct Several<T: 'static> {
 
 impl<T: 'static> AsCompleted<T> {
     fn failed(error: Error) -> Self {
-        Self { state: Err(error), left: 1 }
+        Self(Err(Some(error)))
     }
 
     fn start(place: Place, ensured: Vec<Ensured<T>>) -> Self {
         let several = Rc::new(Several {
             place,
+            left: Cell::new(0),
             todo: RefCell::default(),
             done: RefCell::default(),
             waiters: RefCell::default(),
@@ -113,8 +115,8 @@ impl<T: 'static> AsCompleted<T> {
             });
             several.todo.borrow_mut().insert(index, (one, id));
         }
-        let left = several.todo.borrow().len();
-        Self { state: Ok(several), left }
+        several.left.set(several.todo.borrow().len());
+        Self(Ok(several))
     }
 
     /// Sets a limit for all of them together, which begins now (`as_completed(…, timeout=…)`). When it is over, every
@@ -136,7 +138,7 @@ impl<T: 'static> AsCompleted<T> {
     /// ```
     pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         let timeout = timeout.into();
-        if let (Ok(several), Some(timeout)) = (&self.state, timeout)
+        if let (Ok(several), Some(timeout)) = (&self.0, timeout)
             && !several.todo.borrow().is_empty()
         {
             let over = Rc::downgrade(several);
@@ -155,7 +157,7 @@ impl<T: 'static> AsCompleted<T> {
     /// Waits for the next one to end, and tells which it was, by its place among the arguments, and what it came to
     /// (`async for` over `as_completed`, which gives the tasks). `None` when all were given.
     ///
-    /// Dropping the wait loses nothing: the next call gives what this one would have.
+    /// A wait that is cancelled or dropped loses nothing: the next call gives what this one would have.
     ///
     /// # Errors
     /// [`Error::TimedOut`] when the limit is over; [`Error::Cancelled`] if the waiter is cancelled.
@@ -175,15 +177,21 @@ impl<T: 'static> AsCompleted<T> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub async fn next_done(&mut self) -> Result<Option<(usize, Result<T>)>> {
-        if self.left == 0 {
-            return Ok(None);
+        match &mut self.0 {
+            Ok(several) if several.claim() => {
+                let (index, one) = several.clone().next().await?;
+                Ok(Some((index, one.take())))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => error.take().map_or(Ok(None), Err),
         }
-        let next = match &self.state {
-            Ok(several) => several.clone().next().await,
-            Err(error) => Err(error.clone()),
-        };
-        self.left -= 1;
-        next.map(|(index, one)| Some((index, one.take())))
+    }
+
+    fn left(&self) -> usize {
+        match &self.0 {
+            Ok(several) => several.left.get(),
+            Err(error) => usize::from(error.is_some()),
+        }
     }
 }
 
@@ -191,13 +199,16 @@ impl<T: 'static> Iterator for AsCompleted<T> {
     type Item = Completed<T>;
 
     fn next(&mut self) -> Option<Completed<T>> {
-        self.left = self.left.checked_sub(1)?;
-        let state = self.state.clone();
-        Some(Completed(Box::pin(async move { state?.next().await?.1.take() })))
+        let next = match &mut self.0 {
+            Ok(several) if several.claim() => Ok(several.clone()),
+            Ok(_) => return None,
+            Err(error) => Err(error.take()?),
+        };
+        Some(Completed(Box::pin(async move { next?.next().await?.1.take() })))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        (self.left(), Some(self.left()))
     }
 }
 
@@ -216,6 +227,12 @@ impl<T> std::future::Future for Completed<T> {
 }
 
 impl<T: 'static> Several<T> {
+    /// Counts an await; false if all have been.
+    fn claim(&self) -> bool {
+        let left = self.left.get().checked_sub(1);
+        left.inspect(|left| self.left.set(*left)).is_some()
+    }
+
     /// One has ended, unless the timeout came before.
     fn ended(&self, index: usize) -> Result<()> {
         let ended = self.todo.borrow_mut().remove(&index);
@@ -252,6 +269,7 @@ impl<T: 'static> Several<T> {
         }
     }
 
+    /// Waits for the next one to end, for an await that was counted.
     async fn next(self: Rc<Self>) -> Result<One<T>> {
         loop {
             let next = self.done.borrow_mut().pop_front();
@@ -260,9 +278,11 @@ impl<T: 'static> Several<T> {
             }
             let waiter = Future::of_kind(&get_running_loop()?, "as_completed", self.place);
             self.waiters.borrow_mut().push_back(waiter.clone());
-            let mut waiting = Waiting { several: &self, waiter, over: false };
-            (&waiting.waiter).await?;
-            waiting.over = true;
+            let mut waiting = Waiting { several: &self, waiter, over: false, counts: false };
+            let waited = (&waiting.waiter).await;
+            waiting.over = waited.is_ok();
+            waiting.counts = !waited.as_ref().is_err_and(Error::is_cancelled);
+            waited?;
         }
     }
 
@@ -274,17 +294,22 @@ impl<T: 'static> Several<T> {
     }
 }
 
-/// A waiter in the queue. One that goes before its time leaves the queue, and passes on a wake-up that it had got.
+/// A waiter in the queue. One that goes before its time leaves the queue, and passes on a wake-up that it had got. Its
+/// await does not count then, unless it failed.
 struct Waiting<'a, T: 'static> {
     several: &'a Several<T>,
     waiter: Future<()>,
     over: bool,
+    counts: bool,
 }
 
 impl<T: 'static> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
         if self.over {
             return;
+        }
+        if !self.counts {
+            self.several.left.set(self.several.left.get() + 1);
         }
         let woken = self.waiter.done() && !self.waiter.cancelled();
         self.several.waiters.borrow_mut().retain(|waiter| *waiter != self.waiter);
@@ -307,9 +332,9 @@ impl<T: 'static> Drop for Several<T> {
 
 impl<T: 'static> fmt::Debug for AsCompleted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.state {
-            Ok(_) => write!(f, "<AsCompleted, {} left>", self.left),
-            Err(error) => write!(f, "<AsCompleted failed: {error}>"),
+        match &self.0 {
+            Err(Some(error)) => write!(f, "<AsCompleted failed: {error}>"),
+            _ => write!(f, "<AsCompleted, {} left>", self.left()),
         }
     }
 }
