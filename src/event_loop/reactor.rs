@@ -12,7 +12,8 @@
 //! - A level-triggered epoll puts what it has reported back to the end of its list at once, so what stays ready comes
 //!   before what becomes ready later, as CPython's loop sees it. Re-arming comes too late for that, so what was re-armed
 //!   is moved to the front of the next batch. (Rejected: re-arming right after the poll. It gives the same order, but
-//!   then nothing notices that a callback has closed its descriptor.)
+//!   then nothing notices that a callback has closed its descriptor.) The self-pipe of the signals has its place in the
+//!   same way.
 //! - There is one registration per descriptor, so a reader and a writer share one, with the union of their interests.
 //! - Descriptors are small numbers, for the system gives the lowest that is free. So the registrations stand in a list
 //!   under their descriptors' numbers. (Rejected: a map, and a slab with a map; they take more room and more steps.)
@@ -64,8 +65,8 @@ pub(super) struct Reactor {
 /// What a poll brought.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// The self-pipe of the signals is readable, or a signal came that nobody has taken.
-    pub(super) signals: bool,
+    /// How many descriptors in `ready` come before the self-pipe of the signals; `None` if no signal is to be read.
+    pub(super) signals: Option<usize>,
     /// Another thread has called.
     woken: bool,
     /// Per ready descriptor: what for, and the callbacks to queue, the reader before the writer.
@@ -105,7 +106,10 @@ impl Batch {
     fn note(&mut self, event: &Event, registrations: &Registrations, reported: &mut Vec<Token>) {
         match event.token() {
             WAKER => self.woken = true,
-            SIGNALS => self.signals = true,
+            SIGNALS => {
+                self.signals.get_or_insert(self.ready.len());
+                reported.push(SIGNALS);
+            }
             token => {
                 let Some(registration) = registrations.of(token) else { return };
                 let (ready, sides) = registration.report(event);
@@ -279,6 +283,9 @@ impl Reactor {
             if self.rearmed.contains_key(&token) {
                 continue;
             }
+            if token == SIGNALS {
+                self.rearmed.insert(SIGNALS, self.rearmed.len());
+            }
             let Some(registration) = self.registrations.of(token) else { continue };
             let Some(interest) = registration.due() else { continue };
             let fd = registration.fd();
@@ -292,6 +299,10 @@ impl Reactor {
         // For its room.
         self.reported = reported;
         orphans
+    }
+
+    pub(super) fn is_rearmed(&self, token: Token) -> bool {
+        self.rearmed.contains_key(&token)
     }
 
     /// Polls. `None` waits for ever. A signal that interrupts the wait does not end it: as in CPython, the poll goes on
@@ -308,7 +319,7 @@ impl Reactor {
             match self.poll.poll(&mut self.events, left) {
                 Ok(()) => {
                     let batch = self.collect();
-                    let asked = batch.signals || batch.woken || !batch.ready.is_empty();
+                    let asked = batch.signals.is_some() || batch.woken || !batch.ready.is_empty();
                     if asked || self.events.is_empty() || left == Some(Duration::ZERO) {
                         return Ok(batch);
                     }

@@ -19,8 +19,9 @@
 //! 3. This module's action, `Arrivals::record`, writes the arrival and its time into the loop's ring.
 //! 4. signal-hook-mio's action sends a byte into the self-pipe. It was registered after step 3's, always, so whoever is
 //!    woken by the byte finds the arrival.
-//! 5. The loop's poll returns because the pipe is readable. If the loop was not in the poll, [`Signals::pending`] tells
-//!    it before the next one. The pipe is only the wake-up; the ring is the truth.
+//! 5. The loop's poll reports the pipe among the other descriptors, in the kernel's order. That place is the place of the
+//!    entry that reads the signals. [`Signals::pending`] makes sure that no poll sleeps on a signal whose byte is late.
+//!    The pipe is the wake-up and the place; the ring holds the signals.
 //! 6. [`Signals::take`] empties the ring and the pipe. The loop queues the callbacks.
 //!
 //! # What does not work
@@ -78,9 +79,13 @@ pub(super) struct Signals {
     watched: Vec<Watch>,
     /// Made with the first watched signal, gone with the last.
     pipe: Option<SelfPipe>,
+    /// The pipe before that, while bytes wait in it: it keeps their place among the descriptors that are ready.
+    replaced: Option<SelfPipe>,
     arrivals: Arc<Arrivals>,
     /// Out of the ring already, because a signal was removed, but not yet taken.
     waiting: Vec<Arrival>,
+    /// Whether the pipe was read since the last poll.
+    was_read: bool,
     /// The time of the last arrival that came out of the ring.
     latest: Instant,
     /// The last [`Watch::serial`].
@@ -110,7 +115,7 @@ impl Watch {
     }
 }
 
-/// Wakes the loop's poll, and says nothing else.
+/// Wakes the loop's poll, and has a place among the descriptors that are ready.
 struct SelfPipe {
     source: signal_hook_mio::v1_0::Signals,
     token: Token,
@@ -124,8 +129,10 @@ impl Signals {
         Self {
             watched: Vec::new(),
             pipe: None,
+            replaced: None,
             arrivals: Arc::new(Arrivals::new(now)),
             waiting: Vec::new(),
+            was_read: false,
             latest: now,
             serial: 0,
         }
@@ -145,7 +152,7 @@ impl Signals {
         }
         let result = self.start(signum, registry, token);
         if self.watched.is_empty() {
-            self.drop_pipe(registry);
+            self.drop_pipes(registry);
         }
         result
     }
@@ -213,8 +220,17 @@ impl Signals {
         !self.watched.is_empty() && (!self.waiting.is_empty() || self.arrivals.any())
     }
 
+    /// Whether the next poll must be made, even if no descriptor is registered: something arrived, or the pipe was read
+    /// since the last poll. In the second case the kernel may still list the pipe as ready, at the place of a byte that is
+    /// gone. Only a poll takes it off that list, so that the next byte gets a place of its own.
+    #[inline]
+    pub(super) fn need_poll(&self) -> bool {
+        !self.watched.is_empty() && (self.was_read || !self.waiting.is_empty() || self.arrivals.any())
+    }
+
     /// Takes what arrived, in order of arrival (at most 1,024; `pending` tells of more), and empties the self-pipe.
-    pub(super) fn take(&mut self) -> Vec<Arrival> {
+    pub(super) fn take(&mut self, registry: &Registry) -> Vec<Arrival> {
+        self.was_read = true;
         self.collect();
         let mut coalesced = self.arrivals.take_overflowed();
         for arrival in &self.waiting {
@@ -226,18 +242,35 @@ impl Signals {
             let signals = self.watched.iter().map(|watch| watch.signal).filter(|n| coalesced & bit(*n) != 0);
             self.waiting.extend(signals.map(|signal| Arrival { signal, at: now }));
         }
-        // The pipe after the ring, so that next to no bytes stay and it cannot fill up. A delivery in between is no
-        // loss: its arrival is in the ring, and `pending` is asked before the next poll.
-        if let Some(pipe) = &mut self.pipe {
-            drop(pipe.source.pending());
+        // What stays in the ring keeps its bytes, so that the next poll reports the pipe again. The pipe is emptied after the
+        // ring; a delivery in between is not lost, because `pending` finds it in the ring before the next poll.
+        if !self.arrivals.any() {
+            if let Some(pipe) = &mut self.pipe {
+                drop(pipe.source.pending());
+            }
+            deregister(registry, self.replaced.take());
         }
         std::mem::take(&mut self.waiting)
+    }
+
+    /// Prepares a poll. If the last one `reported` the self-pipe, this one reports it again while bytes are left in it, as a
+    /// level-triggered poll does.
+    pub(super) fn rearm(&mut self, registry: &Registry, reported: bool) {
+        self.was_read = false;
+        if !reported {
+            return;
+        }
+        for pipe in [&mut self.replaced, &mut self.pipe].into_iter().flatten() {
+            if let Err(error) = registry.reregister(&mut pipe.source, pipe.token, Interest::READABLE) {
+                log::error!(target: "looplab", "cannot watch the self-pipe of the signals: {error}");
+            }
+        }
     }
 
     /// Ends all of them, for the loop's `close`.
     pub(super) fn close(&mut self, registry: &Registry) {
         self.release();
-        self.drop_pipe(registry);
+        self.drop_pipes(registry);
     }
 
     /// Moves arrivals from the ring to `waiting`, without those of ended watches.
@@ -255,7 +288,7 @@ impl Signals {
     /// Replaces the pipe by one for exactly the watched signals. (signal-hook-mio cannot take out a single signal.)
     fn renew_pipe(&mut self, registry: &Registry) {
         if self.watched.is_empty() {
-            return self.drop_pipe(registry);
+            return self.drop_pipes(registry);
         }
         let Some(token) = self.pipe.as_ref().map(|pipe| pipe.token) else { return };
         if self.open_pipe(registry, token).is_err()
@@ -270,16 +303,18 @@ impl Signals {
     fn open_pipe(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let mut source = signal_hook_mio::v1_0::Signals::new(self.watched.iter().map(|watch| watch.signal))?;
         registry.register(&mut source, token, Interest::READABLE)?;
-        self.drop_pipe(registry);
-        self.pipe = Some(SelfPipe { source, token, outdated: false });
+        let before = self.pipe.replace(SelfPipe { source, token, outdated: false });
+        if self.replaced.is_none() && self.pending() {
+            self.replaced = before;
+        } else {
+            deregister(registry, before);
+        }
         Ok(())
     }
 
-    fn drop_pipe(&mut self, registry: &Registry) {
-        if let Some(mut pipe) = self.pipe.take() {
-            // An error is of no interest: the descriptor is closed next, and that takes it out of the poll as well.
-            let _ = registry.deregister(&mut pipe.source);
-        }
+    fn drop_pipes(&mut self, registry: &Registry) {
+        deregister(registry, self.replaced.take());
+        deregister(registry, self.pipe.take());
     }
 
     fn release(&mut self) {
@@ -295,6 +330,14 @@ impl Signals {
 impl Drop for Signals {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// Drops a pipe, after taking it out of the poll.
+fn deregister(registry: &Registry, pipe: Option<SelfPipe>) {
+    if let Some(mut pipe) = pipe {
+        // An error is of no interest: the descriptor is closed next, and that takes it out of the poll as well.
+        let _ = registry.deregister(&mut pipe.source);
     }
 }
 
@@ -344,7 +387,7 @@ mod tests {
         signals.watch(SIGURG, poll.registry(), Token(0)).unwrap();
         low_level::raise(SIGURG).unwrap();
         assert!(signals.pending());
-        let taken = signals.take();
+        let taken = signals.take(poll.registry());
         assert_eq!(taken.iter().map(|arrival| arrival.signal).collect::<Vec<_>>(), [SIGWINCH, SIGURG]);
         assert!(taken.is_sorted_by_key(|arrival| arrival.at));
         assert!(!signals.pending());
@@ -357,8 +400,8 @@ mod tests {
         low_level::raise(SIGURG).unwrap();
         assert!(signals.unwatch(SIGURG, poll.registry()).unwrap());
         signals.watch(SIGURG, poll.registry(), Token(0)).unwrap();
-        assert_eq!(signals.take().len(), CAPACITY);
-        assert_eq!(signals.take(), []);
+        assert_eq!(signals.take(poll.registry()).len(), CAPACITY);
+        assert_eq!(signals.take(poll.registry()), []);
         signals.close(poll.registry());
         assert!(!signals.unwatch(SIGURG, poll.registry()).unwrap());
     }

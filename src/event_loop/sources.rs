@@ -218,7 +218,7 @@ impl EventLoop {
 fn read_signals() {
     let Some(lp) = super::running() else { return };
     let lp = &*lp.0;
-    let arrivals = lp.signals.borrow_mut().take();
+    let arrivals = lp.signals.borrow_mut().take(lp.reactor.borrow().registry());
     for arrival in arrivals {
         let Some(handler) = lp.signal_handlers.borrow().get(&arrival.signal).cloned() else { continue };
         let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };

@@ -167,6 +167,7 @@ impl EventLoop {
 
     fn really_poll(&self, wait: &Wait) -> Result<reactor::Batch> {
         let lp = &*self.0;
+        let flagged = lp.signals_wait();
         let mut batch = if lp.clock.is_virtual() && wait.timeout != Some(Duration::ZERO) {
             self.poll_in_virtual_time(wait.timeout)?
         } else {
@@ -176,7 +177,11 @@ impl EventLoop {
             let events: Vec<_> = batch.ready.iter().map(|(fd, ready, _)| (*fd, *ready)).collect();
             lp.trace(|| Event::Polled { events: &events });
         }
-        batch.signals |= lp.signals_wait();
+        // The poll found no byte for a signal that its flag announced: the byte is still to come, or was read too early.
+        // The signal's place is after the I/O, where its byte would stand if it were sent now.
+        if flagged && batch.signals.is_none() && lp.signals_wait() {
+            batch.signals = Some(batch.ready.len());
+        }
         Ok(batch)
     }
 
@@ -185,8 +190,7 @@ impl EventLoop {
         if timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
             return Ok(reactor::Batch::default());
         }
-        let orphans = lp.reactor.borrow_mut().rearm();
-        lp.bury(orphans);
+        lp.rearm();
         if timeout != Some(Duration::ZERO) {
             self.park(true);
             lp.look_for_jobs();
@@ -207,8 +211,11 @@ impl EventLoop {
     fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
         let lp = &*self.0;
         let batch = self.poll_for_real(Some(Duration::ZERO))?;
-        if batch.signals || !batch.ready.is_empty() || !lp.inbox.is_empty() || lp.signals_wait() {
+        if batch.signals.is_some() || !batch.ready.is_empty() || !lp.inbox.is_empty() {
             return Ok(batch);
+        }
+        if lp.signals_wait() {
+            return self.poll_for_real(Some(Duration::ZERO));
         }
         let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.is_empty();
         match timeout {
@@ -267,10 +274,10 @@ impl Inner {
     }
 
     /// With nothing registered and no signal waiting, a poll that does not wait could report nothing: its system call is
-    /// skipped. Other threads are heard through the inbox, signals through their flag.
+    /// skipped. The inbox tells of other threads, a flag of signals.
     #[inline]
     fn nothing_to_poll(&self) -> bool {
-        self.reactor.borrow().is_empty() && !self.signals_wait()
+        self.reactor.borrow().is_empty() && !self.signals.borrow().need_poll()
     }
 
     fn drop_cancelled_timers(&self) {
@@ -310,17 +317,23 @@ impl Inner {
         self.how_long()
     }
 
-    /// One entry per ready registration, the reader before the writer. Signals are read by an entry of their own.
+    /// Registers again what the last poll reported, so that the next one reports what is still ready.
+    fn rearm(&self) {
+        let mut reactor = self.reactor.borrow_mut();
+        let orphans = reactor.rearm();
+        self.signals.borrow_mut().rearm(reactor.registry(), reactor.is_rearmed(reactor::SIGNALS));
+        drop(reactor);
+        self.bury(orphans);
+    }
+
+    /// Queues the callbacks of each ready descriptor, the reader before the writer. The entry that reads the signals has the
+    /// place of the self-pipe among them.
     fn queue_io(&self, mut batch: reactor::Batch) {
-        if batch.signals
-            && let Some(reader) = self.signal_reader.get()
-        {
-            self.push(reader.clone(), Origin { via: Via::Io, ..Origin::CALL_SOON });
-        }
-        if batch.ready.is_empty() {
-            return;
-        }
-        for (fd, _, [reader, writer]) in batch.ready.drain(..) {
+        let (signals, descriptors) = (batch.signals, batch.ready.len());
+        for (i, (fd, _, [reader, writer])) in batch.ready.drain(..).enumerate() {
+            if signals == Some(i) {
+                self.queue_signal_reader();
+            }
             let origin = Origin { via: Via::Io, fd: Some(fd), ..Origin::CALL_SOON };
             if let Some(reader) = reader {
                 self.push(reader, origin);
@@ -329,7 +342,18 @@ impl Inner {
                 self.push(writer, origin);
             }
         }
-        self.reactor.borrow_mut().give_back(batch);
+        if signals == Some(descriptors) {
+            self.queue_signal_reader();
+        }
+        if descriptors > 0 {
+            self.reactor.borrow_mut().give_back(batch);
+        }
+    }
+
+    fn queue_signal_reader(&self) {
+        if let Some(reader) = self.signal_reader.get() {
+            self.push(reader.clone(), Origin { via: Via::Io, ..Origin::CALL_SOON });
+        }
     }
 
     fn queue_due_timers(&self) {
