@@ -1,11 +1,11 @@
-//! Servers and their connections, turn by turn as on CPython 3.13.
+//! Servers and their connections, turn by turn as on CPython 3.15.
 
 mod net_streams_support;
 mod support;
 
 use looplab::net::{Server, StreamReader, StreamWriter, start_server, start_server_with};
 use looplab::sync::Event;
-use looplab::{Error, Result, TaskRef, create_task, current_task, get_running_loop, yield_now};
+use looplab::{Error, TaskRef, create_task, current_task, get_running_loop, yield_now};
 use net_streams_support::{connect, dial, said, say, say_as, say_bytes, says, turns};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -271,39 +271,68 @@ fn closing_a_server_cancels_its_serve_forever() {
     says(program, &["6 serving", "6 close", "8 cancelled"]);
 }
 
-async fn with_an_idle_client(end: impl Fn(&Server)) -> Result<()> {
-    let handler = async |reader: StreamReader, _writer| {
+#[test]
+fn a_cancelled_serve_forever_closes_its_idle_clients_and_keeps_its_place_until_they_are_gone() {
+    let program = async {
+        let handler = async |reader: StreamReader, _writer| {
+            say_bytes(reader.read_to_end().await);
+            say("handler ends");
+        };
+        let server = start_server(handler, "127.0.0.1", 0).await?;
+        let serving = create_task(server.serve_forever());
+        yield_now().await?;
+        let (reader, _writer) = connect(&server).await?;
+        turns(5).await?;
+        serving.cancel();
+        say("cancel");
+        yield_now().await?;
+        say(server.serve_forever().await.unwrap_err());
+        assert!(serving.await.is_err_and(|error| error.is_cancelled()));
+        say("cancelled");
         say_bytes(reader.read_to_end().await);
-        say("handler ends");
+        say(server.serve_forever().await.unwrap_err());
+        Ok(())
     };
-    let server = start_server(handler, "127.0.0.1", 0).await?;
-    let serving = create_task(server.serve_forever());
-    yield_now().await?;
-    let (reader, _writer) = connect(&server).await?;
-    turns(5).await?;
-    serving.cancel();
-    say("cancel");
-    turns(5).await?;
-    say(serving.done());
-    end(&server);
-    say("clients");
-    assert!(serving.await.is_err_and(|error| error.is_cancelled()));
-    say("cancelled");
-    say_bytes(reader.read_to_end().await);
-    Ok(())
-}
-
-const AN_IDLE_CLIENT_IS_ENDED: [&str; 7] =
-    ["15 cancel", "20 false", "20 clients", "22 ''", "22 handler ends", "23 cancelled", "23 ''"];
-
-#[test]
-fn a_cancelled_serve_forever_waits_for_an_idle_client_until_close_clients() {
-    says(with_an_idle_client(Server::close_clients), &AN_IDLE_CLIENT_IS_ENDED);
+    says(
+        program,
+        &[
+            "15 cancel",
+            "16 server <Server sockets=()> is already being awaited on serve_forever()",
+            "18 ''",
+            "18 handler ends",
+            "19 cancelled",
+            "19 ''",
+            "19 server <Server sockets=()> is closed",
+        ],
+    );
 }
 
 #[test]
-fn a_cancelled_serve_forever_waits_for_an_idle_client_until_abort_clients() {
-    says(with_an_idle_client(Server::abort_clients), &AN_IDLE_CLIENT_IS_ENDED);
+fn a_cancelled_serve_forever_waits_for_what_a_client_does_not_take_until_it_is_cancelled_again() {
+    let program = async {
+        let handler = async |reader: StreamReader, writer: StreamWriter| {
+            writer.write(vec![b'x'; 20_000_000])?;
+            say_bytes(reader.read_to_end().await);
+            Ok(())
+        };
+        let server = start_server(handler, "127.0.0.1", 0).await?;
+        let serving = create_task(server.serve_forever());
+        yield_now().await?;
+        let (_reader, writer) = connect(&server).await?;
+        writer.transport().pause_reading();
+        turns(5).await?;
+        serving.cancel_msg("one");
+        say("cancel");
+        turns(5).await?;
+        say(serving.done());
+        serving.cancel_msg("two");
+        say(serving.await.unwrap_err());
+        server.abort_clients();
+        server.wait_closed().await?;
+        say("closed");
+        Ok(())
+    };
+    says(program, &["15 cancel", "20 false", "22 two", "24 ''", "24 closed"]);
 }
 
 #[test]
@@ -381,13 +410,13 @@ fn a_server_without_start_serving_accepts_when_it_is_told_to() {
 }
 
 #[test]
-fn up_to_the_backlog_is_accepted_in_one_turn() {
+fn one_turn_accepts_one_connection_more_than_the_backlog() {
     let program = async {
         let count = Rc::new(Cell::new(0));
         let counts = count.clone();
         let keep = move |_, _| counts.set(counts.get() + 1);
         let server = start_server_with(keep, "127.0.0.1", 0).backlog(2).await?;
-        let clients: Vec<_> = (0..5).map(|_| dial(&server)).collect();
+        let clients: Vec<_> = (0..7).map(|_| dial(&server)).collect();
         for _ in 0..7 {
             say(count.get());
             yield_now().await?;
@@ -396,7 +425,7 @@ fn up_to_the_backlog_is_accepted_in_one_turn() {
         server.close();
         Ok(())
     };
-    says(program, &["5 0", "6 0", "7 0", "8 0", "9 2", "10 4", "11 5"]);
+    says(program, &["5 0", "6 0", "7 0", "8 0", "9 3", "10 6", "11 7"]);
 }
 
 #[test]
@@ -413,15 +442,49 @@ fn a_server_whose_handles_are_dropped_serves_on() {
 }
 
 #[test]
-fn a_plain_callback_that_fails_is_reported_as_any_callback() {
+fn a_plain_callback_that_fails_is_reported_and_its_connection_is_closed() {
     let program = async {
-        let fails = |_, _| Err::<(), _>(Error::msg("boom"));
+        let kept = RefCell::new(Vec::new());
+        let fails = move |_, writer| {
+            kept.borrow_mut().push(writer);
+            Err::<(), _>(Error::msg("boom"))
+        };
         let server = start_server_with(fails, "127.0.0.1", 0).await?;
         let (reader, _writer) = connect(&server).await?;
-        assert_eq!(reader.read_to_end().await?, b"");
+        say("open");
+        say_bytes(reader.read_to_end().await);
+        Ok(())
+    };
+    says(program, &["8 report: Unhandled exception in client_connected_cb: boom", "9 open", "11 ''"]);
+}
+
+#[test]
+fn a_plain_callback_that_panics_is_reported_and_its_connection_is_closed() {
+    let program = async {
+        let panics = |_, _| -> () { panic!("boom") };
+        let server = start_server_with(panics, "127.0.0.1", 0).await?;
+        let (reader, _writer) = connect(&server).await?;
+        say_bytes(reader.read_to_end().await);
+        Ok(())
+    };
+    says(program, &["8 report: Unhandled exception in client_connected_cb: boom", "11 ''"]);
+}
+
+#[test]
+fn a_cancellation_out_of_a_plain_callback_is_reported_as_any_callbacks_at_the_servers_place() {
+    let program = async {
+        let kept = Rc::new(RefCell::new(Vec::new()));
+        let keeps = kept.clone();
+        let cancelled = move |_, writer: StreamWriter| {
+            keeps.borrow_mut().push(writer);
+            Err::<(), _>(Error::cancelled())
+        };
+        let server = start_server_with(cancelled, "127.0.0.1", 0).await?;
+        connect(&server).await?;
+        assert!(!kept.borrow()[0].is_closing());
         Ok(())
     };
     let said = said(program);
-    assert!(said.len() == 1 && said[0].contains("report: Exception in callback "), "{said:?}");
-    assert!(said[0].ends_with(": boom"), "{said:?}");
+    assert!(said.len() == 1 && said[0].starts_with("8 report: Exception in callback "), "{said:?}");
+    assert!(said[0].contains("tests/net_server.rs"), "{said:?}");
 }

@@ -1,17 +1,18 @@
-//! A server whose process has no descriptor left.
+//! What a server holds, and when it gives it back: with its loop, and in a process that has no descriptor left.
 
 mod net_streams_support;
 mod support;
 
-use looplab::net::start_server_with;
-use looplab::{Clock, EventLoop, ExceptionContext, Result, get_running_loop, sleep};
+use looplab::net::{Server, start_server_with, start_unix_server};
+use looplab::{Clock, EventLoop, ExceptionContext, Result, create_task, get_running_loop, sleep, yield_now};
 use net_streams_support::{dial, turns};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
-use support::{child, report};
+use support::{Drops, child, report, watchdog};
 
 #[test]
 fn out_of_descriptors_is_reported_once_tried_again_a_second_later_and_loses_nobody() {
@@ -90,4 +91,105 @@ fn no_more_descriptors() -> Option<u64> {
 fn descriptors(most: Option<u64>) {
     let limit = Rlimit { current: most, maximum: getrlimit(Resource::Nofile).maximum };
     setrlimit(Resource::Nofile, limit).expect("a lower limit than the hard one");
+}
+
+/// Nothing is left of a server but its handle.
+fn is_over(server: &Server, port: u16) {
+    assert!(!server.is_serving() && server.sockets().is_empty());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody listens");
+}
+
+#[test]
+fn closing_a_loop_ends_its_servers_whether_they_serve_or_only_listen() {
+    let _dog = watchdog();
+    for serving in [true, false] {
+        let lp = EventLoop::new().expect("a loop");
+        let program = async move {
+            let server = start_server_with(|_, _| (), "127.0.0.1", 0).start_serving(serving).await?;
+            Ok((server.clone(), server.port()))
+        };
+        let (server, port) = lp.run_until_complete(program).expect("it ends well");
+        let client = dial(&server);
+        lp.close().expect("it does not run");
+        is_over(&server, port);
+        drop(client);
+    }
+}
+
+#[test]
+fn dropping_a_loop_ends_a_server_that_its_own_handler_holds() {
+    let _dog = watchdog();
+    let drops = Drops::default();
+    for (open_client, close_first) in [(false, false), (true, false), (false, true)] {
+        let lp = EventLoop::new().expect("a loop");
+        let (held, guard) = (Rc::new(RefCell::new(None::<Server>)), drops.guard());
+        let (keeps, seen) = (held.clone(), drops.count());
+        let program = async move {
+            let connected = Rc::new(Cell::new(false));
+            let (told, writers) = (connected.clone(), RefCell::new(Vec::new()));
+            let handler = move |_, writer| {
+                let _ = (&guard, &keeps);
+                writers.borrow_mut().push(writer);
+                told.set(true);
+            };
+            let server = start_server_with(handler, "127.0.0.1", 0).await?;
+            *held.borrow_mut() = Some(server.clone());
+            let client = open_client.then(|| dial(&server));
+            while open_client && !connected.get() {
+                yield_now().await?;
+            }
+            let port = server.port();
+            if close_first {
+                server.close();
+            }
+            drop(client);
+            Ok(port)
+        };
+        let port = lp.run_until_complete(program).expect("it ends well");
+        // A closed server without connections has let go of its handler already.
+        assert_eq!(drops.count() - seen, usize::from(close_first));
+        drop(lp);
+        assert_eq!(drops.count() - seen, 1, "the handler is dropped");
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody listens");
+    }
+}
+
+#[test]
+fn closing_a_loop_removes_a_unix_servers_file_and_ends_its_serve_forever() {
+    let _dog = watchdog();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let lp = EventLoop::new().expect("a loop");
+    let bound = path.clone();
+    let program = async move {
+        let server = start_unix_server(async |_, _| {}, &bound).await?;
+        let serving = create_task(server.serve_forever());
+        yield_now().await?;
+        Ok((server, serving))
+    };
+    let (server, serving) = lp.run_until_complete(program).expect("it ends well");
+    assert!(path.exists() && server.is_serving());
+    lp.close().expect("it does not run");
+    assert!(!path.exists() && !server.is_serving() && !serving.done());
+}
+
+#[test]
+fn a_server_that_rests_without_descriptors_frees_its_port_with_its_loop() {
+    let ended = child!(|| {
+        let lp = EventLoop::new().expect("a loop");
+        lp.set_exception_handler(Some(|_: &EventLoop, context: &ExceptionContext| report(context.message())));
+        let program = async move {
+            let server = start_server_with(|_, _| (), "127.0.0.1", 0).await?;
+            let client = dial(&server);
+            let before = no_more_descriptors();
+            turns(5).await?;
+            descriptors(before);
+            drop(client);
+            Ok(server.port())
+        };
+        let port = lp.run_until_complete(program).expect("it ends well");
+        lp.close().expect("it does not run");
+        report(format!("connected: {}", TcpStream::connect(("127.0.0.1", port)).is_ok()));
+    });
+    assert_eq!(ended.lines, ["socket.accept() out of system resource", "connected: false"]);
 }

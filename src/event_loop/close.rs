@@ -48,6 +48,7 @@ impl EventLoop {
         lp.signals.borrow_mut().close(lp.reactor.borrow().registry());
         let messages = lp.inbox.close();
         let (jobs, executor) = (lp.jobs.take_all(), lp.executor.forbid());
+        let servers = lp.at_close.take();
         lp.trace(|| Event::Loop(Life::Closed));
 
         // Queued jobs still run and running ones go on, but nobody waits for them here.
@@ -67,6 +68,9 @@ impl EventLoop {
         }
         for (_, callback) in handlers {
             drop_quietly(callback);
+        }
+        for (_, end) in servers {
+            end();
         }
         for task in tasks {
             task.abandon(self);
@@ -93,6 +97,20 @@ impl EventLoop {
             let handler = self.0.drop_exception_handler();
             drop_quietly(handler);
         }
+    }
+}
+
+impl Inner {
+    /// Calls `end` when the loop closes, for what owns descriptors without a callback on the loop. Returns the key for
+    /// [`not_at_close`](Self::not_at_close). `end` must not panic.
+    pub(crate) fn at_close(&self, end: impl FnOnce() + 'static) -> usize {
+        self.at_close.borrow_mut().insert(Box::new(end))
+    }
+
+    /// Takes that back.
+    pub(crate) fn not_at_close(&self, key: usize) {
+        let end = self.at_close.borrow_mut().try_remove(key);
+        drop(end);
     }
 }
 

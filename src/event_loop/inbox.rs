@@ -308,7 +308,8 @@ impl Remote {
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output: crate::Outcome> + 'static,
     {
-        self.call_soon(move || running::get_running_loop()?.create_task(make()))
+        let place = Location::caller();
+        self.call_soon(move || running::get_running_loop()?.create_task_at(place, make()))
     }
 }
 

@@ -47,6 +47,7 @@ use crate::outcome::Outcome;
 use crate::trace::{EntryKind, Event, Life, Observer, Place, Record, Snapshot, Truth};
 use handle::Repeating;
 use running::LoopId;
+use slab::Slab;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -89,6 +90,8 @@ pub(crate) struct Inner {
     /// The entry that reads the signals; made when the first handler is added.
     signal_reader: OnceCell<Rc<Repeating>>,
     residents: residents::Residents,
+    /// What `close` calls, for servers.
+    at_close: RefCell<Slab<Box<dyn FnOnce()>>>,
     jobs: jobs::Jobs,
     executor: jobs::DefaultExecutor,
     exceptions: exceptions::Exceptions,
@@ -155,6 +158,7 @@ impl EventLoop {
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             residents: residents::Residents::default(),
+            at_close: RefCell::default(),
             jobs: jobs::Jobs::default(),
             executor: jobs::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
@@ -233,7 +237,7 @@ impl EventLoop {
         self.set_timer(place, when, callback)
     }
 
-    fn set_timer<F, R>(&self, place: Place, when: Instant, callback: F) -> Result<TimerHandle>
+    pub(crate) fn set_timer<F, R>(&self, place: Place, when: Instant, callback: F) -> Result<TimerHandle>
     where
         F: FnOnce() -> R + 'static,
         R: Outcome,

@@ -1,10 +1,10 @@
 //! `Server`: listening sockets and the connections that came through them.
 //!
-//! It promises asyncio's rules as of 3.13: `close` stops listening and leaves the connections alone, `wait_closed` waits
-//! until the last of them is gone, `close_clients` and `abort_clients` end them. Connections are accepted as long as there
-//! are any, up to the backlog in one turn; when the system has no descriptor left, that is reported once and tried again a
-//! second later, and the connections wait in the kernel. What was accepted is served, also if the server is closed in that
-//! very turn.
+//! It promises asyncio's rules: `close` stops listening and leaves the connections alone, `wait_closed` waits until the
+//! last of them is gone, `close_clients` and `abort_clients` end them. A cancelled `serve_forever` does all three. One turn
+//! accepts all connections that wait, at most one more than the backlog. When the system has no descriptor left, that is
+//! reported once and tried again a second later, and the connections wait in the kernel. An accepted connection is served,
+//! even if the server is closed in the same turn. A loop that closes ends its servers.
 
 mod accept;
 mod listening;
@@ -15,7 +15,7 @@ pub(super) use listening::{Listener, Listening};
 
 use super::transport::{Line, Link};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Inner, get_running_loop};
+use crate::event_loop::{EventLoop, Inner, drop_quietly, get_running_loop};
 use crate::task::{Future as Waiter, yield_now};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
@@ -53,7 +53,8 @@ pub(super) struct Shared {
     place: Place,
     limit: usize,
     backlog: usize,
-    connected: Connected,
+    /// `None` once no connection can come any more: the handler may own this server.
+    connected: RefCell<Option<Connected>>,
     /// `None` once it is closed.
     sockets: RefCell<Option<Vec<Rc<Listening>>>>,
     serving: Cell<bool>,
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     over: Cell<bool>,
     closers: Line,
     forever: RefCell<Option<Waiter<()>>>,
+    /// Where the loop keeps what it calls to end this server.
+    at_close: Cell<Option<usize>>,
 }
 
 impl Server {
@@ -74,12 +77,12 @@ impl Server {
         (limit, backlog): (usize, usize),
         place: Place,
     ) -> Self {
-        Self(Rc::new(Shared {
+        let shared = Rc::new(Shared {
             lp: lp.downgrade(),
             place,
             limit,
             backlog,
-            connected,
+            connected: RefCell::new(Some(connected)),
             sockets: RefCell::new(Some(sockets.into_iter().map(Rc::new).collect())),
             serving: Cell::new(false),
             clients: RefCell::default(),
@@ -87,25 +90,34 @@ impl Server {
             over: Cell::new(false),
             closers: Line::default(),
             forever: RefCell::new(None),
-        }))
+            at_close: Cell::new(None),
+        });
+        let server = Rc::downgrade(&shared);
+        let end = move || server.upgrade().map_or((), |server| server.end_with_loop());
+        shared.at_close.set(Some(lp.0.at_close(end)));
+        Self(shared)
     }
 
-    /// Accepts connections until it is cancelled, then closes the server and waits for its connections
-    /// (`Server.serve_forever`). It is cancelled, too, when the server is closed by somebody else. Starts serving if that
-    /// was not done yet.
+    /// Accepts connections until it is cancelled, then closes the server and its connections, and waits until the last
+    /// one is gone (`Server.serve_forever`). Calling [`close`](Self::close) cancels it, too. Starts serving if that was not
+    /// done yet.
     ///
     /// Always fails: with [`Error::Cancelled`] in the end; with [`Error::Runtime`] at once if the server is closed, or if
-    /// somebody waits here already. An idle client keeps a cancelled one waiting, as in asyncio: see
-    /// [`close_clients`](Self::close_clients).
+    /// another task is in `serve_forever`. Each connection is closed as by [`close_clients`](Self::close_clients), after its
+    /// written bytes are flushed: an idle client reads the end of the stream. A client that takes no more bytes keeps the
+    /// wait going; a second cancellation ends it. (CPython has closed the connections here since 3.13.1; before, an idle
+    /// client kept a cancelled `serve_forever` waiting.)
     ///
     /// ```
-    /// use looplab::{EventLoop, create_task, net::start_server, yield_now};
+    /// use looplab::{EventLoop, create_task, net::{StreamReader, open_connection, start_server}};
     /// EventLoop::new()?.run_until_complete(async {
-    ///     let server = start_server(async |_, _| {}, "127.0.0.1", 0).await?;
+    ///     let handler = async |reader: StreamReader, _writer| reader.read_to_end().await.map(drop);
+    ///     let server = start_server(handler, "127.0.0.1", 0).await?;
     ///     let serving = create_task(server.serve_forever());
-    ///     yield_now().await?;
+    ///     let (reader, _writer) = open_connection("127.0.0.1", server.port()).await?;
     ///     serving.cancel();
     ///     assert!(serving.await.is_err_and(|error| error.is_cancelled()));
+    ///     assert_eq!(reader.read_to_end().await?, b"");
     ///     assert!(!server.is_serving());
     ///     Ok(())
     /// })?;
@@ -152,14 +164,14 @@ impl Server {
     }
 
     /// Stops listening and closes the listening sockets (`Server.close`). Connections that were accepted go on. Idempotent;
-    /// may be called at any time on the loop's thread. A [`serve_forever`](Self::serve_forever) is cancelled. There is an
-    /// example at [`Server`].
+    /// may be called at any time on the loop's thread. A [`serve_forever`](Self::serve_forever) is cancelled. Closing the
+    /// loop does the same. There is an example at [`Server`].
     pub fn close(&self) {
         self.0.close();
     }
 
-    /// Waits until the server is closed and the last of its connections is gone, in either order (`Server.wait_closed`, as
-    /// of 3.13). Does not close anything.
+    /// Waits until the server is closed and the last of its connections is gone, in either order (`Server.wait_closed`,
+    /// since 3.12.1). Does not close anything.
     ///
     /// Fails with [`Error::Cancelled`] only. There is an example at [`Server`].
     #[track_caller]
@@ -191,9 +203,7 @@ impl Server {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn close_clients(&self) {
-        for link in self.0.clients() {
-            link.close();
-        }
+        self.0.close_clients();
     }
 
     /// Closes all connections at once; what is not sent yet is thrown away (`Server.abort_clients`, 3.13). Else as
@@ -265,11 +275,31 @@ impl Shared {
             socket.stop();
         }
         self.serving.set(false);
-        let forever = self.forever.take();
+        self.leave_loop();
+        // A `serve_forever` that was cancelled goes on to close the server, and keeps its place until it is over.
+        let forever = self.forever.borrow().clone().filter(|forever| !forever.done());
         if let Some(forever) = forever {
+            drop(self.forever.take());
             forever.cancel();
         }
         self.end_if_over();
+    }
+
+    /// The loop closes: no connection can come any more.
+    fn end_with_loop(&self) {
+        self.close();
+        self.drop_handler();
+    }
+
+    fn leave_loop(&self) {
+        if let (Some(key), Some(lp)) = (self.at_close.take(), self.lp.upgrade()) {
+            lp.not_at_close(key);
+        }
+    }
+
+    fn drop_handler(&self) {
+        let handler = self.connected.take();
+        drop_quietly(handler);
     }
 
     async fn serve_forever(self: Rc<Self>, place: Place) -> Result<()> {
@@ -286,6 +316,7 @@ impl Shared {
         let serves = Serves(self.clone(), forever);
         let ended = (&serves.1).await;
         self.close();
+        self.close_clients();
         self.wait_closed(place).await?;
         ended
     }
@@ -312,14 +343,27 @@ impl Shared {
         self.clients.borrow().values().filter_map(Weak::upgrade).collect()
     }
 
+    fn close_clients(&self) {
+        for link in self.clients() {
+            link.close();
+        }
+    }
+
     fn end_if_over(&self) {
         if self.is_closed() && self.clients.borrow().is_empty() && !self.over.replace(true) {
             self.closers.wake(&Ok(()));
+            self.drop_handler();
         }
     }
 }
 
-/// Somebody serves for ever while this lives.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.leave_loop();
+    }
+}
+
+/// One `serve_forever`, until it is over or dropped.
 struct Serves(Rc<Shared>, Waiter<()>);
 
 impl Drop for Serves {

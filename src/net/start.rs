@@ -17,12 +17,12 @@ use crate::error::Result;
 use crate::event_loop::get_running_loop;
 use crate::outcome::Outcome;
 use crate::task::Future as Waiter;
-use std::panic::Location;
+use crate::trace::Place;
 use std::rc::Rc;
 
-/// Begins a connection as asyncio's transport does: `made`, reading, and whoever waits here, in three callbacks of the next
-/// turn. One that is given up meanwhile is closed.
-pub(super) async fn establish<F, R>(link: &Rc<Link>, made: F) -> Result<()>
+/// Begins a connection as asyncio's transport does, in three callbacks of the next turn: calls `made`, begins to read, and
+/// wakes the task that waits here. Closes the connection if this future is dropped before.
+pub(super) async fn establish<F, R>(link: &Rc<Link>, made: F, place: Place) -> Result<()>
 where
     F: FnOnce() -> R + 'static,
     R: Outcome,
@@ -34,11 +34,11 @@ where
     let waiter = {
         // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
         let lp = get_running_loop()?;
-        let waiter = Waiter::of_kind(&lp, "connection_made", Location::caller());
+        let waiter = Waiter::of_kind(&lp, "connection_made", place);
         let (reading, woken) = (link.clone(), waiter.clone());
-        lp.call_soon(made)?;
-        lp.call_soon(move || reading.begin_reading())?;
-        lp.call_soon(move || if woken.done() { Ok(()) } else { woken.set_result(()) })?;
+        lp.queue(place, made)?;
+        lp.queue(place, move || reading.begin_reading())?;
+        lp.queue(place, move || if woken.done() { Ok(()) } else { woken.set_result(()) })?;
         waiter
     };
     waiter.await?;

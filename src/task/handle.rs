@@ -197,7 +197,14 @@ impl<T: 'static> Task<T> {
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        let place = Location::caller();
+        self.add_done_callback_at(Location::caller(), callback)
+    }
+
+    pub(crate) fn add_done_callback_at<F, R>(&self, place: Place, callback: F) -> CallbackId
+    where
+        F: FnOnce(&Self) -> R + 'static,
+        R: Outcome,
+    {
         add_done_callback(self.0.clone(), place, short_name::<F>, move |object| {
             let task = object.downcast::<TaskCell<T>>().ok().map(Task);
             move || task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))

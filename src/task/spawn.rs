@@ -5,6 +5,7 @@ use super::{Future, Task, TaskRef, step};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, running};
 use crate::outcome::Outcome;
+use crate::trace::Place;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -99,7 +100,19 @@ impl EventLoop {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        let making = Making { place: Location::caller(), name: None, report_destroyed: true };
+        self.create_task_at(Location::caller(), body)
+    }
+
+    /// The same where the caller of a function of looplab is the place to show.
+    pub(crate) fn create_task_at<F>(
+        &self,
+        place: Place,
+        body: F,
+    ) -> Result<Task<<F::Output as Outcome>::Value>>
+    where
+        F: std::future::Future<Output: Outcome> + 'static,
+    {
+        let making = Making { place, name: None, report_destroyed: true };
         TaskCell::spawn(self, making, body).map(Task::new)
     }
 

@@ -8,7 +8,6 @@
 //! A body of looplab's cannot be sent to another thread once it awaits anything of looplab's; what can be sent is the
 //! closure that makes it.
 
-use super::cell::{Making, TaskCell};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Remote, get_running_loop};
@@ -79,7 +78,7 @@ pub trait Submit<Kind>: sealed::Submit<Kind> {}
 impl<S: sealed::Submit<Kind>, Kind> Submit<Kind> for S {}
 
 mod sealed {
-    use super::{EventLoop, Outcome, Place, Result, Task, spawn};
+    use super::{EventLoop, Outcome, Place, Result, Task};
 
     pub trait Submit<Kind>: Send + 'static {
         type Value: Send + Sync + 'static;
@@ -100,7 +99,7 @@ mod sealed {
         type Value = <F::Output as Outcome>::Value;
 
         fn start(self, lp: &EventLoop, place: Place) -> Result<Task<Self::Value>> {
-            spawn(lp, place, self)
+            lp.create_task_at(place, self)
         }
     }
 
@@ -112,16 +111,9 @@ mod sealed {
         type Value = <F::Output as Outcome>::Value;
 
         fn start(self, lp: &EventLoop, place: Place) -> Result<Task<Self::Value>> {
-            spawn(lp, place, self())
+            lp.create_task_at(place, self())
         }
     }
-}
-
-fn spawn<F>(lp: &EventLoop, place: Place, body: F) -> Result<Task<<F::Output as Outcome>::Value>>
-where
-    F: Future<Output: Outcome> + 'static,
-{
-    TaskCell::spawn(lp, Making { place, name: None, report_destroyed: true }, body).map(Task::new)
 }
 
 /// A task of a loop on another thread, as this thread sees it (`concurrent.futures.Future`): `Send + Sync + Clone`, made

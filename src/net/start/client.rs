@@ -102,7 +102,7 @@ impl OpenConnection {
             }
         };
         let link = Link::new(&get_running_loop()?, socket, None, reader.clone(), self.place);
-        establish(&link, || ()).await?;
+        establish(&link, || (), self.place).await?;
         Ok((reader, StreamWriter::new(link)))
     }
 }

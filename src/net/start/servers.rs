@@ -259,16 +259,10 @@ fn no_such_family(error: &io::Error) -> bool {
 }
 
 fn bind_unix(path: &Path) -> Result<Listener> {
-    match fs::metadata(path).map(|file| file.file_type().is_socket()) {
-        Ok(true) => fs::remove_file(path),
-        Ok(false) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    // The folder may permit making a socket and nothing else.
+    if let Err(error) = remove_stale(path, |path| fs::remove_file(path)) {
+        log::error!(target: "looplab", "Unable to check or remove stale UNIX socket {path:?}: {error}");
     }
-    // The folder may permit to make a socket and nothing else.
-    .unwrap_or_else(
-        |error| log::error!(target: "looplab", "Unable to check or remove stale UNIX socket {path:?}: {error}"),
-    );
     let listener = UnixListener::bind(path).map_err(|error| match error.raw_os_error() {
         Some(number) if error.kind() == ErrorKind::AddrInUse => {
             let text = format!("[Errno {number}] Address '{}' is already in use", path.display());
@@ -278,6 +272,15 @@ fn bind_unix(path: &Path) -> Result<Listener> {
     })?;
     listener.set_nonblocking(true)?;
     Ok(Listener::Unix(mio::net::UnixListener::from_std(listener)))
+}
+
+/// Removes the socket of an earlier server. Another process may do the same at the same time.
+fn remove_stale(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let is_socket = fs::metadata(path).map(|file| file.file_type().is_socket());
+    match is_socket.and_then(|is_socket| if is_socket { remove(path) } else { Ok(()) }) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// asyncio's text.
@@ -320,5 +323,24 @@ impl Future for Starting {
 impl fmt::Debug for Starting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<starting a server>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_that_something_else_removes_first_is_no_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        drop(UnixListener::bind(&path).expect("a socket"));
+        let removed = remove_stale(&path, |path| {
+            fs::remove_file(path)?;
+            fs::remove_file(path)
+        });
+        removed.expect("it is gone, and that is all that was asked for");
+        let refused = remove_stale(folder.path(), |_| Err(ErrorKind::PermissionDenied.into()));
+        refused.expect("a folder is no socket");
     }
 }

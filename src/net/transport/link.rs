@@ -399,7 +399,7 @@ impl Link {
         let Some(link) = self.me.upgrade() else { return };
         let loss = Loss { link, end: Some(error.map_or(Ok(()), Err)) };
         if let Ok(lp) = self.event_loop() {
-            let _ = lp.call_soon(move || drop(loss));
+            let _ = lp.queue(self.place, move || drop(loss));
         }
     }
 
