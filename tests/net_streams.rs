@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::sync::mpsc::channel;
 use std::thread;
 
 /// A handler that reads to the end and does nothing.
@@ -200,11 +201,14 @@ fn close_flushes_all_that_was_written() {
     let program = async {
         let gone = Event::new();
         let told = gone.clone();
+        // The client reads nothing before: else it might take all while it is written.
+        let (begin, begins) = channel();
         let handler = async move |_reader, writer: StreamWriter| {
-            writer.write(pattern(5_000_000))?;
+            writer.write(pattern(20_000_000))?;
             assert!(writer.transport().get_write_buffer_size() > 0, "the kernel has no room for so much");
             writer.close();
             writer.write("more, while it is flushed")?;
+            begin.send(()).map_err(Error::other)?;
             writer.wait_closed().await?;
             assert_eq!(writer.transport().get_write_buffer_size(), 0);
             told.set();
@@ -214,11 +218,12 @@ fn close_flushes_all_that_was_written() {
         let mut client = dial(&server);
         let reading = thread::spawn(move || {
             let mut all = Vec::new();
+            begins.recv().expect("it is written");
             client.read_to_end(&mut all).map(|_| all)
         });
         gone.wait().await?;
         let all = reading.join().expect("no panic")?;
-        assert!(all == [pattern(5_000_000), b"more, while it is flushed".to_vec()].concat());
+        assert!(all == [pattern(20_000_000), b"more, while it is flushed".to_vec()].concat());
         Ok(())
     };
     says(program, &[]);
