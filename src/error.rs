@@ -52,7 +52,8 @@ pub enum Error {
     StoppedBeforeComplete,
     /// The call needs a running loop on this thread and there is none.
     NoRunningLoop,
-    /// Nothing can ever wake the loop again (virtual time only); the text names who waits.
+    /// Nothing can ever wake the loop again (virtual time only). The text names the first twenty waiting tasks and what
+    /// each waits for; while a [`Remote`](crate::Remote) counts, the loop waits instead.
     Deadlock(Arc<str>),
     /// Ctrl-C; leaves the loop (`KeyboardInterrupt`).
     KeyboardInterrupt,

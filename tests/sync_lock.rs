@@ -361,7 +361,7 @@ fn a_program_that_waits_for_a_lock_for_ever_is_told_so() {
             lock.acquire().await
         })
         .unwrap_err();
-    assert!(matches!(error, Error::Deadlock(_)) && error.to_string().contains("for lock ("), "{error}");
+    assert!(matches!(error, Error::Deadlock(_)) && error.to_string().contains("for lock at "), "{error}");
 }
 
 #[test]

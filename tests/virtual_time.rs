@@ -128,8 +128,8 @@ fn a_deadlock_is_an_error_that_names_the_waiting_tasks_and_where_they_wait() -> 
         error.to_string(),
         format!(
             "deadlock: nothing is ready, no timer is set, and nothing is registered that could wake the loop; \
-             first waits for future (tests/virtual_time.rs:{made}); \
-             second waits for task (tests/virtual_time.rs:{second_waits})"
+             first waits for future at tests/virtual_time.rs:{made}; \
+             second waits for task first at tests/virtual_time.rs:{second_waits}"
         )
     );
     // The loop can go on as soon as there is something to do.
@@ -137,6 +137,39 @@ fn a_deadlock_is_an_error_that_names_the_waiting_tasks_and_where_they_wait() -> 
     never.set_result(())?;
     lab.call_later(MS, looplab::stop)?;
     lab.run_forever()
+}
+
+#[test]
+fn a_deadlock_names_who_holds_the_lock_that_is_waited_for() -> Result<()> {
+    let lab = Lab::new();
+    let (lock, never) = (looplab::sync::Lock::new(), lab.create_future::<()>());
+    let (held, wanted) = (lock.clone(), lock);
+    let _holder = Task::builder().name("holder").spawn_on(&lab, async move {
+        let _guard = held.lock().await?;
+        never.await
+    })?;
+    let _waiter = Task::builder().name("waiter").spawn_on(&lab, async move { wanted.acquire().await })?;
+    let place = format!("{}:{}", file!(), line!() - 1);
+    let error = lab.run_forever().unwrap_err().to_string();
+    assert!(error.ends_with(&format!("; waiter waits for lock at {place}, held by holder")), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_deadlock_names_twenty_tasks_and_says_how_many_more_there_are() -> Result<()> {
+    for (tasks, end) in [(20, None), (21, Some("; and 1 more")), (100, Some("; and 80 more"))] {
+        let lab = Lab::new();
+        lab.set_exception_handler(Some(|_: &EventLoop, _: &looplab::ExceptionContext| ()));
+        let never = lab.create_future::<()>();
+        for _ in 0..tasks {
+            let never = never.clone();
+            lab.create_task(async move { never.await })?;
+        }
+        let error = lab.run_forever().unwrap_err().to_string();
+        assert_eq!(error.matches("waits for future at").count(), 20);
+        assert_eq!(error.find("; and ").map(|at| &error[at..]), end, "{error}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -170,6 +203,32 @@ fn while_somebody_holds_a_remote_it_is_no_deadlock_and_the_loop_really_sleeps() 
     assert_eq!(lp.time(), began, "no deadline was passed");
     // The last remote is gone with its thread.
     assert!(matches!(lp.run_forever(), Err(Error::Deadlock(_))));
+    Ok(())
+}
+
+#[test]
+fn a_downgraded_remote_does_not_count_and_does_all_that_a_remote_does() -> Result<()> {
+    let _dog = watchdog();
+    let (asleep, woken) = channel();
+    let lp = telling_when_it_sleeps(asleep)?;
+    let kept = lp.remote().downgrade();
+    let (again, copy) = (kept.downgrade(), kept.clone());
+    assert!(matches!(lp.run_forever(), Err(Error::Deadlock(_))));
+    assert!(!lp.run_once()?, "and there is nothing to wait for");
+    while woken.try_recv().is_ok() {}
+    // While another one counts, the loop sleeps, and the downgraded one wakes it.
+    let counted = lp.remote();
+    let thread = std::thread::spawn(move || {
+        woken.recv().expect("the loop goes to sleep");
+        copy.spawn(|| async { sleep(MS).await })?;
+        again.call_soon(looplab::stop)
+    });
+    lp.run_forever()?;
+    thread.join().expect("no panic")?;
+    drop(counted);
+    assert!(matches!(lp.run_forever(), Err(Error::Deadlock(_))));
+    lp.close()?;
+    assert!(matches!(kept.stop(), Err(Error::Closed)));
     Ok(())
 }
 

@@ -250,17 +250,44 @@ impl Message {
 /// ```
 #[derive(Clone)]
 pub struct Remote {
-    mailbox: Arc<Mailbox>,
+    line: Arc<Line>,
+    /// Held to be counted; `None` after [`downgrade`](Self::downgrade).
+    _counted: Option<Arc<Mailbox>>,
 }
 
 impl Remote {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { mailbox }
+        Self { line: mailbox.0.clone(), _counted: Some(mailbox) }
+    }
+
+    /// Returns a `Remote` that does the same and does not count as a way to wake the loop.
+    ///
+    /// A loop in [virtual time](crate::Clock::virtual_time) that nothing can wake ends with
+    /// [`Error::Deadlock`]. It cannot know whether a `Remote` will be used, so it waits while one exists. Keep a
+    /// downgraded one where a `Remote` is held for long and rarely used, as in a logger or a global: a hanging program
+    /// is then still found out. Its calls arrive as any others; a loop that has ended with the error runs them in its
+    /// next run. A loop on the machine's clock makes no difference between the two.
+    ///
+    /// (asyncio has neither virtual time nor this error, and so no counterpart.)
+    ///
+    /// ```
+    /// use looplab::{Clock, Error, EventLoop};
+    /// let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+    /// let kept = lp.remote().downgrade();
+    /// let never = lp.create_future::<()>();
+    /// assert!(matches!(lp.run_until_complete(&never), Err(Error::Deadlock(_))));
+    /// kept.stop()?;                                         // it still reaches the loop
+    /// lp.run_forever()?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[must_use]
+    pub fn downgrade(&self) -> Self {
+        Self { line: self.line.clone(), _counted: None }
     }
 
     /// Whether the loop lives on this thread.
     pub(crate) fn is_here(&self) -> bool {
-        running::find(self.mailbox.id).is_some()
+        running::find(self.line.id).is_some()
     }
 
     /// Runs `function` on the loop's thread and wakes the loop if it sleeps (`call_soon_threadsafe`). From the loop's
@@ -274,7 +301,7 @@ impl Remote {
         F: FnOnce() -> R + Send + 'static,
         R: crate::Outcome,
     {
-        self.mailbox.call(Location::caller(), function)
+        self.line.call(Location::caller(), function)
     }
 
     /// Stops the loop at the end of the turn in which the request arrives, and wakes it if it sleeps. (asyncio's
@@ -315,6 +342,6 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("loop", &self.mailbox.id).finish()
+        f.debug_struct("Remote").field("loop", &self.line.id).finish()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::handle::Entry;
-use crate::trace::{ReadyEntry, SignalEntry, Snapshot, TaskEntry, TaskState, TimerEntry, Truth, Wait};
+use crate::trace::{On, ReadyEntry, SignalEntry, Snapshot, TaskEntry, TaskState, TimerEntry, Truth, Wait};
 use std::fmt;
 
 impl Truth for Inner {
@@ -100,9 +100,7 @@ impl fmt::Display for Snapshot {
                 TaskState::Queued => f.write_str("ready")?,
                 TaskState::Running => f.write_str("running")?,
                 TaskState::Waiting(waits) => {
-                    f.write_str("waiting for ")?;
-                    let list: Vec<String> = waits.iter().map(|wait| describe(wait, &self.tasks)).collect();
-                    f.write_str(&list.join(", "))?;
+                    write!(f, "waiting for {}", describe_all(waits, &self.tasks))?;
                 }
             }
         }
@@ -110,11 +108,23 @@ impl fmt::Display for Snapshot {
     }
 }
 
+/// Describes what a task waits on. `tasks` are all that are not done, by number.
+pub(super) fn describe_all(waits: &[Wait], tasks: &[TaskEntry]) -> String {
+    let list: Vec<String> = waits.iter().map(|wait| describe(wait, tasks)).collect();
+    list.join(", ")
+}
+
+/// `lock at src/main.rs:12, held by Task-3`; an awaited task comes with its name.
 fn describe(wait: &Wait, tasks: &[TaskEntry]) -> String {
-    let place = wait.place.map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
-    let holder = wait.holder.and_then(|id| tasks.iter().find(|task| task.id == id));
-    let holder = holder.map(|task| format!(", held by {}", task.name)).unwrap_or_default();
-    format!("{}{place}{holder}", wait.kind)
+    let name_of = |id| tasks.binary_search_by_key(&id, |task| task.id).ok().map(|i| &tasks[i].name);
+    let awaited = match wait.on {
+        On::Task(id) => name_of(id).map(|name| format!(" {name}")),
+        On::Future(_) => None,
+    };
+    let place = wait.place.map(|place| format!(" at {}:{}", place.file(), place.line()));
+    let holder = wait.holder.and_then(name_of).map(|name| format!(", held by {name}"));
+    let [awaited, place, holder] = [awaited, place, holder].map(Option::unwrap_or_default);
+    format!("{}{awaited}{place}{holder}", wait.kind)
 }
 
 struct Count(usize, &'static str);

@@ -10,6 +10,7 @@
 
 use super::handle::{About, Callback, Entry, Leaves, let_go};
 use super::inbox::{Call, Message};
+use super::snapshot::describe_all;
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
 use crate::trace::{EntryKind, Event, TaskState, Via, Why};
@@ -18,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// No poll waits longer than a day (`MAXIMUM_SELECT_TIMEOUT`).
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// How many waiting tasks [`Error::Deadlock`] names.
+const NAMED_IN_A_DEADLOCK: usize = 20;
 
 /// How long the poll waits, and why.
 struct Wait {
@@ -389,16 +393,15 @@ impl Inner {
         let mut text = String::from(
             "deadlock: nothing is ready, no timer is set, and nothing is registered that could wake the loop",
         );
-        for resident in self.residents.list() {
-            let task = resident.entry();
+        let tasks: Vec<_> = self.residents.list().iter().map(|resident| resident.entry()).collect();
+        for task in tasks.iter().take(NAMED_IN_A_DEADLOCK) {
             text.push_str(&format!("; {} waits", task.name));
-            if let TaskState::Waiting(waits) = task.state {
-                let on = waits.iter().map(|wait| match wait.place {
-                    Some(place) => format!("{} ({}:{})", wait.kind, place.file(), place.line()),
-                    None => wait.kind.to_owned(),
-                });
-                text.push_str(&format!(" for {}", on.collect::<Vec<_>>().join(", ")));
+            if let TaskState::Waiting(waits) = &task.state {
+                text.push_str(&format!(" for {}", describe_all(waits, &tasks)));
             }
+        }
+        if let Some(more) = tasks.len().checked_sub(NAMED_IN_A_DEADLOCK + 1) {
+            text.push_str(&format!("; and {} more", more + 1));
         }
         Error::Deadlock(text.into())
     }
