@@ -320,8 +320,15 @@ fn the_message_is_kept_for_every_reader() {
     assert_eq!(lab.log.take(), Vec::<String>::new());
 }
 
+/// The number of a loop, as its `Debug` shows it.
+fn number_of(lp: &EventLoop) -> String {
+    let shown = format!("{lp:?}");
+    let number = shown.strip_prefix("EventLoop { number: ").and_then(|rest| rest.split(',').next());
+    number.unwrap().to_owned()
+}
+
 #[test]
-fn awaiting_a_future_of_another_loop_is_an_error() {
+fn awaiting_a_future_of_another_loop_is_an_error_that_names_the_task_and_both_loops() {
     let lab = Lab::new();
     let (log, elsewhere) = (lab.log.clone(), EventLoop::new().unwrap());
     let (future, done) = (elsewhere.create_future::<i32>(), elsewhere.create_future());
@@ -333,8 +340,12 @@ fn awaiting_a_future_of_another_loop_is_an_error() {
         Ok(())
     });
     lab.lp.run_until_complete(main).unwrap();
-    let refused = "2 Task main got Future future 1 attached to a different loop";
-    assert_eq!(lab.log.take(), [refused, "2 3"]);
+    let numbers = [&lab.lp, &elsewhere].map(number_of);
+    let [ours, theirs] = numbers;
+    let refused = format!(
+        "2 Task main of loop {ours} got Future future 1 of loop {theirs} attached to a different loop"
+    );
+    assert_eq!(lab.log.take(), [&refused, "2 3"]);
     assert!(!future.done(), "it was not touched");
 }
 

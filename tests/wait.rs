@@ -3,7 +3,9 @@
 mod common;
 
 use common::{HOUR, Lab, Log, failure, forever, ms, say, swallow};
-use looplab::{Error, Result, ReturnWhen, Task, TaskRef, create_task, get_running_loop, wait, yield_now};
+use looplab::{
+    Error, EventLoop, Result, ReturnWhen, Task, TaskRef, create_task, get_running_loop, wait, yield_now,
+};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -236,6 +238,19 @@ fn there_must_be_something_to_wait_for() {
     let outcome = lab.lp.run_until_complete(wait(Vec::<Task<()>>::new(), AllCompleted, None));
     assert!(matches!(&outcome, Err(Error::Value(_))));
     assert_eq!((failure(outcome), lab.lp.turns()), ("Set of Tasks/Futures is empty.".to_owned(), 2));
+}
+
+#[test]
+fn what_belongs_to_another_loop_is_told_by_its_state_when_the_time_is_over() {
+    let (lab, elsewhere) = (Lab::new(), EventLoop::new().unwrap());
+    let (done, pending) = (elsewhere.create_future::<()>(), elsewhere.create_future());
+    done.set_result(()).unwrap();
+    let lines = lab.run(async move {
+        let several = [done.clone(), pending.clone()];
+        assert_eq!(wait(several, AllCompleted, Some(ms(1))).await?, (vec![done], vec![pending]));
+        Ok(())
+    });
+    assert_eq!(lines, ["4 returned ()"]);
 }
 
 #[test]

@@ -403,16 +403,20 @@ fn dropping_a_wait_of_no_time_takes_its_callback_back() {
 fn what_belongs_to_another_loop_or_to_none_is_refused() {
     let lab = Lab::new();
     let elsewhere = EventLoop::new().unwrap();
-    let theirs = elsewhere.create_future::<()>();
+    let (theirs, done) = (elsewhere.create_future::<()>(), elsewhere.create_future());
+    done.set_result(3).unwrap();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         log.say(ended(&wait_for(&theirs, ms(0)).await));
         let outcome = wait_for(&theirs, HOUR).await;
         assert!(ended(&outcome).ends_with("attached to a different loop"));
+        for time in [ms(0), HOUR] {
+            log.say(wait_for(&done, time).await?);
+        }
         Ok(())
     });
     let text = "The future belongs to a different loop than the one specified as the loop argument";
-    assert_eq!(lines[0], format!("1 {text}"));
+    assert_eq!(lines, [&format!("1 {text}"), "2 3", "2 3", "3 returned ()"]);
     for time in [ms(0), HOUR] {
         let mut by_hand = Coroutine::new(wait_for(async { Ok(()) }, time));
         assert!(matches!(by_hand.send(), Step::Returned(Err(Error::NoRunningLoop))));

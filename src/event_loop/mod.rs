@@ -467,6 +467,7 @@ impl Eq for EventLoop {}
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
+            .field("number", &format_args!("{}", self.0.id()))
             .field("running", &self.is_running())
             .field("closed", &self.is_closed())
             .field("debug", &self.debug())

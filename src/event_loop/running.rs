@@ -7,6 +7,7 @@
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::rc::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,12 @@ impl LoopId {
     pub(super) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for LoopId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

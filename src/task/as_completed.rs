@@ -61,7 +61,7 @@ where
     let place = Location::caller();
     let Some(lp) = running() else { return AsCompleted::failed(Error::NoRunningLoop) };
     let ensured: Result<Vec<_>> =
-        several.into_iter().map(|one| one.ensure(&lp, place).map(Ensured::reported)).collect();
+        several.into_iter().map(|one| Ok(one.ensure(&lp, place)?.of_loop(&lp)?.reported())).collect();
     match ensured {
         Ok(several) => AsCompleted::start(place, several),
         Err(error) => AsCompleted::failed(error),

@@ -68,6 +68,16 @@ impl<T: 'static> Ensured<T> {
         self
     }
 
+    /// Refuses what belongs to another loop, for a caller whose counterpart in asyncio does.
+    pub(crate) fn of_loop(self, lp: &EventLoop) -> Result<Self> {
+        let awaitable = self.awaitable();
+        if awaitable.head().belongs_to(lp) || awaitable.head().has_no_loop() {
+            return Ok(self);
+        }
+        let text = "The future belongs to a different loop than the one specified as the loop argument";
+        Err(Error::Value(text.into()))
+    }
+
     /// The outcome of one that is done.
     pub(crate) fn take(self) -> Result<T> {
         match self {
@@ -116,8 +126,8 @@ where
 impl<T: Clone + 'static> sealed::Ensure for &Task<T> {
     type Value = T;
 
-    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<T>> {
-        shared(self.cell().clone(), lp)
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<T>> {
+        Ok(shared(self.cell().clone()))
     }
 }
 
@@ -132,9 +142,9 @@ impl<T: Clone + 'static> sealed::Ensure for Task<T> {
 impl<T: Clone + 'static> sealed::Ensure for &Future<T> {
     type Value = T;
 
-    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<T>> {
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<T>> {
         let cell: Rc<FutureCell<T>> = self.cell().clone();
-        shared(cell, lp)
+        Ok(shared(cell))
     }
 }
 
@@ -149,8 +159,8 @@ impl<T: Clone + 'static> sealed::Ensure for Future<T> {
 impl sealed::Ensure for &TaskRef {
     type Value = ();
 
-    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<()>> {
-        shared(Rc::new(super::untyped::Untyped::of(self)), lp)
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<()>> {
+        Ok(shared(Rc::new(super::untyped::Untyped::of(self))))
     }
 }
 
@@ -162,13 +172,9 @@ impl sealed::Ensure for TaskRef {
     }
 }
 
-/// Refuses what belongs to another loop.
-pub(crate) fn shared<T: 'static>(source: Rc<dyn Source<T>>, lp: &EventLoop) -> Result<Ensured<T>> {
-    if source.head().belongs_to(lp) || source.head().has_no_loop() {
-        return Ok(Ensured::Shared(Shared(source)));
-    }
-    let text = "The future belongs to a different loop than the one specified as the loop argument";
-    Err(Error::Value(text.into()))
+/// What others hold too, of whichever loop.
+pub(crate) fn shared<T: 'static>(source: Rc<dyn Source<T>>) -> Ensured<T> {
+    Ensured::Shared(Shared(source))
 }
 
 impl EventLoop {
@@ -193,7 +199,7 @@ impl EventLoop {
     pub fn run_until_complete<A: EnsureFuture>(&self, target: A) -> Result<A::Value> {
         let place = Location::caller();
         self.0.check_runnable()?;
-        let target = target.ensure(self, place)?;
+        let target = target.ensure(self, place)?.of_loop(self)?;
         let awaitable = target.awaitable();
         if let Err(error) = self.run_until(&awaitable, place) {
             // What left the loop is the new task's own error, as a rule: it counts as read. Others may read a shared one.

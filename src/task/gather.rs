@@ -50,7 +50,7 @@ where
     let place = Location::caller();
     let Some(lp) = running() else { return Gather::failed(Error::NoRunningLoop) };
     let ensured: Result<Vec<_>> =
-        children.into_iter().map(|child| child.ensure(&lp, place).map(Ensured::share)).collect();
+        children.into_iter().map(|child| Ok(child.ensure(&lp, place)?.of_loop(&lp)?.share())).collect();
     match ensured {
         Ok(sources) => Gather::start(&lp, place, Box::new(sources)),
         Err(error) => Gather::failed(error),
@@ -332,27 +332,26 @@ impl<V: Values, R: 'static> Source<R> for Readable<V, R> {
 
 fn readable<V: Values, R: 'static>(
     gather: Gather<V>,
-    lp: &EventLoop,
     read: fn(&Boxed<V>) -> Result<R>,
 ) -> Result<Ensured<R>> {
     gather.state.clone()?;
     let Some(cell) = gather.settled() else { return Err(Error::NoRunningLoop) };
-    shared(Rc::new(Readable { cell, gather, read }), lp)
+    Ok(shared(Rc::new(Readable { cell, gather, read })))
 }
 
 impl<V: Values> Ensure for Gather<V> {
     type Value = V;
 
-    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<V>> {
-        readable(self, lp, |children| children.values())
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V>> {
+        readable(self, |children| children.values())
     }
 }
 
 impl<V: Values> Ensure for GatherAll<V> {
     type Value = V::Results;
 
-    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<V::Results>> {
-        readable(self.0, lp, |children| Ok(children.results()))
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V::Results>> {
+        readable(self.0, |children| Ok(children.results()))
     }
 }
 

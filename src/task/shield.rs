@@ -28,8 +28,8 @@ use std::task::{Context, Poll};
 ///
 /// # Errors
 /// Awaiting fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
-/// the inner one was cancelled, and with [`Error::Cancelled`] if the waiter is cancelled; with [`Error::Value`] if the
-/// inner one is of another loop, and with [`Error::NoRunningLoop`] without a loop.
+/// the inner one was cancelled, and with [`Error::Cancelled`] if the waiter is cancelled. It fails with [`Error::Runtime`]
+/// if the inner one is of another loop and not done, and with [`Error::NoRunningLoop`] without a loop.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, shield, yield_now};
@@ -53,7 +53,7 @@ where
 {
     let place = Location::caller();
     let Some(lp) = running() else { return Shield(Err(Error::NoRunningLoop)) };
-    Shield(inner.ensure(&lp, place).map(|inner| cover(&lp, inner.reported(), place)))
+    Shield(inner.ensure(&lp, place).map(|inner| cover(inner.reported(), place)))
 }
 
 /// Something that is waited for without being cancelled; made by [`shield`]. It can be awaited, by value or by
@@ -63,12 +63,14 @@ where
 pub struct Shield<T>(Result<Rc<dyn Source<T>>>);
 
 /// The outer future; or the inner one itself, if it is done.
-fn cover<T: Clone + 'static>(lp: &EventLoop, inner: Ensured<T>, place: Place) -> Rc<dyn Source<T>> {
+fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T>> {
     let inner = inner.share();
     if inner.head().done() {
         return inner;
     }
-    let outer = Future::of_kind(lp, "shield", place);
+    // Of the inner one's loop, as in asyncio: only there can its end be passed on. Without that loop it never ends.
+    let Some(lp) = inner.head().event_loop() else { return inner };
+    let outer = Future::of_kind(&lp, "shield", place);
     let name = || "shield".to_owned();
     // Weak, because the inner one holds both callbacks, one of them through the outer one.
     let (weak, told) = (Rc::downgrade(&inner), outer.clone());
@@ -164,8 +166,8 @@ impl<T: Clone + 'static> IntoFuture for &Shield<T> {
 impl<T: 'static> Ensure for Shield<T> {
     type Value = T;
 
-    fn ensure(self, lp: &EventLoop, _: Place) -> Result<Ensured<T>> {
-        shared(self.0?, lp)
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<T>> {
+        self.0.map(shared)
     }
 }
 

@@ -32,8 +32,8 @@ use std::time::Duration;
 ///
 /// # Errors
 /// [`Error::TimedOut`]; what the target fails with; [`Error::Cancelled`] if the waiter or the target was cancelled;
-/// [`Error::Value`] if the target is of another loop; [`Error::Runtime`] outside of a task, [`Error::NoRunningLoop`]
-/// without a loop.
+/// [`Error::Runtime`] if the target is of another loop and not done ([`Error::Value`] without time to wait), or outside of
+/// a task; [`Error::NoRunningLoop`] without a loop.
 ///
 /// ```
 /// use looplab::{Clock, Error, EventLoop, create_task, sleep, wait_for};
@@ -67,10 +67,13 @@ where
 
 /// Without any time to wait. The target becomes a task, if it is none, because it has to be one to be cancelled.
 async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensure>::Value> {
-    let target = target.ensure(&get_running_loop()?, place)?.reported();
+    let lp = get_running_loop()?;
+    let target = target.ensure(&lp, place)?.reported();
     if target.awaitable().head().done() {
         return target.take();
     }
+    // On another loop nobody might ever tell of the cancellation's end: asyncio waits for it all the same.
+    let target = target.of_loop(&lp)?;
     cancel_and_wait(target.awaitable(), place).await?;
     match target.take() {
         Err(Error::Cancelled(_)) => Err(Error::TimedOut),

@@ -107,7 +107,7 @@ macro_rules! tuple {
             type Values = ($($name::Value,)+);
 
             fn start(self, lp: &EventLoop, place: Place) -> Gather<Self::Values> {
-                let ensured = (|| Ok(($(self.$index.ensure(lp, place)?.share(),)+)))();
+                let ensured = (|| Ok(($(self.$index.ensure(lp, place)?.of_loop(lp)?.share(),)+)))();
                 match ensured {
                     Ok(sources) => Gather::start(lp, place, Box::new(sources)),
                     Err(error) => Gather::failed(error),

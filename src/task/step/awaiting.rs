@@ -213,18 +213,24 @@ impl Yielding {
 /// thrown in the next step.
 #[inline]
 fn refusal(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Option<Error> {
-    let itself = std::ptr::eq(task, on);
-    if itself || !task.has_the_loop_of(on) { Some(refused(current, on, itself)) } else { None }
+    if std::ptr::eq(task, on) || !task.has_the_loop_of(on) { Some(refused(current, task, on)) } else { None }
 }
 
 #[cold]
-fn refused(current: &Rc<dyn Stepping>, on: &Head, itself: bool) -> Error {
+fn refused(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Error {
     let name = current.clone().task().map(|task| task.name());
     let name = name.as_deref().unwrap_or_default();
-    let text = if itself {
+    let text = if std::ptr::eq(task, on) {
         format!("Task cannot await on itself: {name}")
     } else {
-        format!("Task {name} got Future {} {} attached to a different loop", on.kind(), on.id())
+        let (ours, theirs) = (loop_of(task), loop_of(on));
+        let future = format!("Future {} {} of {theirs}", on.kind(), on.id());
+        format!("Task {name} of {ours} got {future} attached to a different loop")
     };
     Error::Runtime(text.into())
+}
+
+/// Names the loop of a task or future, for an error.
+fn loop_of(head: &Head) -> String {
+    head.event_loop().map_or_else(|| "a loop that is gone".to_owned(), |lp| format!("loop {}", lp.0.id()))
 }
