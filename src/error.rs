@@ -4,8 +4,12 @@
 //! share it), and its text is asyncio's own where asyncio has one. It does not tell where an error came from: the
 //! exception handler's context and the trace do.
 
+mod io;
+
+pub use io::IoError;
+
 use std::fmt;
-use std::io;
+use std::io::Error as SystemError;
 use std::sync::Arc;
 
 /// What every fallible call of looplab returns.
@@ -59,8 +63,8 @@ pub enum Error {
     KeyboardInterrupt,
     /// Ends the program with this status; leaves the loop (`SystemExit`).
     Exit(i32),
-    /// An error of the operating system, with what was tried.
-    Io(Arc<io::Error>),
+    /// An error of the operating system, with its number and kind, and what was tried (`OSError`).
+    Io(IoError),
     /// User code panicked; the text is the panic's message.
     Panic(Arc<str>),
     /// Several errors at once (`BaseExceptionGroup`).
@@ -238,9 +242,15 @@ impl std::error::Error for Error {
 }
 
 /// A cancellation that went through foreign code as an I/O error is a cancellation again, so that `?` passes it on.
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        cancellation_in(&error).unwrap_or_else(|| Self::Io(Arc::new(error)))
+impl From<SystemError> for Error {
+    fn from(error: SystemError) -> Self {
+        cancellation_in(&error).unwrap_or_else(|| Self::Io(error.into()))
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(error: IoError) -> Self {
+        Self::Io(error)
     }
 }
 
@@ -255,7 +265,7 @@ fn cancellation_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
             return Some(ours.clone());
         }
         // The source of an `io::Error` is that of the error which it holds, not that error.
-        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let held = error.downcast_ref::<SystemError>().and_then(SystemError::get_ref);
         next = held.map(|held| held as &(dyn std::error::Error + 'static)).or_else(|| error.source());
     }
     None

@@ -69,7 +69,7 @@ pub mod trace;
 pub mod xray;
 
 pub use builder::Builder;
-pub use error::{Error, Result};
+pub use error::{Error, IoError, Result};
 pub use event_loop::{
     Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, TaskInfo, TimerHandle,
     get_running_loop, stop,

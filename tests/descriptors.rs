@@ -29,7 +29,11 @@ fn five_bytes() -> Result<(UnixStream, UnixStream)> {
 
 fn refused(result: Result<()>) -> String {
     let error = result.unwrap_err();
-    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    let number = if let Error::Io(error) = &error { error.raw_os_error() } else { None };
+    assert!(
+        number.is_some_and(|number| error.to_string().contains(&format!("(os error {number})"))),
+        "{error:?}"
+    );
     error.to_string()
 }
 

@@ -4,13 +4,16 @@ mod net_support;
 mod support;
 
 use looplab::net::{
-    TcpListener, TcpStream, UnixStream, open_connection, open_unix_connection, start_server,
-    start_unix_server,
+    TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, open_connection, open_unix_connection,
+    start_server, start_unix_server,
 };
 use looplab::{Error, Result};
-use net_support::run;
+use net_support::{nowhere, run};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::ErrorKind;
 use std::time::Duration;
+use support::{child, report};
 
 #[test]
 fn an_empty_name_is_this_machine() -> Result<()> {
@@ -61,16 +64,121 @@ fn what_the_system_refuses_keeps_rusts_words() -> Result<()> {
     })
 }
 
+/// The system queues one more than it is asked for, so the last one is in no danger.
 #[test]
-fn the_queue_of_a_listener_is_as_long_as_the_system_allows() -> Result<()> {
+fn the_queue_of_a_listener_has_room_for_128_whatever_the_backlog() -> Result<()> {
     run(async {
         let server = start_server(async |_, _| {}, "127.0.0.1", 0).backlog(1).start_serving(false).await?;
         let address = server.sockets()[0].local_addr().ip().expect("TCP");
         // asyncio's kernel queue would be full with the second of them, and the others would wait.
         let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5));
-        let clients: std::io::Result<Vec<_>> = (0..10).map(connect).collect();
-        assert_eq!(clients?.len(), 10);
+        let clients: std::io::Result<Vec<_>> = (0..128).map(connect).collect();
+        assert_eq!(clients?.len(), 128);
         server.close();
         Ok(())
     })
+}
+
+fn number(error: &Error) -> (Option<i32>, ErrorKind) {
+    let Error::Io(error) = error else { panic!("an error of the system: {error:?}") };
+    (error.raw_os_error(), error.kind())
+}
+
+#[test]
+fn errors_in_asyncios_words_keep_the_systems_number_and_kind() -> Result<()> {
+    run(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("a file");
+        std::fs::write(&path, "")?;
+        let used = (Some(Errno::ADDRINUSE.raw_os_error()), ErrorKind::AddrInUse);
+        let error = start_server(async |_, _| {}, "127.0.0.1", port).await.unwrap_err();
+        let text =
+            format!("[Errno {}] error while attempting to bind on address ", Errno::ADDRINUSE.raw_os_error());
+        assert!(error.to_string().starts_with(&text), "{error}");
+        assert_eq!(number(&error), used);
+        let error = start_unix_server(async |_, _| {}, &path).await.unwrap_err();
+        assert!(error.to_string().ends_with("is already in use"), "{error}");
+        assert_eq!(number(&error), used);
+
+        drop(listener);
+        let refused = (Some(Errno::CONNREFUSED.raw_os_error()), ErrorKind::ConnectionRefused);
+        let error = open_connection("127.0.0.1", port).await.unwrap_err();
+        assert!(
+            error.to_string().ends_with(&format!("Connect call failed ('127.0.0.1', {port})")),
+            "{error}"
+        );
+        assert_eq!(number(&error), refused);
+        assert_eq!(number(&TcpStream::connect(("127.0.0.1", port)).await.unwrap_err()), refused);
+        assert!(
+            std::error::Error::source(&error).is_some_and(|system| system.to_string().contains("os error"))
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn what_several_attempts_failed_with_is_kept_with_the_first_number() -> Result<()> {
+    run(async {
+        // Reserved addresses, which no machine has.
+        let hosts = ["240.0.0.1", "240.0.0.2"];
+        let error = start_server(async |_, _| {}, hosts, 0).await.unwrap_err();
+        let text = "could not bind on any address out of [('240.0.0.1', 0), ('240.0.0.2', 0)]";
+        assert_eq!(error.to_string(), text);
+        let Error::Io(error) = error else { panic!("{error:?}") };
+        assert_eq!(error.raw_os_error(), Some(Errno::ADDRNOTAVAIL.raw_os_error()));
+        let texts: Vec<String> = error.attempts().iter().map(ToString::to_string).collect();
+        assert!(
+            texts[0].contains("240.0.0.1") && texts[1].contains("240.0.0.2") && texts.len() == 2,
+            "{texts:?}"
+        );
+
+        let port = nowhere()?.port();
+        let error = open_connection("127.0.0.1", port).await.unwrap_err();
+        assert!(matches!(&error, Error::Io(error) if error.attempts().is_empty()), "one attempt is no list");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_process_without_descriptors_is_recognised_in_every_error() {
+    let ended = child!(|| {
+        let lp = looplab::EventLoop::new().expect("a loop");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let _listener = UnixListener::bind(&path).expect("a listener");
+        let other = folder.path().join("other");
+        let program = async move {
+            let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Nofile).maximum };
+            setrlimit(Resource::Nofile, none).expect("less than before");
+            let serve = async |_, _| {};
+            let errors = [
+                ("start_server", start_server(serve, "127.0.0.1", 0).await.map(drop).unwrap_err()),
+                ("start_unix_server", start_unix_server(serve, &other).await.map(drop).unwrap_err()),
+                ("open_connection", open_connection("127.0.0.1", 9).await.map(drop).unwrap_err()),
+                ("open_unix_connection", open_unix_connection(&path).await.map(drop).unwrap_err()),
+                ("TcpStream", TcpStream::connect(("127.0.0.1", 9)).await.map(drop).unwrap_err()),
+                ("UnixStream", UnixStream::connect(&path).await.map(drop).unwrap_err()),
+                ("TcpListener", TcpListener::bind("127.0.0.1:0").map(drop).unwrap_err()),
+                ("UnixListener", UnixListener::bind(&other).map(drop).unwrap_err()),
+                ("pair", UnixStream::pair().map(drop).unwrap_err()),
+                ("UdpSocket", UdpSocket::bind("127.0.0.1:0").map(drop).unwrap_err()),
+                ("EventLoop", looplab::EventLoop::new().map(drop).unwrap_err()),
+            ];
+            for (name, error) in errors {
+                report(format!("{name} {:?}", number(&error).0));
+            }
+            let lp = looplab::get_running_loop()?;
+            report(format!("add_reader {:?}", number(&lp.add_reader(&999_999, || ()).unwrap_err()).0));
+            Ok(())
+        };
+        lp.run_until_complete(program).expect("it ends well");
+    });
+    let sockets = ["start_server", "start_unix_server", "open_connection", "open_unix_connection"];
+    let others = ["TcpStream", "UnixStream", "TcpListener", "UnixListener", "pair", "UdpSocket", "EventLoop"];
+    let mut expected: Vec<String> =
+        sockets.iter().chain(&others).map(|name| format!("{name} Some(24)")).collect();
+    expected.push("add_reader Some(9)".to_owned());
+    assert_eq!(ended.lines, expected);
 }

@@ -29,7 +29,7 @@ pub(super) use edge::Edge;
 pub(super) use registration::Orphans;
 
 use super::handle::Repeating;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoError, Result};
 use crate::trace::{Direction, IoEntry, Ready};
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -405,8 +405,6 @@ fn refused(fd: RawFd, direction: Direction, error: io::Error) -> Error {
         _ if fd < 0 || path.is_empty() => "it is not an open descriptor; add it before closing it",
         _ => "the system refused it",
     };
-    Error::from(io::Error::new(
-        error.kind(),
-        format!("cannot add a {what} for descriptor {fd}{path}: {why} ({error})"),
-    ))
+    let text = format!("cannot add a {what} for descriptor {fd}{path}: {why} ({error})");
+    IoError::told(error, text).into()
 }

@@ -1,13 +1,13 @@
 //! Connecting: a name's addresses, one after the other, until one answers.
 //!
-//! It promises `loop.create_connection`'s way and texts: each failure is kept, one is told as it is, several are told
-//! together, and the same one told by all addresses is told once. A connection that was begun and is given up is closed.
+//! It promises `loop.create_connection`'s way and texts. One failure keeps its text; several are joined, and equal ones are
+//! named once. Every failure is kept in the error's list. A connection that is given up half-way is closed.
 //! There are no happy eyeballs: asyncio has them off, too, unless asked.
 
 use super::readiness::{Drained, Io, What};
 use super::resolve::{Address, resolve, tuple};
 use super::tcp::TcpStream;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoError, Result};
 use crate::trace::Place;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -31,14 +31,15 @@ async fn connect_any(addresses: Vec<SocketAddr>, place: Place) -> Result<TcpStre
             other => return other,
         }
     }
-    let Some(first) = errors.first().cloned() else { return Err(Error::msg("no address to connect to")) };
-    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    if texts.iter().all(|text| *text == texts[0]) {
-        return Err(Error::Io(first));
+    if let [only] = &*errors {
+        return Err(only.clone().into());
     }
-    let same = errors.iter().all(|error| error.kind() == first.kind());
-    let kind = if same { first.kind() } else { ErrorKind::Other };
-    Err(io::Error::new(kind, format!("Multiple exceptions: {}", texts.join(", "))).into())
+    let texts: Vec<String> = errors.iter().map(IoError::to_string).collect();
+    let text = match texts.first() {
+        Some(first) if texts.iter().all(|text| text == first) => first.clone(),
+        _ => format!("Multiple exceptions: {}", texts.join(", ")),
+    };
+    Err(IoError::several(errors, text).map_or_else(|| Error::msg("no address to connect to"), Error::Io))
 }
 
 async fn connect_to(address: SocketAddr, place: Place) -> Result<TcpStream> {
@@ -51,23 +52,26 @@ async fn connect_to(address: SocketAddr, place: Place) -> Result<TcpStream> {
         if !std::mem::replace(&mut begun, true) {
             return Err(ErrorKind::WouldBlock.into());
         }
-        if let Some(error) = socket.take_error()? {
-            return Err(refused(address, error));
+        let failed = socket.take_error()?;
+        if failed.is_some() {
+            return Ok((failed, Drained::Unknown));
         }
         match socket.peer_addr() {
             Err(error) if error.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
             Err(error) => Err(error),
-            Ok(_) => Ok(((), Drained::Unknown)),
+            Ok(_) => Ok((None, Drained::Unknown)),
         }
     });
-    connected.await?;
-    Ok(TcpStream::over(io))
+    match connected.await? {
+        Some(error) => Err(refused(address, error)),
+        None => Ok(TcpStream::over(io)),
+    }
 }
 
 /// An attempt's failure in asyncio's words.
-fn refused(address: SocketAddr, error: io::Error) -> io::Error {
+fn refused(address: SocketAddr, error: io::Error) -> Error {
     let number = error.raw_os_error().map(|number| format!("[Errno {number}] ")).unwrap_or_default();
-    io::Error::new(error.kind(), format!("{number}Connect call failed {}", tuple(address)))
+    IoError::told(error, format!("{number}Connect call failed {}", tuple(address))).into()
 }
 
 #[cfg(test)]
@@ -92,6 +96,10 @@ mod tests {
         let text = |address: SocketAddr| connect(vec![address]).expect_err("nobody listens").to_string();
         let both = connect(vec![one, other]).expect_err("nobody listens");
         assert_eq!(both.to_string(), format!("Multiple exceptions: {}, {}", text(one), text(other)));
+        let Error::Io(both) = both else { panic!("{both:?}") };
+        let each: Vec<String> = both.attempts().iter().map(ToString::to_string).collect();
+        assert_eq!(each, [text(one), text(other)]);
+        assert!(both.raw_os_error().is_some() && both.raw_os_error() == both.attempts()[0].raw_os_error());
         assert_eq!(connect(vec![one, one]).expect_err("nobody listens").to_string(), text(one));
     }
 

@@ -5,7 +5,7 @@
 //! are the words of a failure, behind the name (asyncio's: `[Errno -2] Name or service not known`, without the name). It
 //! knows no service names: a port is a number.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IoError, Result};
 use crate::task::to_thread;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -53,7 +53,7 @@ pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     }
     let name = host.to_owned();
     let found = to_thread(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await?;
-    let addresses = found.map_err(|error| unresolved(host, &error))?;
+    let addresses = found.map_err(|error| unresolved(host, error))?;
     if addresses.is_empty() {
         return Err(std::io::Error::other("getaddrinfo() returned empty list").into());
     }
@@ -76,8 +76,9 @@ pub(in crate::net) fn tuple(address: SocketAddr) -> String {
     }
 }
 
-fn unresolved(host: &str, error: &std::io::Error) -> Error {
-    std::io::Error::new(error.kind(), format!("{host}: {error}")).into()
+fn unresolved(host: &str, error: std::io::Error) -> Error {
+    let text = format!("{host}: {error}");
+    IoError::told(error, text).into()
 }
 
 impl From<SocketAddr> for Address {

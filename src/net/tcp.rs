@@ -60,8 +60,8 @@ pub struct TcpStream(Io<net::TcpStream>);
 
 impl TcpListener {
     /// Listens on an address, with `SO_REUSEADDR`, as asyncio's servers do on Unix; port 0 takes a free one. Needs no loop.
-    /// A name is looked up here and now, which blocks (`sock.bind`). How many connections may wait to be accepted is the
-    /// system's limit.
+    /// A name is looked up here and now, which blocks (`sock.bind`). 128 connections may wait to be accepted, or
+    /// fewer if the system's limit is lower: the standard library asks for that number.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if none of the name's addresses can be bound, in the system's words.

@@ -4,7 +4,7 @@
 //! made in N+2 and makes its first step in N+3, in which the first bytes are read.
 
 use super::{Listening, Server, Shared};
-use crate::error::{Error, Result};
+use crate::error::{Error, IoError, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, call, get_running_loop};
 use crate::net::start::establish;
 use crate::net::stream_reader::StreamReader;
@@ -16,7 +16,6 @@ use crate::trace::{Direction, Place};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long accepting pauses when the system has no descriptor left (`ACCEPT_RETRY_DELAY`).
@@ -54,7 +53,7 @@ impl Shared {
     }
 
     /// The kernel would report the waiting connection again and again: look away for a while.
-    fn pause(self: &Rc<Self>, lp: &EventLoop, socket: &Rc<Listening>, error: Arc<io::Error>) -> Result<()> {
+    fn pause(self: &Rc<Self>, lp: &EventLoop, socket: &Rc<Listening>, error: IoError) -> Result<()> {
         socket.watch.unset(Direction::Read);
         let (server, listening) = (self.clone(), socket.clone());
         let retry = lp.set_timer(self.place, lp.time() + RETRY, move || {

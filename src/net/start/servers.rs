@@ -1,7 +1,7 @@
 //! Starting servers: addresses are bound, and a handler gets each connection.
 
 use super::Hosts;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoError, Result};
 use crate::event_loop::get_running_loop;
 use crate::net::resolve::tuple;
 use crate::net::server::{Connected, Listener, Listening, Server};
@@ -152,9 +152,9 @@ impl StartServer {
         Self { limit, ..self }
     }
 
-    /// How many connections one turn accepts; 100 unless it is set (`start_server(backlog=…)`). With 0 the await fails with
-    /// [`Error::Value`]. (In asyncio it is the length of the kernel's queue, too, which the standard library does not let us
-    /// set.)
+    /// Sets how many connections one turn accepts, as in asyncio one more than this; 100 unless it is set
+    /// (`start_server(backlog=…)`). With 0 the await fails with [`Error::Value`]. In asyncio it is the length of the kernel's
+    /// queue, too. Here that is the standard library's choice: 128 for TCP, and the system's limit for Unix sockets.
     ///
     /// ```
     /// use looplab::{EventLoop, net::start_server};
@@ -216,6 +216,7 @@ impl Drop for Half {
 /// Binds every address. One whose family is not there is left out; any other failure closes all of them.
 fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Listener>> {
     let mut bound: Vec<TcpListener> = Vec::new();
+    let mut left_out = Vec::new();
     // A socket that takes both families comes first: bound after the other one, it would be refused.
     let mut addresses = addresses.to_vec();
     addresses.sort_by_key(|address| address.ip() == Ipv4Addr::UNSPECIFIED);
@@ -225,14 +226,17 @@ fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Listener>> {
         match TcpListener::bind(target) {
             Ok(listener) => bound.push(listener),
             Err(error) if both.is_some() && error.kind() == ErrorKind::AddrInUse => {}
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable || no_such_family(&error) => {}
-            Err(error) => return Err(refused(*address, &error)),
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable || no_such_family(&error) => {
+                left_out.push(refused(*address, error));
+            }
+            Err(error) => return Err(refused(*address, error).into()),
         }
     }
     if bound.is_empty() {
         let all: Vec<String> = addresses.iter().map(|address| tuple(*address)).collect();
         let text = format!("could not bind on any address out of [{}]", all.join(", "));
-        return Err(io::Error::other(text).into());
+        let error = IoError::several(left_out, text.clone());
+        return Err(error.unwrap_or_else(|| io::Error::other(text).into()).into());
     }
     let listener = |listener: TcpListener| {
         listener.set_nonblocking(true)?;
@@ -266,9 +270,9 @@ fn bind_unix(path: &Path) -> Result<Listener> {
     let listener = UnixListener::bind(path).map_err(|error| match error.raw_os_error() {
         Some(number) if error.kind() == ErrorKind::AddrInUse => {
             let text = format!("[Errno {number}] Address '{}' is already in use", path.display());
-            io::Error::new(error.kind(), text)
+            IoError::told(error, text)
         }
-        _ => error,
+        _ => error.into(),
     })?;
     listener.set_nonblocking(true)?;
     Ok(Listener::Unix(mio::net::UnixListener::from_std(listener)))
@@ -284,7 +288,7 @@ fn remove_stale(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> io
 }
 
 /// asyncio's text.
-fn refused(address: SocketAddr, error: &io::Error) -> Error {
+fn refused(address: SocketAddr, error: io::Error) -> IoError {
     let text = error.to_string().to_lowercase();
     let text = text.split(" (os error").next().unwrap_or_default();
     let number = error.raw_os_error().unwrap_or_default();
@@ -292,7 +296,7 @@ fn refused(address: SocketAddr, error: &io::Error) -> Error {
     let text = format!(
         "[Errno {number}] error while attempting to bind on address {address}: [errno {number}] {text}"
     );
-    io::Error::new(error.kind(), text).into()
+    IoError::told(error, text)
 }
 
 impl fmt::Debug for StartServer {
