@@ -105,7 +105,7 @@ fn closing_a_running_loop_is_refused_with_asyncios_text() -> Result<()> {
     lab.run_until_complete(async { Ok(()) })
 }
 
-/// In CPython 3.13.0 a failed nested run ended the outer one.
+/// Before CPython 3.13.3 a failed nested run ended the outer one.
 #[test]
 fn a_failed_nested_run_changes_nothing() -> Result<()> {
     let lab = Lab::new();

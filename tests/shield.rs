@@ -1,5 +1,5 @@
 //! `shield`: asyncio's rules of section 1.6, one test each. The turns and the counts of `cancelling()` are those of
-//! CPython 3.13, but for the last section.
+//! CPython 3.15, but for the last section.
 
 mod common;
 
@@ -234,11 +234,9 @@ fn two_shields_of_one_task_are_cancelled_apart() {
     assert_eq!(lines, ["7 7, true", "8 returned ()"]);
 }
 
-// What follows is looplab's own: a deliberate difference, and what only Rust has.
-
 #[test]
 fn a_failure_in_the_turn_in_which_the_waiter_was_cancelled_is_reported_too() {
-    // CPython 3.13 marks it as read, and it is lost; 3.14 reports it.
+    // Before 3.14 CPython marks it as read, and it is lost.
     let lab = Lab::new();
     let log = lab.log.clone();
     let lines = lab.run(async move {
@@ -254,6 +252,8 @@ fn a_failure_in_the_turn_in_which_the_waiter_was_cancelled_is_reported_too() {
     let told = "2 REPORT Future exception was never retrieved: at the same time";
     assert_eq!(lines, [told, "2 end", "3 returned ()"]);
 }
+
+// What follows is looplab's own: a deliberate difference, and what only Rust has.
 
 #[test]
 fn dropping_a_shield_does_not_reach_the_inner_one() {

@@ -89,7 +89,7 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T
 }
 
 /// The inner one is done: so is the outer one. If nobody waits any more, the outcome is not read, so that a failure is
-/// reported, once. (3.13 reads it if both ended in the same turn, and it is lost; 3.14 does not.)
+/// reported, once. (Before 3.14, asyncio loses it if both ended in the same turn.)
 fn hand_on<T: 'static>(inner: &dyn Source<T>, outer: &Future<T>) -> Result<()> {
     if outer.cancelled() {
         return Ok(());

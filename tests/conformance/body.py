@@ -126,6 +126,8 @@ class Bodies:
                 try:
                     self.say(who, f"completed {await one}")
                 except Exception as error:
+                    if self.loop.is_closed():
+                        raise  # the body is destroyed; since 3.14 the next step would fail as this one, without end
                     self.say(who, f"completed {show(error)}")
         finally:
             abandon(completing)

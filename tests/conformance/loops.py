@@ -10,9 +10,9 @@ What `mask()` patches, for the differences that looplab makes on purpose (rows o
 to do with turns:
  - equal deadlines run first-come first-served (TimerHandle compares a sequence number too);
  - the stop callback of a finished run_until_complete does nothing in a later run;
- - a nested run that is refused changes nothing (3.13.0 un-runs the outer loop; fixed in 3.13.3);
+ - a nested run that is refused changes nothing (before 3.13.3 asyncio forgets that the outer loop runs);
  - wait(), as_completed() and a TaskGroup go through what they hold in its order, not in the order of a set;
- - a shielded failure is reported also if the waiter was cancelled in its turn (3.14 does so);
+ - a shielded failure is reported also if the waiter was cancelled in its turn (before 3.14 it is lost);
  - a signal that came before its handler was removed is forgotten with it;
  - a task that awaited itself bears no mark of it (by which the next await of it fails, if tasks are those in C);
  - an as_completed() that is left early takes its callbacks and its timer back;
@@ -25,6 +25,7 @@ import inspect
 import re
 import selectors
 import signal
+import sys
 import threading
 from asyncio import base_events, events
 
@@ -95,7 +96,8 @@ def mask():
     # as_completed makes its set by a comprehension.
     name = "_AsCompletedIterator" if hasattr(asyncio.tasks, "_AsCompletedIterator") else "as_completed"
     rewrite(name, r"= \{(ensure_future.*?set\(\w+\))\}", r"= set(\1)")
-    rewrite("shield", r"\n( +)inner.exception\(\)\n", r"\n\1pass\n")
+    if sys.version_info < (3, 14):
+        rewrite("shield", r"\n( +)inner.exception\(\)\n", r"\n\1pass\n")
     if hasattr(asyncio, "TaskGroup"):
         asyncio.taskgroups.set = OrderedSet
         asyncio.TaskGroup.__aexit__ = unless_destroyed(asyncio.TaskGroup.__aexit__)
@@ -137,12 +139,17 @@ class Gates:
         if self.running is None:
             return False
         (future, function), self.running = self.running, None
+        # A real job ends in a thread where no loop runs. Since 3.13.18 asyncio asks for that.
+        loop = events._get_running_loop()
+        events._set_running_loop(None)
         try:
             value = function()
         except BaseException as error:
             future.set_exception(error)
         else:
             future.set_result(value)
+        finally:
+            events._set_running_loop(loop)
         self.begin()
         return True
 
