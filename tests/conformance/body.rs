@@ -6,7 +6,6 @@ use looplab::{Result, sleep};
 use serde_json::Value;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// What a list of operations comes to: a value if it returned one.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Option<String>>>>>;
@@ -51,9 +50,8 @@ async fn one(world: &Rc<World>, who: &Rc<str>, whole: &Value) -> Result<Option<S
         "return" => return Ok(Some(text(arg(1)).to_owned())),
         "await" => awaits(world, who, text(arg(1))).await?,
         "sleep" => {
-            let seconds = arg(1).as_u64().unwrap_or(0);
-            sleep(Duration::from_secs(seconds)).await?;
-            world.say(who, format_args!("slept {seconds}"));
+            sleep(world.seconds(arg(1)).unwrap_or_default()).await?;
+            world.say(who, format_args!("slept {}", arg(1)));
         }
         "repeat" => {
             for _ in 0..arg(1).as_u64().unwrap_or(0) {

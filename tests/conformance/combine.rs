@@ -2,7 +2,7 @@
 
 use crate::body::{all, body};
 use crate::errors::show;
-use crate::world::{Awaited, Gathered, World, list, seconds, text};
+use crate::world::{Awaited, Gathered, World, list, text};
 use looplab::{
     Error, Result, ReturnWhen, Task, TaskGroup, Timeout, as_completed, gather, shield, wait, wait_for,
 };
@@ -147,7 +147,7 @@ async fn waits(world: &Rc<World>, who: &str, when: &str, timeout: &Value, names:
         "first" => ReturnWhen::FirstCompleted,
         _ => ReturnWhen::FirstException,
     };
-    let timeout = seconds(timeout);
+    let timeout = world.seconds(timeout);
     let awaited = of_one_kind(world, names);
     let (tasks, futures) = split(&awaited);
     let done: Vec<Awaited> = if futures.is_empty() {
@@ -162,7 +162,7 @@ async fn waits(world: &Rc<World>, who: &str, when: &str, timeout: &Value, names:
 }
 
 async fn waits_for(world: &Rc<World>, who: &str, timeout: &Value, x: &str) -> Result<()> {
-    let timeout = seconds(timeout);
+    let timeout = world.seconds(timeout);
     let value = if x.starts_with('b') {
         let named: Rc<str> = format!("{who}/{x}").into();
         let body = body(world.clone(), named.clone(), x.to_owned());
@@ -181,7 +181,7 @@ async fn waits_for(world: &Rc<World>, who: &str, timeout: &Value, x: &str) -> Re
 async fn completes(world: &Rc<World>, who: &str, timeout: &Value, names: &Value) -> Result<()> {
     let (tasks, futures) = split(&of_one_kind(world, names));
     let several = if futures.is_empty() { as_completed(tasks) } else { as_completed(futures) };
-    for one in several.timeout(seconds(timeout)) {
+    for one in several.timeout(world.seconds(timeout)) {
         match one.await {
             Ok(value) => world.say(who, format_args!("completed {value}")),
             Err(error) if error.is_cancelled() || error.leaves_the_loop() => return Err(error),
@@ -236,7 +236,7 @@ impl World {
         delay: &Value,
         ops: &Value,
     ) -> Result<Option<String>> {
-        let limit = Timeout::after(seconds(delay))?;
+        let limit = Timeout::after(self.seconds(delay))?;
         let before = self.limits.borrow_mut().insert(x.to_owned(), limit.clone());
         drop(before);
         let value = limit.run(all(self.clone(), who.clone(), list(ops).to_vec())).await?;

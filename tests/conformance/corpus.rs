@@ -151,7 +151,7 @@ pub(crate) fn record() {
             continue;
         }
         let Ok(theirs) = masked.ask(&program) else { continue };
-        let topic = generate::theme(seed);
+        let topic = generate::theme(seed).name();
         let one = json!({ "topic": topic, "program": program, "log": theirs.log, "late": theirs.late });
         writeln!(lines, "{one}").expect("a string");
         count += 1;

@@ -13,10 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const PROGRAMS: u64 = 4000;
 
 /// All that there is to reach: operations, in the groups of `docs/conformance.md`.
-pub(crate) const OPERATIONS: [(&str, &[&str]); 9] = [
+pub(crate) const OPERATIONS: [(&str, &[&str]); 10] = [
     ("runs", &["forever", "until", "step", "other", "stop", "close", "running"]),
     ("callbacks", &["soon", "later", "at", "drop", "raise", "log"]),
     ("from outside", &["threadsafe", "thread", "signal", "unsignal", "kill", "job"]),
+    (
+        "descriptors",
+        &["reader", "writer", "unreader", "unwriter", "write", "read", "fill", "drain", "half", "shut"],
+    ),
     ("futures", &["future", "set", "fail", "add", "remove", "done", "result", "error"]),
     ("tasks", &["task", "cancel", "uncancel", "cancelling", "tasks", "current"]),
     ("bodies", &["await", "sleep", "return", "try", "repeat"]),

@@ -30,13 +30,25 @@ impl Dialect {
 }
 
 /// What a program is about, beside callbacks, futures, tasks and runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Theme {
     Core,
     Combinators,
     Locks,
     Outside,
+    Descriptors,
+}
+
+impl Theme {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Combinators => "combinators",
+            Self::Locks => "locks",
+            Self::Outside => "outside",
+            Self::Descriptors => "descriptors",
+        }
+    }
 }
 
 /// Who may do an operation.
@@ -53,11 +65,12 @@ type Table = Vec<(u32, Part)>;
 
 /// What the program with this seed is about.
 pub(crate) fn theme(seed: u64) -> Theme {
-    match seed % 10 {
+    match seed % 12 {
         0..=3 => Theme::Core,
         4..=6 => Theme::Combinators,
         7 | 8 => Theme::Locks,
-        _ => Theme::Outside,
+        9 => Theme::Outside,
+        _ => Theme::Descriptors,
     }
 }
 
@@ -67,7 +80,7 @@ pub(crate) fn tree(seed: u64, dialect: Dialect) -> Box<dyn ValueTree<Value = Val
         static MADE: RefCell<HashMap<(Theme, u8, Dialect), Part>> = RefCell::default();
     }
     let theme = theme(seed);
-    let names = 1 + (seed / 10 % 4) as u8;
+    let names = 1 + (seed / 12 % 4) as u8;
     let strategy = MADE.with_borrow_mut(|made| {
         let parts = Parts { theme, names, dialect };
         made.entry((theme, names, dialect)).or_insert_with(|| parts.program()).clone()
@@ -126,14 +139,6 @@ fn number(from: u64, to: u64) -> Part {
     (from..=to).prop_map(|n| json!(n)).boxed()
 }
 
-fn seconds() -> Part {
-    either(vec![(20, just(json!(0))), (77, number(0, 4)), (3, just(json!(100_000)))])
-}
-
-fn maybe_seconds() -> Part {
-    either(vec![(1, just(Value::Null)), (2, seconds())])
-}
-
 fn error() -> Part {
     let own = (1..=9).prop_map(|n| json!(format!("E:e{n}"))).boxed();
     either(vec![(16, own), (4, one_of(&["KI", "EXIT:3", "CANCEL", "CANCEL:own"]))])
@@ -147,6 +152,21 @@ fn list(part: Part, most: usize) -> Part {
     prop::collection::vec(part, 0..=most).prop_map(Value::Array).boxed()
 }
 
+/// Two bodies that hardly meet by chance: a group shuts down, and a child makes another one.
+fn shutting_down() -> BoxedStrategy<[Value; 2]> {
+    (0..=1u64, 1..=2u64, any::<bool>())
+        .prop_map(|(group, child, fails)| {
+            let end = if fails { json!(["raise", "E:e1"]) } else { json!(["cancel", "self", null]) };
+            let children = json!([["group_task", "u0", "t1", "b1"], ["sleep", group], end, ["sleep", group]]);
+            let late = json!([["group_task", "u0", "t0", "b1"]]);
+            [
+                json!([["group", "u0", children]]),
+                json!([["try", [["sleep", child]], "cancel", late, "swallow"]]),
+            ]
+        })
+        .boxed()
+}
+
 /// The parts of programs of one theme.
 struct Parts {
     theme: Theme,
@@ -157,6 +177,16 @@ struct Parts {
 impl Parts {
     fn name(&self, kind: char) -> Part {
         (0..=self.names).prop_map(move |n| json!(format!("{kind}{n}"))).boxed()
+    }
+
+    /// With descriptors time is real, and no poll waits for a day.
+    fn seconds(&self) -> Part {
+        let long = if self.theme == Theme::Descriptors { 0 } else { 3 };
+        either(vec![(20, just(json!(0))), (77, number(0, 4)), (long, just(json!(100_000)))])
+    }
+
+    fn maybe_seconds(&self) -> Part {
+        either(vec![(1, just(Value::Null)), (2, self.seconds())])
     }
 
     /// Something with one name in all of its places.
@@ -202,8 +232,15 @@ impl Parts {
             let named = lists.into_iter().enumerate().map(|(n, ops)| (format!("{kind}{n}"), ops));
             Value::Object(named.collect::<Map<_, _>>())
         };
-        (callbacks, bodies, self.script(), handler)
-            .prop_map(move |(callbacks, bodies, script, handler)| {
+        let scene = match self.theme {
+            Theme::Combinators => prop::option::weighted(0.05, shutting_down()).boxed(),
+            _ => Just(None).boxed(),
+        };
+        (callbacks, bodies, self.script(), handler, scene)
+            .prop_map(move |(callbacks, mut bodies, script, handler, scene)| {
+                for (body, ops) in bodies.iter_mut().zip(scene.iter().flatten()) {
+                    body.clone_from(ops);
+                }
                 let (callbacks, bodies) = (named('c', callbacks), named('b', bodies));
                 let mut program = json!({ "callbacks": callbacks, "bodies": bodies, "script": script });
                 if let Some(handler) = handler {
@@ -273,6 +310,7 @@ impl Parts {
             Theme::Combinators => self.plain_combinators(),
             Theme::Locks => self.plain_locks(),
             Theme::Outside => self.outside(),
+            Theme::Descriptors => self.descriptors(),
         });
         if who != Who::Body {
             return either(plain);
@@ -281,7 +319,7 @@ impl Parts {
         match self.theme {
             Theme::Combinators => waiting.extend(self.waiting_combinators(depth)),
             Theme::Locks => waiting.extend(self.waiting_locks(depth)),
-            Theme::Core | Theme::Outside => {}
+            Theme::Core | Theme::Outside | Theme::Descriptors => {}
         }
         either(vec![(45, either(plain)), (55, either(waiting))])
     }
@@ -295,8 +333,8 @@ impl Parts {
         vec![
             (2, op("log", vec![just(json!("x"))])),
             (8, op("soon", vec![h(), c()])),
-            (6, op("later", vec![h(), c(), seconds()])),
-            (2, op("at", vec![h(), c(), seconds()])),
+            (6, op("later", vec![h(), c(), self.seconds()])),
+            (2, op("at", vec![h(), c(), self.seconds()])),
             (2, op("threadsafe", vec![c()])),
             (3, op("drop", vec![h()])),
             (2, op("future", vec![f()])),
@@ -333,7 +371,7 @@ impl Parts {
             (2, op("shield_cancel", vec![s()])),
             (2, op("shield_done", vec![s()])),
             (8 * groups, op("group_task", vec![u(), self.name('t'), self.name('b')])),
-            (4, op("reschedule", vec![x(), maybe_seconds()])),
+            (4, op("reschedule", vec![x(), self.maybe_seconds()])),
             (2, op("expired", vec![x()])),
         ]
     }
@@ -378,6 +416,28 @@ impl Parts {
         ]
     }
 
+    /// Socket pairs and pipes, and signals among them.
+    fn descriptors(&self) -> Table {
+        let end = || either(vec![(1, self.name('a')), (1, self.name('z'))]);
+        let signal = || one_of(&["SIGUSR1", "SIGUSR2"]);
+        vec![
+            (14, op("reader", vec![end(), self.name('c')])),
+            (12, op("writer", vec![end(), self.name('c')])),
+            (4, op("unreader", vec![end()])),
+            (4, op("unwriter", vec![end()])),
+            (10, op("write", vec![end(), number(1, 3)])),
+            (6, op("read", vec![end(), number(1, 3)])),
+            (3, op("fill", vec![end()])),
+            (8, op("drain", vec![end()])),
+            (2, op("half", vec![end()])),
+            (2, op("shut", vec![end()])),
+            (6, op("signal", vec![signal(), self.name('c')])),
+            (2, op("unsignal", vec![signal()])),
+            (10, op("kill", vec![signal()])),
+            (3, op("thread", vec![self.name('c')])),
+        ]
+    }
+
     /// What a body does beside.
     fn waiting(&self, depth: u32) -> Table {
         let deeper = u32::from(depth < 2);
@@ -385,7 +445,7 @@ impl Parts {
         let mut table = vec![
             (4, op("sleep", vec![just(json!(0))])),
             (8, op("await", vec![self.awaitable()])),
-            (6, op("sleep", vec![seconds()])),
+            (6, op("sleep", vec![self.seconds()])),
             (2, op("return", vec![result])),
         ];
         if deeper > 0 {
@@ -402,22 +462,25 @@ impl Parts {
         let when = one_of(&["all", "first", "error"]);
         let mode = || one_of(&["first", "all"]);
         let mut table = vec![
-            (6, op("wait", vec![when, maybe_seconds(), self.several()])),
+            (6, op("wait", vec![when, self.maybe_seconds(), self.several()])),
             (4 * new, op("gather", vec![mode(), self.several()])),
             (2 * new, op("gather_bodies", vec![mode(), list(self.name('b'), 3)])),
             (new, op("gather_pair", vec![mode(), self.name('t'), self.name('b')])),
             (2 * new, op("gather_await", vec![self.name('g')])),
             (
                 6 * new,
-                op("wait_for", vec![maybe_seconds(), either(vec![(3, self.one()), (2, self.name('b'))])]),
+                op(
+                    "wait_for",
+                    vec![self.maybe_seconds(), either(vec![(3, self.one()), (2, self.name('b'))])],
+                ),
             ),
-            (5, op("as_completed", vec![maybe_seconds(), self.several()])),
+            (5, op("as_completed", vec![self.maybe_seconds(), self.several()])),
             (4, op("shield", vec![self.one()])),
             (3, op("shield_await", vec![self.name('s')])),
         ];
         if depth < 2 {
             let inner = || self.ops(Who::Body, depth + 1);
-            table.push((6, op("timeout", vec![self.name('x'), maybe_seconds(), inner()])));
+            table.push((6, op("timeout", vec![self.name('x'), self.maybe_seconds(), inner()])));
             table.push((
                 2,
                 self.same('x', |x| {
@@ -426,8 +489,11 @@ impl Parts {
                         "try",
                         vec![list(swallowed, 1), one_of(&["cancel"]), inner(), one_of(&["swallow"])],
                     );
-                    let moved = op("reschedule", vec![x(), maybe_seconds()]);
-                    op("timeout", vec![x(), seconds(), list(either(vec![(1, swallowed), (1, moved)]), 3)])
+                    let moved = op("reschedule", vec![x(), self.maybe_seconds()]);
+                    op(
+                        "timeout",
+                        vec![x(), self.seconds(), list(either(vec![(1, swallowed), (1, moved)]), 3)],
+                    )
                 }),
             ));
             if self.dialect.thirteen {

@@ -23,15 +23,22 @@ pub(crate) fn python() -> String {
     std::env::var("LOOPLAB_PYTHON").unwrap_or("python3".to_owned())
 }
 
-/// Runs random programs on both sides; what differs is printed in its smallest form.
+/// Runs random programs on both sides, or those of one `LOOPLAB_THEME`; what differs is printed in its smallest form. With `LOOPLAB_PROGRAM` it runs the
+/// programs of that file, one a line, and prints both outputs.
 pub(crate) fn compare() {
     let mut oracle = Oracle::start(&python()).unwrap_or_else(|error| panic!("{error}"));
+    if let Some(path) = std::env::var_os("LOOPLAB_PROGRAM") {
+        let text = std::fs::read_to_string(path).expect("the file named by LOOPLAB_PROGRAM");
+        return text.lines().for_each(|line| show(&mut oracle, line));
+    }
     let dialect = Dialect::of(oracle.minor);
     let (first, count) = (number("LOOPLAB_SEED", 1), number("LOOPLAB_PROGRAMS", 2000));
     let (mut skipped, mut lines, mut found) = (BTreeMap::<String, u64>::new(), 0, Vec::new());
     let (began, mut told) = (Instant::now(), Instant::now());
     let mut made = 0;
-    for seed in first..first + count {
+    let theme = std::env::var("LOOPLAB_THEME").ok();
+    let asked = |seed: &u64| theme.as_ref().is_none_or(|theme| *theme == generate::theme(*seed).name());
+    for seed in (first..).filter(asked).take(count as usize) {
         let program = generate::program(seed, dialect);
         made += 1;
         // Both run it at the same time.
@@ -69,6 +76,15 @@ pub(crate) fn compare() {
     assert!(skipped * 10 < count, "{skipped} programs of {count} were skipped");
 }
 
+fn show(oracle: &mut Oracle, program: &str) {
+    let program = serde_json::from_str(program).expect("JSON");
+    watch(&program);
+    match oracle.ask(&program) {
+        Err(why) => println!("skipped: {why}"),
+        Ok(theirs) => println!("{}", side_by_side(&theirs, &world::run(&program))),
+    }
+}
+
 fn report(seed: u64, dialect: Dialect, oracle: &mut Oracle) -> String {
     let small = generate::shrink(generate::tree(seed, dialect), |program| {
         watch(program);
@@ -94,14 +110,16 @@ pub(crate) fn side_by_side(theirs: &Output, ours: &Output) -> String {
     text
 }
 
-/// Notes the program under way. If it is still the same after a minute, the process ends and tells which it was.
+/// Notes the program under way. If it is still the same after a minute (or `LOOPLAB_PATIENCE` seconds), the process ends and
+/// prints it.
 pub(crate) fn watch(program: &Value) {
     static NOW: LazyLock<Mutex<(Instant, String)>> = LazyLock::new(|| {
-        std::thread::spawn(|| {
+        let patience = Duration::from_secs(number("LOOPLAB_PATIENCE", 60));
+        std::thread::spawn(move || {
             loop {
                 std::thread::sleep(Duration::from_secs(1));
                 let now = NOW.lock().expect("nobody panics with it");
-                if now.0.elapsed() > Duration::from_secs(60) && !now.1.is_empty() {
+                if now.0.elapsed() > patience && !now.1.is_empty() {
                     eprintln!("this program hangs: {}", now.1);
                     std::process::abort();
                 }

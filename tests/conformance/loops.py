@@ -154,22 +154,23 @@ class Gates:
         return True
 
 
-class Selector(selectors.SelectSelector):
-    """Never sleeps: a wait moves the clock."""
+class Selector(getattr(selectors, "EpollSelector", selectors.SelectSelector)):
+    """Never sleeps: a wait moves the clock. What is ready, and in which order, is the kernel's answer."""
 
     now = 0
     loop = None
 
     def select(self, timeout=None):
-        if self.loop.had_signals:
+        watched = len(self.get_map()) > 1  # more than the self-pipe
+        if self.loop.had_signals or watched:
             if ready := super().select(0):
                 return ready
         if timeout is not None and timeout <= 0 or self.loop.gates.finish_one():
             return []
         if timeout is not None:
             self.now += timeout
-        elif self.loop._signal_handlers:
-            self.loop.stop()  # it would wait for a signal that nobody sends
+        elif self.loop._signal_handlers or watched:
+            self.loop.stop()  # it would wait for a signal, or for bytes, that nothing sends
         else:
             raise Deadlock
         return []

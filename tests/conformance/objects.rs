@@ -3,7 +3,7 @@
 use crate::body::body;
 use crate::combine::{of_one_kind, split};
 use crate::errors::{make_error, show};
-use crate::world::{Awaited, Gathered, World, seconds, text};
+use crate::world::{Awaited, Gathered, World, text};
 use looplab::{Error, Result, Task, all_tasks, current_task, gather, shield};
 use serde_json::Value;
 use std::rc::Rc;
@@ -216,7 +216,7 @@ impl World {
             "reschedule" => {
                 let limit = self.limits.borrow().get(x).filter(|_| running).cloned();
                 if let Some(limit) = limit {
-                    limit.reschedule(seconds(arg(2)).map(|delay| self.lp.time() + delay))?;
+                    limit.reschedule(self.seconds(arg(2)).map(|delay| self.lp.time() + delay))?;
                 }
                 None
             }

@@ -8,6 +8,7 @@ import re
 import signal
 
 from body import Bodies
+from descriptors import Descriptors
 from errors import show, make_error
 from sync import Sync
 
@@ -16,13 +17,14 @@ BUDGET = 3
 CLOSED = "Event loop is closed"
 
 
-class World(Bodies, Sync):
+class World(Bodies, Sync, Descriptors):
     """One program under way."""
 
     def __init__(self, program, new_loop):
         self.program, self.log, self.late = program, [], []
         self.tasks, self.futures, self.handles, self.registered = {}, {}, {}, {}
         self.gathers, self.shields, self.groups, self.limits, self.things = {}, {}, {}, {}, {}
+        self.ends = {}
         self.graveyard, self.names, self.spent, self.signals = [], {}, {}, set()
         self.loop, self.other = new_loop(), new_loop()
         asyncio.set_event_loop(self.loop)  # 3.8 and 3.9 ask for it
@@ -43,6 +45,7 @@ class World(Bodies, Sync):
         for table in (self.tasks, self.futures, self.handles, self.registered, self.gathers, self.shields,
                       self.groups, self.limits, self.things, self.graveyard):
             table.clear()
+        self.close_ends()
         self.loop.gates.drop()
 
     def say(self, who, text):
@@ -70,6 +73,9 @@ class World(Bodies, Sync):
     def spend(self, name):
         self.spent[name] = self.spent.get(name, 0) + 1
         return self.spent[name] <= BUDGET
+
+    def is_tired(self, name):
+        return self.spent.get(name, 0) >= BUDGET
 
     def put(self, table, name, value):
         if name in table:

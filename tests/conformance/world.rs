@@ -1,9 +1,10 @@
 //! The Rust side of the conformance language: one program under way, its callbacks and its runs.
 //!
 //! What is done to futures and tasks is in `objects`, the bodies of tasks are in `body` and `combine`, locks and queues in
-//! `sync`, executor jobs in `gates`. They write what the Python files of the same names write, line for line; whoever
+//! `sync`, descriptors in `descriptors`, executor jobs in `gates`. They write what the Python files of the same names write, line for line; whoever
 //! changes one changes the other.
 
+use crate::descriptors::{self, End};
 use crate::errors::{make_error, show};
 use crate::gates::Gates;
 use crate::sync::Thing;
@@ -55,6 +56,9 @@ pub(crate) struct World {
     pub(crate) lp: EventLoop,
     pub(crate) other: EventLoop,
     base: Instant,
+    /// How long a second of the program is. While a descriptor is registered, virtual time passes as fast as real time, so a
+    /// program with descriptors has seconds that are short.
+    second: Duration,
     log: RefCell<Vec<String>>,
     late: RefCell<Vec<String>>,
     pub(crate) tasks: Named<Task<String>>,
@@ -66,6 +70,7 @@ pub(crate) struct World {
     pub(crate) groups: Named<TaskGroup>,
     pub(crate) limits: Named<Timeout>,
     pub(crate) things: Named<Thing>,
+    pub(crate) ends: RefCell<HashMap<usize, [End; 2]>>,
     pub(crate) graveyard: RefCell<Vec<Awaited>>,
     pub(crate) names: RefCell<HashMap<(bool, u64), String>>,
     spent: Named<u32>,
@@ -109,11 +114,6 @@ pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }
 
-/// Seconds, or none.
-pub(crate) fn seconds(value: &Value) -> Option<Duration> {
-    value.as_u64().map(Duration::from_secs)
-}
-
 impl World {
     fn new(program: &Value) -> Rc<Self> {
         let new = || EventLoop::builder().clock(Clock::virtual_time());
@@ -131,6 +131,11 @@ impl World {
             Self {
                 program: program.clone(),
                 base: lp.time(),
+                second: if descriptors::are_in(program) {
+                    Duration::from_micros(1)
+                } else {
+                    Duration::from_secs(1)
+                },
                 gates: Gates::new(),
                 lp,
                 other,
@@ -145,6 +150,7 @@ impl World {
                 groups: RefCell::default(),
                 limits: RefCell::default(),
                 things: RefCell::default(),
+                ends: RefCell::default(),
                 graveyard: RefCell::default(),
                 names: RefCell::default(),
                 spent: RefCell::default(),
@@ -158,11 +164,16 @@ impl World {
         self.gates.open_all();
         drop((self.gathers.take(), self.shields.take(), self.groups.take(), self.limits.take()));
         drop((self.tasks.take(), self.futures.take(), self.handles.take(), self.registered.take()));
-        drop((self.things.take(), self.graveyard.take()));
+        drop((self.things.take(), self.graveyard.take(), self.ends.take()));
+    }
+
+    /// Seconds of the program, or none.
+    pub(crate) fn seconds(&self, value: &Value) -> Option<Duration> {
+        value.as_u64().map(|seconds| self.second * seconds as u32)
     }
 
     pub(crate) fn say(&self, who: &str, what: impl std::fmt::Display) {
-        let time = (self.lp.time() - self.base).as_secs();
+        let time = (self.lp.time() - self.base).as_nanos() / self.second.as_nanos();
         self.log.borrow_mut().push(format!("{}@{time} {who}: {what}", self.lp.turns()));
     }
 
@@ -195,15 +206,21 @@ impl World {
         *times <= BUDGET
     }
 
+    /// Whether it has done its operations as often as it may.
+    pub(crate) fn is_tired(&self, name: &str) -> bool {
+        self.spent.borrow().get(name).is_some_and(|times| *times >= BUDGET)
+    }
+
     pub(crate) fn body_ops(&self, body: &str) -> Vec<Value> {
         list(&self.program["bodies"][body]).to_vec()
     }
 
-    /// The loop is about to sleep, because a job runs or a signal may come: now the job is over, one at a time; and a
-    /// signal that nobody sends is not waited for.
+    /// The loop is about to sleep, because a job runs, a signal may come or a descriptor is registered. Now the job is over, one
+    /// at a time. A signal or bytes that nothing sends are not waited for, a timer is.
     fn parked(&self) {
         match self.gates.open_one() {
             Some(job) => self.say(&job, "works"),
+            None if self.lp.next_deadline().is_some() => {}
             None => self.lp.remote().stop().unwrap_or(()),
         }
     }
@@ -240,7 +257,7 @@ impl World {
             "forever" | "until" | "step" | "stop" | "close" | "running" | "other" => {
                 self.run_op(kind, text(arg(1)))
             }
-            _ => match self.sync_op(kind, arg) {
+            _ => match self.sync_op(kind, arg).or_else(|| self.descriptor_op(kind, arg)) {
                 Some(outcome) => outcome,
                 None => self.object_op(kind, arg),
             },
@@ -255,7 +272,7 @@ impl World {
 
     fn schedule<'a>(self: &Rc<Self>, kind: &str, arg: impl Fn(usize) -> &'a Value) -> Result<()> {
         let call = self.caller(text(arg(2)), String::new());
-        let delay = seconds(arg(3)).unwrap_or_default();
+        let delay = self.seconds(arg(3)).unwrap_or_default();
         let handle = match kind {
             "soon" => AnyHandle::Soon(self.lp.call_soon(call)?),
             "later" => AnyHandle::Timer(self.lp.call_later(delay, call)?),
