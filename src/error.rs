@@ -8,8 +8,10 @@ mod io;
 
 pub use io::IoError;
 
+use crate::panics::Apart;
 use std::fmt;
 use std::io::Error as SystemError;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// What every fallible call of looplab returns.
@@ -68,7 +70,7 @@ pub enum Error {
     /// User code panicked; the text is the panic's message.
     Panic(Arc<str>),
     /// Several errors at once (`BaseExceptionGroup`).
-    Group(Arc<[Error]>),
+    Group(ErrorGroup),
     /// The queue holds as many items as it can (`asyncio.QueueFull`).
     QueueFull,
     /// The queue holds no item (`asyncio.QueueEmpty`).
@@ -185,6 +187,56 @@ impl Error {
             std::mem::forget(second);
         }
         Self::Panic(text)
+    }
+}
+
+/// The errors of an [`Error::Group`], in order (`BaseExceptionGroup.exceptions`). It is used as the slice `[Error]`.
+///
+/// Groups may be nested to any depth. `Debug` shows sixteen levels.
+///
+/// ```
+/// use looplab::{Error, ErrorGroup};
+/// let group = ErrorGroup::from(vec![Error::TimedOut, Error::msg("disk full")]);
+/// assert_eq!((group.len(), group[1].to_string().as_str()), (2, "disk full"));
+/// assert_eq!(Error::Group(group).to_string(), "unhandled errors in a TaskGroup (2 sub-exceptions)");
+/// ```
+#[derive(Clone)]
+pub struct ErrorGroup(Arc<Apart<Vec<Error>>>);
+
+impl From<Vec<Error>> for ErrorGroup {
+    fn from(errors: Vec<Error>) -> Self {
+        Self(Arc::new(Apart::from(errors)))
+    }
+}
+
+impl Deref for ErrorGroup {
+    type Target = [Error];
+    fn deref(&self) -> &[Error] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ErrorGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Level(self, 16).fmt(f)
+    }
+}
+
+/// A group of which so many levels are shown.
+struct Level<'a>(&'a ErrorGroup, usize);
+
+impl fmt::Debug for Level<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(group, levels) = *self;
+        let mut list = f.debug_list();
+        for error in group.iter() {
+            match error {
+                Error::Group(inner) if levels > 1 => list.entry(&Level(inner, levels - 1)),
+                Error::Group(inner) => list.entry(&format_args!("{} errors", inner.len())),
+                error => list.entry(error),
+            };
+        }
+        list.finish()
     }
 }
 

@@ -18,12 +18,12 @@
 mod queue;
 
 use crate::error::{Error, Result};
+use crate::panics::catch;
 use crate::trace::Place;
 use queue::{Queue, Queued};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -166,7 +166,8 @@ impl ExecutorBuilder {
         self
     }
 
-    /// The threads are called `NAME_0`, `NAME_1` … (`thread_name_prefix`).
+    /// Names the threads `NAME_0`, `NAME_1` … (`thread_name_prefix`). With a NUL byte in it, which the system's names cannot
+    /// hold, each job is refused with [`Error::Value`].
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -340,6 +341,9 @@ impl Shared {
     /// Starts a thread for a job.
     fn start_thread(self: &Arc<Self>, state: &mut State, job: u64) -> Result<()> {
         let name = format!("{}_{}", self.options.name, state.started);
+        if name.contains('\0') {
+            return Err(Error::Value("the name of an executor must not contain a NUL byte".into()));
+        }
         let thread = Thread { number: state.started, name: name.as_str().into() };
         let member = Member { name: thread.name.clone(), job: None };
         let shared = self.clone();
@@ -460,10 +464,10 @@ pub(crate) fn look(is_there: impl Fn() -> bool) {
     }
 }
 
-/// A job catches the panics of its function itself; what is caught here is a destructor of the user's.
+/// A job catches the panics of its function and of destructors itself; a thread must outlive what is left.
 fn quietly(action: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(action)) {
-        log::error!(target: "looplab", "a job panicked outside of its function: {}", Error::from_panic(payload));
+    if let Err(error) = catch(action) {
+        log_error!("a job panicked outside of its function: {error}");
     }
 }
 

@@ -55,6 +55,9 @@
 //! [`Task`]'s step stands in the same queue. Nothing else ever runs user code.
 #![deny(unsafe_code)]
 
+#[macro_use]
+mod panics;
+
 mod builder;
 mod error;
 mod event_loop;
@@ -69,7 +72,7 @@ pub mod trace;
 pub mod xray;
 
 pub use builder::Builder;
-pub use error::{Error, IoError, Result};
+pub use error::{Error, ErrorGroup, IoError, Result};
 pub use event_loop::{
     Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, TaskInfo, TimerHandle,
     get_running_loop, stop,

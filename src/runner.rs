@@ -61,7 +61,7 @@ where
         (Ok(_), Err(error)) => Err(error),
         (Err(lost), Err(error)) => {
             // In Python it would be the `__context__` of the other.
-            log::error!(target: "looplab", "the shutdown failed after the main task had failed with: {lost}");
+            log_error!("the shutdown failed after the main task had failed with: {lost}");
             Err(error)
         }
     }
@@ -257,7 +257,7 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            log::error!(target: "looplab", "closing a runner failed: {error}");
+            log_error!("closing a runner failed: {error}");
         }
     }
 }
@@ -315,7 +315,7 @@ fn sweep_until_quiet(lp: &EventLoop, limit: Duration) -> Result<()> {
     let names: Vec<_> = lp.all_tasks().iter().map(TaskRef::name).collect();
     if !names.is_empty() {
         let seconds = limit.as_secs_f64();
-        log::warn!(target: "looplab", "tasks refuse to end within {seconds} seconds: {}", names.join(", "));
+        log_warn!("tasks refuse to end within {seconds} seconds: {}", names.join(", "));
     }
     Ok(())
 }

@@ -4,10 +4,10 @@
 //! its body dropped, in order of creation, and that destructors which run meanwhile see a loop that is closed already.
 //! It does not cancel tasks: that is the program's matter, before.
 
-use super::handle::drop_quietly;
 use super::running::delist;
-use super::{EventLoop, Inner};
+use super::{EventLoop, Inner, Parking};
 use crate::error::{Error, Result};
+use crate::panics::drop_quietly;
 use crate::trace::{Event, Life};
 use std::rc::Rc;
 
@@ -114,8 +114,14 @@ impl Inner {
     }
 }
 
+/// What the user gave to the loop itself is dropped one by one.
 impl Drop for Inner {
     fn drop(&mut self) {
         delist(self.id);
+        let Parking { on_park, on_unpark } = std::mem::take(self.parking.get_mut());
+        drop_quietly(on_park);
+        drop_quietly(on_unpark);
+        drop_quietly(self.drop_exception_handler());
+        drop_quietly(self.observer.get_mut().take());
     }
 }

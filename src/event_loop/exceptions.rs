@@ -8,10 +8,18 @@ use super::handle::{About, Leaves, call};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
+use crate::panics::{Nested, drop_quietly, text_of, to_stderr};
 use crate::trace::{Event, Place};
 use std::cell::{Cell, RefCell};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::rc::Rc;
+
+/// A handler may be called this often inside of itself, by destructors that report what it has made.
+const NESTED: u32 = 8;
+
+thread_local! {
+    static HANDLING: Cell<u32> = const { Cell::new(0) };
+}
 
 type Handler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
 
@@ -176,7 +184,8 @@ impl EventLoop {
     /// also by the handler (`loop.set_exception_handler`).
     ///
     /// An `Err` or a panic of the handler goes to the default handler; [`Error::Exit`] and [`Error::KeyboardInterrupt`]
-    /// leave the loop.
+    /// leave the loop. A handler that drops a failed task or future is called again inside of itself for that, eight
+    /// times at most; what is reported deeper goes to the default handler.
     pub fn set_exception_handler<F, R>(&self, handler: Option<F>)
     where
         F: Fn(&EventLoop, &ExceptionContext) -> R + 'static,
@@ -186,7 +195,7 @@ impl EventLoop {
             Rc::new(move |lp, context| handler(lp, context).into_result().map(drop))
         });
         let before = self.0.exceptions.handler.replace(handler);
-        drop(before);
+        drop_quietly(before);
     }
 
     /// Reports an error as the loop does (`loop.call_exception_handler`). May be called at any time, also on a closed
@@ -196,31 +205,48 @@ impl EventLoop {
         self.0.trace(|| Event::Reported { message: context.message() });
         let handler = self.0.exceptions.handler.borrow().clone();
         let Some(handler) = handler else { return self.default_exception_handler(context) };
-        match call(|| handler(self, context)) {
+        let Some(level) = Nested::enter(&HANDLING, NESTED) else {
+            return self.default_exception_handler(context);
+        };
+        let answer = call(|| handler(self, context));
+        // It may have been replaced meanwhile, and this is its last reference.
+        drop_quietly(handler);
+        drop(level);
+        match answer {
             Ok(()) => {}
             Err(error) if error.leaves_the_loop() => self.0.leave_with(error),
-            Err(error) => self.default_exception_handler(&ExceptionContext {
-                context: Some(Box::new(context.clone())),
-                ..ExceptionContext::new("Unhandled error in exception handler").with_error(error)
-            }),
+            Err(error) => {
+                let about = ExceptionContext::new("Unhandled error in exception handler").with_error(error);
+                let about = ExceptionContext { context: Some(Box::new(context.clone())), ..about };
+                self.default_exception_handler(&about);
+                drop_quietly(about);
+            }
         }
     }
 
     /// What happens without a handler: one `log::error!` with the target `looplab` (`loop.default_exception_handler`);
     /// if the program has no logger, the same on standard error, as Python's last resort.
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
-        report(context);
+        write_report(context);
     }
 }
 
+/// Calls the exception handler of `lp`, or the default one without a loop, with a context that is dropped then. The error
+/// in it is the user's, and this may be its last reference.
+pub(crate) fn report(lp: Option<EventLoop>, context: ExceptionContext) {
+    match lp {
+        Some(lp) => lp.call_exception_handler(&context),
+        None => write_report(&context),
+    }
+    drop_quietly(context);
+}
+
 /// The default handler, also for what no longer has a loop.
-pub(crate) fn report(context: &ExceptionContext) {
+fn write_report(context: &ExceptionContext) {
     if log::max_level() == log::LevelFilter::Off {
-        let mut text = String::new();
-        let _ = writeln!(text, "{context}");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        to_stderr(&text_of(format_args!("{context}")));
     } else {
-        log::error!(target: "looplab", "{context}");
+        log_error!("{context}");
     }
 }
 
@@ -233,7 +259,7 @@ impl Inner {
             self.exceptions.is_leaving.set(true);
         } else {
             // There is no run to leave, and the next one has nothing to do with it.
-            log::error!(target: "looplab", "an exception handler cannot leave a loop that does not run: {error:?}");
+            log_error!("an exception handler cannot leave a loop that does not run: {error:?}");
         }
     }
 

@@ -18,11 +18,11 @@
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
+use crate::panics::{catch, drop_quietly};
 use crate::trace::{EntryKind, Place};
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
@@ -40,16 +40,13 @@ pub(crate) trait Entry {
     fn cancel(&self) -> bool;
     /// Runs it. An error is what the user's code left behind; a panic is one too.
     fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()>;
-    /// Its turn has come: runs it unless it was cancelled, reports what it left behind, and lets go of it. An error leaves
-    /// the loop. The turn makes the same steps one by one where somebody looks on; this is for all other loops, one call
-    /// instead of four through the `dyn`.
+    /// Runs it unless it was cancelled, reports its error, and drops it. The error returned is one that leaves the loop.
+    /// An observed turn makes the same steps one by one; for all others this is one call instead of four through the `dyn`.
     fn take_turn(self: Rc<Self>, lp: &EventLoop) -> Leaves {
         if self.is_cancelled() {
             return Ok(());
         }
-        let judged = Rc::clone(&self).run(lp).or_else(|error| lp.judge(self.about(), error));
-        let_go(self);
-        judged
+        Rc::clone(&self).run(lp).or_else(|error| lp.judge(self.about(), error))
     }
     /// What it is, for the trace and for reports.
     fn about(&self) -> About;
@@ -73,7 +70,7 @@ pub(crate) trait Timed: Entry {
 }
 
 /// A callback that runs once: `call_soon`, `call_later`, a done callback.
-pub(crate) struct Callback<F> {
+pub(crate) struct Callback<F: 'static> {
     id: u64,
     kind: EntryKind,
     cancelled: Cell<bool>,
@@ -98,8 +95,18 @@ impl<F> Callback<F> {
     }
 
     /// Another name than that of the function's type, for a function that wraps the one which a reader knows.
-    pub(crate) fn named(self, name: fn() -> String) -> Self {
-        Self { name, ..self }
+    pub(crate) fn named(mut self, name: fn() -> String) -> Self {
+        self.name = name;
+        self
+    }
+}
+
+impl<F> Drop for Callback<F> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(function) = self.function.get_mut().take() {
+            drop_quietly(function);
+        }
     }
 }
 
@@ -129,7 +136,7 @@ where
         }
     }
 
-    /// Shorter than for others: cancelled or run, it holds nothing of the user's, so no destructor can panic when it goes.
+    /// Shorter than for others: a cancelled callback has no function left.
     fn take_turn(self: Rc<Self>, lp: &EventLoop) -> Leaves {
         let Some(function) = self.function.take() else { return Ok(()) };
         call(function).or_else(|error| lp.judge(self.about(), error))
@@ -166,6 +173,12 @@ pub(crate) struct Repeating {
     place: Place,
     label: String,
     function: RefCell<Option<Function>>,
+}
+
+impl Drop for Repeating {
+    fn drop(&mut self) {
+        drop_quietly(self.function.get_mut().take());
+    }
 }
 
 impl Repeating {
@@ -223,23 +236,7 @@ impl Entry for Repeating {
 
 /// Calls user code; a panic in it becomes an error.
 pub(crate) fn call<R: Outcome>(function: impl FnOnce() -> R) -> Result<()> {
-    let caught = catch_unwind(AssertUnwindSafe(|| function().into_result().map(drop)));
-    caught.unwrap_or_else(|payload| Err(Error::from_panic(payload)))
-}
-
-/// Drops a user's value; a panic in its destructor is reported through `log` and goes no further.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        log::error!(target: "looplab", "a destructor panicked: {}", Error::from_panic(payload));
-    }
-}
-
-/// Lets go of an entry. Its last reference may go, and a user's destructor with it. If it is not the last, nothing of the
-/// user's can run, and catching a panic is spared.
-pub(crate) fn let_go<E: Entry + ?Sized>(entry: Rc<E>) {
-    if Rc::strong_count(&entry) == 1 {
-        drop_quietly(entry);
-    }
+    catch(|| function().into_result().map(drop)).and_then(|result| result)
 }
 
 /// The name of a function or closure as a reader knows it: the last part of its path, or the last two.
@@ -311,8 +308,9 @@ impl Handle {
     /// Takes the callback back: it will not run, and is dropped now. Idempotent; may be called at any time, also by an
     /// earlier callback of the same turn (`asyncio.Handle.cancel`).
     pub fn cancel(&self) {
-        match self.lp.upgrade() {
-            Some(lp) => lp.cancel_entry(&*self.entry),
+        // A handle of the loop: the destructor that runs may drop the last other one.
+        match self.lp.upgrade().map(EventLoop) {
+            Some(lp) => lp.0.cancel_entry(&*self.entry),
             None => drop(self.entry.cancel()),
         }
     }
@@ -358,9 +356,9 @@ impl TimerHandle {
     pub fn cancel(&self) {
         // It is counted before its callback is dropped: a destructor may run the loop, and a turn may drop the timer.
         if self.entry.mark_cancelled()
-            && let Some(lp) = self.lp.upgrade()
+            && let Some(lp) = self.lp.upgrade().map(EventLoop)
         {
-            lp.timer_cancelled(&*self.entry);
+            lp.0.timer_cancelled(&*self.entry);
         }
         self.entry.cancel();
     }

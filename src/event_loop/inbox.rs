@@ -14,6 +14,7 @@ use super::jobs::{Begun, Returning};
 use super::residents::TaskKey;
 use super::running::{self, LoopId};
 use crate::error::{Error, Result};
+use crate::panics::Guarded;
 use crate::trace::{Place, Via};
 use std::cell::Cell;
 use std::fmt;
@@ -36,7 +37,7 @@ pub(super) enum Message {
 }
 
 pub(super) struct Call {
-    pub(super) function: Box<dyn FnOnce() -> Result<()> + Send>,
+    pub(super) function: Guarded<Box<dyn FnOnce() -> Result<()> + Send>>,
     /// How a reader knows the function.
     pub(super) name: fn() -> String,
     pub(super) place: Place,
@@ -110,7 +111,7 @@ impl Line {
         let asleep = std::mem::replace(&mut sent.asleep, false);
         drop(sent);
         if asleep && let Err(error) = self.waker.wake() {
-            log::error!(target: "looplab", "cannot wake the loop from another thread: {error}");
+            log_error!("cannot wake the loop from another thread: {error}");
         }
         Ok(())
     }
@@ -124,7 +125,8 @@ impl Line {
         match running::find(self.id) {
             Some(lp) => lp.queue(place, function).map(drop),
             None => {
-                let function = Box::new(move || function().into_result().map(drop));
+                let call = move || function().into_result().map(drop);
+                let function: Guarded<Box<dyn FnOnce() -> Result<()> + Send>> = Guarded::new(Box::new(call));
                 let thread = self.traced.then(|| std::thread::current().name().unwrap_or("unnamed").into());
                 self.send(Message::Call(Call { function, name: short_name::<F>, place, thread }))
             }

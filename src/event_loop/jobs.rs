@@ -5,11 +5,11 @@
 
 mod errand;
 
-use super::handle::drop_quietly;
 use super::inbox::Line;
 use super::{EventLoop, Inner, Origin};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Ticket, look};
+use crate::panics::drop_quietly;
 use crate::trace::{Event, JobEntry, Place, Via};
 pub(crate) use errand::Errand;
 use errand::{Errands, What};

@@ -34,7 +34,7 @@ pub use inbox::Remote;
 pub use running::{get_running_loop, stop};
 
 pub(crate) use exceptions::report;
-pub(crate) use handle::{About, Callback, Entry, Leaves, Timed, call, drop_quietly, let_go, short_name};
+pub(crate) use handle::{About, Callback, Entry, Leaves, Timed, call, short_name};
 pub(crate) use jobs::{Errand, JobId, Receiver, Returning, WayBack};
 pub(crate) use ready::Origin;
 pub(crate) use residents::{Resident, TaskKey};
@@ -44,6 +44,7 @@ pub(crate) use watch::{Claim, Watch};
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Event, Life, Observer, Place, Record, Snapshot, Truth};
 use handle::Repeating;
 use running::LoopId;
@@ -432,7 +433,7 @@ impl Inner {
         // The observer is out of its cell while it is called, so it is not called for what it does itself.
         let Some(mut observer) = self.observer.borrow_mut().take() else { return };
         if let Err(error) = call(|| observer.observe(&record)) {
-            log::error!(target: "looplab", "the observer panicked and is not called any more: {error}");
+            log_error!("the observer panicked and is not called any more: {error}");
             self.traced.set(self.recorder.is_some());
             return drop_quietly(observer);
         }

@@ -290,7 +290,7 @@ impl Reactor {
             let Some(interest) = registration.due() else { continue };
             let fd = registration.fd();
             if let Err(error) = self.poll.registry().reregister(&mut SourceFd(&fd), token, interest) {
-                log::warn!(target: "looplab", "descriptor {fd} was closed without removing its reader or writer: {error}");
+                log_warn!("descriptor {fd} was closed without removing its reader or writer: {error}");
                 orphans.extend(self.forget(fd));
             } else {
                 self.rearmed.insert(token, self.rearmed.len());

@@ -262,7 +262,7 @@ impl Signals {
         }
         for pipe in [&mut self.replaced, &mut self.pipe].into_iter().flatten() {
             if let Err(error) = registry.reregister(&mut pipe.source, pipe.token, Interest::READABLE) {
-                log::error!(target: "looplab", "cannot watch the self-pipe of the signals: {error}");
+                log_error!("cannot watch the self-pipe of the signals: {error}");
             }
         }
     }

@@ -4,12 +4,13 @@
 //! remove itself, and that a callback which was removed before its turn does not run. How descriptors are watched is the
 //! reactor's matter, how signals are caught that of `signals`.
 
-use super::handle::{Entry, Repeating, drop_quietly};
+use super::handle::{Entry, Repeating};
 use super::reactor::{Added, Orphans, SIGNALS};
 use super::signals::Signals;
 use super::{EventLoop, Inner, Origin};
 use crate::error::Result;
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use crate::trace::{Direction, EntryKind, Event, Via};
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;

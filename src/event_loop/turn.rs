@@ -8,11 +8,12 @@
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
 //! ```
 
-use super::handle::{About, Callback, Entry, Leaves, let_go};
+use super::handle::{About, Callback, Entry, Leaves};
 use super::inbox::{Call, Message};
 use super::snapshot::describe_all;
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
+use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Event, TaskState, Via, Why};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -92,11 +93,12 @@ impl EventLoop {
             self.warn_if_slow(&*entry, began);
         }
         let judged = result.clone().or_else(|error| self.judge(entry.about(), error));
-        let_go(entry);
+        drop(entry);
         drop(watch);
         let leaves = lp.what_leaves(judged);
         lp.trace(|| Event::Returned { q, error: leaves.as_ref().err().or(result.as_ref().err()) });
         lp.running_entry.set(0);
+        drop_quietly(result);
         leaves
     }
 
@@ -106,7 +108,7 @@ impl EventLoop {
         if error.leaves_the_loop() {
             return Err(Box::new(error));
         }
-        self.call_exception_handler(&exceptions::in_callback(about, error));
+        exceptions::report(Some(self.clone()), exceptions::in_callback(about, error));
         Ok(())
     }
 
@@ -117,7 +119,7 @@ impl EventLoop {
             let place =
                 about.place.map(|p| format!(" created at {}:{}", p.file(), p.line())).unwrap_or_default();
             let took = took.as_secs_f64();
-            log::warn!(target: "looplab", "Executing <{}{place}> took {took:.3} seconds", about.label);
+            log_warn!("Executing <{}{place}> took {took:.3} seconds", about.label);
         }
     }
 
@@ -145,6 +147,7 @@ impl EventLoop {
                 Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
                 Message::Call(call) => {
                     let Call { function, name, place, thread } = call;
+                    let function = function.into_inner();
                     let h = lp.next_handle();
                     let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
                     let thread = thread.as_deref();
@@ -248,7 +251,7 @@ impl EventLoop {
         let hook = pick(&mut self.0.parking.borrow_mut());
         let Some(mut hook) = hook else { return };
         if let Err(error) = super::call(&mut hook) {
-            log::error!(target: "looplab", "a parking hook panicked: {error}");
+            log_error!("a parking hook panicked: {error}");
         }
         let mut parking = self.0.parking.borrow_mut();
         match begins {

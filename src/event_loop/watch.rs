@@ -96,10 +96,10 @@ impl Watch {
 
     /// Removes the callback; a call of it that is queued already does not run. Whether there was one.
     pub(crate) fn unset(&self, direction: Direction) -> bool {
-        let Some(lp) = self.0.lp.upgrade() else { return false };
-        let removed = lp.unset(&self.0, direction);
+        let Some(lp) = self.0.lp.upgrade().map(EventLoop) else { return false };
+        let removed = lp.0.unset(&self.0, direction);
         removed.is_some_and(|entry| {
-            lp.cancel_entry(&*entry);
+            lp.0.cancel_entry(&*entry);
             true
         })
     }
@@ -131,9 +131,9 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(lp) = self.0.lp.upgrade() {
-            let orphans = lp.reactor.borrow_mut().unwatch(&self.0);
-            lp.bury(orphans);
+        if let Some(lp) = self.0.lp.upgrade().map(EventLoop) {
+            let orphans = lp.0.reactor.borrow_mut().unwatch(&self.0);
+            lp.0.bury(orphans);
         }
     }
 }
@@ -168,9 +168,9 @@ impl Claim {
     pub(crate) fn release(&self) {
         self.held.set(false);
         if self.edge.has_entry(self.direction)
-            && let Some(lp) = self.edge.lp.upgrade()
+            && let Some(lp) = self.edge.lp.upgrade().map(EventLoop)
         {
-            drop(lp.unset(&self.edge, self.direction));
+            drop(lp.0.unset(&self.edge, self.direction));
         }
         self.edge.unclaim(self.direction);
     }

@@ -78,7 +78,7 @@ impl Watchdog {
         let running = Running { name, began: Instant::now(), patience: self.limit };
         let wake = lock(&self.watched).begin(running);
         if wake && let Some(bell) = &*self.bell.borrow() {
-            // It fails only if the thread has died of a logger that panicked.
+            // The thread lives as long as the bell does.
             let _ = bell.send(());
         }
         Watch(self)
@@ -129,7 +129,7 @@ fn guard(watched: &Mutex<Watched>, bell: &Receiver<()>) {
             Next::Look(wait) => bell.recv_timeout(wait),
             Next::Warn(name, ran) => {
                 let seconds = ran.as_secs_f64();
-                log::warn!(target: "looplab", "{name} has kept the loop from turning for {seconds:.3} seconds so far");
+                log_warn!("{name} has kept the loop from turning for {seconds:.3} seconds so far");
                 continue;
             }
         };

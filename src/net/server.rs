@@ -15,7 +15,8 @@ pub(super) use listening::{Listener, Listening};
 
 use super::transport::{Line, Link};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Inner, drop_quietly, get_running_loop};
+use crate::event_loop::{EventLoop, Inner, get_running_loop};
+use crate::panics::drop_quietly;
 use crate::task::{Future as Waiter, yield_now};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};

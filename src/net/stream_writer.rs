@@ -189,7 +189,7 @@ impl Drop for Half {
     fn drop(&mut self) {
         if !self.0.is_closing() {
             if self.0.in_debug_mode() {
-                log::warn!(target: "looplab", "unclosed <StreamWriter transport={:?}>", self.0);
+                log_warn!("unclosed <StreamWriter transport={:?}>", self.0);
             }
             self.0.close();
         }

@@ -13,6 +13,7 @@ use super::event::Event;
 use super::store::{Heap, Store};
 use super::waiters::{Home, Waiters};
 use crate::error::{Error, Result};
+use crate::panics::{Apart, drop_all};
 use crate::trace::Place;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -77,7 +78,7 @@ impl<T: 'static> Queue<T> {
     /// ```
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
-        Self::of("Queue", maxsize, VecDeque::new())
+        Self::of("Queue", maxsize, Apart::<VecDeque<T>>::default())
     }
 
     fn of(name: &'static str, maxsize: usize, store: impl Store<T> + 'static) -> Self {
@@ -241,7 +242,7 @@ impl<T: 'static> Queue<T> {
         state.getters.release(usize::MAX);
         state.putters.release(usize::MAX);
         // The items' destructors are the user's code: they come last, when the queue is in order.
-        drop(emptied);
+        drop_all(emptied);
     }
 
     /// How many items are in it (`Queue.qsize`).
@@ -450,7 +451,7 @@ impl<T: 'static> LifoQueue<T> {
     /// As [`Queue::new`].
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
-        Self(Queue::of("LifoQueue", maxsize, Vec::new()))
+        Self(Queue::of("LifoQueue", maxsize, Apart::<Vec<T>>::default()))
     }
 }
 

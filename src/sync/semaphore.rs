@@ -280,7 +280,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Err(error) = self.0.release() {
             // A destructor has nobody to hand it to; where asyncio's `async with` raises, this is the trace of a bug.
-            log::error!(target: "looplab", "{error}");
+            log_error!("{error}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A store is a plain structure and knows nothing of waiting. The one thing to mind is that a heap compares, and
 //! comparing is the user's code; see [`super::queue`] for how a store is used without a borrow.
 
+use crate::panics::Apart;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -16,7 +17,7 @@ pub(super) trait Store<T> {
 }
 
 /// First in, first out.
-impl<T> Store<T> for VecDeque<T> {
+impl<T: 'static> Store<T> for Apart<VecDeque<T>> {
     fn push(&mut self, item: T) {
         self.push_back(item);
     }
@@ -26,47 +27,47 @@ impl<T> Store<T> for VecDeque<T> {
     }
 
     fn len(&self) -> usize {
-        self.len()
+        VecDeque::len(self)
     }
 
     fn take_all(&mut self) -> Vec<T> {
-        std::mem::take(self).into()
+        self.take().into()
     }
 }
 
 /// Last in, first out.
-impl<T> Store<T> for Vec<T> {
+impl<T: 'static> Store<T> for Apart<Vec<T>> {
     fn push(&mut self, item: T) {
-        self.push(item);
+        Vec::push(self, item);
     }
 
     fn pop(&mut self) -> Option<T> {
-        self.pop()
+        Vec::pop(self)
     }
 
     fn len(&self) -> usize {
-        self.len()
+        Vec::len(self)
     }
 
     fn take_all(&mut self) -> Vec<T> {
-        std::mem::take(self)
+        self.take()
     }
 }
 
 /// Lowest first; among equals first in, first out. (asyncio's `heapq` lets equals come out in an order that depends on
 /// everything else in the heap. Items of Rust are often equal in rank and yet different, so the order is defined here.)
-pub(super) struct Heap<T> {
-    items: BinaryHeap<Ranked<T>>,
+pub(super) struct Heap<T: Ord + 'static> {
+    items: Apart<BinaryHeap<Ranked<T>>>,
     pushed: u64,
 }
 
-impl<T: Ord> Heap<T> {
+impl<T: Ord + 'static> Heap<T> {
     pub(super) fn new() -> Self {
-        Self { items: BinaryHeap::new(), pushed: 0 }
+        Self { items: Apart::from(BinaryHeap::new()), pushed: 0 }
     }
 }
 
-impl<T: Ord> Store<T> for Heap<T> {
+impl<T: Ord + 'static> Store<T> for Heap<T> {
     fn push(&mut self, item: T) {
         self.pushed += 1;
         self.items.push(Ranked { item, number: self.pushed });
@@ -81,7 +82,7 @@ impl<T: Ord> Store<T> for Heap<T> {
     }
 
     fn take_all(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.items).into_iter().map(|ranked| ranked.item).collect()
+        self.items.take().into_iter().map(|ranked| ranked.item).collect()
     }
 }
 

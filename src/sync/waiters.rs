@@ -174,7 +174,7 @@ fn wake(waiter: &Waiter) {
     match waiter.set_result(()) {
         // When a loop is closed its tasks end, so nobody waits who could miss this.
         Ok(()) | Err(Error::Closed) => {}
-        Err(error) => log::error!(target: "looplab", "a waiter could not be woken: {error}"),
+        Err(error) => log_error!("a waiter could not be woken: {error}"),
     }
 }
 

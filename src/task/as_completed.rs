@@ -247,7 +247,7 @@ impl<T: 'static> Several<T> {
     fn time_is_over(&self) -> Result<()> {
         let todo = self.todo.take();
         for (one, id) in todo.values() {
-            drop(one.awaitable().head().remove_waiter(id.key()));
+            one.awaitable().head().drop_waiter(id.key());
             self.put(None)?;
         }
         Ok(())
@@ -325,7 +325,7 @@ impl<T: 'static> Drop for Several<T> {
     fn drop(&mut self) {
         self.stop_timer();
         for (one, id) in self.todo.take().into_values() {
-            drop(one.awaitable().head().remove_waiter(id.key()));
+            one.awaitable().head().drop_waiter(id.key());
         }
     }
 }

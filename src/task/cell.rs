@@ -25,14 +25,14 @@ use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
 use super::step::{Entered, Stepper, Stepping};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, Leaves, Origin, TaskKey, TaskWaker, let_go};
+use crate::event_loop::{About, Entry, EventLoop, Leaves, Origin, TaskKey, TaskWaker};
 use crate::outcome::Outcome;
+use crate::panics::{catch, drop_quietly};
 use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
 use content::Content;
 use std::any::{Any, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::num::NonZeroU64;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -47,7 +47,7 @@ enum Queued {
     Wakeup,
 }
 
-pub(crate) struct TaskCell<T> {
+pub(crate) struct TaskCell<T: 'static> {
     head: Head,
     stepper: Stepper,
     content: Content<T>,
@@ -180,8 +180,7 @@ impl<T: 'static> TaskCell<T> {
 
         let polled = if self.started.replace(true) || thrown.is_none() {
             let mut cx = Context::from_waker(waker);
-            catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_body(&mut cx)))
-                .unwrap_or_else(|payload| Poll::Ready(Err(Error::from_panic(payload))))
+            catch(|| body.as_mut().poll_body(&mut cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
         } else {
             // Arrow 7: an exception thrown into a coroutine that never started comes straight back out of it.
             Poll::Ready(Err(thrown.map_or_else(Error::cancelled, |error| *error)))
@@ -189,8 +188,11 @@ impl<T: 'static> TaskCell<T> {
         let ended = match polled {
             Poll::Ready(outcome) => {
                 // The body is dropped while its task is still the current one, and before its result is set.
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
-                Some(dropped.map_or_else(|payload| Err(Error::from_panic(payload)), |()| outcome))
+                let dropped = catch(|| drop(body));
+                Some(match dropped {
+                    Ok(()) => outcome,
+                    Err(panic) => replaced(outcome, panic),
+                })
             }
             Poll::Pending => {
                 self.content.put_body(body);
@@ -274,9 +276,9 @@ impl<T: 'static> TaskCell<T> {
     fn finish(self: &Rc<Self>, outcome: Result<T>) -> Result<()> {
         let due = self.take_must_cancel();
         // A request that came too late to be thrown still wins over a value, but not over an error.
-        let outcome = match (outcome, due) {
-            (Ok(_), Some(message)) => Err(Error::Cancelled(message)),
-            (outcome, _) => outcome,
+        let (outcome, lost) = match (outcome, due) {
+            (Ok(value), Some(message)) => (Err(Error::Cancelled(message)), Some(value)),
+            (outcome, _) => (outcome, None),
         };
         let (state, error) = match &outcome {
             Ok(_) => (Done::Ok, None),
@@ -293,8 +295,10 @@ impl<T: 'static> TaskCell<T> {
         };
         let completed = complete(self, state, error.as_ref());
         drop(resident);
+        // Its destructor is the user's code: it comes last, when the task is done.
+        drop_quietly(lost);
         if let Err(error) = completed {
-            log::error!(target: "looplab", "nobody can be told that {} is done: {error}", self.name());
+            log_error!("nobody can be told that {} is done: {error}", self.name());
         }
         match error {
             Some(error) if error.leaves_the_loop() => Err(error),
@@ -331,9 +335,7 @@ impl<T: 'static> Entry for TaskCell<T> {
 
     /// A task is never cancelled as an entry.
     fn take_turn(self: Rc<Self>, lp: &EventLoop) -> Leaves {
-        let judged = self.step(lp).or_else(|error| lp.judge(self.about(), error));
-        let_go(self);
-        judged
+        self.step(lp).or_else(|error| lp.judge(self.about(), error))
     }
 
     fn about(&self) -> About {
@@ -432,6 +434,13 @@ impl<T: Clone + 'static> Source<T> for TaskCell<T> {
         let outcome = self.content.outcome(Clone::clone);
         outcome.unwrap_or_else(|| Err(self.head.no_result()))
     }
+}
+
+/// The panic of a body's destructor in the place of the body's outcome.
+#[cold]
+fn replaced<T: 'static>(outcome: Result<T>, panic: Error) -> Result<T> {
+    drop_quietly(outcome);
+    Err(panic)
 }
 
 /// The next number for a name: they count on this thread, so that names do not depend on what other threads do.

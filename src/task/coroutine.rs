@@ -11,10 +11,10 @@ use super::step::{Entered, Stepper, Stepping};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::outcome::Outcome;
+use crate::panics::{catch, drop_quietly};
 use crate::trace::On;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -37,7 +37,7 @@ use std::task::{Context, Poll, Waker};
 ///
 /// One that was never started is not entered at all, by a `throw` neither; and one that is dropped unstarted is no error
 /// in Rust, where Python warns `coroutine '…' was never awaited`: the compiler warns instead (`unused_must_use`).
-pub struct Coroutine<T> {
+pub struct Coroutine<T: 'static> {
     cell: Rc<CoroutineCell<T>>,
 }
 
@@ -50,7 +50,7 @@ pub enum Step<T> {
     Returned(Result<T>),
 }
 
-struct CoroutineCell<T> {
+struct CoroutineCell<T: 'static> {
     stepper: Stepper,
     body: RefCell<Option<Pin<Box<dyn Body<T>>>>>,
     started: Cell<bool>,
@@ -88,7 +88,7 @@ impl<T: 'static> Coroutine<T> {
         if !self.cell.started.replace(true) {
             let body = self.cell.body.borrow_mut().take();
             if body.is_some() {
-                drop(body);
+                drop_quietly(body);
                 return Step::Returned(Err(error));
             }
         }
@@ -104,13 +104,13 @@ impl<T: 'static> Coroutine<T> {
     pub fn close(&mut self) -> Result<()> {
         if !self.cell.started.get() || self.cell.body.borrow().is_none() {
             let body = self.cell.body.borrow_mut().take();
-            drop(body);
+            drop_quietly(body);
             return Ok(());
         }
         match self.resume(Some(Error::CoroutineExit)) {
             Step::Suspended => {
                 let body = self.cell.body.borrow_mut().take();
-                drop(body);
+                drop_quietly(body);
                 Err(Error::Runtime("coroutine ignored GeneratorExit".into()))
             }
             Step::Returned(Ok(_) | Err(Error::CoroutineExit)) => Ok(()),
@@ -128,13 +128,16 @@ impl<T: 'static> Coroutine<T> {
         let thrown = thrown.map(Box::new).or_else(|| cell.stepper.take_refused());
         cell.stepper.begin(thrown);
         let mut cx = Context::from_waker(Waker::noop());
-        let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_body(&mut cx)))
-            .unwrap_or_else(|payload| Poll::Ready(Err(Error::from_panic(payload))));
+        let polled =
+            catch(|| body.as_mut().poll_body(&mut cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)));
         let step = match polled {
-            Poll::Ready(outcome) => {
-                drop(body);
-                Step::Returned(outcome)
-            }
+            Poll::Ready(outcome) => Step::Returned(match catch(|| drop(body)) {
+                Ok(()) => outcome,
+                Err(panic) => {
+                    drop_quietly(outcome);
+                    Err(panic)
+                }
+            }),
             Poll::Pending => {
                 *cell.body.borrow_mut() = Some(body);
                 Step::Suspended
@@ -146,12 +149,12 @@ impl<T: 'static> Coroutine<T> {
     }
 }
 
-impl<T> Woken for CoroutineCell<T> {
+impl<T: 'static> Woken for CoroutineCell<T> {
     /// Nobody is woken: the hand that drives it decides when.
     fn wakeup(self: Rc<Self>, _: &EventLoop, _: Option<On>) {}
 }
 
-impl<T> Stepping for CoroutineCell<T> {
+impl<T: 'static> Stepping for CoroutineCell<T> {
     fn stepper(&self) -> &Stepper {
         &self.stepper
     }
@@ -169,11 +172,11 @@ impl<T> Drop for Coroutine<T> {
     fn drop(&mut self) {
         // The body may hold registrations that hold the cell: taking it out breaks the ring.
         let body = self.cell.body.borrow_mut().take();
-        drop(body);
+        drop_quietly(body);
     }
 }
 
-impl<T> fmt::Debug for Coroutine<T> {
+impl<T: 'static> fmt::Debug for Coroutine<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let finished = self.cell.body.try_borrow().is_ok_and(|body| body.is_none());
         let state = match (finished, self.cell.started.get()) {

@@ -31,7 +31,7 @@ pub(crate) mod sealed {
 }
 
 /// What became of it.
-pub enum Ensured<T> {
+pub enum Ensured<T: 'static> {
     /// A task that was just made: nobody else has its handle, so its value may be taken.
     #[doc(hidden)]
     New(Task<T>),
@@ -239,7 +239,7 @@ impl EventLoop {
             }
         });
         let result = self.run_forever();
-        drop(target.head().remove_waiter(id.key()));
+        target.head().drop_waiter(id.key());
         result?;
         if target.head().done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
     }

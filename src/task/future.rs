@@ -5,8 +5,9 @@ use super::handle::{CallbackId, add_done_callback};
 use super::head::{Awaitable, Begin, Head, Holder, Message, Source, complete};
 use super::join::Join;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, drop_quietly, short_name};
+use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, short_name};
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use crate::trace::{Done, Place};
 use std::any::Any;
 use std::cell::RefCell;
@@ -15,7 +16,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(crate) struct FutureCell<T> {
+pub(crate) struct FutureCell<T: 'static> {
     head: Head,
     outcome: RefCell<Option<Result<T>>>,
 }
@@ -34,7 +35,7 @@ pub(crate) struct FutureCell<T> {
 /// assert_eq!(lp.run_until_complete(&answer)?, 42);
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct Future<T>(Rc<FutureCell<T>>);
+pub struct Future<T: 'static>(Rc<FutureCell<T>>);
 
 impl<T: 'static> Future<T> {
     pub(crate) fn on(lp: &EventLoop, place: Place) -> Self {
@@ -221,7 +222,7 @@ pub(crate) fn cancel_now(future: Rc<dyn Awaitable>, message: &Message) -> Begin 
     future.head().set_message(message.clone());
     let error = future.head().cancelled_error();
     if let Err(closed) = complete(&future, Done::Cancelled, Some(&error)) {
-        log::error!(target: "looplab", "nobody can be told that future {} is cancelled: {closed}", future.head().id());
+        log_error!("nobody can be told that future {} is cancelled: {closed}", future.head().id());
     }
     Begin::Decided(true)
 }
@@ -237,37 +238,36 @@ impl<T: Clone + 'static> Source<T> for FutureCell<T> {
     }
 }
 
-/// The last handle goes: a failure that nobody has read is reported now.
+/// Reports a failure that was never read, and drops the outcome.
 impl<T> Drop for FutureCell<T> {
     fn drop(&mut self) {
-        if !self.head.is_unretrieved() {
-            return;
-        }
-        let Some(Err(error)) = self.outcome.get_mut().take() else { return };
-        let context = ExceptionContext::new("Future exception was never retrieved");
-        let info = FutureInfo { id: self.head.id(), place: self.head.place() };
-        let context = context.with_error(error).with_future(info);
-        match self.head.event_loop() {
-            Some(lp) => lp.call_exception_handler(&context),
-            None => crate::event_loop::report(&context),
+        match self.outcome.get_mut().take() {
+            None => {}
+            Some(Err(error)) if self.head.is_unretrieved() => {
+                let context = ExceptionContext::new("Future exception was never retrieved");
+                let info = FutureInfo { id: self.head.id(), place: self.head.place() };
+                report(self.head.event_loop(), context.with_error(error).with_future(info));
+            }
+            Some(Ok(value)) => drop_quietly(value),
+            Some(Err(error)) => drop_quietly(error),
         }
     }
 }
 
-impl<T> Clone for Future<T> {
+impl<T: 'static> Clone for Future<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
 /// Two handles are equal if they are handles of the same future (`is` in Python).
-impl<T> PartialEq for Future<T> {
+impl<T: 'static> PartialEq for Future<T> {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl<T> Eq for Future<T> {}
+impl<T: 'static> Eq for Future<T> {}
 
 impl<T: 'static> fmt::Debug for Future<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

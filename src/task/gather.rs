@@ -16,6 +16,7 @@ use super::head::{Awaitable, Begin, Head, Message, Source, complete};
 use super::step::Awaiting;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, running};
+use crate::panics::drop_quietly;
 use crate::trace::{Done, Place};
 use children::Boxed;
 use std::any::Any;
@@ -247,17 +248,14 @@ impl GatherCell {
 /// It failed, and nobody awaited it to the end: the error is reported, as asyncio does.
 impl Drop for GatherCell {
     fn drop(&mut self) {
-        if !self.head.is_unretrieved() {
-            return;
-        }
         let Some(error) = self.error.get_mut().take() else { return };
+        if !self.head.is_unretrieved() {
+            return drop_quietly(error);
+        }
         let info = FutureInfo { id: self.head.id(), place: self.head.place() };
         let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
         let context = context.with_error(error).with_future(info);
-        match self.head.event_loop() {
-            Some(lp) => lp.call_exception_handler(&context),
-            None => report(&context),
-        }
+        report(self.head.event_loop(), context);
     }
 }
 

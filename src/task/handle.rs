@@ -9,8 +9,9 @@ use super::head::{Awaitable, DoneCallback, Waiter};
 use super::join::{Join, JoinRef};
 use super::spawn::TaskBuilder;
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, TaskInfo, call, drop_quietly, running, short_name};
+use crate::event_loop::{About, Entry, EventLoop, TaskInfo, call, running, short_name};
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
 use std::cell::Cell;
@@ -46,7 +47,7 @@ impl CallbackId {
 /// assert_eq!(sum, 3);
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct Task<T>(Rc<TaskCell<T>>);
+pub struct Task<T: 'static>(Rc<TaskCell<T>>);
 
 /// A task whose type is not known here: what [`all_tasks`](crate::all_tasks) and [`current_task`](crate::current_task) give.
 ///
@@ -339,7 +340,7 @@ where
 }
 
 /// A done callback: first it waits for its object, then for its turn.
-struct Registered<B, C> {
+struct Registered<B: 'static, C: 'static> {
     handle: u64,
     place: Place,
     name: fn() -> String,
@@ -350,6 +351,17 @@ enum State<B, C> {
     Waits(B),
     Queued(C),
     Over,
+}
+
+impl<B, C> Drop for Registered<B, C> {
+    #[inline]
+    fn drop(&mut self) {
+        match std::mem::replace(self.state.get_mut(), State::Over) {
+            State::Waits(bind) => drop_quietly(bind),
+            State::Queued(callback) => drop_quietly(callback),
+            State::Over => {}
+        }
+    }
 }
 
 impl<B, C, R> DoneCallback for Registered<B, C>
@@ -405,9 +417,9 @@ impl<T: 'static> Outcome for Task<T> {
     }
 }
 
-impl<T> crate::outcome::sealed::Sealed for Task<T> {}
+impl<T: 'static> crate::outcome::sealed::Sealed for Task<T> {}
 
-impl<T> Clone for Task<T> {
+impl<T: 'static> Clone for Task<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }

@@ -11,7 +11,8 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Entry, EventLoop, ExceptionContext, Inner, Origin};
+use crate::event_loop::{Entry, EventLoop, ExceptionContext, Inner, Origin, report};
+use crate::panics::{drop_all, drop_quietly};
 use crate::trace::{Done, EntryKind, Event, On, Place};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -292,8 +293,38 @@ impl Head {
         }
     }
 
-    pub(crate) fn take_waiters(&self) -> impl Iterator<Item = Waiter> + use<> {
-        self.waiters.take().into_iter()
+    /// Takes a registration back and drops it.
+    #[inline]
+    pub(crate) fn drop_waiter(&self, key: u64) {
+        if let Some(waiter) = self.remove_waiter(key) {
+            waiter.discard();
+        }
+    }
+
+    /// Drops all registrations without waking anything.
+    pub(crate) fn drop_waiters(&self) {
+        self.waiters.take().discard();
+    }
+}
+
+impl Drop for Head {
+    #[inline]
+    fn drop(&mut self) {
+        match self.waiters.take() {
+            Waiters::None => {}
+            waiters => waiters.discard(),
+        }
+    }
+}
+
+impl Waiter {
+    /// Drops it: a waker and a callback are the user's, a task is not.
+    #[inline]
+    fn discard(self) {
+        match self {
+            Self::Step(_) => {}
+            others => drop_quietly(others),
+        }
     }
 }
 
@@ -322,7 +353,10 @@ where
     if let Waiters::None = waiters {
         return Ok(());
     }
-    let Some(lp) = lp.filter(|lp| !lp.is_closed()) else { return Err(Error::Closed) };
+    let Some(lp) = lp.filter(|lp| !lp.is_closed()) else {
+        waiters.discard();
+        return Err(Error::Closed);
+    };
     let cause = Some(head.on());
     match waiters {
         Waiters::One(_, waiter) => tell(waiter, &lp, cause, owner),
@@ -342,7 +376,7 @@ where
         Waiter::Waker(waker) => {
             // Somebody else's waker that panics must not cost the others their wake-up.
             if let Err(error) = crate::event_loop::call(|| waker.wake()) {
-                lp.call_exception_handler(&ExceptionContext::new("Exception in a waker").with_error(error));
+                report(Some(lp.clone()), ExceptionContext::new("Exception in a waker").with_error(error));
             }
         }
         Waiter::Callback(callback) => {
@@ -380,6 +414,11 @@ impl Waiters {
             Self::Many(map) => map.remove(&key),
             Self::None | Self::One(..) => None,
         }
+    }
+
+    #[cold]
+    fn discard(self) {
+        drop_all(self.into_iter());
     }
 
     fn into_iter(self) -> impl Iterator<Item = Waiter> {

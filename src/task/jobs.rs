@@ -9,12 +9,13 @@ use super::head::{Awaitable, DoneCallback, Waiter};
 use super::{Future, Timeout};
 use crate::error::{Error, Result};
 use crate::event_loop::{
-    Entry, Errand, EventLoop, JobId, Receiver, Returning, WayBack, drop_quietly, get_running_loop, short_name,
+    Entry, Errand, EventLoop, JobId, Receiver, Returning, WayBack, get_running_loop, short_name,
 };
 use crate::executor::{Executor, Work};
+use crate::panics::{Guarded, catch, drop_quietly};
 use crate::trace::Place;
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -75,7 +76,7 @@ impl EventLoop {
         let label = short_name::<F>;
         let id = self.0.enter_job(future.cell().clone(), label, place);
         let parcel = Parcel { job: id, result: None, label, place, thread: None };
-        let job = Job { function: Some(function), parcel, back: Some(self.0.way_back(id)) };
+        let job = Job { function: Some(Guarded::new(function)), parcel, back: Some(self.0.way_back(id)) };
         let ticket = match executor.submit(label, place, Box::new(job)) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -125,7 +126,8 @@ impl EventLoop {
             match Timeout::after(timeout)?.enter(place, joined).await {
                 Err(Error::TimedOut) => {
                     // The thread ends with the pool's last one; nobody listens to it any more.
-                    drop_quietly(lp.upgrade().and_then(|lp| lp.leave_job(job, "", "given up")));
+                    let lp = lp.upgrade().map(EventLoop);
+                    drop_quietly(lp.and_then(|lp| lp.0.leave_job(job, "", "given up")));
                     warn_of_running_jobs(&executor, timeout.unwrap_or_default());
                     Ok(())
                 }
@@ -174,8 +176,7 @@ struct Helper {
 
 fn warn_of_running_jobs(executor: &Executor, timeout: Duration) {
     let jobs: Vec<String> = executor.running().iter().map(ToString::to_string).collect();
-    log::warn!(
-        target: "looplab",
+    log_warn!(
         "The executor did not finish joining its threads within {} seconds; still running: {}",
         timeout.as_secs_f64(),
         jobs.join(", ")
@@ -211,8 +212,8 @@ where
 }
 
 /// A job, as its pool sees it: the function, what came of it, and the way back, on which it goes itself.
-struct Job<F, R> {
-    function: Option<F>,
+struct Job<F: 'static, R: 'static> {
+    function: Option<Guarded<F>>,
     parcel: Parcel<R>,
     back: Option<WayBack>,
 }
@@ -225,7 +226,7 @@ where
     fn run(&mut self, thread: &Arc<str>) {
         self.parcel.thread = self.back.as_ref().and_then(|back| back.begun(thread));
         let Some(function) = self.function.take() else { return };
-        self.parcel.result = Some(catch_unwind(AssertUnwindSafe(function)).map_err(Error::from_panic));
+        self.parcel.result = Some(catch(function.into_inner()));
     }
 
     fn end(mut self: Box<Self>) {
@@ -311,7 +312,7 @@ impl DoneCallback for Errand {
 }
 
 /// What came of a job. If it is dropped before it was taken out on the loop, it is lost, and that is logged.
-struct Parcel<R> {
+struct Parcel<R: 'static> {
     job: JobId,
     result: Option<Result<R>>,
     label: fn() -> String,
@@ -322,9 +323,10 @@ struct Parcel<R> {
 
 impl<R> Drop for Parcel<R> {
     fn drop(&mut self) {
-        if self.result.is_some() {
+        if let Some(lost) = self.result.take() {
+            drop_quietly(lost);
             let (label, file, line) = ((self.label)(), self.place.file(), self.place.line());
-            log::warn!(target: "looplab", "the result of {label} ({file}:{line}) is lost: its loop is closed");
+            log_warn!("the result of {label} ({file}:{line}) is lost: its loop is closed");
         }
     }
 }

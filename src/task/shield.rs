@@ -12,6 +12,7 @@ use super::join::Join;
 use super::{Future, cancel};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, running};
+use crate::panics::catch;
 use crate::trace::Place;
 use std::fmt;
 use std::panic::Location;
@@ -82,7 +83,9 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T
     add_done_callback(outer.cell().clone(), place, name, move |_| {
         move || {
             let inner = weak.upgrade().filter(|inner| !inner.head().done());
-            drop(inner.and_then(|inner| inner.head().remove_waiter(hand_on.key())));
+            if let Some(inner) = inner {
+                inner.head().drop_waiter(hand_on.key());
+            }
         }
     });
     Rc::<super::future::FutureCell<T>>::clone(outer.cell())
@@ -98,7 +101,8 @@ fn hand_on<T: 'static>(inner: &dyn Source<T>, outer: &Future<T>) -> Result<()> {
         outer.cancel();
         return Ok(());
     }
-    match inner.outcome() {
+    // It is cloned, which is the user's code: a panic there must not leave the outer one pending.
+    match catch(|| inner.outcome()).unwrap_or_else(Err) {
         Ok(value) => outer.set_result(value),
         Err(error) => outer.set_error(error),
     }

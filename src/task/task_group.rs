@@ -21,11 +21,12 @@ use super::{Future, Task, TaskRef, current_task};
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
 use crate::outcome::Outcome;
+use crate::panics::{Apart, Guarded, catch};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -54,7 +55,7 @@ struct Group {
     place: Place,
     /// Those that are not done, by number, which is the order in which they were made.
     children: RefCell<BTreeMap<u64, (TaskRef, CallbackId)>>,
-    errors: RefCell<Vec<Error>>,
+    errors: RefCell<Apart<Vec<Error>>>,
     /// The first of the errors that leave the loop: it comes out by itself.
     base_error: RefCell<Option<Error>>,
     exiting: Cell<bool>,
@@ -101,7 +102,7 @@ impl TaskGroup {
         async move {
             let group = Self::enter(place)?;
             let scope = Scope(group.clone());
-            let outcome = Guarded(Box::pin(async { body(group).await.into_result() })).await;
+            let outcome = Caught(Box::pin(async { body(group).await.into_result() })).await;
             let outcome = scope.0.exit(outcome).await;
             drop(scope);
             outcome
@@ -170,7 +171,7 @@ impl TaskGroup {
     }
 
     /// Arrows 3 to 5.
-    async fn exit<T>(&self, outcome: Result<T>) -> Result<T> {
+    async fn exit<T: 'static>(&self, outcome: Result<T>) -> Result<T> {
         let group = &*self.0;
         group.exiting.set(true);
         let mut cancellation = None;
@@ -246,8 +247,9 @@ impl Group {
     }
 
     /// What comes out of the scope once every child is done.
-    fn verdict<T>(&self, outcome: Result<T>, mut cancellation: Option<Error>) -> Result<T> {
+    fn verdict<T: 'static>(&self, outcome: Result<T>, mut cancellation: Option<Error>) -> Result<T> {
         let by_group = self.cancelled_parent.replace(false);
+        let outcome = outcome.map(Guarded::new);
         if let Some(error) = self.base_error.borrow_mut().take() {
             return Err(error);
         }
@@ -258,7 +260,7 @@ impl Group {
         let mut errors = self.errors.take();
         match (outcome, cancellation) {
             (_, Some(cancellation)) if errors.is_empty() => return Err(cancellation),
-            (Ok(value), _) if errors.is_empty() => return Ok(value),
+            (Ok(value), _) if errors.is_empty() => return Ok(value.into_inner()),
             (Err(error), _) if !error.is_cancelled() => errors.push(error),
             _ => {}
         }
@@ -268,7 +270,7 @@ impl Group {
             self.parent.uncancel();
             self.parent.cancel();
         }
-        Err(Error::Group(errors.into()))
+        Err(Error::Group(errors.take().into()))
     }
 }
 
@@ -326,14 +328,13 @@ impl Drop for Scope {
 }
 
 /// A body whose panic becomes its error, so that the children are waited for all the same.
-struct Guarded<F>(Pin<Box<F>>);
+struct Caught<F>(Pin<Box<F>>);
 
-impl<F: std::future::Future<Output = Result<T>>, T> std::future::Future for Guarded<F> {
+impl<F: std::future::Future<Output = Result<T>>, T> std::future::Future for Caught<F> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
-        polled.unwrap_or_else(|payload| Poll::Ready(Err(Error::from_panic(payload))))
+        catch(|| self.0.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
     }
 }
 

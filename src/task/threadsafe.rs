@@ -12,9 +12,10 @@ use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Remote, get_running_loop};
 use crate::outcome::Outcome;
+use crate::panics::{Guarded, catch, drop_quietly};
 use crate::trace::Place;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,11 +52,10 @@ where
 {
     let shared =
         Arc::new(Shared { state: Mutex::new(State::Pending { task: None }), settled: Condvar::new() });
-    let (promise, place) = (Promise(shared.clone()), Location::caller());
+    let (promise, place, body) = (Promise(shared.clone()), Location::caller(), Guarded::new(body));
     let sent = remote.call_soon(move || {
         let lp = get_running_loop()?;
-        let started = catch_unwind(AssertUnwindSafe(|| body.start(&lp, place)));
-        match started.unwrap_or_else(|payload| Err(Error::from_panic(payload))) {
+        match catch(|| body.into_inner().start(&lp, place)).unwrap_or_else(Err) {
             Ok(task) => promise.tie(&lp, task),
             Err(error) => {
                 // Both hear of it, as in asyncio: who waits, and the loop.
@@ -134,30 +134,30 @@ mod sealed {
 /// thread.join().unwrap()?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct RemoteTask<T> {
+pub struct RemoteTask<T: 'static> {
     remote: Remote,
     shared: Arc<Shared<T>>,
 }
 
-struct Shared<T> {
+struct Shared<T: 'static> {
     state: Mutex<State<T>>,
     settled: Condvar,
 }
 
-enum State<T> {
+enum State<T: 'static> {
     /// The number of the task, once it is made.
     Pending { task: Option<u64> },
     /// Shared, so that a clone for a reader is made without the lock.
     Settled(Arc<Result<T>>),
 }
 
-impl<T> State<T> {
+impl<T: 'static> State<T> {
     fn is_cancelled(&self) -> bool {
         matches!(self, Self::Settled(result) if matches!(**result, Err(Error::Cancelled(_))))
     }
 }
 
-impl<T> RemoteTask<T> {
+impl<T: 'static> RemoteTask<T> {
     /// Whether it is over: the task is done, or this was cancelled, or the loop was closed (`future.done`).
     #[must_use]
     pub fn done(&self) -> bool {
@@ -224,7 +224,7 @@ fn cancel_task(number: u64) -> Result<()> {
     Ok(())
 }
 
-impl<T> Shared<T> {
+impl<T: 'static> Shared<T> {
     /// Poisoned or not: nothing of the user's runs under the lock.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -244,7 +244,7 @@ impl<T> Shared<T> {
 }
 
 /// The loop's end of it. If it goes before the task is done, the loop was closed: nobody else drops it.
-struct Promise<T>(Arc<Shared<T>>);
+struct Promise<T: 'static>(Arc<Shared<T>>);
 
 impl<T: Send + Sync + 'static> Promise<T> {
     /// Ties it to its task.
@@ -266,9 +266,17 @@ impl<T: Send + Sync + 'static> Promise<T> {
                 self.0.settle(Err(Error::cancelled()));
             } else if matches!(*self.0.lock(), State::Pending { .. }) {
                 // Read only if somebody can hear of it: else a failure is reported.
-                drop(self.0.settle(task.clone().take()));
+                drop_quietly(self.0.settle(task.clone().take()));
             }
         });
+    }
+}
+
+/// A result may hold the next handle, and that one's result the next.
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop_quietly(std::mem::replace(state, State::Pending { task: None }));
     }
 }
 
@@ -278,13 +286,13 @@ impl<T> Drop for Promise<T> {
     }
 }
 
-impl<T> Clone for RemoteTask<T> {
+impl<T: 'static> Clone for RemoteTask<T> {
     fn clone(&self) -> Self {
         Self { remote: self.remote.clone(), shared: self.shared.clone() }
     }
 }
 
-impl<T> fmt::Debug for RemoteTask<T> {
+impl<T: 'static> fmt::Debug for RemoteTask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &*self.shared.lock() {
             State::Pending { .. } => "pending",

@@ -191,7 +191,7 @@ impl Drop for Watch {
             timer.cancel();
         }
         for (on, id) in self.callbacks.drain(..) {
-            drop(on.head().remove_waiter(id.key()));
+            on.head().drop_waiter(id.key());
         }
     }
 }

@@ -101,6 +101,6 @@ struct Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        drop(self.on.head().remove_waiter(self.id.key()));
+        self.on.head().drop_waiter(self.id.key());
     }
 }

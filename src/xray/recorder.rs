@@ -131,7 +131,7 @@ impl Recorder {
     /// To be called with no lock held.
     fn report(&self, written: io::Result<()>) {
         if let Err(error) = written {
-            log::error!(target: "looplab", "the trace ends here, {} cannot be written: {error}", self.name);
+            log_error!("the trace ends here, {} cannot be written: {error}", self.name);
         }
     }
 }

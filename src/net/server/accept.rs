@@ -5,7 +5,7 @@
 
 use super::{Listening, Server, Shared};
 use crate::error::{Error, IoError, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, call, get_running_loop};
+use crate::event_loop::{EventLoop, ExceptionContext, call, get_running_loop, report};
 use crate::net::start::establish;
 use crate::net::stream_reader::StreamReader;
 use crate::net::stream_writer::StreamWriter;
@@ -62,7 +62,7 @@ impl Shared {
         })?;
         *socket.retry.borrow_mut() = Some(retry);
         let context = ExceptionContext::new("socket.accept() out of system resource");
-        lp.call_exception_handler(&context.with_error(Error::Io(error)));
+        report(Some(lp.clone()), context.with_error(Error::Io(error)));
         Ok(())
     }
 
@@ -81,8 +81,7 @@ impl Shared {
                 Err(error) if !error.leaves_the_loop() => {
                     if link.in_debug_mode() {
                         let text = "Error on transport creation for incoming connection";
-                        get_running_loop()?
-                            .call_exception_handler(&ExceptionContext::new(text).with_error(error));
+                        report(Some(get_running_loop()?), ExceptionContext::new(text).with_error(error));
                     }
                     Ok(())
                 }
@@ -124,7 +123,7 @@ fn is_out_of_resources(error: &io::Error) -> bool {
 /// Reports what a handler failed with, and closes its connection.
 fn fail(lp: &EventLoop, error: Error, transport: &Transport) {
     let context = ExceptionContext::new("Unhandled exception in client_connected_cb");
-    lp.call_exception_handler(&context.with_error(error));
+    report(Some(lp.clone()), context.with_error(error));
     transport.close();
 }
 

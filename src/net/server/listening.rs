@@ -120,7 +120,7 @@ impl Listening {
             && let Err(error) = fs::remove_file(&path)
             && error.kind() != ErrorKind::NotFound
         {
-            log::error!(target: "looplab", "Unable to clean up listening UNIX socket {path:?}: {error}");
+            log_error!("Unable to clean up listening UNIX socket {path:?}: {error}");
         }
     }
 }

@@ -265,7 +265,7 @@ fn no_such_family(error: &io::Error) -> bool {
 fn bind_unix(path: &Path) -> Result<Listener> {
     // The folder may permit making a socket and nothing else.
     if let Err(error) = remove_stale(path, |path| fs::remove_file(path)) {
-        log::error!(target: "looplab", "Unable to check or remove stale UNIX socket {path:?}: {error}");
+        log_error!("Unable to check or remove stale UNIX socket {path:?}: {error}");
     }
     let listener = UnixListener::bind(path).map_err(|error| match error.raw_os_error() {
         Some(number) if error.kind() == ErrorKind::AddrInUse => {

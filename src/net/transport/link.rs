@@ -17,7 +17,7 @@ mod entries;
 use super::line::Line;
 use super::socket::{Endpoint, Socket};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, Inner, Watch};
+use crate::event_loop::{EventLoop, ExceptionContext, Inner, Watch, report};
 use crate::net::readiness::with_read_buffer;
 use crate::net::server::Shared as Server;
 use crate::net::stream_reader::{Bytes, Source, StreamReader};
@@ -260,7 +260,7 @@ impl Link {
             // asyncio does not count the loss itself when all was flushed first, and then fails in its own code.
             let count = self.lost.get().max(1);
             if count >= WARNED_WRITE {
-                log::warn!(target: "looplab", "socket.send() raised exception.");
+                log_warn!("socket.send() raised exception.");
             }
             self.lost.set(count.saturating_add(1));
         }
@@ -435,9 +435,8 @@ impl Link {
     }
 
     fn report(&self, message: &str, error: &Error) {
-        if let Some(lp) = self.lp.upgrade() {
-            EventLoop(lp).call_exception_handler(&ExceptionContext::new(message).with_error(error.clone()));
-        }
+        let lp = self.lp.upgrade().map(EventLoop);
+        report(lp, ExceptionContext::new(message).with_error(error.clone()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -24,9 +25,9 @@ pub(super) type BoxedBody<T> = Pin<Box<dyn Body<T>>>;
 
 /// In one place, for it never holds both. During a step, which has the body, it is empty, and so it is when the outcome was
 /// taken.
-pub(super) struct Content<T>(RefCell<Held<T>>);
+pub(super) struct Content<T: 'static>(RefCell<Held<T>>);
 
-enum Held<T> {
+enum Held<T: 'static> {
     Body(Option<BoxedBody<T>>),
     Outcome(Result<T>),
 }
@@ -72,6 +73,17 @@ impl<T> Content<T> {
                 *held = body;
                 None
             }
+        }
+    }
+
+    /// Drops what there is.
+    #[inline]
+    pub(super) fn discard(&mut self) {
+        match std::mem::replace(self.0.get_mut(), Held::Body(None)) {
+            Held::Body(None) => {}
+            Held::Body(Some(body)) => drop_quietly(body),
+            Held::Outcome(Ok(value)) => drop_quietly(value),
+            Held::Outcome(Err(error)) => drop_quietly(error),
         }
     }
 

@@ -4,7 +4,8 @@ use super::super::TaskRef;
 use super::super::head::Woken;
 use super::super::step::Entered;
 use super::{AnyTask, Queued, TaskCell};
-use crate::event_loop::{EventLoop, ExceptionContext, Resident, TaskInfo, drop_quietly, report};
+use crate::event_loop::{EventLoop, ExceptionContext, Resident, TaskInfo, report};
+use crate::panics::drop_quietly;
 use crate::trace::{TaskEntry, TaskState};
 use std::any::Any;
 use std::rc::Rc;
@@ -30,9 +31,7 @@ impl<T: 'static> Resident for TaskCell<T> {
         let entered = Entered::new(self.clone(), std::ptr::dangling());
         drop_quietly(body);
         drop(entered);
-        for waiter in self.head.take_waiters() {
-            drop_quietly(waiter);
-        }
+        self.head.drop_waiters();
     }
 
     fn entry(&self) -> TaskEntry {
@@ -56,18 +55,22 @@ impl<T> TaskCell<T> {
     }
 }
 
-/// The last handle goes: a failure that nobody has read is reported now.
+/// Reports a failure that was never read, and drops the body or the outcome.
 impl<T> Drop for TaskCell<T> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.head.is_unretrieved() {
-            return;
+        if self.head.is_unretrieved() {
+            self.report_unread();
         }
+        self.content.discard();
+    }
+}
+
+impl<T> TaskCell<T> {
+    #[cold]
+    fn report_unread(&self) {
         let Some(Err(error)) = self.content.take_outcome() else { return };
         let context = ExceptionContext::new("Task exception was never retrieved");
-        let context = context.with_error(error).with_task(self.info());
-        match self.head.event_loop() {
-            Some(lp) => lp.call_exception_handler(&context),
-            None => report(&context),
-        }
+        report(self.head.event_loop(), context.with_error(error).with_task(self.info()));
     }
 }

@@ -5,6 +5,7 @@ use super::super::head::{Awaitable, Source};
 use super::Gather;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, running};
+use crate::panics::{Apart, Guarded};
 use crate::trace::Place;
 use std::panic::Location;
 use std::rc::Rc;
@@ -27,11 +28,20 @@ impl<T: 'static> Children for Vec<Rc<dyn Source<T>>> {
     }
 
     fn values(&self) -> Result<Vec<T>> {
-        self.iter().map(|child| child.outcome()).collect()
+        // A clone that panics, or an error, leaves those that are there already: they are dropped one by one.
+        let mut values = Apart::from(Vec::with_capacity(self.len()));
+        for child in self {
+            values.push(child.outcome()?);
+        }
+        Ok(values.take())
     }
 
     fn results(&self) -> Vec<Result<T>> {
-        self.iter().map(|child| child.outcome()).collect()
+        let mut results = Apart::from(Vec::with_capacity(self.len()));
+        for child in self {
+            results.push(child.outcome());
+        }
+        results.take()
     }
 }
 
@@ -95,11 +105,13 @@ macro_rules! tuple {
             }
 
             fn values(&self) -> Result<Self::Values> {
-                Ok(($(self.$index.outcome()?,)+))
+                let values = ($(Guarded::new(self.$index.outcome()?),)+);
+                Ok(($(values.$index.into_inner(),)+))
             }
 
             fn results(&self) -> Self::Results {
-                ($(self.$index.outcome(),)+)
+                let results = ($(Guarded::new(self.$index.outcome()),)+);
+                ($(results.$index.into_inner(),)+)
             }
         }
 

@@ -115,9 +115,9 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
         match std::mem::take(&mut self.place) {
             Place::Registered { with, key } => {
                 with.stepper().forget(key);
-                drop(self.on.head().remove_waiter(key));
+                self.on.head().drop_waiter(key);
             }
-            Place::Alone { key } => drop(self.on.head().remove_waiter(key)),
+            Place::Alone { key } => self.on.head().drop_waiter(key),
             Place::Nowhere | Place::Refused { .. } => {}
         }
     }

@@ -1,0 +1,203 @@
+//! Where values of the user are dropped and texts are logged, so that a panic there goes no further.
+//!
+//! It guarantees that every type of looplab which owns a value of the user drops it here: alone, so that two destructors
+//! that panic never meet (which would abort the process), and with a bounded use of the stack, so that a chain of values
+//! which own each other may have any length. As in CPython, a destructor's failure is reported and never raised.
+//!
+//! It does not handle what one value of the user holds: two destructors that panic inside of one closure, one body or one
+//! `Vec<T>` still abort, and a long list of boxes of the user's own still recurses. That is the language's rule.
+
+use crate::error::Error;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::mem::needs_drop;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::LocalKey;
+
+/// Logs an error with the target `looplab`; a panic of the logger goes no further.
+macro_rules! log_error {
+    ($($args:tt)+) => {
+        $crate::panics::log(format_args!($($args)+), |text| log::error!(target: "looplab", "{text}"))
+    };
+}
+
+/// Logs a warning, as `log_error` does an error.
+macro_rules! log_warn {
+    ($($args:tt)+) => {
+        $crate::panics::log(format_args!($($args)+), |text| log::warn!(target: "looplab", "{text}"))
+    };
+}
+
+/// Destructors that run inside of each other; deeper ones wait in a queue.
+const DROPS: u32 = 16;
+/// Loggers that run inside of each other: one whose own work fails and is reported.
+const LOGGERS: u32 = 4;
+
+thread_local! {
+    static DROPPING: Cell<u32> = const { Cell::new(0) };
+    static LOGGING: Cell<u32> = const { Cell::new(0) };
+    static GRAVES: RefCell<VecDeque<Box<dyn Any>>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// One level of something that may run inside of itself on this thread.
+pub(crate) struct Nested(&'static LocalKey<Cell<u32>>);
+
+impl Nested {
+    /// Enters one level more; `None` at the limit.
+    pub(crate) fn enter(depth: &'static LocalKey<Cell<u32>>, limit: u32) -> Option<Self> {
+        let now = depth.get();
+        (now < limit).then(|| {
+            depth.set(now + 1);
+            Self(depth)
+        })
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Runs code of the user; a panic in it becomes [`Error::Panic`].
+pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Error> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(Error::from_panic)
+}
+
+/// Drops a value of the user; a panic in its destructor is logged and goes no further.
+///
+/// A value that owns the next one, and so on, is dropped without recursion: from some depth on the values wait in a queue
+/// until the deepest destructor that runs has returned.
+#[inline]
+pub(crate) fn drop_quietly<T: 'static>(value: T) {
+    if needs_drop::<T>() {
+        drop_nested(value);
+    }
+}
+
+fn drop_nested<T: 'static>(value: T) {
+    let Some(_level) = Nested::enter(&DROPPING, DROPS) else { return bury(value) };
+    drop_here(value);
+    if DROPPING.get() == DROPS {
+        while let Some(grave) = GRAVES.try_with(|graves| graves.borrow_mut().pop_front()).ok().flatten() {
+            drop_here(grave);
+        }
+    }
+}
+
+fn drop_here<T>(value: T) {
+    if let Err(error) = catch(|| drop(value)) {
+        log_error!("a destructor panicked: {error}");
+    }
+}
+
+/// Keeps a value for the queue; while the thread's locals are destroyed there is none.
+#[cold]
+fn bury<T: 'static>(value: T) {
+    let mut value = Some(Box::new(value));
+    let _ = GRAVES.try_with(|graves| value.take().map(|value| graves.borrow_mut().push_back(value)));
+    if let Some(value) = value {
+        drop_here(value);
+    }
+}
+
+/// Drops several values of the user, one by one: the panic of one does not meet that of the next.
+pub(crate) fn drop_all<C: IntoIterator<Item: 'static>>(values: C) {
+    values.into_iter().for_each(drop_quietly);
+}
+
+/// A value of the user that is dropped quietly with what owns it.
+pub(crate) struct Guarded<T: 'static>(Option<T>);
+
+impl<T: 'static> Guarded<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    /// Takes the value out; it is the caller's then.
+    pub(crate) fn into_inner(mut self) -> T {
+        self.0.take().expect("it is taken once, by value")
+    }
+}
+
+impl<T: 'static> Deref for Guarded<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is taken by value only")
+    }
+}
+
+impl<T: 'static> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            drop_quietly(value);
+        }
+    }
+}
+
+/// A collection of values of the user that are dropped one by one with what owns it.
+#[derive(Default)]
+pub(crate) struct Apart<C: IntoIterator<Item: 'static> + Default>(C);
+
+impl<C: IntoIterator<Item: 'static> + Default> Apart<C> {
+    /// Takes the collection out; it is the caller's then.
+    pub(crate) fn take(&mut self) -> C {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<C: IntoIterator<Item: 'static> + Default> From<C> for Apart<C> {
+    fn from(collection: C) -> Self {
+        Self(collection)
+    }
+}
+
+impl<C: IntoIterator<Item: 'static> + Default> Deref for Apart<C> {
+    type Target = C;
+    fn deref(&self) -> &C {
+        &self.0
+    }
+}
+
+impl<C: IntoIterator<Item: 'static> + Default> DerefMut for Apart<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        &mut self.0
+    }
+}
+
+impl<C: IntoIterator<Item: 'static> + Default> Drop for Apart<C> {
+    fn drop(&mut self) {
+        drop_all(self.take());
+    }
+}
+
+/// Formats a text that may hold values of the user; where their `Debug` or `Display` panics, the text says so instead.
+pub(crate) fn text_of(args: fmt::Arguments<'_>) -> String {
+    let mut text = String::new();
+    // What was written before the panic is kept.
+    if catch(|| write!(text, "{args}")).is_err() {
+        text.push_str("(its Debug or Display panicked)");
+    }
+    text
+}
+
+/// Logs a text; what a logger that panics, or one that is called inside of itself, does not take goes to standard error.
+pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
+    if log::max_level() == log::LevelFilter::Off {
+        return;
+    }
+    let text = text_of(args);
+    let level = Nested::enter(&LOGGING, LOGGERS);
+    if level.is_none() || catch(|| log(&text)).is_err() {
+        to_stderr(&text);
+    }
+}
+
+/// Writes a line to standard error; a failure has no place left to be reported.
+pub(crate) fn to_stderr(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
