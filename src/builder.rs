@@ -1,5 +1,6 @@
 //! How a loop is made: its options, and the recorder that the environment may ask for.
 
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::event_loop::{Clock, EventLoop, Options, Parking};
 use crate::trace::Observer;
@@ -115,22 +116,37 @@ impl Builder {
     /// As [`EventLoop::new`]; [`Error::Value`] for a [`watchdog`](Self::watchdog) without a limit, and [`Error::Io`] if its
     /// thread cannot be started.
     pub fn build(self) -> Result<EventLoop> {
-        #[cfg_attr(not(feature = "xray"), allow(unused_mut))]
         let mut options = self.options;
         options.clock = self.clock.map_or_else(clock_of_the_environment, Ok)?;
         #[cfg(feature = "xray")]
         {
             options.recorder = crate::xray::from_env()?;
         }
+        #[cfg(not(feature = "xray"))]
+        warn_of_a_trace_that_is_not_written();
         EventLoop::with(options)
     }
 }
 
+/// Warns once in the life of the process.
+#[cfg(not(feature = "xray"))]
+fn warn_of_a_trace_that_is_not_written() {
+    static WARNED: std::sync::Once = std::sync::Once::new();
+    if environment::variable("LOOPLAB_TRACE").is_some() {
+        WARNED.call_once(|| {
+            environment::warn(
+                "LOOPLAB_TRACE is set, but nothing is recorded: looplab's feature `xray` is off",
+            );
+        });
+    }
+}
+
 fn clock_of_the_environment() -> Result<Clock> {
-    match std::env::var("LOOPLAB_CLOCK").as_deref() {
-        Err(_) | Ok("" | "monotonic") => Ok(Clock::monotonic()),
-        Ok("virtual") => Ok(Clock::virtual_time()),
-        Ok(other) => Err(Error::Value(
+    let named = environment::variable("LOOPLAB_CLOCK");
+    match named.as_ref().map(|named| named.to_string_lossy()).as_deref() {
+        None | Some("monotonic") => Ok(Clock::monotonic()),
+        Some("virtual") => Ok(Clock::virtual_time()),
+        Some(other) => Err(Error::Value(
             format!("LOOPLAB_CLOCK={other} names no clock; the known ones are: monotonic, virtual").into(),
         )),
     }

@@ -59,6 +59,7 @@
 mod panics;
 
 mod builder;
+mod environment;
 mod error;
 mod event_loop;
 mod executor;

@@ -4,9 +4,11 @@
 //! what the program does, fails it or panics; and that a trace in virtual time on one thread is the same, byte for byte,
 //! each time. It reads the events of [`trace`](crate::trace) and nothing else of the crate.
 //!
-//! It does not promise anything for a child process that inherits the variable: it writes to the same file, so clear the
-//! variable for it. And a process that is killed outright in the middle of a turn loses what it did since its last
-//! sleep, up to 64 KiB of lines.
+//! It promises that a trace is safe to leave on: the file is private, and no other file is harmed. A child process that
+//! inherits the variable writes a file of its own.
+//!
+//! It does not promise that a process which is killed in the middle of a turn leaves everything: it loses what it did
+//! since its last sleep, up to 64 KiB of lines.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -16,10 +18,11 @@
 //!
 //! They are read when the first loop of the process is built, and from then on fixed. An empty variable is an unset one.
 //!
-//! Read in this order: `recorder` (who writes, and when the file is written), `jsonl` and `text` (the two forms),
+//! Read in this order: `recorder` (who writes, and when the file is written), `file` (which file that is), `jsonl` and `text` (the two forms),
 //! `replay` (back to a state), `state` (the form of that state).
 
 mod fields;
+mod file;
 mod jsonl;
 mod line;
 mod place;

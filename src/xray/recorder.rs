@@ -7,22 +7,23 @@
 //! No lock is held while foreign code runs. An error's `Display` and the logger are the program's own and may use a loop,
 //! so the first is called before the lock is taken and the second after it is given back.
 
+use super::file;
 use super::jsonl::JsonLines;
 use super::stamp::{Stamp, Zero};
 use super::state::State;
 use super::text::TextTable;
 use super::words::error_word;
+use crate::environment::variable;
 use crate::error::{Error, Result};
 use crate::event_loop::Recording;
 use crate::trace::{Event, Life, Record, Snapshot};
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -32,8 +33,13 @@ const SNAPSHOTS: &str = "LOOPLAB_TRACE_SNAPSHOTS";
 /// How many bytes may wait for the file.
 const BUFFER: usize = 64 * 1024;
 
-/// The process's recorder, or why there is none; fixed at the first use.
-static RECORDER: OnceLock<Result<Option<Arc<Recorder>>>> = OnceLock::new();
+/// The recorder of this process, or why there is none. Fixed at the first use, until a fork makes another process.
+static RECORDER: Mutex<Option<OfProcess>> = Mutex::new(None);
+
+struct OfProcess {
+    pid: u32,
+    recorder: Result<Option<Arc<Recorder>>>,
+}
 
 thread_local! {
     /// `std::process::exit` drops no loop, but on most systems it runs the destructors of the thread's locals.
@@ -46,24 +52,40 @@ thread_local! {
 /// [`Error::Value`] for a file whose extension is not known, [`Error::Io`] for one that cannot be created; the same for
 /// every loop of the process.
 pub(crate) fn from_env() -> Result<Option<Recording>> {
-    let recorder = RECORDER.get_or_init(|| match std::env::var_os(TRACE) {
-        Some(file) if !file.is_empty() => {
-            let snapshots =
-                std::env::var_os(SNAPSHOTS).is_some_and(|value| !value.is_empty() && value != "0");
-            Recorder::create(Path::new(&file), snapshots).map(Some)
-        }
-        _ => Ok(None),
-    });
-    let Some(recorder) = recorder.clone()? else { return Ok(None) };
+    let Some(recorder) = recorder_of_process()? else { return Ok(None) };
     // Refused only while the thread ends, and then the loop's own drop is what writes the rest.
     let _ = AT_EXIT.try_with(|_| ());
     Ok(Some(recorder.recording()))
+}
+
+fn recorder_of_process() -> Result<Option<Arc<Recorder>>> {
+    let mut of_process = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = std::process::id();
+    if let Some(OfProcess { recorder, .. }) = of_process.as_ref().filter(|known| known.pid == pid) {
+        return recorder.clone();
+    }
+    let recorder = variable(TRACE).map(|file| {
+        let snapshots = variable(SNAPSHOTS).is_some_and(|value| value != "0");
+        Recorder::create(Path::new(&file), snapshots)
+    });
+    let recorder = recorder.transpose();
+    *of_process = Some(OfProcess { pid, recorder: recorder.clone() });
+    recorder
+}
+
+/// Returns the recorder of this process, if it has made one.
+fn recorder_so_far() -> Option<Arc<Recorder>> {
+    let of_process = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = of_process.as_ref().filter(|known| known.pid == std::process::id())?;
+    known.recorder.clone().ok()?
 }
 
 /// One trace that is being written.
 pub(crate) struct Recorder {
     /// The file, for messages.
     name: String,
+    /// Who writes. A process that was forked has a copy of the recorder, and must not write the same lines again.
+    pid: u32,
     /// Whether the full state follows every event.
     snapshots: bool,
     shared: Mutex<Shared>,
@@ -103,8 +125,11 @@ impl Recorder {
                 return Err(Error::Value(text.into()));
             }
         };
-        match File::create(path) {
-            Ok(file) => Ok(Arc::new(Self::new(name, Box::new(file), form, snapshots))),
+        match file::create(path) {
+            Ok((file, path)) => {
+                let name = path.display().to_string();
+                Ok(Arc::new(Self::new(name, Box::new(file), form, snapshots)))
+            }
             Err(error) => Err(io::Error::new(error.kind(), format!("{TRACE}={name}: {error}")).into()),
         }
     }
@@ -113,7 +138,7 @@ impl Recorder {
         let snapshots = snapshots && matches!(form, Form::Lines(_));
         let shared =
             Shared { out: Some(out), buffer: Vec::with_capacity(BUFFER), form, loops: 0, t: 0, real: None };
-        Self { name, snapshots, shared: Mutex::new(shared) }
+        Self { name, pid: std::process::id(), snapshots, shared: Mutex::new(shared) }
     }
 
     /// Returns what records one loop.
@@ -121,6 +146,19 @@ impl Recorder {
         let recorded =
             RecordedLoop { recorder: self.clone(), this: Cell::new(None), asking: Cell::new(false) };
         Box::new(move |record| recorded.record(record))
+    }
+
+    fn is_copy(&self) -> bool {
+        self.pid != std::process::id()
+    }
+
+    /// Writes what is waiting. In the copy of a forked process the file is closed instead, which unlocks nothing.
+    fn flush(&self, shared: &mut Shared) -> io::Result<()> {
+        if self.is_copy() {
+            shared.buffer.clear();
+            shared.out = None;
+        }
+        shared.flush()
     }
 
     /// Nothing here panics while it holds the lock but for a lack of memory, so a poisoned one is as good as any.
@@ -145,15 +183,16 @@ impl Shared {
         LoopId { number: self.loops, zero }
     }
 
+    /// Puts an event into the buffer; true if the buffer must be written then.
     fn record(
         &mut self,
         this: LoopId,
         record: &Record<'_>,
         error: Option<&str>,
         state: Option<&Snapshot>,
-    ) -> io::Result<()> {
+    ) -> bool {
         if self.out.is_none() {
-            return Ok(());
+            return false;
         }
         // Two threads read their clocks before they come to the lock, so the later one may be first here.
         self.t = self.t.max(this.zero.ns(record.time));
@@ -170,7 +209,7 @@ impl Shared {
                 as_text(&mut self.buffer, |out| table.event(out, this.number, time, &record.event));
             }
         }
-        if self.buffer.len() >= BUFFER || must_be_written(&record.event) { self.flush() } else { Ok(()) }
+        self.buffer.len() >= BUFFER || must_be_written(&record.event)
     }
 
     /// Gives the buffer to the file. After an error there is no file any more, so it is returned only once.
@@ -225,7 +264,8 @@ impl RecordedLoop {
         let mut shared = self.recorder.lock();
         let this = self.this.get().unwrap_or_else(|| shared.admit(record));
         self.this.set(Some(this));
-        let written = shared.record(this, record, error.as_deref(), state.as_ref());
+        let full = shared.record(this, record, error.as_deref(), state.as_ref());
+        let written = if full { self.recorder.flush(&mut shared) } else { Ok(()) };
         drop(shared);
         self.recorder.report(written);
     }
@@ -240,6 +280,10 @@ impl RecordedLoop {
 
 impl Drop for RecordedLoop {
     fn drop(&mut self) {
+        // A thread that is not in the copy may have held the lock.
+        if self.recorder.is_copy() {
+            return;
+        }
         let mut shared = self.recorder.lock();
         let Shared { form, buffer, .. } = &mut *shared;
         if let (Form::Table(table), Some(this)) = (form, self.this.get()) {
@@ -256,7 +300,7 @@ struct FlushAtExit(ThreadId);
 
 impl Drop for FlushAtExit {
     fn drop(&mut self) {
-        let Some(Ok(Some(recorder))) = RECORDER.get() else { return };
+        let Some(recorder) = recorder_so_far() else { return };
         let mut shared = recorder.lock();
         let Shared { form, buffer, .. } = &mut *shared;
         if let Form::Table(table) = form {

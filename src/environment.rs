@@ -1,0 +1,160 @@
+//! The environment variables that looplab obeys, and the processes in which it obeys none.
+//!
+//! It promises that a process which has more rights than the user that started it ignores all of them, with one warning on
+//! standard error: a trace would write a file with rights that the user has not, and virtual time would cut waits short.
+//! On Linux `/proc` tells that. On other systems nothing is checked: their calls need a further package or unsafe code.
+//!
+//! The warning goes to standard error and not to the logger. A program with no logger would say nothing, and the user
+//! would look for the trace in vain.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::OnceLock;
+
+/// Returns what the environment says for `name`; `None` if that is nothing or must be ignored. Empty is nothing.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    if raised_privileges().is_some() { None } else { Some(value) }
+}
+
+/// Writes a line to standard error. One that cannot be written is nobody's fault here.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "looplab: {text}");
+}
+
+/// Returns how the process came to rights that its user has not, if it has any. Found out once, at the first use of a
+/// variable: a process that gives them up later has still inherited its environment from a stranger.
+fn raised_privileges() -> Option<&'static str> {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let found = system::raised_privileges();
+        if let Some(how) = &found {
+            warn(&format!("LOOPLAB_… variables are ignored in a process with raised privileges: {how}"));
+        }
+        found
+    });
+    found.as_deref()
+}
+
+#[cfg(feature = "xray")]
+pub(crate) use system::effective_user;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod system {
+    pub(super) fn raised_privileges() -> Option<String> {
+        None
+    }
+
+    #[cfg(feature = "xray")]
+    pub(crate) fn effective_user() -> Option<u32> {
+        None
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod system {
+    use std::fs;
+    use std::io::ErrorKind;
+
+    const STATUS: &str = "/proc/self/status";
+    const AUXV: &str = "/proc/self/auxv";
+
+    /// The kernel's mark of a program that was started with raised privileges, in `linux/auxvec.h`.
+    const AT_SECURE: usize = 23;
+
+    /// Ids that differ tell a set-user-id program, and a process that has changed them itself; the kernel's mark tells file
+    /// capabilities, too. A file of `/proc` that the process may not read belongs to a process with raised privileges, or
+    /// to one that hides for other reasons: it is treated as one of the former.
+    pub(super) fn raised_privileges() -> Option<String> {
+        match fs::read(STATUS) {
+            Err(error) => return Some(format!("{STATUS} cannot be read: {error}")),
+            // The process's name is in it, which can be any bytes.
+            Ok(status) => differing_ids(&String::from_utf8_lossy(&status)),
+        }
+        .or_else(|| match fs::read(AUXV) {
+            Ok(auxv) => is_secure(&auxv).then(|| "the kernel marks it (AT_SECURE)".to_owned()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                Some(format!("{AUXV} cannot be read: {error}"))
+            }
+            Err(_) => None,
+        })
+    }
+
+    /// Returns the effective user id; `None` where it cannot be seen.
+    #[cfg(feature = "xray")]
+    pub(crate) fn effective_user() -> Option<u32> {
+        let status = fs::read(STATUS).ok()?;
+        real_and_effective(&String::from_utf8_lossy(&status), "Uid:").map(|(_, effective)| effective)
+    }
+
+    fn differing_ids(status: &str) -> Option<String> {
+        [("Uid:", "user"), ("Gid:", "group")].into_iter().find_map(|(key, what)| {
+            match real_and_effective(status, key) {
+                None => Some(format!("{STATUS} has no {key} line")),
+                Some((real, effective)) if real != effective => {
+                    Some(format!("real {what} id {real}, effective {what} id {effective}"))
+                }
+                Some(_) => None,
+            }
+        })
+    }
+
+    /// Reads a line `Uid: real effective saved file-system`.
+    fn real_and_effective(status: &str, key: &str) -> Option<(u32, u32)> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        let mut ids = line.split_whitespace().map(str::parse);
+        Some((ids.next()?.ok()?, ids.next()?.ok()?))
+    }
+
+    /// The auxiliary vector is a list of (key, value), in the machine's own words.
+    fn is_secure(auxv: &[u8]) -> bool {
+        let (words, _) = auxv.as_chunks();
+        let words: Vec<usize> = words.iter().copied().map(usize::from_ne_bytes).collect();
+        words.as_chunks().0.iter().any(|[key, value]| *key == AT_SECURE && *value != 0)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// The lines of `/proc/self/status` around the ids.
+        fn status(uid: &str, gid: &str) -> String {
+            format!("Name:\tprogram\nUmask:\t0022\nPid:\t42\nUid:\t{uid}\nGid:\t{gid}\nFDSize:\t64\n")
+        }
+
+        #[test]
+        fn ids_that_differ_are_raised_privileges() {
+            let same = "1000\t1000\t1000\t1000";
+            assert_eq!(differing_ids(&status(same, same)), None);
+            for (uid, gid, how) in [
+                ("1000\t0\t0\t0", same, "real user id 1000, effective user id 0"),
+                ("0\t1000\t0\t1000", same, "real user id 0, effective user id 1000"),
+                (same, "1000\t4\t4\t4", "real group id 1000, effective group id 4"),
+            ] {
+                assert_eq!(differing_ids(&status(uid, gid)).as_deref(), Some(how));
+            }
+            assert_eq!(differing_ids("Name:\tx\n").as_deref(), Some("/proc/self/status has no Uid: line"));
+        }
+
+        #[test]
+        fn the_kernels_mark_is_raised_privileges() {
+            let auxv = |pairs: &[[usize; 2]]| -> Vec<u8> {
+                pairs.as_flattened().iter().flat_map(|word| word.to_ne_bytes()).collect()
+            };
+            assert!(is_secure(&auxv(&[[33, 7], [AT_SECURE, 1], [0, 0]])));
+            assert!(!is_secure(&auxv(&[[33, AT_SECURE], [AT_SECURE, 0], [0, 0]])));
+            assert!(!is_secure(&auxv(&[[7, AT_SECURE], [1, 1]])));
+            assert!(!is_secure(&[]));
+        }
+
+        #[test]
+        fn this_process_is_seen_as_the_system_sees_it() {
+            use std::os::unix::fs::MetadataExt;
+            let made = tempfile::NamedTempFile::new().expect("a file");
+            let owner = made.as_file().metadata().expect("its owner").uid();
+            assert_eq!(effective_user(), Some(owner));
+            let marks = fs::read(AUXV).expect("the vector of this process");
+            assert!(marks.len() > 10 * size_of::<usize>());
+        }
+    }
+}
