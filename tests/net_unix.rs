@@ -3,11 +3,15 @@
 mod net_support;
 mod support;
 
-use looplab::net::{UnixListener, UnixStream};
+use looplab::net::{
+    Endpoint, StreamWriter, UnixListener, UnixStream, open_unix_connection, start_unix_server,
+};
 use looplab::{Error, Result, create_task, get_running_loop, yield_now};
 use net_support::run;
+use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::rc::Rc;
 
 #[test]
 fn what_is_sent_through_a_path_comes_back() -> Result<()> {
@@ -119,6 +123,94 @@ fn bytes_behind_a_message_with_descriptors_are_not_missed() -> Result<()> {
             all.extend_from_slice(&buf[..n]);
         }
         assert_eq!(all, b"onetwo");
+        Ok(())
+    })
+}
+
+/// An abstract name that no other test has, without its null byte.
+#[cfg(target_os = "linux")]
+fn abstract_name(what: &str) -> String {
+    format!("looplab-{}-{what}", std::process::id())
+}
+
+/// A client that has an abstract name itself, connected to another.
+#[cfg(target_os = "linux")]
+fn named_client(name: &str, server: &str) -> nix::Result<std::os::fd::OwnedFd> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
+    use std::os::fd::AsRawFd;
+    let client = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
+    bind(client.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
+    connect(client.as_raw_fd(), &UnixAddr::new_abstract(server.as_bytes())?)?;
+    Ok(client)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_name_is_served_and_reached_and_shown_to_both_sides_as_in_cpython() -> Result<()> {
+    run(async {
+        let name = format!("\0{}", abstract_name("server"));
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let sees = seen.clone();
+        let handler = async move |_, writer: StreamWriter| {
+            sees.borrow_mut().push((writer.peername(), writer.sockname()));
+            writer.write("hello")
+        };
+        let server = start_unix_server(handler, &name).await?;
+        let (ours, nameless) = (Some(Endpoint::Unix(Some(name.clone().into()))), Some(Endpoint::Unix(None)));
+        assert_eq!(Some(server.sockets()[0].local_addr()), ours);
+        assert_eq!(server.sockets()[0].local_addr().to_string(), name.replace('\0', "\\x00"));
+        let (reader, writer) = open_unix_connection(&name).await?;
+        assert_eq!((writer.peername(), writer.sockname()), (ours.clone(), nameless.clone()));
+        assert_eq!(reader.read_to_end().await?, b"hello");
+        assert_eq!(seen.take(), [(nameless, ours.clone())]);
+
+        let taken = start_unix_server(async |_, _| {}, &name).await.unwrap_err();
+        let shown = name.replace('\0', "\\x00");
+        assert_eq!(taken.to_string(), format!("[Errno 98] Address '{shown}' is already in use"));
+
+        let client = named_client(&abstract_name("client"), &name[1..]).map_err(std::io::Error::from)?;
+        while seen.borrow().is_empty() {
+            yield_now().await?;
+        }
+        let client_name = format!("\0{}", abstract_name("client"));
+        assert_eq!(seen.take(), [(Some(Endpoint::Unix(Some(client_name.into()))), ours)]);
+        drop(client);
+
+        server.close();
+        let again = start_unix_server(async |_, _| {}, &name).await?;
+        again.close();
+        let error = open_unix_connection(&name).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused),
+            "{error:?}"
+        );
+        Ok(())
+    })
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn abstract_names_work_for_listeners_and_streams_and_one_too_long_is_an_error() -> Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    run(async {
+        let name = abstract_name("listener");
+        let listener = UnixListener::bind(format!("\0{name}"))?;
+        assert_eq!(listener.local_addr()?.as_abstract_name(), Some(name.as_bytes()));
+        let stream = UnixStream::connect(format!("\0{name}")).await?;
+        assert_eq!(stream.peer_addr()?.as_abstract_name(), Some(name.as_bytes()));
+        let (_, peer) = listener.accept().await?;
+        assert!(peer.is_unnamed());
+
+        let long = format!("\0{}", "x".repeat(108));
+        let bound = UnixListener::bind(&long).map(drop).unwrap_err();
+        let connected = UnixStream::connect(&long).await.map(drop).unwrap_err();
+        let inside = UnixStream::connect("a\0b").await.map(drop).unwrap_err();
+        for error in [bound, connected, inside] {
+            assert!(
+                matches!(&error, Error::Io(error) if error.kind() == ErrorKind::InvalidInput),
+                "{error:?}"
+            );
+        }
         Ok(())
     })
 }

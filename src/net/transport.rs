@@ -10,7 +10,7 @@ mod socket;
 pub(super) use line::Line;
 pub(super) use link::Link;
 pub use socket::Endpoint;
-pub(super) use socket::Socket;
+pub(super) use socket::{Socket, shown};
 
 use crate::error::Result;
 use std::fmt;

@@ -1,18 +1,26 @@
 //! Unix sockets: as the TCP ones, with paths for addresses.
 //!
-//! They promise nothing about the file of a listener: it is the caller's to remove (`start_unix_server` removes its own).
+//! A path that begins with a null byte is an abstract name, as in Python: it has no file (Linux). The file of a listener is
+//! the caller's to remove; `start_unix_server` removes its own.
 //! Errors of the operating system keep Rust's words: `No such file or directory (os error 2)`, where CPython says
 //! `[Errno 2] No such file or directory`. The number and the [kind](std::io::Error::kind) are the same.
 
 use super::readiness::{Drained, Io};
 use super::tcp::{ACCEPT, byte_stream, descriptor};
 use crate::error::Result;
+use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::net::Shutdown;
+#[cfg(target_os = "android")]
+use std::os::android::net::SocketAddrExt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::{self, SocketAddr};
 use std::panic::Location;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A Unix socket that takes connections.
 ///
@@ -53,14 +61,25 @@ pub struct UnixListener(Io<net::UnixListener>);
 pub struct UnixStream(Io<net::UnixStream>);
 
 impl UnixListener {
-    /// Listens at a path, which must not exist (`sock.bind`, `sock.listen`). Needs no loop. There is an example at
-    /// [`UnixListener`].
+    /// Listens at a path, which must not exist, or at an abstract name, `"\0name"` (`sock.bind`, `sock.listen`). Needs no
+    /// loop. There is another example at [`UnixListener`].
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) from the system.
+    /// [`Error::Io`](crate::Error::Io) from the system; for an abstract name elsewhere than on Linux, its kind is
+    /// [`Unsupported`](std::io::ErrorKind::Unsupported).
+    ///
+    /// ```
+    /// # if !cfg!(target_os = "linux") { return Ok(()); }
+    /// use looplab::{EventLoop, net::{UnixListener, UnixStream}};
+    /// let name = format!("\0looplab-{}", std::process::id());
+    /// let listener = UnixListener::bind(&name)?;
+    /// let client = EventLoop::new()?.run_until_complete(async move { UnixStream::connect(name).await })?;
+    /// assert!(client.local_addr()?.is_unnamed());
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> Result<Self> {
-        Self::from_std(net::UnixListener::bind(path)?)
+        Self::from_std(net::UnixListener::bind_addr(&address(path.as_ref())?)?)
     }
 
     /// Takes a listener of the standard library, and makes it non-blocking (`asyncio.start_unix_server(sock=…)`). Needs no
@@ -113,15 +132,15 @@ impl UnixListener {
 }
 
 impl UnixStream {
-    /// Connects to a listener (`loop.sock_connect`). That succeeds or fails at once: a listener whose queue is full answers
-    /// `WouldBlock`.
+    /// Connects to a listener at a path, or at an abstract name, `"\0name"` (`loop.sock_connect`). That succeeds or fails
+    /// at once: a listener whose queue is full answers `WouldBlock`.
     ///
-    /// Fails with [`Error::Io`](crate::Error::Io). There is an example at [`UnixListener`].
+    /// Fails with [`Error::Io`](crate::Error::Io). There are examples at [`UnixListener`] and [`UnixListener::bind`].
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = Result<Self>> {
         let place = Location::caller();
         async move {
-            let stream = mio::net::UnixStream::connect(path)?;
+            let stream = mio::net::UnixStream::connect_addr(&address(path.as_ref())?)?;
             Ok(Self(Io::at(stream.into(), place)))
         }
     }
@@ -182,3 +201,37 @@ impl UnixStream {
 
 byte_stream!(UnixStream);
 descriptor!(UnixListener UnixStream);
+
+/// The system's address for a path; for an abstract name, which begins with a null byte.
+pub(super) fn address(path: &Path) -> io::Result<SocketAddr> {
+    match path.as_os_str().as_bytes() {
+        [0, name @ ..] => abstract_address(name),
+        _ => SocketAddr::from_pathname(path),
+    }
+}
+
+/// The path of an address, or its abstract name behind a null byte: what [`address`] takes.
+pub(super) fn path(address: &SocketAddr) -> Option<PathBuf> {
+    let name = || abstract_name(address).map(|name| [b"\0", name].concat());
+    address.as_pathname().map(Path::to_owned).or_else(|| name().map(|name| OsString::from_vec(name).into()))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn abstract_name(address: &SocketAddr) -> Option<&[u8]> {
+    address.as_abstract_name()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn abstract_address(_: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no abstract Unix sockets"))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
+    None
+}

@@ -76,9 +76,10 @@ impl Listener {
                 listener.accept().map(|(stream, peer)| (Socket::Tcp(stream), Endpoint::from(peer)))
             }
             Self::Unix(listener) => {
-                let (stream, peer) = listener.accept()?;
-                let name = peer.as_pathname().map(Path::to_owned);
-                Ok((Socket::Unix(stream), Endpoint::Unix(name)))
+                // mio's address of the peer has no abstract name.
+                let (stream, _) = listener.accept()?;
+                let peer = stream.peer_addr().map_or(Endpoint::Unix(None), Endpoint::from);
+                Ok((Socket::Unix(stream), peer))
             }
         }
     }
@@ -97,9 +98,7 @@ impl Listening {
     pub(in crate::net) fn new(lp: &EventLoop, listener: Listener) -> Result<Self> {
         let name = match &listener {
             Listener::Tcp(listener) => Endpoint::Ip(listener.local_addr()?),
-            Listener::Unix(listener) => {
-                Endpoint::Unix(listener.local_addr()?.as_pathname().map(Path::to_owned))
-            }
+            Listener::Unix(listener) => Endpoint::from(listener.local_addr()?),
         };
         let inode = name.path().and_then(inode);
         let file = name.path().map(Path::to_owned).zip(inode);

@@ -43,8 +43,8 @@ pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
     OpenConnection { to: To::Tcp(host.into(), port), limit: DEFAULT_LIMIT, place: Location::caller() }
 }
 
-/// Connects to a server on a Unix socket (`asyncio.open_unix_connection(path)`); else as [`open_connection`]. That succeeds
-/// or fails at once, as [`UnixStream::connect`]: a server whose queue is full answers `WouldBlock`, and the error has the
+/// Connects to a server on a Unix socket (`asyncio.open_unix_connection(path)`); else as [`open_connection`]. A path that
+/// begins with a null byte, `"\0name"`, is an abstract name (Linux). Connecting succeeds or fails at once, as [`UnixStream::connect`]: a server whose queue is full answers `WouldBlock`, and the error has the
 /// system's words (`No such file or directory (os error 2)`).
 ///
 /// ```

@@ -7,12 +7,15 @@ use crate::net::resolve::tuple;
 use crate::net::server::{Connected, Listener, Listening, Server};
 use crate::net::stream_reader::{DEFAULT_LIMIT, StreamReader};
 use crate::net::stream_writer::StreamWriter;
+use crate::net::transport::shown;
+use crate::net::unix::address;
 use crate::outcome::Outcome;
 use crate::trace::Place;
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::panic::Location;
@@ -87,7 +90,8 @@ where
 
 /// Starts a server on a Unix socket (`asyncio.start_unix_server`); else as [`start_server`]. A socket that was left behind
 /// under the path is replaced; when the server is closed, its own is removed (as of 3.13), unless another one stands in its
-/// place by then. A path that is taken is told in asyncio's words, any other failure in the system's.
+/// place by then. A path that begins with a null byte, `"\0name"`, is an abstract name, which has no file (Linux). For a
+/// path that is taken the error has asyncio's text, for any other failure the system's.
 ///
 /// ```
 /// use looplab::{EventLoop, net::start_unix_server};
@@ -264,18 +268,24 @@ fn no_such_family(error: &io::Error) -> bool {
 
 fn bind_unix(path: &Path) -> Result<Listener> {
     // The folder may permit making a socket and nothing else.
-    if let Err(error) = remove_stale(path, |path| fs::remove_file(path)) {
+    if !is_abstract(path)
+        && let Err(error) = remove_stale(path, |path| fs::remove_file(path))
+    {
         log_error!("Unable to check or remove stale UNIX socket {path:?}: {error}");
     }
-    let listener = UnixListener::bind(path).map_err(|error| match error.raw_os_error() {
+    let listener = UnixListener::bind_addr(&address(path)?).map_err(|error| match error.raw_os_error() {
         Some(number) if error.kind() == ErrorKind::AddrInUse => {
-            let text = format!("[Errno {number}] Address '{}' is already in use", path.display());
+            let text = format!("[Errno {number}] Address '{}' is already in use", shown(path));
             IoError::told(error, text)
         }
         _ => error.into(),
     })?;
     listener.set_nonblocking(true)?;
     Ok(Listener::Unix(mio::net::UnixListener::from_std(listener)))
+}
+
+fn is_abstract(path: &Path) -> bool {
+    path.as_os_str().as_bytes().first() == Some(&0)
 }
 
 /// Removes the socket of an earlier server. Another process may do the same at the same time.

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::net::tcp::canonical;
+use crate::net::unix;
 use mio::net::{TcpStream, UnixStream};
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -24,8 +25,8 @@ use std::path::{Path, PathBuf};
 pub enum Endpoint {
     /// Of a TCP socket.
     Ip(SocketAddr),
-    /// Of a Unix socket; `None` for one that has no path: most clients, and those with an abstract name (Linux), which are
-    /// shown as `unnamed`, too.
+    /// Of a Unix socket: its path, or its abstract name behind a null byte (Linux). `None` for one that has neither, as most
+    /// clients.
     Unix(Option<PathBuf>),
 }
 
@@ -45,7 +46,7 @@ impl Endpoint {
         self.ip().map(|address| address.port())
     }
 
-    /// The path, of a Unix socket that has one.
+    /// The path, of a Unix socket that has one, or its abstract name behind a null byte.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -64,7 +65,7 @@ impl From<SocketAddr> for Endpoint {
 
 impl From<std::os::unix::net::SocketAddr> for Endpoint {
     fn from(address: std::os::unix::net::SocketAddr) -> Self {
-        Self::Unix(address.as_pathname().map(Path::to_owned))
+        Self::Unix(unix::path(&address))
     }
 }
 
@@ -72,10 +73,15 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
-            Self::Unix(Some(path)) => path.display().fmt(f),
+            Self::Unix(Some(path)) => f.write_str(&shown(path)),
             Self::Unix(None) => f.write_str("unnamed"),
         }
     }
+}
+
+/// A path as Python shows it: the null byte of an abstract name is escaped.
+pub(in crate::net) fn shown(path: &Path) -> String {
+    path.display().to_string().replace('\0', "\\x00")
 }
 
 /// A connected, non-blocking socket.
