@@ -1,7 +1,8 @@
 //! Bytes that come in behind and go out in front.
 //!
-//! It promises that taking bytes costs no more than those bytes, and that an empty one of an idle connection holds
-//! (nearly) no memory. (Rejected: `VecDeque<u8>`, whose two halves would have to be searched and sent as two.)
+//! It promises that a byte is moved at most once for each byte that is taken, and twice for each byte that is added. An
+//! empty buffer of an idle connection holds (nearly) no memory. Alternative: `VecDeque<u8>`. Problem: its two halves would
+//! have to be searched and sent as two.
 
 /// An empty buffer that is larger than this gives its memory back.
 const KEPT: usize = 2 * 1024;
@@ -27,7 +28,9 @@ impl Bytes {
     }
 
     pub(in crate::net) fn extend(&mut self, more: &[u8]) {
-        if self.start > 0 && self.bytes.len() + more.len() > self.bytes.capacity() {
+        let is_full = self.bytes.len() + more.len() > self.bytes.capacity();
+        // With less in front, moving the rest would not pay: the vector grows, and `consume` closes up later.
+        if is_full && self.start > 0 && self.start >= self.bytes.len() / 2 {
             self.close_up();
         }
         if self.bytes.is_empty() {
@@ -99,6 +102,44 @@ mod tests {
         got.extend(bytes.take(usize::MAX));
         assert!(bytes.is_empty());
         assert_eq!(got, (0..fed).map(|n| (n % 251) as u8).collect::<Vec<_>>());
+    }
+
+    /// How many bytes a step moves: those behind the gap when it is closed, and all when the vector grows.
+    fn moved(bytes: &mut Bytes, step: impl FnOnce(&mut Bytes)) -> usize {
+        let (start, len, capacity) = (bytes.start, bytes.bytes.len(), bytes.bytes.capacity());
+        step(bytes);
+        let closed = if bytes.start < start { len - start } else { 0 };
+        let grown = if bytes.bytes.capacity() > capacity { len } else { 0 };
+        closed + grown
+    }
+
+    #[test]
+    fn a_full_buffer_that_is_fed_and_taken_from_moves_a_byte_for_each_byte_at_most() {
+        const BUFFERED: usize = 64 * 1024;
+        const ROUNDS: usize = 50_000;
+        const CHUNK: usize = 10;
+        let mut bytes = Bytes::default();
+        bytes.extend(&vec![0; BUFFERED]);
+        let mut total = 0;
+        for _ in 0..ROUNDS {
+            total += moved(&mut bytes, |bytes| bytes.consume(CHUNK));
+            total += moved(&mut bytes, |bytes| bytes.extend(&[0; CHUNK]));
+        }
+        assert_eq!(bytes.len(), BUFFERED);
+        assert!(total <= ROUNDS * CHUNK + 2 * BUFFERED, "{total} bytes moved for {}", ROUNDS * CHUNK);
+        assert!(bytes.bytes.capacity() <= 4 * BUFFERED, "{}", bytes.bytes.capacity());
+    }
+
+    #[test]
+    fn a_backlog_that_grows_behind_a_small_gap_moves_each_byte_twice_at_most() {
+        let mut bytes = Bytes::default();
+        let (mut fed, mut total) = (0, 0);
+        for _ in 0..4_000 {
+            total += moved(&mut bytes, |bytes| bytes.extend(&[0; 1024]));
+            total += moved(&mut bytes, |bytes| bytes.consume(1));
+            fed += 1024;
+        }
+        assert!(total <= 2 * fed, "{total} bytes moved for {fed}");
     }
 
     #[test]
