@@ -7,6 +7,8 @@ use looplab::net::UdpSocket;
 use looplab::{Error, Result, create_task, get_running_loop, yield_now};
 use net_support::run;
 use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 fn socket() -> Result<UdpSocket> {
@@ -86,5 +88,50 @@ fn a_datagram_that_nobody_takes_is_an_error_of_the_next_call_and_the_socket_live
         let sending = create_task(async move { again.send_to(b"here", back).await });
         assert_eq!(one.recv(&mut [0; 16]).await?, 4);
         sending.await.map(drop)
+    })
+}
+
+/// A socket for both families, whatever the system's default is; `None` where there is no IPv6.
+fn for_both_families() -> Result<Option<UdpSocket>> {
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrIn6, bind, setsockopt, socket, sockopt,
+    };
+    let Ok(six) = socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::empty(), None) else {
+        return Ok(None);
+    };
+    setsockopt(&six, sockopt::Ipv6V6Only, &false).map_err(std::io::Error::from)?;
+    let anywhere = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
+    Ok(bind(six.as_raw_fd(), &anywhere).is_ok().then(|| UdpSocket::from_std(six.into())).transpose()?)
+}
+
+#[test]
+fn an_ipv4_sender_to_an_ipv6_socket_is_shown_as_the_system_does_and_can_be_answered() -> Result<()> {
+    run(async {
+        let Some(six) = for_both_families()? else { return Ok(()) };
+        let four = socket()?;
+        let port = six.local_addr()?.port();
+        four.send_to(b"ping", (Ipv4Addr::LOCALHOST, port).into()).await?;
+        let (_, from) = six.recv_from(&mut [0; 16]).await?;
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+        assert_eq!(from, (mapped, four.local_addr()?.port()).into());
+        six.send_to(b"pong", from).await?;
+        assert_eq!(four.recv_from(&mut [0; 16]).await?, (4, (Ipv4Addr::LOCALHOST, port).into()));
+        six.connect(from)?;
+        assert_eq!((six.peer_addr()?, six.local_addr()?), (from, (mapped, port).into()));
+        Ok(())
+    })
+}
+
+#[test]
+fn datagrams_go_between_ipv6_sockets() -> Result<()> {
+    run(async {
+        let (Ok(one), Ok(other)) = (UdpSocket::bind("[::1]:0"), UdpSocket::bind("[::1]:0")) else {
+            return Ok(()); // no IPv6 here
+        };
+        one.send_to(b"hello", other.local_addr()?).await?;
+        let mut buf = [0; 16];
+        assert_eq!(other.recv_from(&mut buf).await?, (5, one.local_addr()?));
+        assert_eq!(&buf[..5], b"hello");
+        Ok(())
     })
 }

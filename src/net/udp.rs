@@ -4,7 +4,7 @@
 //! promise of turns and cancellation.
 
 use super::readiness::{Drained, Io, What};
-use super::tcp::{canonical, descriptor};
+use super::tcp::descriptor;
 use crate::error::Result;
 use std::fmt;
 use std::net::{self, SocketAddr, ToSocketAddrs};
@@ -135,17 +135,16 @@ impl UdpSocket {
         self.0.op(&RECV, Location::caller(), move |socket| Ok((socket.recv(buf)?, Drained::Unknown)))
     }
 
-    /// Receives one datagram of anybody, and from whom it is (`loop.sock_recvfrom_into`). As [`recv`](Self::recv). There is
-    /// an example at [`UdpSocket`].
+    /// Receives one datagram, and the address of its sender (`loop.sock_recvfrom_into`). As [`recv`](Self::recv). Addresses
+    /// are the system's: on an IPv6 socket an IPv4 sender is `::ffff:a.b.c.d`, which [`send_to`](Self::send_to) takes. There
+    /// is an example at [`UdpSocket`].
     #[track_caller]
     pub fn recv_from<'a>(
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = Result<(usize, SocketAddr)>> + use<'a> {
-        self.0.op(&RECV_FROM, Location::caller(), move |socket| {
-            let (n, from) = socket.recv_from(buf)?;
-            Ok(((n, canonical(from)), Drained::Unknown))
-        })
+        self.0
+            .op(&RECV_FROM, Location::caller(), move |socket| Ok((socket.recv_from(buf)?, Drained::Unknown)))
     }
 
     /// Where it is bound (`sock.getsockname`).
