@@ -196,7 +196,13 @@ fn writes_after_the_loss_are_dropped_and_from_the_fifth_on_there_is_a_warning() 
                     writer.write(vec![0; 20_000_000])?;
                     writer.close();
                     writer.wait_closed().await?;
-                    writer.write("dropped")?;
+                    let before = logged().len();
+                    for n in 1..=5 {
+                        writer.write("dropped")?;
+                        report(format!("after a flush, {n}: {}", logged().len() - before));
+                    }
+                    writer.writelines(["dropped"])?;
+                    report(format!("writelines: {}", logged().len() - before));
                     report(&logged()[0]);
                     Ok(())
                 })
@@ -205,7 +211,21 @@ fn writes_after_the_loss_are_dropped_and_from_the_fifth_on_there_is_a_warning() 
     });
     assert_eq!(
         ended.lines,
-        ["1: 0", "2: 0", "3: 0", "4: 0", "5: 1", "6: 2", "WARN socket.send() raised exception."]
+        [
+            "1: 0",
+            "2: 0",
+            "3: 0",
+            "4: 0",
+            "5: 1",
+            "6: 2",
+            "after a flush, 1: 0",
+            "after a flush, 2: 0",
+            "after a flush, 3: 0",
+            "after a flush, 4: 0",
+            "after a flush, 5: 1",
+            "writelines: 2",
+            "WARN socket.send() raised exception."
+        ]
     );
 }
 

@@ -257,8 +257,7 @@ impl Link {
     fn writable(&self) -> Option<Rc<Io>> {
         let io = self.io().filter(|_| self.lost.get() == 0);
         if io.is_none() {
-            // asyncio does not count the loss itself when all was flushed first, and then fails in its own code.
-            let count = self.lost.get().max(1);
+            let count = self.lost.get();
             if count >= WARNED_WRITE {
                 log_warn!("socket.send() raised exception.");
             }
@@ -409,6 +408,8 @@ impl Link {
             return;
         }
         *self.end.borrow_mut() = Some(end.clone());
+        // A close that flushed comes here without `lose`.
+        self.lost.set(self.lost.get().max(1));
         match &end {
             Ok(()) => self.reader.feed_eof(),
             Err(error) => self.reader.set_exception(error.clone()),
