@@ -67,13 +67,16 @@ where
 
 /// Without any time to wait. The target becomes a task, if it is none, because it has to be one to be cancelled.
 async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensure>::Value> {
-    let lp = get_running_loop()?;
-    let target = target.ensure(&lp, place)?.reported();
-    if target.awaitable().head().done() {
-        return target.take();
-    }
-    // On another loop nobody might ever tell of the cancellation's end: asyncio waits for it all the same.
-    let target = target.of_loop(&lp)?;
+    let target = {
+        // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
+        let lp = get_running_loop()?;
+        let target = target.ensure(&lp, place)?.reported();
+        if target.awaitable().head().done() {
+            return target.take();
+        }
+        // On another loop nobody might ever tell of the cancellation's end: asyncio waits for it all the same.
+        target.of_loop(&lp)?
+    };
     cancel_and_wait(target.awaitable(), place).await?;
     match target.take() {
         Err(Error::Cancelled(_)) => Err(Error::TimedOut),
