@@ -388,7 +388,7 @@ fn compare_without_a_python_says_what_is_missing() {
         .arg(place.lessons());
     let refused = output(&mut nowhere);
     assert_status(&refused, 2);
-    for python in ["python3.13", "python3.12", "python3.11", "python3"] {
+    for python in ["python3.15", "python3.14", "python3.13", "python3.12", "python3.11", "python3"] {
         assert!(stderr(&refused).contains(&format!("  {python}: not found\n")), "{}", stderr(&refused));
     }
 }

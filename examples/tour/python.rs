@@ -19,7 +19,7 @@ use crate::run::clean;
 const OWN: &str = "LOOPLAB_PYTHON";
 
 /// Tried when nobody names a Python.
-const USUAL: [&str; 4] = ["python3.13", "python3.12", "python3.11", "python3"];
+const USUAL: [&str; 6] = ["python3.15", "python3.14", "python3.13", "python3.12", "python3.11", "python3"];
 
 /// The lessons use what came with this version (`TaskGroup`, `timeout`, `Runner`).
 const OLDEST: [u32; 3] = [3, 11, 0];
