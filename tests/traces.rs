@@ -7,6 +7,8 @@ mod files;
 #[path = "traces/observers.rs"]
 mod observers;
 mod support;
+#[path = "traces/without.rs"]
+mod without;
 
 use looplab::xray::Replay;
 use std::fs;

@@ -136,25 +136,38 @@ pub(super) fn push_signed(out: &mut Vec<u8>, value: i32) {
 pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(i) = rest.iter().position(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\') {
+    while let Some(i) =
+        rest.iter().position(|byte| *byte < b' ' || matches!(*byte, b'"' | b'\\' | 0x7f | 0xc2))
+    {
         out.extend_from_slice(&rest[..i]);
+        let mut taken = 1;
         match rest[i] {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(control >> 4)]);
-                out.push(HEX[usize::from(control & 15)]);
-            }
+            // JSON lets the controls above 0x7e stand, but a terminal on which a trace is shown obeys them.
+            0xc2 => match rest[i + 1] {
+                control @ 0x80..0xa0 => {
+                    push_control(out, control);
+                    taken = 2;
+                }
+                _ => out.push(0xc2),
+            },
+            control => push_control(out, control),
         }
-        rest = &rest[i + 1..];
+        rest = &rest[i + taken..];
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+fn push_control(out: &mut Vec<u8>, control: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(b"\\u00");
+    out.push(HEX[usize::from(control >> 4)]);
+    out.push(HEX[usize::from(control & 15)]);
 }
 
 #[cfg(test)]
@@ -177,7 +190,7 @@ mod tests {
 
     #[test]
     fn any_text_survives_as_a_json_string() {
-        let every_control: String = (0..=0x7f_u8).map(char::from).collect();
+        let every_control: String = (0..=0xff_u8).map(char::from).collect();
         for text in [
             "",
             "plain",
@@ -192,7 +205,7 @@ mod tests {
             let mut out = Vec::new();
             push_text(&mut out, text);
             let out = String::from_utf8(out).unwrap();
-            assert!(!out.contains('\n'), "a line stays one line: {out}");
+            assert!(!out.contains(char::is_control), "a line stays one line, and moves no cursor: {out}");
             assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
         }
     }

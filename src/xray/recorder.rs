@@ -287,7 +287,7 @@ impl Drop for RecordedLoop {
         let mut shared = self.recorder.lock();
         let Shared { form, buffer, .. } = &mut *shared;
         if let (Form::Table(table), Some(this)) = (form, self.this.get()) {
-            as_text(buffer, |out| table.finish(out, this.number));
+            as_text(buffer, |out| table.forget(out, this.number));
         }
         let written = shared.flush();
         drop(shared);

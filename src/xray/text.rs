@@ -1,12 +1,14 @@
 //! The trace as a table for reading: one line per turn.
 //!
 //! It promises that lines come in the order in which the turns ended, that columns stay aligned, and that in virtual time
-//! the table is the same on every machine. It leaves out what a person does not need at first sight (tasks' states,
-//! futures, handles): `jsonl` has everything. A cell that is too long is cut with `…`, or wrapped if it is the list of what
-//! ran; a wide character counts as one.
+//! the table is the same on every machine. Names of tasks and threads and texts of errors cannot send anything to the
+//! terminal: a character that is not printed becomes `·`. It leaves out what a person does not need at first sight (tasks'
+//! states, futures, handles): `jsonl` has everything. A cell that is too long is cut with `…`, or wrapped if it is the list
+//! of what ran; a wide character counts as one.
 
 use super::stamp::nanos;
 use crate::trace::{Event, Life, Place, Ready, Via, Why};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::thread::ThreadId;
@@ -62,19 +64,20 @@ impl TextTable {
         if let Event::Turn { .. } | Event::Loop(Life::End | Life::Closed) = event {
             self.finish(out, number);
         }
-        if let Event::Loop(Life::Closed) = event {
-            self.loops.remove(&number);
-            return;
-        }
-        if let Event::Reported { message } = event
-            && self.loops.get(&number).is_none_or(|table| table.row.is_none())
-        {
-            // Between turns, as when `close` ends a task.
-            columns(out, ["", "", "", "", "", &format!("! {}", cut(message, RAN - 2)), ""]);
-            return;
-        }
         let table = self.loops.entry(number).or_insert_with(LoopTable::new);
         match *event {
+            // Between turns, as when `close` ends a task.
+            Event::Reported { message } if table.row.is_none() => {
+                let report = format!("! {}", cut(message, RAN - 2));
+                self.heading(out, number);
+                columns(out, ["", "", "", "", "", &report, ""]);
+                return;
+            }
+            // Its reports are still to come.
+            Event::Loop(Life::Closed) => {
+                table.queued.clear();
+                table.timers.clear();
+            }
             Event::Loop(Life::Run) => table.run += 1,
             Event::Turn { n } => table.row = Some(Row::new(n, now, table.stopping)),
             Event::Push { q, label, place, .. } => {
@@ -103,16 +106,30 @@ impl TextTable {
     pub(super) fn finish(&mut self, out: &mut String, number: u64) {
         let Some(table) = self.loops.get_mut(&number) else { return };
         let Some(row) = table.row.take() else { return };
-        let here = (number, table.run);
+        self.heading(out, number);
+        row.write(out);
+    }
+
+    /// Writes the last turn of a loop that is dropped, and forgets the loop.
+    pub(super) fn forget(&mut self, out: &mut String, number: u64) {
+        self.finish(out, number);
+        self.loops.remove(&number);
+    }
+
+    /// Names the columns at the top, and the loop and its run wherever the next line is of another one.
+    fn heading(&mut self, out: &mut String, number: u64) {
+        let here = (number, self.loops.get(&number).map_or(0, |table| table.run));
         if self.last.is_none() {
             columns(out, ["turn", "t(ms)", "select", "slept", "woken by", "ran, in this order", "stop"]);
         }
         // The first run of the first loop needs no heading: most tables have no other.
         if self.last.map_or(here != (1, 1), |last| last != here) {
-            let _ = writeln!(out, "loop {number}, run {}", table.run);
+            let _ = match here {
+                (_, 0) => writeln!(out, "loop {number}, before its first run"),
+                (_, run) => writeln!(out, "loop {number}, run {run}"),
+            };
         }
         self.last = Some(here);
-        row.write(out);
     }
 
     /// Writes the turns that the loops of a thread are in: the thread ends.
@@ -238,14 +255,23 @@ impl Row {
     }
 }
 
-/// One line of the table.
+/// One line of the table. Whatever comes into it comes through here, so this is where texts are made harmless.
 fn columns(out: &mut String, cells: [&str; 7]) {
-    let [turn, began, select, slept, woken, ran, stop] = cells;
+    let [turn, began, select, slept, woken, ran, stop] = cells.map(harmless);
     let mut line =
         format!("{turn:>5} {began:>10}  {select:<16} {slept:>9}  {woken:<WOKEN$}  {ran:<RAN$}  {stop}");
     line.truncate(line.trim_end().len());
     line.push('\n');
     out.push_str(&line);
+}
+
+/// Replaces what a terminal would obey and not print: controls, and marks that end a line or turn its direction.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if text.contains(obeyed) { text.replace(obeyed, "·").into() } else { text.into() }
 }
 
 /// Why the poll waits and for how long: `5.00ms timer`.
@@ -278,8 +304,7 @@ fn directions(ready: Ready) -> &'static str {
 
 /// `label@line`.
 fn name(label: &str, place: Option<Place>) -> String {
-    let plain: String = label.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
-    let label = cut(&plain, NAME);
+    let label = cut(label, NAME);
     place.map_or_else(|| label.clone(), |place| format!("{label}@{}", place.line()))
 }
 

@@ -256,7 +256,8 @@ fn set_user_id_copy(folder: &Path) -> Option<std::path::PathBuf> {
     }
     fs::set_permissions(folder, Permissions::from_mode(0o777)).ok()?;
     let copy = folder.join("program");
-    fs::copy(std::env::current_exe().ok()?, &copy).ok()?;
+    // Not by this process: another test's child could hold the copy open for writing, and then it cannot be run.
+    Command::new("cp").arg(std::env::current_exe().ok()?).arg(&copy).status().ok()?;
     chown(&copy, Some(65_534), None).ok()?;
     fs::set_permissions(&copy, Permissions::from_mode(0o4755)).ok()?;
     Some(copy)

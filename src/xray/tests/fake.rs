@@ -131,6 +131,17 @@ impl FakeLoop {
         self.tell(Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place });
     }
 
+    /// Appends a callback as the thread of that name does.
+    pub(super) fn push_from(&mut self, thread: &str, label: &str) {
+        (self.qs, self.hs) = (self.qs + 1, self.hs + 1);
+        let (q, h, kind, via) = (self.qs, self.hs, EntryKind::Callback, Via::Threadsafe);
+        let (task, cancelled, place, label) = (None, false, None, label.to_owned());
+        self.state.ready.push(ReadyEntry { q, h, kind, label: label.clone(), task, cancelled, place });
+        let (label, cause, by, thread) = (label.as_str(), None, self.running, Some(thread));
+        let (fd, signal) = (None, None);
+        self.tell(Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place });
+    }
+
     #[track_caller]
     pub(super) fn call_soon(&mut self, label: &str) -> u64 {
         self.push(Via::CallSoon, EntryKind::Callback, label, None)

@@ -139,3 +139,56 @@ fn a_row_is_written_when_the_next_turn_begins() {
     // The second turn's poll may sleep, so what is there is in the file.
     assert_eq!(paper.text().lines().count(), 2, "{}", paper.text());
 }
+
+/// The terminal's command for red text, as an escape sequence and as one of the controls above 0x7f, and worse.
+const COMMANDS: &str = "\x1b[31mred\u{9b}31m\r\n\u{202e}der\u{7f}";
+
+#[test]
+fn no_name_of_a_task_or_thread_and_no_report_sends_the_terminal_a_command() {
+    let shown = table(|new| {
+        let mut lp = new();
+        lp.tell(Event::Reported { message: COMMANDS });
+        lp.begin_run();
+        lp.begin_turn(&[]);
+        lp.tell(Event::Reported { message: COMMANDS });
+        lp.push_from(COMMANDS, COMMANDS);
+        lp.begin_turn(&[]);
+        while lp.run_next(|_, _| {}) {}
+        lp.end_run();
+    });
+    assert_eq!(shown.lines().count(), 6, "{shown}");
+    assert!(!shown.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{shown:?}");
+    assert_eq!(shown.matches("·[31mred·31m···der·").count(), 3, "the label and two reports: {shown}");
+    assert!(shown.contains("thread ·[31mred…"), "{shown}");
+}
+
+#[test]
+fn a_report_between_turns_stands_below_the_header_and_under_its_loops_name() {
+    let shown = table(|new| {
+        let (mut first, mut second) = (new(), new());
+        second.tell(Event::Reported { message: "early" });
+        first.begin_run();
+        first.begin_turn(&[]);
+        first.end_run();
+        second.begin_run();
+        second.end_run();
+        first.tell(Event::Reported { message: "between runs" });
+        first.begin_run();
+        first.end_run();
+        second.close();
+        second.tell(Event::Reported { message: "pending" });
+        second.tell(Event::Reported { message: "pending, too" });
+    });
+    let expected = "
+turn t(ms) select slept woken by ran, in this order stop
+loop 2, before its first run
+! early
+loop 1, run 1
+1 0.00 ∞ idle 0.00
+! between runs
+loop 2, run 1
+! pending
+! pending, too
+";
+    assert_eq!(squeeze(&shown), squeeze(expected));
+}
