@@ -9,6 +9,7 @@
 //! never while anything of the user's runs or is dropped. (Rejected: a channel without a lock. It takes an atomic operation
 //! or two for each message on the loop's side too, and two more on the sender's to tell whether the loop sleeps.)
 
+use super::EventLoop;
 use super::handle::short_name;
 use super::jobs::{Begun, Returning};
 use super::residents::TaskKey;
@@ -98,6 +99,11 @@ impl Line {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The loop, if it is the one that runs on this thread.
+    fn running(&self) -> Option<EventLoop> {
+        running::running().filter(|lp| lp.0.id() == self.id)
+    }
+
     /// Sends, and wakes the loop if it sleeps.
     fn send(&self, message: Message) -> Result<()> {
         let mut sent = self.sent();
@@ -141,9 +147,14 @@ impl Line {
         }
     }
 
-    /// A job is over: has the loop make it arrive. On the loop's own thread, where a pool was shut down, that is queued at
-    /// once. The job is dropped if the loop is closed.
+    /// A job is over: has the loop make it arrive. On the loop's own thread, where a pool was shut down, it arrives at once
+    /// if that loop is the running one, else by a call that is queued. The job is dropped if the loop is closed.
     pub(super) fn job_ended(&self, job: Box<dyn Returning>) {
+        if let Some(lp) = self.running() {
+            // It can only fail on a closed loop.
+            let _ = job.arrive(&lp);
+            return;
+        }
         match running::find(self.id) {
             Some(lp) if lp.is_closed() => drop(job),
             Some(lp) => lp.0.queue_returned(job, Via::CallSoon),
@@ -290,6 +301,11 @@ impl Remote {
     /// Whether the loop lives on this thread.
     pub(crate) fn is_here(&self) -> bool {
         running::find(self.line.id).is_some()
+    }
+
+    /// The loop, if it is the one that runs on this thread.
+    pub(crate) fn running(&self) -> Option<EventLoop> {
+        self.line.running()
     }
 
     /// Runs `function` on the loop's thread and wakes the loop if it sleeps (`call_soon_threadsafe`). From the loop's

@@ -181,15 +181,12 @@ impl Inner {
     /// A job's future is done. If it was cancelled, and the job has not begun, the job never will.
     fn check_cancel(&self, job: JobId) {
         let withdrawn = |pending: &mut Pending| match &pending.ticket {
-            Some(ticket) if pending.receiver.is_cancelled() => Some((pending.place, ticket.withdraw()?)),
+            Some(ticket) if pending.receiver.is_cancelled() => ticket.withdraw(),
             _ => None,
         };
-        let Some((place, work)) = self.jobs.with(job, withdrawn).flatten() else { return };
+        let Some(work) = self.jobs.with(job, withdrawn).flatten() else { return };
         drop_quietly(work);
         drop_quietly(self.leave_job(job, "", "cancelled"));
-        if self.check_open().is_ok() {
-            self.push(self.errand(place, What::Nothing), Origin::CALL_SOON);
-        }
     }
 
     /// Hears which jobs have begun, which is later than they did.

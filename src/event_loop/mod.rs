@@ -385,6 +385,10 @@ impl Inner {
         self.residents.remove(key)
     }
 
+    pub(crate) fn resident(&self, key: TaskKey) -> Option<Rc<dyn Resident>> {
+        self.residents.get(key)
+    }
+
     pub(crate) fn resident_list(&self) -> Vec<Rc<dyn Resident>> {
         self.residents.list()
     }

@@ -74,6 +74,8 @@ impl Residents {
     /// All of them, in order of creation.
     pub(super) fn list(&self) -> Vec<Rc<dyn Resident>> {
         let mut all: Vec<_> = self.slots.borrow().iter().map(|(_, (_, resident))| resident.clone()).collect();
+        #[cfg(test)]
+        tests::LISTED.set(tests::LISTED.get() + all.len());
         all.sort_by_key(|resident| resident.id());
         all
     }
@@ -83,5 +85,46 @@ impl Residents {
         let mut all: Vec<_> = self.slots.borrow_mut().drain().map(|(_, resident)| resident).collect();
         all.sort_by_key(|resident| resident.id());
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sync::Lock;
+    use crate::{EventLoop, Result, run_coroutine_threadsafe};
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    thread_local! {
+        /// How many tasks were listed: what is to be found by its key lists none.
+        pub(super) static LISTED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn cancelling_n_remote_tasks_lists_no_tasks() -> Result<()> {
+        let lp = EventLoop::new()?;
+        let remote = lp.remote();
+        let hour = || crate::sleep(Duration::from_secs(3600));
+        let tasks: Vec<_> = (0..100).map(|_| run_coroutine_threadsafe(&remote, hour)).collect();
+        lp.run_until_complete(crate::yield_now())?;
+        let (here, elsewhere) = tasks.split_at(50);
+        let elsewhere = elsewhere.to_vec();
+        std::thread::spawn(move || assert!(elsewhere.iter().all(|task| task.cancel()))).join().unwrap();
+        assert!(here.iter().all(|task| task.cancel()));
+        lp.run_until_complete(crate::yield_now())?;
+        assert_eq!(LISTED.get(), 0);
+        assert!(lp.all_tasks().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn asking_who_holds_a_lock_lists_no_tasks() -> Result<()> {
+        EventLoop::new()?.run_until_complete(async {
+            let lock = Lock::new();
+            let _guard = lock.lock().await?;
+            assert_eq!(lock.owner(), crate::current_task());
+            assert_eq!(LISTED.get(), 0);
+            Ok(())
+        })
     }
 }

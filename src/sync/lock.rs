@@ -13,7 +13,7 @@
 
 use super::waiters::{Home, Waiters, count};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Inner};
+use crate::event_loop::{EventLoop, Inner, TaskKey};
 use crate::task::{Holder, TaskRef, current_task};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
@@ -65,8 +65,8 @@ struct State {
 struct Hold {
     /// Tells it from those before and after, so that a guard never ends another's.
     number: u64,
-    /// Who took it. A number and not a handle: a handle would put off the report of a task that failed.
-    task: Option<(Weak<Inner>, u64)>,
+    /// Which task took it. A key and not a handle: a handle would put off the report of a task that failed.
+    task: Option<(Weak<Inner>, TaskKey)>,
 }
 
 impl Lock {
@@ -110,9 +110,8 @@ impl Lock {
     /// ```
     #[must_use]
     pub fn owner(&self) -> Option<TaskRef> {
-        let (lp, id) = self.0.hold.borrow().as_ref().and_then(|hold| hold.task.clone())?;
-        let lp = lp.upgrade().map(EventLoop)?;
-        lp.all_tasks().into_iter().find(|task| task.id() == id)
+        let (lp, key) = self.0.hold.borrow().as_ref().and_then(|hold| hold.task.clone())?;
+        lp.upgrade().map(EventLoop)?.task(key)
     }
 
     /// Waits until the lock is free for this task, and takes it (`async with lock`). It is released when the guard is
@@ -209,8 +208,9 @@ impl Lock {
     fn hold(&self) -> u64 {
         let number = self.0.holds.get() + 1;
         self.0.holds.set(number);
-        let by = current_task().and_then(|task| Some((task.event_loop()?.downgrade(), task.id())));
-        self.0.holder.set(by.as_ref().map(|(_, task)| *task));
+        let task = current_task();
+        self.0.holder.set(task.as_ref().map(TaskRef::id));
+        let by = task.and_then(|task| Some((task.event_loop()?.downgrade(), task.key()?)));
         let before = self.0.hold.replace(Some(Hold { number, task: by }));
         drop(before);
         number

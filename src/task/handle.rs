@@ -9,7 +9,7 @@ use super::head::{Awaitable, DoneCallback, Waiter};
 use super::join::{Join, JoinRef};
 use super::spawn::TaskBuilder;
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, TaskInfo, call, running, short_name};
+use crate::event_loop::{About, Entry, EventLoop, TaskInfo, TaskKey, call, running, short_name};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
@@ -164,6 +164,10 @@ impl<T: 'static> Task<T> {
         Self(cell)
     }
 
+    pub(crate) fn key(&self) -> Option<TaskKey> {
+        self.0.key()
+    }
+
     pub(crate) fn cell(&self) -> &Rc<TaskCell<T>> {
         &self.0
     }
@@ -278,6 +282,10 @@ impl TaskRef {
 
     pub(crate) fn as_awaitable(&self) -> Rc<dyn Awaitable> {
         self.0.clone().as_awaitable()
+    }
+
+    pub(crate) fn key(&self) -> Option<TaskKey> {
+        self.0.key()
     }
 
     pub(crate) fn cancel_undelivered(&self) -> bool {

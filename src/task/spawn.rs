@@ -3,7 +3,7 @@
 use super::cell::{Making, TaskCell};
 use super::{Future, Task, TaskRef, step};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, running};
+use crate::event_loop::{EventLoop, Resident, TaskKey, running};
 use crate::outcome::Outcome;
 use crate::trace::Place;
 use std::panic::Location;
@@ -126,9 +126,17 @@ impl EventLoop {
     /// The tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        let reveal = |resident: Rc<dyn crate::event_loop::Resident>| resident.reveal().downcast().ok();
-        self.0.resident_list().into_iter().filter_map(reveal).map(|task| *task).collect()
+        self.0.resident_list().into_iter().filter_map(reveal).collect()
     }
+
+    /// The task with this key, if it is not done.
+    pub(crate) fn task(&self, key: TaskKey) -> Option<TaskRef> {
+        self.0.resident(key).and_then(reveal)
+    }
+}
+
+fn reveal(resident: Rc<dyn Resident>) -> Option<TaskRef> {
+    resident.reveal().downcast().ok().map(|task| *task)
 }
 
 /// Makes a task on the running loop (`asyncio.create_task`). Without one the task has failed already with

@@ -1,16 +1,16 @@
 //! Tasks for another thread: submit a body to a loop, and wait for it as a thread does.
 //!
 //! It promises asyncio's `run_coroutine_threadsafe`: the task is made in the turn in which the call arrives; the handle is
-//! done one turn after the task; cancelling the handle is decided at once, and the task hears of it through the loop. Two
-//! things are different, because they would block for ever: a loop that is closed first fails the handle with
-//! [`Error::Closed`], and waiting on the loop's own thread is refused.
+//! done one turn after the task; cancelling the handle is decided at once, and the task hears of it through the loop, unless
+//! that loop is the running one. Two things are different, because they would block for ever: a loop that is closed first
+//! fails the handle with [`Error::Closed`], and waiting on the loop's own thread is refused.
 //!
 //! A body of looplab's cannot be sent to another thread once it awaits anything of looplab's; what can be sent is the
 //! closure that makes it.
 
-use super::{Task, TaskRef};
+use super::Task;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Remote, get_running_loop};
+use crate::event_loop::{EventLoop, Remote, TaskKey, get_running_loop};
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, catch, drop_quietly};
 use crate::trace::Place;
@@ -56,7 +56,7 @@ where
     let sent = remote.call_soon(move || {
         let lp = get_running_loop()?;
         match catch(|| body.into_inner().start(&lp, place)).unwrap_or_else(Err) {
-            Ok(task) => promise.tie(&lp, task),
+            Ok(task) => promise.tie(task),
             Err(error) => {
                 // Both hear of it, as in asyncio: who waits, and the loop.
                 drop(promise.0.settle(Err(error.clone())));
@@ -145,8 +145,8 @@ struct Shared<T: 'static> {
 }
 
 enum State<T: 'static> {
-    /// The number of the task, once it is made.
-    Pending { task: Option<u64> },
+    /// The key of the task, once it is made.
+    Pending { task: Option<TaskKey> },
     /// Shared, so that a clone for a reader is made without the lock.
     Settled(Arc<Result<T>>),
 }
@@ -170,8 +170,9 @@ impl<T: 'static> RemoteTask<T> {
         self.shared.lock().is_cancelled()
     }
 
-    /// Cancels it (`future.cancel`); false if it is over otherwise. Whoever waits gets [`Error::Cancelled`] at once; the
-    /// task is cancelled on its loop in one of the next turns, and whatever it makes of that is not told here any more.
+    /// Cancels it (`future.cancel`); false if it is over otherwise. A thread that waits gets [`Error::Cancelled`] at once.
+    /// The task is cancelled at once too if its loop runs on this thread, else by a call in one of the loop's next turns.
+    /// What the task makes of that is not told here any more.
     #[track_caller]
     pub fn cancel(&self) -> bool {
         let task = {
@@ -181,9 +182,14 @@ impl<T: 'static> RemoteTask<T> {
             task
         };
         self.shared.settled.notify_all();
-        if let Some(task) = task {
+        let Some(task) = task else { return true };
+        match self.remote.running() {
+            Some(lp) => cancel_task(&lp, task),
             // On a closed loop there is no task left to be told.
-            let _ = self.remote.call_soon(move || cancel_task(task));
+            None => drop(self.remote.call_soon(move || {
+                cancel_task(&get_running_loop()?, task);
+                Ok(())
+            })),
         }
         true
     }
@@ -217,11 +223,11 @@ impl<T: 'static> RemoteTask<T> {
     }
 }
 
-/// On the loop: cancels the task with this number, if it is not done.
-fn cancel_task(number: u64) -> Result<()> {
-    let tasks = get_running_loop()?.all_tasks();
-    tasks.iter().find(|task| task.id() == number).map(TaskRef::cancel);
-    Ok(())
+/// Cancels the task with this key, if it is not done.
+fn cancel_task(lp: &EventLoop, task: TaskKey) {
+    if let Some(task) = lp.task(task) {
+        task.cancel();
+    }
 }
 
 impl<T: 'static> Shared<T> {
@@ -248,18 +254,17 @@ struct Promise<T: 'static>(Arc<Shared<T>>);
 
 impl<T: Send + Sync + 'static> Promise<T> {
     /// Ties it to its task.
-    fn tie(self, lp: &EventLoop, task: Task<T>) {
+    fn tie(self, task: Task<T>) {
         let cancelled = match &mut *self.0.lock() {
-            State::Pending { task: number } => {
-                *number = Some(task.id());
+            State::Pending { task: key } => {
+                *key = task.key();
                 false
             }
             State::Settled(_) => true,
         };
         if cancelled {
-            // Cancelled before the call arrived: the task begins all the same, as in asyncio, and is cancelled then.
-            let number = task.id();
-            let _ = lp.call_soon(move || cancel_task(number));
+            // Before the call arrived: the task does not begin.
+            task.cancel();
         }
         task.add_done_callback(move |task| {
             if task.cancelled() {

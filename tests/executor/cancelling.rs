@@ -26,6 +26,21 @@ fn a_queued_job_that_is_cancelled_never_runs() -> Result<()> {
 }
 
 #[test]
+fn a_queued_job_that_is_cancelled_costs_one_entry_and_one_turn() -> Result<()> {
+    let (lp, _dog) = loop_with(1)?;
+    let (pool, gate) = (Executor::new(1), Gate::new());
+    begin(&lp, &pool, &gate, ())?;
+    let queued = lp.run_in(&pool, || unreachable!("cancelled"))?;
+    assert!(queued.cancel());
+    for entries in [1, 0] {
+        assert_eq!(lp.snapshot().ready.len(), entries);
+        turn(&lp)?;
+    }
+    gate.open();
+    finish_jobs(&lp)
+}
+
+#[test]
 fn between_a_cancellation_and_the_next_turn_a_thread_may_still_take_the_job() -> Result<()> {
     let (lp, _dog) = loop_with(1)?;
     let (pool, gate) = (Executor::new(1), Gate::new());

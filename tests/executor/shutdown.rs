@@ -5,6 +5,7 @@ use super::support::{child, logged, report};
 use super::{Gate, HOUR, begin, blocking, finish_jobs, hear_at_once, loop_with, thread_name, turn, until};
 use looplab::{Clock, Error, EventLoop, Executor, Result, create_task, get_running_loop};
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -211,6 +212,31 @@ fn shutdown_with_cancel_cancels_what_has_not_begun() -> Result<()> {
         assert_eq!(lp.run_until_complete(&running)?, 1);
     }
     Ok(())
+}
+
+#[test]
+fn shutdown_with_cancel_on_the_thread_of_the_running_loop_ends_the_jobs_at_once() -> Result<()> {
+    let (lp, _dog) = loop_with(1)?;
+    let (pool, gate, seen) = (Executor::new(1), Gate::new(), Rc::new(RefCell::new(Vec::new())));
+    begin(&lp, &pool, &gate, ())?;
+    let queued = lp.run_in(&pool, || unreachable!("cancelled"))?;
+    let (shut, saw, turns) = (pool.clone(), seen.clone(), lp.clone());
+    queued.add_done_callback(move |job| saw.borrow_mut().push((turns.turns(), job.cancelled())));
+    let (saw, turns) = (seen.clone(), lp.clone());
+    lp.run_until_complete(async move {
+        let now = turns.turns();
+        shut.shutdown(false, true)?;
+        saw.borrow_mut().push((now, queued.cancelled()));
+        // It is done, so that awaiting it does not suspend.
+        assert!(matches!(queued.await, Err(Error::Cancelled(None))));
+        assert_eq!(turns.turns(), now);
+        Ok(())
+    })?;
+    let now = seen.borrow()[0].0;
+    assert_eq!(*seen.borrow(), [(now, true), (now + 1, true)]);
+    assert_eq!(lp.snapshot().jobs.len(), 1);
+    gate.open();
+    finish_jobs(&lp)
 }
 
 #[test]

@@ -20,14 +20,12 @@ pub(crate) struct Errand {
     place: Place,
     kind: EntryKind,
     name: &'static str,
-    what: Cell<What>,
+    /// Nothing once it has run.
+    what: Cell<Option<What>>,
 }
 
 /// What is to be done.
-#[derive(Default)]
 pub(super) enum What {
-    #[default]
-    Nothing,
     /// A job's future is done, and this asks whether the job is still wanted. The future is kept until it has asked.
     CheckCancel { job: JobId, done: Option<Rc<dyn Any>> },
     /// A job has come back.
@@ -39,8 +37,6 @@ impl What {
         match self {
             Self::CheckCancel { .. } => (EntryKind::DoneCallback, "job.check_cancel"),
             Self::SetResult(_) => (EntryKind::Callback, "job.set_result"),
-            // asyncio hears of a withdrawn job as of one that is over: by a call, which finds nothing to set.
-            Self::Nothing => (EntryKind::Callback, "job.set_state"),
         }
     }
 }
@@ -48,8 +44,8 @@ impl What {
 impl Errand {
     /// Of one that checks: its job's future is done.
     pub(crate) fn with_done(self: Rc<Self>, future: Rc<dyn Any>) -> Rc<Self> {
-        if let What::CheckCancel { job, .. } = self.what.take() {
-            self.what.set(What::CheckCancel { job, done: Some(future) });
+        if let Some(What::CheckCancel { job, .. }) = self.what.take() {
+            self.what.set(Some(What::CheckCancel { job, done: Some(future) }));
         }
         self
     }
@@ -71,12 +67,12 @@ impl Entry for Errand {
 
     fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         let result = match self.what.take() {
-            What::Nothing => Ok(()),
-            What::CheckCancel { job, done } => call(|| {
+            None => Ok(()),
+            Some(What::CheckCancel { job, done }) => call(|| {
                 drop(done);
                 lp.0.check_cancel(job);
             }),
-            What::SetResult(job) => call(|| job.arrive(lp)),
+            Some(What::SetResult(job)) => call(|| job.arrive(lp)),
         };
         lp.0.jobs.errands.keep(self);
         result
@@ -118,6 +114,6 @@ impl Inner {
     pub(super) fn errand(&self, place: Place, what: What) -> Rc<Errand> {
         let (kind, name) = what.name();
         let handle = self.next_handle();
-        self.jobs.errands.make(Errand { handle, place, kind, name, what: Cell::new(what) })
+        self.jobs.errands.make(Errand { handle, place, kind, name, what: Cell::new(Some(what)) })
     }
 }

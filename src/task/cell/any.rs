@@ -3,13 +3,15 @@
 use super::super::head::Awaitable;
 use super::super::step::{Stepping, is_some};
 use super::TaskCell;
-use crate::event_loop::Resident;
+use crate::event_loop::{Resident, TaskKey};
 use crate::trace::Event;
 use std::any::type_name;
 use std::rc::Rc;
 
 /// A task, whatever its type.
 pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
+    /// Its key on its loop, as long as it is not done.
+    fn key(&self) -> Option<TaskKey>;
     fn name(&self) -> Rc<str>;
     fn set_name(&self, name: Rc<str>);
     fn cancelling(&self) -> u32;
@@ -19,6 +21,10 @@ pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
 }
 
 impl<T: 'static> AnyTask for TaskCell<T> {
+    fn key(&self) -> Option<TaskKey> {
+        self.key.get()
+    }
+
     fn name(&self) -> Rc<str> {
         self.given_name().unwrap_or_else(|| format!("Task-{}", self.number).into())
     }
