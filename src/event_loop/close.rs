@@ -1,28 +1,45 @@
 //! The end of a loop.
 //!
-//! It promises that nothing of the loop is left when `close` returns, that every task which was pending is reported and
-//! its body dropped, in order of creation, and that destructors which run meanwhile see a loop that is closed already.
-//! It does not cancel tasks: that is the program's matter, before.
+//! It promises that `close` drops whatever the user gave to the loop and closes the loop's descriptors, however long
+//! handles, futures and remotes are kept; that every task which was pending is reported and its body dropped, in order
+//! of creation; and that destructors which run meanwhile see a loop that is closed already. It does not cancel tasks:
+//! that is the program's matter, before.
 
+use super::handle::Entry;
 use super::running::delist;
-use super::{EventLoop, Inner, Parking};
+use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::panics::drop_quietly;
 use crate::trace::{Event, Life};
 use std::rc::Rc;
 
 impl EventLoop {
-    /// Closes the loop (`loop.close`): every queued callback, timer, reader, writer and signal handler is dropped, the
-    /// dispositions of the signals are what they were, and each task that is still pending is reported as
-    /// `Task was destroyed but it is pending!` and its body dropped. A second call does nothing.
+    /// Closes the loop (`loop.close`) and drops what the program gave to it. A second call does nothing.
+    ///
+    /// The order is this. Queued calls, jobs' futures, queued callbacks and timers are cancelled, and so are readers,
+    /// writers and signal handlers. The signals' dispositions are what they were before. The done callbacks of pending
+    /// futures are dropped. Then each pending task, in order of creation, is reported as `Task was destroyed but it is
+    /// pending!` and its body dropped. The exception handler, the observer and the hooks are dropped last; what is
+    /// reported later goes to the default handler. The loop's descriptors are closed when this returns.
+    ///
+    /// Any of these may hold a handle of the loop or of itself: `close` ends the circle. What still leaks is a circle
+    /// through a value that the loop does not know, as in any Rust program. Examples are a future whose result holds that
+    /// future, an `Rc` of the program's that holds itself, and a loop that is never closed and whose own exception
+    /// handler holds it.
     ///
     /// # Errors
     /// [`Error::CloseWhileRunning`] while the loop runs.
     ///
     /// ```
     /// # use looplab::EventLoop;
+    /// # use std::rc::Rc;
     /// let lp = EventLoop::new()?;
+    /// let value = Rc::new(());
+    /// let kept = value.clone();
+    /// let handle = lp.call_soon(move || drop(kept))?;
     /// lp.close()?;
+    /// assert!(handle.cancelled());
+    /// assert_eq!(Rc::strong_count(&value), 1);
     /// assert_eq!(lp.call_soon(|| ()).unwrap_err().to_string(), "Event loop is closed");
     /// lp.stop();                                              // harmless
     /// # Ok::<(), looplab::Error>(())
@@ -35,20 +52,20 @@ impl EventLoop {
         if lp.closed.replace(true) {
             return Ok(());
         }
-        // Everything is taken out first, so that whoever looks from here on sees a closed and empty loop; only then are
-        // user values dropped.
+        // Everything is taken out first, so that a destructor sees a closed and empty loop; only then are the user's
+        // values dropped.
         let tasks = lp.residents.take_all();
+        let dependants = lp.dependants.take_all();
         let ready = lp.ready.take_all();
         let timers = lp.timers.take_all();
-        let readers = lp.reactor.borrow_mut().take_all();
         let handlers = std::mem::take(&mut *lp.signal_handlers.borrow_mut());
         if let Some(watchdog) = &lp.watchdog {
             watchdog.end();
         }
-        lp.signals.borrow_mut().close(lp.reactor.borrow().registry());
+        lp.signals.borrow_mut().close();
+        let readers = lp.reactor.borrow_mut().close();
         let messages = lp.inbox.close();
         let (jobs, executor) = (lp.jobs.take_all(), lp.executor.forbid());
-        let servers = lp.at_close.take();
         lp.trace(|| Event::Loop(Life::Closed));
 
         // Queued jobs still run and running ones go on, but nobody waits for them here.
@@ -57,71 +74,65 @@ impl EventLoop {
         }
         drop_quietly(messages);
         drop_quietly(jobs);
-        for entry in ready {
-            drop_quietly(entry);
-        }
-        for timer in timers {
-            drop_quietly(timer);
-        }
-        for (_, _, callback) in readers {
-            callback.cancel();
-        }
-        for (_, callback) in handlers {
-            drop_quietly(callback);
-        }
-        for (_, end) in servers {
-            end();
+        ready.into_iter().for_each(end);
+        timers.into_iter().for_each(|timer| end(timer));
+        readers.into_iter().for_each(|(_, _, callback)| end(callback));
+        handlers.into_values().for_each(|handler| end(handler));
+        for dependant in dependants {
+            dependant.loop_closed();
+            drop_quietly(dependant);
         }
         for task in tasks {
             task.abandon(self);
         }
+        lp.drop_onlookers();
         Ok(())
+    }
+}
+
+/// Cancels an entry, for a handle may keep it, and drops it.
+fn end(entry: Rc<dyn Entry>) {
+    entry.cancel();
+    drop_quietly(entry);
+}
+
+impl Inner {
+    /// Drops the exception handler, the observer and the hooks: any of them may hold the loop.
+    fn drop_onlookers(&self) {
+        self.over.set(true);
+        self.traced.set(self.recorder.is_some());
+        drop_quietly(self.take_exception_handler());
+        let observer = self.observer.borrow_mut().take();
+        drop_quietly(observer);
+        let (on_park, on_unpark) = {
+            let mut parking = self.parking.borrow_mut();
+            (parking.on_park.take(), parking.on_unpark.take())
+        };
+        drop_quietly(on_park);
+        drop_quietly(on_unpark);
     }
 }
 
 impl Drop for EventLoop {
     #[inline]
     fn drop(&mut self) {
-        // The last handle closes the loop, while there still is a handle for those who are told.
+        // The last handle closes the loop, while there still is a handle for the exception handler.
         if Rc::strong_count(&self.0) == 1 {
-            self.close_unless_closed();
+            self.close_with_the_last_handle();
         }
     }
 }
 
 impl EventLoop {
     #[cold]
-    fn close_unless_closed(&self) {
-        if !self.0.closed.get() {
-            let _ = self.close();
-            let handler = self.0.drop_exception_handler();
-            drop_quietly(handler);
-        }
+    fn close_with_the_last_handle(&self) {
+        // An error would say that the loop runs, and then there is another handle.
+        let _ = self.close();
     }
 }
 
-impl Inner {
-    /// Calls `end` when the loop closes, for what owns descriptors without a callback on the loop. Returns the key for
-    /// [`not_at_close`](Self::not_at_close). `end` must not panic.
-    pub(crate) fn at_close(&self, end: impl FnOnce() + 'static) -> usize {
-        self.at_close.borrow_mut().insert(Box::new(end))
-    }
-
-    /// Takes that back.
-    pub(crate) fn not_at_close(&self, key: usize) {
-        let end = self.at_close.borrow_mut().try_remove(key);
-        drop(end);
-    }
-}
-
-/// What the user gave to the loop itself is dropped one by one.
 impl Drop for Inner {
     fn drop(&mut self) {
         delist(self.id);
-        let Parking { on_park, on_unpark } = std::mem::take(self.parking.get_mut());
-        drop_quietly(on_park);
-        drop_quietly(on_unpark);
-        drop_quietly(self.drop_exception_handler());
-        drop_quietly(self.observer.get_mut().take());
     }
 }

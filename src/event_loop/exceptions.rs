@@ -186,6 +186,8 @@ impl EventLoop {
     /// An `Err` or a panic of the handler goes to the default handler; [`Error::Exit`] and [`Error::KeyboardInterrupt`]
     /// leave the loop. A handler that drops a failed task or future is called again inside of itself for that, eight
     /// times at most; what is reported deeper goes to the default handler.
+    ///
+    /// [`close`](Self::close) drops the handler at its end, and a closed loop takes no other.
     pub fn set_exception_handler<F, R>(&self, handler: Option<F>)
     where
         F: Fn(&EventLoop, &ExceptionContext) -> R + 'static,
@@ -194,6 +196,9 @@ impl EventLoop {
         let handler = handler.map(|handler| -> Handler {
             Rc::new(move |lp, context| handler(lp, context).into_result().map(drop))
         });
+        if self.0.over.get() {
+            return drop_quietly(handler);
+        }
         let before = self.0.exceptions.handler.replace(handler);
         drop_quietly(before);
     }
@@ -277,8 +282,8 @@ impl Inner {
         judged.map_err(|error| *error).and(self.exceptions.leaving.take().map_or(Ok(()), Err))
     }
 
-    /// Forgets the handler, for `close` in a destructor: it may hold the loop.
-    pub(super) fn drop_exception_handler(&self) -> Option<impl Sized + use<>> {
+    /// Takes the handler out, for `close`: it may hold the loop.
+    pub(super) fn take_exception_handler(&self) -> Option<impl Sized + use<>> {
         self.exceptions.handler.borrow_mut().take()
     }
 }

@@ -59,7 +59,6 @@ pub(crate) struct Line {
     /// Whether there are messages: so that looking in vain, twice in every turn, costs one load. Written under the lock only,
     /// and the lock orders it.
     news: AtomicBool,
-    waker: mio::Waker,
 }
 
 /// What was sent and not taken yet.
@@ -69,6 +68,8 @@ struct Sent {
     begun: Vec<Begun>,
     asleep: bool,
     closed: bool,
+    /// Ends the loop's sleep. Gone when the loop is closed: a sender that outlives it keeps no descriptor.
+    waker: Option<Arc<mio::Waker>>,
 }
 
 /// What the loop takes at once.
@@ -115,8 +116,9 @@ impl Line {
         sent.messages.push(message);
         self.news.store(true, Ordering::Relaxed);
         let asleep = std::mem::replace(&mut sent.asleep, false);
+        let waker = if asleep { sent.waker.clone() } else { None };
         drop(sent);
-        if asleep && let Err(error) = self.waker.wake() {
+        if let Some(Err(error)) = waker.map(|waker| waker.wake()) {
             log_error!("cannot wake the loop from another thread: {error}");
         }
         Ok(())
@@ -179,7 +181,8 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new(id: LoopId, waker: mio::Waker, traced: bool) -> Self {
-        let line = Line { id, traced, sent: Mutex::default(), news: AtomicBool::new(false), waker };
+        let sent = Sent { waker: Some(Arc::new(waker)), ..Sent::default() };
+        let line = Line { id, traced, sent: Mutex::new(sent), news: AtomicBool::new(false) };
         Self { mailbox: Arc::new(Mailbox(Arc::new(line))), room: Cell::default() }
     }
 

@@ -9,6 +9,7 @@
 
 mod clock;
 mod close;
+mod dependants;
 mod exceptions;
 mod handle;
 mod inbox;
@@ -33,6 +34,7 @@ pub use handle::{Handle, TimerHandle};
 pub use inbox::Remote;
 pub use running::{get_running_loop, stop};
 
+pub(crate) use dependants::{Dependant, Dependence};
 pub(crate) use exceptions::report;
 pub(crate) use handle::{About, Callback, Entry, Leaves, Timed, call, short_name};
 pub(crate) use jobs::{Errand, JobId, Receiver, Returning, WayBack};
@@ -48,7 +50,6 @@ use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Event, Life, Observer, Place, Record, Snapshot, Truth};
 use handle::Repeating;
 use running::LoopId;
-use slab::Slab;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -91,8 +92,7 @@ pub(crate) struct Inner {
     /// The entry that reads the signals; made when the first handler is added.
     signal_reader: OnceCell<Rc<Repeating>>,
     residents: residents::Residents,
-    /// What `close` calls, for servers.
-    at_close: RefCell<Slab<Box<dyn FnOnce()>>>,
+    dependants: dependants::Dependants,
     jobs: jobs::Jobs,
     executor: jobs::DefaultExecutor,
     exceptions: exceptions::Exceptions,
@@ -102,6 +102,8 @@ pub(crate) struct Inner {
     running: Cell<bool>,
     stopping: Cell<bool>,
     closed: Cell<bool>,
+    /// Whether `close` has dropped the exception handler, the observer and the hooks. No other is kept from then on.
+    over: Cell<bool>,
     runs: Cell<u64>,
     turns: Cell<u64>,
     /// How many entries of this turn's batch have not run yet.
@@ -159,7 +161,7 @@ impl EventLoop {
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             residents: residents::Residents::default(),
-            at_close: RefCell::default(),
+            dependants: dependants::Dependants::default(),
             jobs: jobs::Jobs::default(),
             executor: jobs::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
@@ -167,6 +169,7 @@ impl EventLoop {
             running: Cell::new(false),
             stopping: Cell::new(false),
             closed: Cell::new(false),
+            over: Cell::new(false),
             runs: Cell::new(0),
             turns: Cell::new(0),
             batch_left: Cell::new(0),
@@ -439,6 +442,10 @@ impl Inner {
         if let Err(error) = call(|| observer.observe(&record)) {
             log_error!("the observer panicked and is not called any more: {error}");
             self.traced.set(self.recorder.is_some());
+            return drop_quietly(observer);
+        }
+        if self.over.get() {
+            // It has closed the loop itself.
             return drop_quietly(observer);
         }
         *self.observer.borrow_mut() = Some(observer);

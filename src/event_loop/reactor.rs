@@ -48,7 +48,8 @@ pub(super) const SIGNALS: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1024;
 
 pub(super) struct Reactor {
-    poll: Poll,
+    /// None when the loop is closed: its descriptor is closed then, however long a handle of the loop is kept.
+    poll: Option<Poll>,
     events: Events,
     registrations: Registrations,
     /// What the last poll reported: to be armed again.
@@ -126,21 +127,37 @@ impl Reactor {
     pub(super) fn new() -> Result<(Self, mio::Waker)> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        let reactor = Self {
+        Ok((Self::with(Some(poll), EVENTS), waker))
+    }
+
+    fn with(poll: Option<Poll>, events: usize) -> Self {
+        Self {
             poll,
-            events: Events::with_capacity(EVENTS),
+            events: Events::with_capacity(events),
             registrations: Registrations::default(),
             reported: Vec::new(),
             room: Vec::new(),
             rearmed: HashMap::new(),
             levels: 0,
             waiting: 0,
-        };
-        Ok((reactor, waker))
+        }
     }
 
-    pub(super) fn registry(&self) -> &Registry {
-        self.poll.registry()
+    /// What descriptors are registered with.
+    ///
+    /// # Errors
+    /// On a closed loop, which asks for nothing any more: its callers have checked before.
+    pub(super) fn registry(&self) -> io::Result<&Registry> {
+        self.poll.as_ref().map(Poll::registry).ok_or_else(|| io::Error::other("the loop is closed"))
+    }
+
+    fn rearm_one(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.registry()?.reregister(&mut SourceFd(&fd), token, interest)
+    }
+
+    fn disarm(&self, fd: RawFd) {
+        // An error says that the descriptor is closed already.
+        let _ = self.registry().and_then(|registry| registry.deregister(&mut SourceFd(&fd)));
     }
 
     /// Whether there is no descriptor to wait for.
@@ -197,7 +214,7 @@ impl Reactor {
         };
         let both = armed.add(wanted);
         if both != armed {
-            if let Err(error) = self.poll.registry().reregister(&mut SourceFd(&fd), token, both) {
+            if let Err(error) = self.rearm_one(fd, token, both) {
                 return Added::Refused(refused(fd, direction, error));
             }
             edge.arm(token, both, direction);
@@ -211,7 +228,7 @@ impl Reactor {
     pub(super) fn unwatch(&mut self, edge: &Edge) -> Orphans {
         let armed = edge.armed().and_then(|(token, _)| self.registrations.of(token));
         let Some(fd) = armed.map(Registration::fd) else { return Orphans::new() };
-        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        self.disarm(fd);
         self.forget(fd)
     }
 
@@ -228,9 +245,11 @@ impl Reactor {
     }
 
     fn register(&mut self, fd: RawFd, kind: Kind, interest: Interest, direction: Direction) -> Result<Token> {
-        let token = self.registrations.new_token(fd);
-        let registered = match token {
-            Some(token) => self.poll.registry().register(&mut SourceFd(&fd), token, interest).map(|()| token),
+        let registered = match self.registrations.new_token(fd) {
+            Some(token) => self
+                .registry()
+                .and_then(|registry| registry.register(&mut SourceFd(&fd), token, interest))
+                .map(|()| token),
             None => Err(io::ErrorKind::InvalidInput.into()),
         };
         let token = registered.map_err(|error| refused(fd, direction, error))?;
@@ -243,7 +262,7 @@ impl Reactor {
     fn reregister(&mut self, fd: RawFd) -> bool {
         let Some(registration) = self.registrations.get(fd) else { return false };
         let interest = registration.interest().unwrap_or(Interest::READABLE);
-        self.poll.registry().reregister(&mut SourceFd(&fd), registration.token, interest).is_ok()
+        self.rearm_one(fd, registration.token, interest).is_ok()
     }
 
     /// Removes a reader or writer; the callback, if there was one. An error of the kernel is no error here: it says that
@@ -254,7 +273,7 @@ impl Reactor {
         if registration.interest().is_some() {
             self.reregister(fd);
         } else {
-            let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+            self.disarm(fd);
             self.forget(fd);
         }
         Some(callback)
@@ -289,7 +308,7 @@ impl Reactor {
             let Some(registration) = self.registrations.of(token) else { continue };
             let Some(interest) = registration.due() else { continue };
             let fd = registration.fd();
-            if let Err(error) = self.poll.registry().reregister(&mut SourceFd(&fd), token, interest) {
+            if let Err(error) = self.rearm_one(fd, token, interest) {
                 log_warn!("descriptor {fd} was closed without removing its reader or writer: {error}");
                 orphans.extend(self.forget(fd));
             } else {
@@ -316,7 +335,8 @@ impl Reactor {
         let until = timeout.filter(|wait| !wait.is_zero()).map(|wait| (Instant::now(), wait));
         let mut left = timeout;
         loop {
-            match self.poll.poll(&mut self.events, left) {
+            let Some(poll) = &mut self.poll else { return Err(Error::Closed) };
+            match poll.poll(&mut self.events, left) {
                 Ok(()) => {
                     let batch = self.collect();
                     let asked = batch.signals.is_some() || batch.woken || !batch.ready.is_empty();
@@ -356,16 +376,11 @@ impl Reactor {
         self.room.clear();
     }
 
-    /// Ends all registrations, for `close`.
-    pub(super) fn take_all(&mut self) -> Orphans {
-        let mut orphans = Vec::new();
-        for registration in self.registrations.take_all() {
-            let _ = self.poll.registry().deregister(&mut SourceFd(&registration.fd()));
-            orphans.extend(registration.orphans());
-        }
-        self.reported.clear();
-        (self.levels, self.waiting) = (0, 0);
-        orphans
+    /// Ends all registrations and closes the loop's own descriptor, for `close`. The kernel forgets the registrations with
+    /// it.
+    pub(super) fn close(&mut self) -> Orphans {
+        let mut ended = std::mem::replace(self, Self::with(None, 0));
+        ended.registrations.take_all().into_iter().flat_map(Registration::orphans).collect()
     }
 
     /// The descriptors for which somebody waits.

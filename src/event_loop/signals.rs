@@ -267,10 +267,10 @@ impl Signals {
         }
     }
 
-    /// Ends all of them, for the loop's `close`.
-    pub(super) fn close(&mut self, registry: &Registry) {
+    /// Ends all of them, for the loop's `close`, which closes the poll as well.
+    pub(super) fn close(&mut self) {
         self.release();
-        self.drop_pipes(registry);
+        (self.pipe, self.replaced) = (None, None);
     }
 
     /// Moves arrivals from the ring to `waiting`, without those of ended watches.
@@ -342,7 +342,7 @@ fn deregister(registry: &Registry, pipe: Option<SelfPipe>) {
 }
 
 /// Python's `signal.valid_signals()`: the C library keeps 32 and 33 for itself.
-fn check_number(signum: i32) -> Result<()> {
+pub(super) fn check_number(signum: i32) -> Result<()> {
     if (1..=64).contains(&signum) && !matches!(signum, 32 | 33) { Ok(()) } else { Err(invalid(signum)) }
 }
 
@@ -402,7 +402,7 @@ mod tests {
         signals.watch(SIGURG, poll.registry(), Token(0)).unwrap();
         assert_eq!(signals.take(poll.registry()).len(), CAPACITY);
         assert_eq!(signals.take(poll.registry()), []);
-        signals.close(poll.registry());
+        signals.close();
         assert!(!signals.unwatch(SIGURG, poll.registry()).unwrap());
     }
 

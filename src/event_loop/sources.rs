@@ -6,7 +6,7 @@
 
 use super::handle::{Entry, Repeating};
 use super::reactor::{Added, Orphans, SIGNALS};
-use super::signals::Signals;
+use super::signals::{Signals, check_number};
 use super::{EventLoop, Inner, Origin};
 use crate::error::Result;
 use crate::outcome::Outcome;
@@ -148,7 +148,7 @@ impl EventLoop {
         let lp = &*self.0;
         lp.check_open()?;
         let place = Location::caller();
-        lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry(), SIGNALS)?;
+        lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?, SIGNALS)?;
         lp.signal_reader.get_or_init(|| Repeating::new(lp.next_handle(), EntryKind::Io, place, read_signals));
         let callback = Repeating::new(lp.next_handle(), EntryKind::Callback, place, callback);
         let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
@@ -175,7 +175,11 @@ impl EventLoop {
     fn unregister_signal(&self, signal: i32) -> Result<bool> {
         let lp = &*self.0;
         let handler = lp.signal_handlers.borrow_mut().remove(&signal);
-        let unwatched = lp.signals.borrow_mut().unwatch(signal, lp.reactor.borrow().registry());
+        let unwatched = match lp.reactor.borrow().registry() {
+            Ok(registry) => lp.signals.borrow_mut().unwatch(signal, registry),
+            // A closed loop watches nothing.
+            Err(_) => check_number(signal).map(|()| false),
+        };
         let Some(handler) = handler else { return unwatched };
         lp.trace(|| Event::SignalUnregistered { signal });
         drop_quietly(handler);
@@ -219,7 +223,8 @@ impl EventLoop {
 fn read_signals() {
     let Some(lp) = super::running() else { return };
     let lp = &*lp.0;
-    let arrivals = lp.signals.borrow_mut().take(lp.reactor.borrow().registry());
+    let taken = lp.reactor.borrow().registry().map(|registry| lp.signals.borrow_mut().take(registry));
+    let arrivals = taken.unwrap_or_default();
     for arrival in arrivals {
         let Some(handler) = lp.signal_handlers.borrow().get(&arrival.signal).cloned() else { continue };
         let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };

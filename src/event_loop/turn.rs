@@ -328,7 +328,9 @@ impl Inner {
     fn rearm(&self) {
         let mut reactor = self.reactor.borrow_mut();
         let orphans = reactor.rearm();
-        self.signals.borrow_mut().rearm(reactor.registry(), reactor.is_rearmed(reactor::SIGNALS));
+        if let Ok(registry) = reactor.registry() {
+            self.signals.borrow_mut().rearm(registry, reactor.is_rearmed(reactor::SIGNALS));
+        }
         drop(reactor);
         self.bury(orphans);
     }

@@ -15,7 +15,7 @@ pub(super) use listening::{Listener, Listening};
 
 use super::transport::{Line, Link};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Inner, get_running_loop};
+use crate::event_loop::{Dependant, Dependence, EventLoop, Inner, get_running_loop};
 use crate::panics::drop_quietly;
 use crate::task::{Future as Waiter, yield_now};
 use crate::trace::Place;
@@ -66,8 +66,8 @@ pub(super) struct Shared {
     over: Cell<bool>,
     closers: Line,
     forever: RefCell<Option<Waiter<()>>>,
-    /// Where the loop keeps what it calls to end this server.
-    at_close: Cell<Option<usize>>,
+    /// Ends it with its loop, until it is closed.
+    dependence: RefCell<Option<Dependence>>,
 }
 
 impl Server {
@@ -91,11 +91,10 @@ impl Server {
             over: Cell::new(false),
             closers: Line::default(),
             forever: RefCell::new(None),
-            at_close: Cell::new(None),
+            dependence: RefCell::default(),
         });
-        let server = Rc::downgrade(&shared);
-        let end = move || server.upgrade().map_or((), |server| server.end_with_loop());
-        shared.at_close.set(Some(lp.0.at_close(end)));
+        let weak: Weak<Shared> = Rc::downgrade(&shared);
+        *shared.dependence.borrow_mut() = lp.add_dependant(weak);
         Self(shared)
     }
 
@@ -276,7 +275,7 @@ impl Shared {
             socket.stop();
         }
         self.serving.set(false);
-        self.leave_loop();
+        drop(self.dependence.take());
         // A `serve_forever` that was cancelled goes on to close the server, and keeps its place until it is over.
         let forever = self.forever.borrow().clone().filter(|forever| !forever.done());
         if let Some(forever) = forever {
@@ -284,18 +283,6 @@ impl Shared {
             forever.cancel();
         }
         self.end_if_over();
-    }
-
-    /// The loop closes: no connection can come any more.
-    fn end_with_loop(&self) {
-        self.close();
-        self.drop_handler();
-    }
-
-    fn leave_loop(&self) {
-        if let (Some(key), Some(lp)) = (self.at_close.take(), self.lp.upgrade()) {
-            lp.not_at_close(key);
-        }
     }
 
     fn drop_handler(&self) {
@@ -358,9 +345,11 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.leave_loop();
+/// No connection can come any more.
+impl Dependant for Shared {
+    fn loop_closed(&self) {
+        self.close();
+        self.drop_handler();
     }
 }
 

@@ -5,7 +5,7 @@ use super::handle::{CallbackId, add_done_callback};
 use super::head::{Awaitable, Begin, Head, Holder, Message, Source, complete};
 use super::join::Join;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, short_name};
+use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report, short_name};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{Done, Place};
@@ -13,7 +13,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 pub(crate) struct FutureCell<T: 'static> {
@@ -161,6 +161,10 @@ impl<T: 'static> Future<T> {
         R: Outcome,
     {
         let place = Location::caller();
+        if !self.done() {
+            let weak: Weak<FutureCell<T>> = Rc::downgrade(&self.0);
+            self.0.head.end_with_loop(weak);
+        }
         add_done_callback(self.0.clone(), place, short_name::<F>, move |object| {
             let future = object.downcast::<FutureCell<T>>().ok().map(Future);
             move || future.map_or(Ok(()), |future| callback(&future).into_result().map(drop))
@@ -209,6 +213,13 @@ impl<T: 'static> Awaitable for FutureCell<T> {
 
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
         self
+    }
+}
+
+/// A pending future's callbacks may hold the future itself, and then nobody but the loop can end them.
+impl<T: 'static> Dependant for FutureCell<T> {
+    fn loop_closed(&self) {
+        self.head.forget_callbacks();
     }
 }
 

@@ -336,10 +336,15 @@ where
     let lp = if head.has_no_loop() { running() } else { head.event_loop() };
     let handle = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
     let callback = Rc::new(Registered { handle, place, name, state: Cell::new(State::Waits(bind)) });
+    let lp = lp.filter(|lp| !lp.is_closed());
     if !owner.head().done() {
+        if lp.is_none() {
+            // It will never run. It is registered all the same: completing the future says that somebody cannot be told.
+            callback.forget();
+        }
         return CallbackId(owner.head().add_waiter(Waiter::Callback(callback)));
     }
-    if let Some(lp) = lp.filter(|lp| !lp.is_closed()) {
+    if let Some(lp) = lp {
         let cause = Some(owner.head().on());
         let origin = crate::event_loop::Origin { cause, ..crate::event_loop::Origin::CALL_SOON };
         lp.0.push(callback.bind(owner.into_any()), origin);
@@ -383,6 +388,10 @@ where
             self.state.set(State::Queued(bind(object)));
         }
         self
+    }
+
+    fn forget(&self) {
+        drop_quietly(self.state.replace(State::Over));
     }
 }
 

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Entry, EventLoop, ExceptionContext, Inner, Origin, report};
+use crate::event_loop::{Dependant, Dependence, Entry, EventLoop, ExceptionContext, Inner, Origin, report};
 use crate::panics::{drop_all, drop_quietly};
 use crate::trace::{Done, EntryKind, Event, On, Place};
 use std::any::Any;
@@ -86,6 +86,8 @@ struct Rare {
     message: RefCell<Message>,
     /// Kept by a lock: who holds what is waited for.
     holder: OnceCell<Holder>,
+    /// Ends it with its loop: it has callbacks.
+    dependence: OnceCell<Dependence>,
 }
 
 /// The number of the task that holds something, kept up to date by its owner; shared with those who wait for it.
@@ -109,6 +111,8 @@ const FEW: usize = 8;
 pub(crate) trait DoneCallback {
     /// What to queue, now that `object` is done.
     fn bind(self: Rc<Self>, object: Rc<dyn Any>) -> Rc<dyn Entry>;
+    /// The loop is closed, so it will never run: drops what is the user's.
+    fn forget(&self) {}
 }
 
 pub(crate) enum Waiter {
@@ -187,6 +191,25 @@ impl Head {
     #[inline]
     pub(crate) fn event_loop(&self) -> Option<EventLoop> {
         self.lp.upgrade().map(EventLoop)
+    }
+
+    /// Registers its owner as a dependant of the loop, once.
+    pub(crate) fn end_with_loop(&self, owner: Weak<dyn Dependant>) {
+        let dependence = &self.rare.get_or_init(Box::default).dependence;
+        if dependence.get().is_none()
+            && let Some(made) = self.event_loop().and_then(|lp| lp.add_dependant(owner))
+        {
+            let _ = dependence.set(made);
+        }
+    }
+
+    /// The loop is closed: its callbacks will never run, and what they hold is dropped. They stay registered, so that
+    /// completing it still says that somebody cannot be told.
+    pub(crate) fn forget_callbacks(&self) {
+        let waiters = self.waiters.take();
+        let callbacks = waiters.callbacks();
+        self.waiters.set(waiters);
+        callbacks.iter().for_each(|callback| callback.forget());
     }
 
     pub(crate) fn belongs_to(&self, lp: &EventLoop) -> bool {
@@ -419,6 +442,20 @@ impl Waiters {
     #[cold]
     fn discard(self) {
         drop_all(self.into_iter());
+    }
+
+    /// The done callbacks among them.
+    fn callbacks(&self) -> Vec<Rc<dyn DoneCallback>> {
+        let callback = |waiter: &Waiter| match waiter {
+            Waiter::Callback(callback) => Some(callback.clone()),
+            Waiter::Step(_) | Waiter::Waker(_) => None,
+        };
+        match self {
+            Self::None => Vec::new(),
+            Self::One(_, waiter) => callback(waiter).into_iter().collect(),
+            Self::Few(list) => list.iter().filter_map(|(_, waiter)| callback(waiter)).collect(),
+            Self::Many(map) => map.values().filter_map(callback).collect(),
+        }
     }
 
     fn into_iter(self) -> impl Iterator<Item = Waiter> {
