@@ -89,10 +89,14 @@ shapes! { BOTH;
 
     a_wait_for_one(p) {
         p.waits(wait_for(sleep(EVER), EVER))?;
-        p.waits(wait_for(async {
-            let _ = sleep(EVER).await;
-            sleep(EVER).await
-        }, Duration::ZERO))?;
+        p.waits(async {
+            let stubborn = create_task(async {
+                let _ = sleep(EVER).await;
+                sleep(EVER).await
+            });
+            yield_now().await?;
+            wait_for(stubborn, Duration::ZERO).await
+        })?;
         p.turns(4)?;
     }
 
