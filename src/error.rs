@@ -231,12 +231,21 @@ impl fmt::Debug for Level<'_> {
         let mut list = f.debug_list();
         for error in group.iter() {
             match error {
-                Error::Group(inner) if levels > 1 => list.entry(&Level(inner, levels - 1)),
+                Error::Group(inner) if levels > 1 => list.entry(&Inner(Level(inner, levels - 1))),
                 Error::Group(inner) => list.entry(&format_args!("{} errors", inner.len())),
                 error => list.entry(error),
             };
         }
         list.finish()
+    }
+}
+
+/// A group in a group.
+struct Inner<'a>(Level<'a>);
+
+impl fmt::Debug for Inner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Group").field(&self.0).finish()
     }
 }
 

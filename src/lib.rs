@@ -49,10 +49,31 @@
 //! | `xray/` | what is recorded, and how it becomes a table (feature `xray`) |
 //! | `trace.rs`, `error.rs`, `outcome.rs` | the ground floor: events, errors, what callbacks return |
 //!
-//! # What calls what a callback
+//! # When code of the program runs
 //!
-//! [`EventLoop::call_soon`] puts a callback into the ready queue; `turn` takes it out in the next turn and runs it. A
-//! [`Task`]'s step stands in the same queue. Nothing else ever runs user code.
+//! [`EventLoop::call_soon`] pushes a callback to the ready queue; `turn` pops it in the next turn and runs it. A [`Task`]'s
+//! step waits in the same queue. All other code of the program runs where something needs it:
+//!
+//! | code | when it runs |
+//! |---|---|
+//! | the exception handler | where an error is reported, also while a task or future is dropped |
+//! | an observer | right after each transition |
+//! | `on_park`, `on_unpark` | before and after a poll that may sleep |
+//! | functions given to a pool | on the threads of the pool |
+//! | wakers that are not looplab's | where the future they wait for is done |
+//! | destructors, `Clone`, `Ord`, `Debug` | where a value is dropped, read, sorted or reported |
+//! | the logger | where looplab reports through `log` |
+//!
+//! # Panics
+//!
+//! A panic ends neither the run nor the process. A callback's goes to the exception handler, and a task's becomes its result.
+//! That of a destructor, a hook or an observer goes to `log`, and what a logger does not take goes to standard error.
+//!
+//! - With `panic = "abort"` in the profile nothing can be caught: the first panic ends the process.
+//! - Two destructors that panic inside of one value (a closure, a body, a `Vec<T>`) abort the process, as in all of Rust.
+//!   Values that looplab holds are dropped one by one, so those of two values never meet.
+//! - Tasks, futures, queues and [`ErrorGroup`]s that own each other are dropped without recursion. A type that nests its own
+//!   boxes, or errors that wrap each other, still recurses; such a chain is limited by the stack of its thread.
 #![deny(unsafe_code)]
 
 #[macro_use]
