@@ -105,8 +105,8 @@ impl Server {
     /// Always fails: with [`Error::Cancelled`] in the end; with [`Error::Runtime`] at once if the server is closed, or if
     /// another task is in `serve_forever`. Each connection is closed as by [`close_clients`](Self::close_clients), after its
     /// written bytes are flushed: an idle client reads the end of the stream. A client that takes no more bytes keeps the
-    /// wait going; a second cancellation ends it. (CPython has closed the connections here since 3.13.1; before, an idle
-    /// client kept a cancelled `serve_forever` waiting.)
+    /// wait going; a second cancellation ends it. (CPython 3.12 and 3.13.0 do not close the connections:
+    /// there an idle client keeps a cancelled `serve_forever` waiting.)
     ///
     /// ```
     /// use looplab::{EventLoop, create_task, net::{StreamReader, open_connection, start_server}};
