@@ -334,6 +334,7 @@ impl Interrupts {
     /// dispositions: a handler of the program's own is left alone, and so is an inherited "ignore". The first signal
     /// cancels `main`; the second, or one in the shutdown, leaves the loop. `seen` came before: when they were two there is
     /// nothing left to be graceful with, and the default may kill.
+    #[track_caller]
     fn watch(lp: &EventLoop, seen: Seen, options: &RunnerBuilder, main: Option<TaskRef>) -> Result<Self> {
         let mut this = Self { handlers: Vec::new(), seen: Rc::new(Cell::new(seen)) };
         let wanted = [(SIGINT, is_main_thread()), (SIGTERM, options.sigterm)];

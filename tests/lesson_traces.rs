@@ -102,3 +102,18 @@ fn a_trace_in_virtual_time_repeats_byte_for_byte() {
         assert!(first == second, "{} differs from run to run", lesson.display());
     }
 }
+
+#[test]
+fn no_place_in_a_lessons_trace_is_a_line_of_looplab() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut places = 0;
+    for lesson in lessons() {
+        for line in
+            record(&lesson, "virtual", folder.path()).lines().filter(|line| line.contains(r#""k":"src""#))
+        {
+            assert!(!line.contains(r#""v":"src/"#), "{}: {line}", lesson.display());
+            places += 1;
+        }
+    }
+    assert!(places > 100, "{places} places found");
+}

@@ -190,6 +190,7 @@ impl EventLoop {
 impl EventLoop {
     /// For the runner's Ctrl-C: adds a handler if the signal has its default disposition; the handler's number. The
     /// delivery after the next `deliveries` kills the process, whether or not the loop comes to its turns.
+    #[track_caller]
     pub(crate) fn add_default_handler<F, R>(
         &self,
         signal: i32,

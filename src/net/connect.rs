@@ -15,12 +15,12 @@ use std::net::SocketAddr;
 const CONNECT: What = What::write("connect", "connect");
 
 pub(super) async fn connect(address: Address, place: Place) -> Result<TcpStream> {
-    connect_any(address.resolve().await?, place).await
+    connect_any(address.resolve(place).await?, place).await
 }
 
 /// As `create_connection(host, port)`.
 pub(crate) async fn connect_tcp(host: &str, port: u16, place: Place) -> Result<TcpStream> {
-    connect_any(resolve(host, port).await?, place).await
+    connect_any(resolve(host, port, place).await?, place).await
 }
 
 async fn connect_any(addresses: Vec<SocketAddr>, place: Place) -> Result<TcpStream> {

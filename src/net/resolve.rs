@@ -6,7 +6,8 @@
 //! knows no service names: a port is a number.
 
 use crate::error::{Error, IoError, Result};
-use crate::task::to_thread;
+use crate::task::to_thread_at;
+use crate::trace::Place;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 /// Where to connect to: an address, or a name and a port. Made from `SocketAddr`, `(IpAddr, u16)`, `("name", port)` or
@@ -34,10 +35,10 @@ enum Inner {
 
 impl Address {
     /// All addresses that it stands for, in the order in which to try them.
-    pub(crate) async fn resolve(self) -> Result<Vec<SocketAddr>> {
+    pub(crate) async fn resolve(self, place: Place) -> Result<Vec<SocketAddr>> {
         match self.0 {
             Inner::Numeric(address) => Ok(vec![address]),
-            Inner::Named(name, port) => resolve(&name, port).await,
+            Inner::Named(name, port) => resolve(&name, port, place).await,
             Inner::Bad(text) => Err(Error::Value(format!("not an address with a port: {text:?}").into())),
         }
     }
@@ -45,14 +46,15 @@ impl Address {
 
 /// All addresses of a name; of a number, itself. An empty name is this machine (asyncio: `host=None`; `''` is an error
 /// there).
-pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+pub(crate) async fn resolve(host: &str, port: u16, place: Place) -> Result<Vec<SocketAddr>> {
     // As `None` in Python, for which the system's resolver gives the loopback addresses. A `&str` has no `None`.
     let host = if host.is_empty() { "localhost" } else { host };
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let name = host.to_owned();
-    let found = to_thread(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await?;
+    let look_up = move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+    let found = to_thread_at(place, look_up).await?;
     let addresses = found.map_err(|error| unresolved(host, error))?;
     if addresses.is_empty() {
         return Err(std::io::Error::other("getaddrinfo() returned empty list").into());

@@ -48,7 +48,14 @@ pub fn gather<I>(children: I) -> Gather<Vec<<I::Item as Ensure>::Value>>
 where
     I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
 {
-    let place = Location::caller();
+    gather_at(Location::caller(), children)
+}
+
+/// The same where the caller of a function of looplab is the place to show.
+pub(crate) fn gather_at<I>(place: Place, children: I) -> Gather<Vec<<I::Item as Ensure>::Value>>
+where
+    I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
+{
     let Some(lp) = running() else { return Gather::failed(Error::NoRunningLoop) };
     let ensured: Result<Vec<_>> =
         children.into_iter().map(|child| Ok(child.ensure(&lp, place)?.of_loop(&lp)?.share())).collect();

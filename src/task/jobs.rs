@@ -199,16 +199,22 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let place = Location::caller();
-    async move {
-        let job = {
-            // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
-            let lp = get_running_loop()?;
-            let executor = lp.0.default_executor()?;
-            lp.submit(&executor, place, function)?
-        };
-        job.into_output().await
-    }
+    to_thread_at(Location::caller(), function)
+}
+
+/// The same where the caller of a function of looplab is the place to show.
+pub(crate) async fn to_thread_at<F, R>(place: Place, function: F) -> Result<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let job = {
+        // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
+        let lp = get_running_loop()?;
+        let executor = lp.0.default_executor()?;
+        lp.submit(&executor, place, function)?
+    };
+    job.into_output().await
 }
 
 /// A job, as its pool sees it: the function, what came of it, and the way back, on which it goes itself.

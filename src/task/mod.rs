@@ -37,13 +37,14 @@ pub use coroutine::{Coroutine, Step};
 pub(crate) use descriptor::{Readiness, Spare};
 pub use ensure::EnsureFuture;
 pub use future::Future;
-pub(crate) use gather::gather_on;
 pub use gather::{Gather, GatherAll, Gathering, Values, gather};
 #[doc(hidden)]
 pub use gather::{Tuple, gather_tuple};
+pub(crate) use gather::{gather_at, gather_on};
 pub use handle::{CallbackId, Task, TaskRef};
 pub(crate) use head::Holder;
 pub use jobs::to_thread;
+pub(crate) use jobs::to_thread_at;
 pub use join::{Join, JoinRef};
 pub use shield::{Shield, Shielded, shield};
 pub use sleep::{Sleep, YieldNow, sleep, yield_now};

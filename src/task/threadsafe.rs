@@ -56,7 +56,7 @@ where
     let sent = remote.call_soon(move || {
         let lp = get_running_loop()?;
         match catch(|| body.into_inner().start(&lp, place)).unwrap_or_else(Err) {
-            Ok(task) => promise.tie(task),
+            Ok(task) => promise.tie(task, place),
             Err(error) => {
                 // Both hear of it, as in asyncio: who waits, and the loop.
                 drop(promise.0.settle(Err(error.clone())));
@@ -254,7 +254,7 @@ struct Promise<T: 'static>(Arc<Shared<T>>);
 
 impl<T: Send + Sync + 'static> Promise<T> {
     /// Ties it to its task.
-    fn tie(self, task: Task<T>) {
+    fn tie(self, task: Task<T>, place: Place) {
         let cancelled = match &mut *self.0.lock() {
             State::Pending { task: key } => {
                 *key = task.key();
@@ -266,7 +266,7 @@ impl<T: Send + Sync + 'static> Promise<T> {
             // Before the call arrived: the task does not begin.
             task.cancel();
         }
-        task.add_done_callback(move |task| {
+        task.add_done_callback_at(place, move |task| {
             if task.cancelled() {
                 self.0.settle(Err(Error::cancelled()));
             } else if matches!(*self.0.lock(), State::Pending { .. }) {

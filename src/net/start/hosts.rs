@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::net::resolve::{all_interfaces, resolve};
-use crate::task::gather;
+use crate::task::gather_at;
+use crate::trace::Place;
 use std::net::{IpAddr, SocketAddr};
 
 /// The interfaces on which [`start_server`](crate::net::start_server) listens: a name or number, several of them, or `None`
@@ -19,14 +20,14 @@ pub struct Hosts(Vec<Option<String>>);
 
 impl Hosts {
     /// All their addresses, each once, in the order in which they were named.
-    pub(super) async fn addresses(self, port: u16) -> Result<Vec<SocketAddr>> {
+    pub(super) async fn addresses(self, port: u16, place: Place) -> Result<Vec<SocketAddr>> {
         let each = self.0.into_iter().map(|host| async move {
             match host {
-                Some(host) if !host.is_empty() => resolve(&host, port).await,
+                Some(host) if !host.is_empty() => resolve(&host, port, place).await,
                 _ => Ok(all_interfaces(port).to_vec()),
             }
         });
-        let found = gather(each).await?;
+        let found = gather_at(place, each).await?;
         let mut addresses: Vec<SocketAddr> = Vec::new();
         for address in found.into_iter().flatten() {
             if !addresses.contains(&address) {

@@ -188,7 +188,7 @@ impl StartServer {
             return Err(Error::Value(format!("{what} cannot be <= 0").into()));
         }
         let listeners = match self.at {
-            At::Tcp(hosts, port) => bind_all(&hosts.addresses(port).await?)?,
+            At::Tcp(hosts, port) => bind_all(&hosts.addresses(port, self.place).await?)?,
             At::Unix(path) => vec![bind_unix(&path)?],
         };
         let server = {
