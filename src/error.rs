@@ -9,6 +9,7 @@ mod io;
 pub use io::IoError;
 
 use crate::panics::Apart;
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Error as SystemError;
 use std::ops::Deref;
@@ -190,29 +191,55 @@ impl Error {
     }
 }
 
-/// The errors of an [`Error::Group`], in order (`BaseExceptionGroup.exceptions`). It is used as the slice `[Error]`.
+/// The errors of an [`Error::Group`], in order, and what they are the errors of (`BaseExceptionGroup`). It is used as the
+/// slice `[Error]`.
 ///
 /// Groups may be nested to any depth. `Debug` shows sixteen levels.
 ///
 /// ```
 /// use looplab::{Error, ErrorGroup};
-/// let group = ErrorGroup::from(vec![Error::TimedOut, Error::msg("disk full")]);
+/// let group = ErrorGroup::new("errors of the cleanup", vec![Error::TimedOut, Error::msg("disk full")]);
 /// assert_eq!((group.len(), group[1].to_string().as_str()), (2, "disk full"));
-/// assert_eq!(Error::Group(group).to_string(), "unhandled errors in a TaskGroup (2 sub-exceptions)");
+/// assert_eq!(Error::Group(group).to_string(), "errors of the cleanup (2 sub-exceptions)");
 /// ```
 #[derive(Clone)]
-pub struct ErrorGroup(Arc<Apart<Vec<Error>>>);
+pub struct ErrorGroup(Arc<Group>);
 
+struct Group {
+    message: Cow<'static, str>,
+    errors: Apart<Vec<Error>>,
+}
+
+impl ErrorGroup {
+    /// Makes a group with a message (`ExceptionGroup(message, errors)`).
+    pub fn new(message: impl Into<Cow<'static, str>>, errors: Vec<Error>) -> Self {
+        Self(Arc::new(Group { message: message.into(), errors: errors.into() }))
+    }
+
+    /// Returns what the errors are the errors of (`BaseExceptionGroup.message`). `Display` of the [`Error::Group`] adds how
+    /// many they are.
+    ///
+    /// ```
+    /// # use looplab::ErrorGroup;
+    /// assert_eq!(ErrorGroup::from(vec![]).message(), "unhandled errors in a TaskGroup");
+    /// ```
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+}
+
+/// Makes a group with the message of a [`TaskGroup`](crate::TaskGroup).
 impl From<Vec<Error>> for ErrorGroup {
     fn from(errors: Vec<Error>) -> Self {
-        Self(Arc::new(Apart::from(errors)))
+        Self::new("unhandled errors in a TaskGroup", errors)
     }
 }
 
 impl Deref for ErrorGroup {
     type Target = [Error];
     fn deref(&self) -> &[Error] {
-        &self.0
+        &self.0.errors
     }
 }
 
@@ -268,7 +295,7 @@ impl fmt::Display for Error {
             Self::Io(error) => error.fmt(f),
             Self::Group(errors) => {
                 let plural = if errors.len() == 1 { "" } else { "s" };
-                write!(f, "unhandled errors in a TaskGroup ({} sub-exception{plural})", errors.len())
+                write!(f, "{} ({} sub-exception{plural})", errors.message(), errors.len())
             }
             // asyncio raises these three without a text; their names say it.
             Self::QueueFull => f.write_str("QueueFull"),

@@ -47,7 +47,7 @@ const GRACEFUL: u32 = 2;
 #[track_caller]
 pub fn run<F>(main: F) -> Result<<F::Output as Outcome>::Value>
 where
-    F: Future<Output: Outcome> + 'static,
+    F: IntoFuture<Output: Outcome, IntoFuture: 'static>,
 {
     if running().is_some() {
         return Err(Error::Runtime("asyncio.run() cannot be called from a running event loop".into()));
@@ -55,7 +55,7 @@ where
     let mut runner = Runner::new();
     let lp = runner.get_loop()?;
     // Not `runner.run`: there is to be no moment between the two at which Ctrl-C would kill.
-    let result = runner.run_main(&lp, main);
+    let result = runner.run_main(&lp, main.into_future());
     match (result, runner.close()) {
         (result, Ok(())) => result,
         (Ok(_), Err(error)) => Err(error),
@@ -192,22 +192,38 @@ impl Runner {
     }
 
     /// Runs `main` as a task until it is done (`Runner.run`). May be called again and again; what is left over from one
-    /// call goes on in the next.
+    /// call goes on in the next. `main` is anything that can be awaited, as since Python 3.14: a new task awaits a task, a
+    /// future or a [`Shield`](crate::Shield).
     ///
     /// # Errors
     /// What `main` failed with; [`Error::KeyboardInterrupt`] after Ctrl-C; [`Error::Runtime`] if the runner is closed or
-    /// if a loop runs on this thread.
+    /// if a loop runs on this thread. A signal that cannot be given its disposition back is logged.
+    ///
+    /// ```
+    /// let mut runner = looplab::Runner::new();
+    /// let task = runner.get_loop()?.create_task(async { Ok("done") })?;
+    /// assert_eq!(runner.run(&task)?, "done");
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    ///
+    /// Anything else does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// looplab::Runner::new().run("no body, and nothing that can be awaited")?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
     #[track_caller]
     pub fn run<F>(&mut self, main: F) -> Result<<F::Output as Outcome>::Value>
     where
-        F: Future<Output: Outcome> + 'static,
+        F: IntoFuture<Output: Outcome, IntoFuture: 'static>,
     {
         if running().is_some() {
             return Err(Error::Runtime("Runner.run() cannot be called from a running event loop".into()));
         }
         let lp = self.get_loop()?;
-        let result = self.run_main(&lp, main);
-        self.interrupts.restore(&lp).and(result)
+        let result = self.run_main(&lp, main.into_future());
+        self.interrupts.restore(&lp);
+        result
     }
 
     /// Leaves the signals watched.
@@ -237,8 +253,11 @@ impl Runner {
     pub fn close(&mut self) -> Result<()> {
         let State::Open(lp) = &self.state else { return Ok(()) };
         let lp = lp.clone();
-        let ended = self.watch_shutdown(&lp).and(end_everything(&lp, self.options.sweep_deadline));
-        let ended = ended.and(self.interrupts.restore(&lp));
+        if let Err(error) = self.watch_shutdown(&lp) {
+            log_error!("no signal can interrupt the shutdown: {error}");
+        }
+        let ended = end_everything(&lp, self.options.sweep_deadline);
+        self.interrupts.restore(&lp);
         lp.close()?;
         self.state = State::Closed;
         ended
@@ -354,16 +373,23 @@ impl Interrupts {
             });
             match handler {
                 Ok(handler) => this.handlers.extend(handler.map(|handler| (signal, handler))),
-                Err(error) => return this.restore(lp).and(Err(error)),
+                Err(error) => {
+                    this.restore(lp);
+                    return Err(error);
+                }
             }
         }
         Ok(this)
     }
 
-    /// Gives the signals their dispositions back, unless the program has put handlers of its own in the place.
-    fn restore(&mut self, lp: &EventLoop) -> Result<()> {
-        let mut handlers = self.handlers.drain(..);
-        handlers.try_for_each(|(signal, handler)| lp.remove_default_handler(signal, handler))
+    /// Gives the signals their dispositions back, unless the program has put handlers of its own in the place. What fails
+    /// is logged: returned, it would take the place of what `main` came to.
+    fn restore(&mut self, lp: &EventLoop) {
+        for (signal, handler) in self.handlers.drain(..) {
+            if let Err(error) = lp.remove_default_handler(signal, handler) {
+                log_error!("signal {signal} cannot be given its disposition back: {error}");
+            }
+        }
     }
 
     /// What a cancelled main task means: the signal, unless others have cancelled it too.

@@ -344,6 +344,33 @@ fn a_context_that_fails_at_its_end_keeps_nobody_from_being_left() {
 }
 
 #[test]
+fn several_contexts_that_fail_at_their_end_are_told_as_errors_of_the_cleanup() {
+    let ended = child!(|| {
+        let app = app();
+        for name in ["cache", "database"] {
+            app.context(async move |_, serving: Serving| {
+                serving.await?;
+                Err(Error::msg(format!("{name} would not close")))
+            });
+        }
+        let ended =
+            looplab::run(async move { Running::start(app, listen()?).await?.end(Duration::ZERO).await });
+        let error = ended.expect_err("two contexts failed");
+        report(&error);
+        let Error::Group(errors) = error else { panic!("a group") };
+        errors.iter().for_each(report);
+        Ok(())
+    });
+    let expected = [
+        "on_shutdown",
+        "Multiple errors on cleanup stage (2 sub-exceptions)",
+        "database would not close",
+        "cache would not close",
+    ];
+    assert_eq!(ended.fine(), expected);
+}
+
+#[test]
 fn a_client_that_goes_away_does_not_cancel_its_handler() {
     let ended = child!(|| {
         let socket = listen()?;

@@ -182,6 +182,25 @@ fn every_run_is_on_the_same_loop_and_what_is_left_over_goes_on_in_the_next() {
 }
 
 #[test]
+fn a_runner_runs_whatever_can_be_awaited_as_a_new_task() {
+    let mut runner = runner(&Log::default());
+    let lp = runner.get_loop().unwrap();
+    let done = lp.create_future();
+    done.set_result("done").unwrap();
+    assert_eq!((runner.run(done).unwrap(), lp.turns()), ("done", 2));
+    let task = lp.create_task(async { sleep(ms(1)).await.map(|()| 1) }).unwrap();
+    assert_eq!((runner.run(&task).unwrap(), lp.turns()), (1, 7));
+    let cancelled = lp.create_future::<()>();
+    let cancel = cancelled.clone();
+    lp.call_soon(move || {
+        cancel.cancel();
+    })
+    .unwrap();
+    assert!(matches!(runner.run(cancelled), Err(Error::Cancelled(None))));
+    assert_eq!(lp.turns(), 9);
+}
+
+#[test]
 fn a_main_that_is_stopped_from_inside_goes_on_in_the_next_run() {
     let (log, _dog) = (Log::default(), Watchdog::new());
     let mut runner = runner(&log);

@@ -7,7 +7,7 @@
 use super::context::{Context, Serving};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use looplab::{Error, Result};
+use looplab::{Error, ErrorGroup, Result};
 use std::any::Any;
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -135,7 +135,7 @@ impl App {
         match errors.len() {
             0 => self.call_each(&self.0.on_cleanup).await,
             1 => Err(errors.remove(0)),
-            _ => Err(Error::Group(errors.into())),
+            _ => Err(Error::Group(ErrorGroup::new("Multiple errors on cleanup stage", errors))),
         }
     }
 
