@@ -7,13 +7,17 @@ use looplab::net::{
     TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, open_connection, open_unix_connection,
     start_server, start_unix_server,
 };
-use looplab::{Error, Result};
+use looplab::{Error, Result, get_running_loop, yield_now};
 use net_support::{nowhere, run};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io::ErrorKind;
+use std::cell::Cell;
+use std::io::{ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Context;
 use std::time::Duration;
-use support::{child, report};
+use support::{child, report, watchdog};
 
 #[test]
 fn an_empty_name_is_this_machine() -> Result<()> {
@@ -181,4 +185,56 @@ fn a_process_without_descriptors_is_recognised_in_every_error() {
         sockets.iter().chain(&others).map(|name| format!("{name} Some(24)")).collect();
     expected.push("add_reader Some(9)".to_owned());
     assert_eq!(ended.lines, expected);
+}
+
+/// Writes until the system answers with EPIPE. (The first answer of TCP is that the connection was reset.)
+async fn until_broken_pipe(mut write: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+    while write().await.map_or_else(|error| number(&error).1 != ErrorKind::BrokenPipe, |()| true) {
+        yield_now().await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_write_to_a_lost_connection_is_an_error_and_raises_no_sigpipe_unless_it_is_vectored() {
+    let ended = child!(|| {
+        let _dog = watchdog();
+        let program = async {
+            let pipes = Rc::new(Cell::new(0));
+            let counts = pipes.clone();
+            get_running_loop()?.add_signal_handler(13, move || counts.set(counts.get() + 1))?;
+            let server = start_server(async |_, _| {}, "127.0.0.1", 0).await?;
+            let stream = TcpStream::connect(("127.0.0.1", server.port())).await?;
+            until_broken_pipe(async || stream.write(b"x").await.map(drop)).await?;
+            let (ours, theirs) = UnixStream::pair()?;
+            drop(theirs);
+            until_broken_pipe(async || ours.write(b"x").await.map(drop)).await?;
+            let (_reader, writer) = open_connection("127.0.0.1", server.port()).await?;
+            while !writer.is_closing() {
+                writer.write("x")?;
+                yield_now().await?;
+            }
+            assert!(writer.wait_closed().await.is_err());
+            // A signal would be read in one turn and delivered in the next.
+            yield_now().await?;
+            yield_now().await?;
+            yield_now().await?;
+            report(format!("signals: {}", pipes.get()));
+            let vectored = until_broken_pipe(async || {
+                let pieces = [IoSlice::new(b"x"), IoSlice::new(b"y")];
+                let write = |cx: &mut Context<'_>| {
+                    futures_io::AsyncWrite::poll_write_vectored(Pin::new(&mut &ours), cx, &pieces)
+                };
+                Ok(std::future::poll_fn(write).await.map(drop)?)
+            });
+            vectored.await?;
+            while pipes.get() == 0 {
+                yield_now().await?;
+            }
+            report(format!("signals: {}", pipes.get()));
+            Ok(())
+        };
+        looplab::EventLoop::new().and_then(|lp| lp.run_until_complete(program)).expect("it ends well");
+    });
+    assert_eq!(ended.lines, ["signals: 0", "signals: 1"]);
 }

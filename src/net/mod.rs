@@ -9,6 +9,9 @@
 //! only in the very poll that returns them: whoever cancels or drops a waiting operation loses nothing. It does not
 //! buffer (the streams do) and it knows no protocol.
 //!
+//! A write to a connection that is lost is an error and raises no SIGPIPE, whatever the program has made of that signal.
+//! Only the vectored writes of the feature `futures-io` do, where it is not ignored (Rust's runtime ignores it).
+//!
 //! Read `readiness` first: how a socket waits. Then `tcp`, and `connect` for names and addresses.
 
 mod connect;
