@@ -135,3 +135,18 @@ fn of_two_requests_to_leave_in_one_callback_its_own_counts_and_none_is_left_over
     assert_eq!(words(), ["rest"]);
     Ok(())
 }
+
+/// In CPython the entry that reads the call's byte is left in the queue, so the next run makes a turn for it.
+#[test]
+fn a_run_left_in_the_turn_of_a_threads_call_leaves_nothing_of_its_wake_up() -> Result<()> {
+    let lab = Lab::new();
+    let remote = lab.remote();
+    let call = || Err::<(), _>(Error::KeyboardInterrupt);
+    std::thread::spawn(move || remote.call_soon(call)).join().expect("no panic")?;
+    assert!(matches!(lab.run_forever(), Err(Error::KeyboardInterrupt)));
+    lab.call_later(10 * MS, looplab::stop)?;
+    lab.clear();
+    lab.run_forever()?;
+    lab.is("run | turn 2 | select 10ms timer h2 | due h2 | batch 1 | run h2 | stop | unstop | end");
+    Ok(())
+}

@@ -7,8 +7,9 @@
 //! | removing another handler keeps the place | `removing_another_handler_keeps_the_place_of_the_self_pipe` |
 //! | a poll that found the self-pipe empty ends its place | `a_self_pipe_that_was_read_loses_its_place_in_the_next_turn` |
 //! | a self-pipe that was not read is reported again | `a_run_that_is_left_before_the_self_pipe_is_read_queues_its_reader_again` |
+//! | a call of a thread has no place among descriptors | `a_call_of_a_thread_holds_no_place_for_the_signal_after_it` |
 //!
-//! The words of each test are those of the same program on CPython 3.15 with an `EpollSelector`.
+//! The words of each test but the last are those of the same program on CPython 3.15 with an `EpollSelector`.
 //! Every test runs in a process of its own.
 
 mod support;
@@ -18,6 +19,7 @@ use signal_hook::consts::{SIGUSR1, SIGUSR2};
 use signal_hook::low_level::raise;
 use std::cell::Cell;
 use std::os::unix::net::UnixStream;
+use std::thread;
 use support::{Lab, child, say, says};
 
 /// Says its word, then raises SIGUSR1.
@@ -148,6 +150,23 @@ fn a_run_that_is_left_before_the_self_pipe_is_read_queues_its_reader_again() {
                 | run h2 | 'c1' | run h2 | 'c1' | run h3 | 'w' | end
             run | turn 5 | select for ever idle | polled a:w | +h3 io a | +h1 signals | batch 2
                 | run h3 | 'w' | run h1 | signal 10 | +h2 signal 10 | signal 10 | +h2 signal 10 | end");
+        Ok(())
+    })
+    .fine();
+}
+
+/// In CPython the call's byte is in the self-pipe, so `c1` already runs in turn 2.
+#[test]
+fn a_call_of_a_thread_holds_no_place_for_the_signal_after_it() {
+    child!(|| {
+        let lab = Lab::new();
+        lab.add_signal_handler(SIGUSR1, says("c1"))?;
+        let remote = lab.remote();
+        thread::spawn(move || remote.call_soon(raises("call"))).join().expect("no panic")?;
+        turns(&lab, 3)?;
+        lab.is("run | turn 1 | +h3 thread | select 0 ready | batch 1 | run h3 | 'call' | end
+            run | turn 2 | select for ever idle | +h1 signals | batch 1 | run h1 | signal 10 | +h2 signal 10 | end
+            run | turn 3 | select 0 ready | batch 1 | run h2 | 'c1' | end");
         Ok(())
     })
     .fine();

@@ -110,6 +110,92 @@ fn a_call_that_a_thread_makes_during_a_turn_runs_in_the_next_one() -> Result<()>
     Ok(())
 }
 
+/// As CPython's `test_call_soon_threadsafe` wants it.
+#[test]
+fn calls_of_threads_keep_their_place_among_those_of_call_soon() -> Result<()> {
+    let lab = Lab::new();
+    let send = |word| {
+        let remote = lab.remote();
+        move || thread::spawn(move || remote.call_soon(says(word))).join().expect("no panic")
+    };
+    let (second, fourth) = (send("second"), send("fourth"));
+    lab.call_soon(move || {
+        let lp = get_running_loop()?;
+        lp.call_soon(says("first"))?;
+        second()?;
+        lp.call_soon(says("third"))?;
+        fourth()?;
+        lp.create_task(async { looplab::stop() }).map(drop)
+    })?;
+    lab.clear();
+    lab.run_forever()?;
+    lab.is("run
+        turn 1 | select 0 ready | batch 1
+            | run h1 | +h2 | +h4 thread | +h3 | task t1 | +h6 thread | +h5 step t1
+        turn 2 | select 0 ready | batch 5
+            | run h2 | 'first' | run h4 | 'second' | run h3 | 'third' | run h6 | 'fourth' | run h5 | step t1 | stop | t1 ok
+        unstop | end");
+    // Between two runs, too.
+    send("thread")()?;
+    lab.call_soon(says("own"))?;
+    lab.stop();
+    lab.run_forever()?;
+    assert_eq!(words(), ["thread", "own"]);
+    Ok(())
+}
+
+#[test]
+fn a_wake_up_of_another_thread_keeps_its_place_too() -> Result<()> {
+    let lab = Lab::new();
+    let asleep = Rc::new(RefCell::new(None::<Waker>));
+    let waker = asleep.clone();
+    lab.create_task(async move {
+        let mut polls = 0;
+        std::future::poll_fn(move |context| {
+            polls += 1;
+            *waker.borrow_mut() = Some(context.waker().clone());
+            if polls > 1 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        say("woken");
+        Ok(())
+    })?;
+    lab.run_once()?;
+    let waker = asleep.take().expect("the task has suspended");
+    lab.call_soon(says("before"))?;
+    thread::spawn(move || waker.wake()).join().expect("no panic");
+    lab.call_soon(says("after"))?;
+    lab.run_once()?;
+    assert_eq!(words(), ["before", "woken", "after"]);
+    Ok(())
+}
+
+#[test]
+fn a_task_that_is_woken_here_and_by_a_thread_in_one_step_makes_one_more_step() -> Result<()> {
+    let lab = Lab::new();
+    lab.create_task(async {
+        let mut polls = 0;
+        std::future::poll_fn(move |context| {
+            polls += 1;
+            say(polls);
+            let waker = context.waker().clone();
+            if polls == 1 {
+                thread::spawn(move || waker.wake()).join().expect("no panic");
+                context.waker().wake_by_ref();
+            }
+            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        Ok(())
+    })?;
+    for _ in 0..4 {
+        lab.stop();
+        lab.run_forever()?;
+    }
+    assert_eq!(words(), ["1", "2"]);
+    Ok(())
+}
+
 #[test]
 fn calls_between_two_runs_wait_for_the_next_run() -> Result<()> {
     let lab = Lab::new();

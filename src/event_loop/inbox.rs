@@ -2,25 +2,27 @@
 //!
 //! It promises that what is sent arrives in order, that a sleeping loop is woken with one system call and a loop that
 //! is awake with none, and that a sender who outlives the loop is told so instead of filling a channel that nobody
-//! reads. From the loop's own thread nothing goes through here: a call lands in the ready queue at once, in call order.
+//! reads. The order includes the loop's own calls: each push to the ready queue first delivers what was sent before it.
+//! From the loop's own thread nothing goes through here: a call lands in the ready queue at once, in call order.
 //!
 //! One lock guards what was sent and whether the loop sleeps, so a wake-up cannot be lost: either the sender finds the loop
 //! asleep, or the loop finds what was sent before it sleeps. It is held for a push, or for the taking of all there is, and
 //! never while anything of the user's runs or is dropped. (Rejected: a channel without a lock. It takes an atomic operation
 //! or two for each message on the loop's side too, and two more on the sender's to tell whether the loop sleeps.)
 
-use super::EventLoop;
-use super::handle::short_name;
+use super::handle::{Callback, short_name};
 use super::jobs::{Begun, Returning};
 use super::residents::TaskKey;
 use super::running::{self, LoopId};
+use super::{EventLoop, Inner, Origin};
 use crate::error::{Error, Result};
 use crate::panics::Guarded;
-use crate::trace::{Place, Via};
+use crate::trace::{EntryKind, Place, Via};
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -56,8 +58,8 @@ pub(crate) struct Line {
     id: LoopId,
     traced: bool,
     sent: Mutex<Sent>,
-    /// Whether there are messages: so that looking in vain, twice in every turn, costs one load. Written under the lock only,
-    /// and the lock orders it.
+    /// Whether there are messages. With it a look that finds none costs one load, for each push and twice a turn. Written
+    /// under the lock only, and the lock orders it.
     news: AtomicBool,
 }
 
@@ -74,7 +76,7 @@ struct Sent {
 
 /// What the loop takes at once.
 #[derive(Default)]
-pub(super) struct Delivery {
+pub(super) struct Taken {
     pub(super) messages: Vec<Message>,
     pub(super) begun: Vec<Begun>,
 }
@@ -175,15 +177,29 @@ impl Line {
 /// The loop's side.
 pub(super) struct Inbox {
     mailbox: Arc<Mailbox>,
+    /// The mailbox's line. Every push looks at it, so it is one step away.
+    line: Arc<Line>,
     /// Room for the next batch.
     room: Cell<Vec<Message>>,
+    delivering: Cell<bool>,
+}
+
+/// A delivery under way.
+pub(super) struct Delivery<'a>(&'a Cell<bool>);
+
+impl Drop for Delivery<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 impl Inbox {
     pub(super) fn new(id: LoopId, waker: mio::Waker, traced: bool) -> Self {
         let sent = Sent { waker: Some(Arc::new(waker)), ..Sent::default() };
         let line = Line { id, traced, sent: Mutex::new(sent), news: AtomicBool::new(false) };
-        Self { mailbox: Arc::new(Mailbox(Arc::new(line))), room: Cell::default() }
+        let line = Arc::new(line);
+        let mailbox = Arc::new(Mailbox(line.clone()));
+        Self { mailbox, line, room: Cell::default(), delivering: Cell::new(false) }
     }
 
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
@@ -191,18 +207,29 @@ impl Inbox {
     }
 
     pub(super) fn line(&self) -> &Arc<Line> {
-        &self.mailbox.0
+        &self.line
     }
 
     /// Whether no message waits.
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        !self.mailbox.news.load(Ordering::Relaxed)
+        !self.line.news.load(Ordering::Relaxed)
+    }
+
+    /// Whether messages are being pushed to the ready queue. What comes meanwhile is for the next delivery.
+    pub(super) fn is_delivering(&self) -> bool {
+        self.delivering.get()
+    }
+
+    pub(super) fn begin_delivery(&self) -> Delivery<'_> {
+        self.delivering.set(true);
+        Delivery(&self.delivering)
     }
 
     /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.
     /// With a number, of so many jobs at most the end is taken: the next one's waits with all that came behind it, and no
     /// job is heard to begin unless one is heard to end.
-    pub(super) fn take(&self, jobs: Option<usize>) -> Delivery {
+    pub(super) fn take(&self, jobs: Option<usize>) -> Taken {
         let room = self.room.take();
         let mut sent = self.mailbox.sent();
         let mut ends = sent.messages.iter().enumerate().filter(|(_, message)| message.is_end_of_job());
@@ -217,7 +244,7 @@ impl Inbox {
         };
         let begun = if some_end { std::mem::take(&mut sent.begun) } else { Vec::new() };
         self.mailbox.news.store(!sent.messages.is_empty(), Ordering::Relaxed);
-        Delivery { messages, begun }
+        Taken { messages, begun }
     }
 
     /// Takes back the room in which a batch came.
@@ -243,6 +270,70 @@ impl Inbox {
         let mut sent = self.mailbox.sent();
         self.mailbox.news.store(false, Ordering::Relaxed);
         std::mem::replace(&mut *sent, Sent { closed: true, ..Sent::default() })
+    }
+}
+
+impl EventLoop {
+    /// Queues what other threads have sent until now.
+    ///
+    /// In virtual time, which stands still while anything happens, a job cannot end before there is nothing else to do:
+    /// jobs come back then, one in a turn. So a program whose jobs wait for each other makes the same turns in every run,
+    /// whoever is quicker, the thread or the loop.
+    #[inline]
+    pub(super) fn empty_inbox(&self, polled: bool) {
+        if !self.0.inbox.is_empty() || !self.0.jobs.is_empty() {
+            self.receive(polled);
+        }
+    }
+
+    #[cold]
+    fn receive(&self, polled: bool) {
+        let lp = &*self.0;
+        let _delivery = lp.inbox.begin_delivery();
+        // Another thread has sent this, not the entry that runs.
+        let running = lp.running_entry.replace(0);
+        let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
+        let taken = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
+        lp.hear_of_begun_jobs(taken.begun);
+        let mut messages = taken.messages;
+        for message in messages.drain(..) {
+            match message {
+                Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
+                Message::Call(call) => {
+                    let Call { function, name, place, thread } = call;
+                    let function = function.into_inner();
+                    let h = lp.next_handle();
+                    let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
+                    let thread = thread.as_deref();
+                    let origin = Origin { via: Via::Threadsafe, thread, ..Origin::CALL_SOON };
+                    lp.push(Rc::new(entry), origin);
+                }
+                Message::Wake(task) => self.wake_task(task),
+            }
+        }
+        lp.running_entry.set(running);
+        lp.inbox.give_back(messages);
+    }
+}
+
+impl Inner {
+    /// Gives the calls of other threads their place: asyncio has one queue for them and for the loop's own calls. It costs
+    /// each push one look at the inbox. Returns whether anything was sent.
+    #[inline]
+    pub(crate) fn queue_what_was_sent(&self) -> bool {
+        !self.inbox.is_empty() && self.queue_it()
+    }
+
+    #[cold]
+    fn queue_it(&self) -> bool {
+        // What is delivered right now is pushed, too.
+        if self.inbox.is_delivering() {
+            return false;
+        }
+        if let Some(lp) = running::find(self.id) {
+            lp.receive(false);
+        }
+        true
     }
 }
 

@@ -77,9 +77,16 @@ impl Origin<'_> {
 }
 
 impl Inner {
-    /// Appends an entry to the ready queue.
+    /// Appends an entry to the ready queue, after what other threads have sent before.
     #[inline]
     pub(crate) fn push(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
+        self.queue_what_was_sent();
+        self.append(entry, origin);
+    }
+
+    /// The second half of [`push`](Self::push), for an entry that changes its own state between the two.
+    #[inline]
+    pub(crate) fn append(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
         if self.traced.get() {
             return self.push_traced(entry, &origin);
         }
@@ -89,6 +96,7 @@ impl Inner {
     /// The same from `call_soon`, whose origin is a constant: it need not be written down where nobody looks at it.
     #[inline]
     pub(crate) fn push_soon(&self, entry: Rc<dyn Entry>) {
+        self.queue_what_was_sent();
         if self.traced.get() {
             return self.push_traced(entry, &Origin::CALL_SOON);
         }

@@ -1,20 +1,20 @@
 //! One turn: the function a reader came for.
 //!
-//! It promises the order of CPython's `_run_once`: in one turn run the entries that were ready already, then calls from
-//! other threads, then the callbacks of this poll's I/O, then the timers that are due; and nothing that these schedule:
-//! that waits for the next turn, with a poll in between. How often a turn is made is `run`'s matter.
+//! It promises the order of CPython's `_run_once`. In one turn run the entries that were ready already, then the callbacks
+//! of this poll's I/O, with the reading of signals among them, then the timers that are due. Calls of other threads are
+//! among the ready entries, each where it fell. What these entries schedule waits for the next turn, with a poll in between.
+//! How often a turn is made is `run`'s matter.
 //!
 //! ```text
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
 //! ```
 
-use super::handle::{About, Callback, Entry, Leaves};
-use super::inbox::{Call, Message};
+use super::handle::{About, Entry, Leaves};
 use super::snapshot::describe_all;
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};
 use crate::panics::drop_quietly;
-use crate::trace::{EntryKind, Event, TaskState, Via, Why};
+use crate::trace::{Event, TaskState, Via, Why};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -121,43 +121,6 @@ impl EventLoop {
             let took = took.as_secs_f64();
             log_warn!("Executing <{}{place}> took {took:.3} seconds", about.label);
         }
-    }
-
-    /// Queues what other threads have sent until now.
-    ///
-    /// In virtual time, which stands still while anything happens, a job cannot end before there is nothing else to do:
-    /// jobs come back then, one in a turn. So a program whose jobs wait for each other makes the same turns in every run,
-    /// whoever is quicker, the thread or the loop.
-    #[inline]
-    fn empty_inbox(&self, polled: bool) {
-        if !self.0.inbox.is_empty() || !self.0.jobs.is_empty() {
-            self.receive(polled);
-        }
-    }
-
-    #[cold]
-    fn receive(&self, polled: bool) {
-        let lp = &*self.0;
-        let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
-        let taken = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
-        lp.hear_of_begun_jobs(taken.begun);
-        let mut messages = taken.messages;
-        for message in messages.drain(..) {
-            match message {
-                Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
-                Message::Call(call) => {
-                    let Call { function, name, place, thread } = call;
-                    let function = function.into_inner();
-                    let h = lp.next_handle();
-                    let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
-                    let thread = thread.as_deref();
-                    let origin = Origin { via: Via::Threadsafe, thread, ..Origin::CALL_SOON };
-                    lp.push(Rc::new(entry), origin);
-                }
-                Message::Wake(task) => self.wake_task(task),
-            }
-        }
-        lp.inbox.give_back(messages);
     }
 
     /// Polls, and passes virtual time.

@@ -156,9 +156,14 @@ impl<T: 'static> TaskCell<T> {
 
     #[inline]
     fn enqueue(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
+        // Another thread may have woken this very task.
+        let before = self.queued.get();
+        if lp.0.queue_what_was_sent() && self.queued.get() != before {
+            return;
+        }
         self.queued.set(why);
         let kind = Some(if why == Queued::Wakeup { EntryKind::Wakeup } else { EntryKind::Step });
-        lp.0.push(self, Origin { kind, cause, ..Origin::CALL_SOON });
+        lp.0.append(self, Origin { kind, cause, ..Origin::CALL_SOON });
     }
 
     /// Arrow 2 (or 5): one step.

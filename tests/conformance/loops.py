@@ -14,6 +14,8 @@ to do with turns:
  - wait(), as_completed() and a TaskGroup go through what they hold in its order, not in the order of a set;
  - a shielded failure is reported also if the waiter was cancelled in its turn (before 3.14 it is lost);
  - a signal that came before its handler was removed is forgotten with it;
+ - a thread's call writes no byte into the self-pipe (the entry that reads the byte makes one turn more after a run that an
+   interrupt left, and reads a signal of its turn a turn earlier);
  - a task that awaited itself bears no mark of it (by which the next await of it fails, if tasks are those in C);
  - an as_completed() that is left early takes its callbacks and its timer back;
  - a TaskGroup whose body is destroyed with its loop cancels no children (no code of a destroyed body runs in looplab).
@@ -185,7 +187,6 @@ class Virtual:
         self.turns = self.runs = 0
         self.had_signals = False
         self.gates = Gates()
-        self.from_threads = []
 
     def add_signal_handler(self, *args):
         self.had_signals = True
@@ -195,17 +196,12 @@ class Virtual:
         signal.raise_signal(number)
 
     def call_from_thread(self, function, *args):
-        """The thread is quick enough for the next turn, and not for this one."""
+        """Calls it from a thread, which has done so before this returns."""
         if self.is_closed():
             self.call_soon_threadsafe(function, *args)
-        self.from_threads.append((function, *args))
-
-    def hear_threads(self):
-        calls, self.from_threads = self.from_threads, []
-        for call in calls:
-            thread = threading.Thread(target=self.call_soon_threadsafe, args=call)
-            thread.start()
-            thread.join()
+        thread = threading.Thread(target=self.call_soon_threadsafe, args=(function, *args))
+        thread.start()
+        thread.join()
 
 
 class Exact(Virtual, asyncio.SelectorEventLoop):
@@ -238,12 +234,10 @@ class Exact(Virtual, asyncio.SelectorEventLoop):
         return removed
 
     def _write_to_self(self):
-        """The selector does not sleep, so nobody has to wake it."""
+        """Writes no byte for a thread's call: see the head of this file."""
 
     def _run_once(self):
         self.turns += 1
-        if self.from_threads:
-            self.hear_threads()
         super()._run_once()
 
     def run_forever(self):
@@ -352,7 +346,6 @@ def foreign(cls):
                 self.stop()
 
         def poll(self, may_sleep):
-            self.hear_threads()
             while self.timers and self.timers[0].cancelled():
                 heapq.heappop(self.timers)
             if may_sleep and not self.scheduled and not self.raised and not self.gates.finish_one():
