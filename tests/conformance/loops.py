@@ -13,6 +13,7 @@ to do with turns:
  - a nested run that is refused changes nothing (before 3.13.3 asyncio forgets that the outer loop runs);
  - wait(), as_completed() and a TaskGroup go through what they hold in its order, not in the order of a set;
  - a shielded failure is reported also if the waiter was cancelled in its turn (before 3.14 it is lost);
+ - what a future of another thread ends with is taken over at once if its loop is the running one (since 3.13.18);
  - a signal that came before its handler was removed is forgotten with it;
  - a thread's call writes no byte into the self-pipe (the entry that reads the byte makes one turn more after a run that an
    interrupt left, and reads a signal of its turn a turn earlier);
@@ -67,11 +68,12 @@ class OrderedSet(dict):
         del self[value]
 
 
-def rewrite(name, pattern, replacement):
-    source, found = re.subn(pattern, replacement, inspect.getsource(getattr(asyncio.tasks, name)))
+def rewrite(module, name, pattern, replacement):
+    source, found = re.subn(pattern, replacement, inspect.getsource(getattr(module, name)))
     assert found == 1, f"{name} has changed"
-    exec(source, vars(asyncio.tasks))
-    setattr(asyncio, name, getattr(asyncio.tasks, name))
+    exec(source, vars(module))
+    if hasattr(asyncio, name):
+        setattr(asyncio, name, getattr(module, name))
 
 
 def abandon(completing):
@@ -97,9 +99,12 @@ def mask():
     asyncio.tasks.set = OrderedSet
     # as_completed makes its set by a comprehension.
     name = "_AsCompletedIterator" if hasattr(asyncio.tasks, "_AsCompletedIterator") else "as_completed"
-    rewrite(name, r"= \{(ensure_future.*?set\(\w+\))\}", r"= set(\1)")
+    rewrite(asyncio.tasks, name, r"= \{(ensure_future.*?set\(\w+\))\}", r"= set(\1)")
     if sys.version_info < (3, 14):
-        rewrite("shield", r"\n( +)inner.exception\(\)\n", r"\n\1pass\n")
+        rewrite(asyncio.tasks, "shield", r"\n( +)inner.exception\(\)\n", r"\n\1pass\n")
+    chained = inspect.getsource(asyncio.futures._chain_future)
+    if "dest_loop is source_loop" in chained:
+        rewrite(asyncio.futures, "_chain_future", "dest_loop is source_loop", "dest_loop is events._get_running_loop()")
     if hasattr(asyncio, "TaskGroup"):
         asyncio.taskgroups.set = OrderedSet
         asyncio.TaskGroup.__aexit__ = unless_destroyed(asyncio.TaskGroup.__aexit__)
