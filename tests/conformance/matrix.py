@@ -4,10 +4,11 @@
     python3 matrix.py --into docs/conformance.md     puts it between <!-- matrix --> and <!-- /matrix -->
     python3 matrix.py --explain [--only uvloop]      says how each loop differs most often, with the smallest program
 
-Asked are asyncio itself (every CPython of 3.8 to 3.13 that pyenv has or that is on the PATH), and uvloop and rloop, the
-newest from PyPI, in throwaway environments of the newest of these Pythons. Standard library only; Python 3.11 or later.
+Asked are asyncio itself (every CPython of 3.8 to 3.15 that `tests/pythons.sh` has fetched, that pyenv has, or that is on the
+PATH), and uvloop and rloop, the newest from PyPI, in throwaway environments of the newest of these Pythons that can make one.
+Standard library only; Python 3.11 or later.
 
-What is expected are the lines of the corpus, which are CPython 3.13's. CPython is asked as they were recorded: with the
+What is expected are the lines of the corpus, which are CPython 3.15's. CPython is asked as they were recorded: with the
 masks of `loops.py`, and for the programs of `differs-…` without. Of the other loops only the log is compared, because
 what is reported when objects are collected tells of futures and the garbage collector, not of loops. They are driven
 from outside, so asyncio's own loop is driven in the same way first: where it prints otherwise than recorded, its lines
@@ -29,7 +30,8 @@ import tempfile
 from dataclasses import dataclass, field
 
 HERE = pathlib.Path(__file__).parent
-MINORS = range(8, 14)
+MINORS = range(8, 16)
+FETCHED = pathlib.Path(os.environ.get("LOOPLAB_PYTHONS", HERE.parent.parent / "target" / "pythons"))
 PACKAGES = ("uvloop", "rloop")
 WATCHDOG = 10  # seconds for one program
 PATIENCE = 200  # programs for one process: a loop may leak what it holds
@@ -37,12 +39,15 @@ BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 
 # One line on each loop's differences, found with --explain, and each tried in a program of its own.
 NOTES = {
-    "3.13": "what the corpus was recorded from.",
-    "3.12": "`uncancel()` does not withdraw a cancellation that is still to be delivered; a `Condition` loses a"
+    "3.15": "what the corpus was recorded from.",
+    "3.14": "the same.",
+    "3.13": "a shield loses a failure in the turn in which its waiter is cancelled.",
+    "3.13.0": "as 3.13, and: a job that is cancelled while it is queued costs one turn more; a refused nested run "
+              "makes asyncio forget that the outer loop runs.",
+    "3.12": "as 3.13.0 (but a refused nested run changes nothing), and: `uncancel()` does not withdraw a cancellation that is still to be delivered; a `Condition` loses a"
             " wake-up if the notified waiter is cancelled, and a cancellation's message if it comes while the "
-            "lock is taken again; a `TaskGroup` leaves its parent's `cancelling()` too high or drops a request;"
-            " a refused nested run changes nothing (3.13.0 forgets the outer one). `Queue.shutdown` is not "
-            "there.",
+            "lock is taken again; a `TaskGroup` leaves its parent's `cancelling()` too high or drops a request."
+            " `Queue.shutdown` is not there.",
     "3.11": "as 3.12, and: `gather` of what is done already is done through callbacks, not at the call; "
             "`wait_for` runs a coroutine in a task of its own, a turn later, goes on a turn later when the time"
             " is over, and gives the value where 3.12 raises `CancelledError` if both come in one turn.",
@@ -222,25 +227,35 @@ def told(text):
 
 
 def version_of(python, what="'.'.join(map(str, sys.version_info[:3]))"):
-    done = subprocess.run([python, "-c", f"import sys, importlib.metadata as m; print({what})"],
-                          capture_output=True, text=True)
+    try:
+        done = subprocess.run([python, "-c", f"import sys, importlib.metadata as m; print({what})"],
+                              capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
     return done.stdout.strip() if done.returncode == 0 else None
 
 
 def pythons():
-    """The newest CPython of each minor version: where it is, and which."""
+    """The newest CPython of each minor version, and the oldest release of it beside it: where they are, and which."""
     root = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv")) / "versions"
     for minor in MINORS:
         found = [path for path in root.glob(f"3.{minor}.*") if re.fullmatch(r"[\d.]+", path.name)]
         found.sort(key=lambda path: [int(part) for part in path.name.split(".")])
-        places = [path / "bin" / "python3" for path in reversed(found)] + [shutil.which(f"python3.{minor}")]
+        places = [FETCHED / f"3.{minor}" / "usr" / "bin" / f"python3.{minor}"]
+        places += [path / "bin" / "python3" for path in reversed(found)] + [shutil.which(f"python3.{minor}")]
+        here = {}
         for python in filter(None, places):
             version = version_of(python)
             if version and version.startswith(f"3.{minor}."):
-                yield Peer(f"3.{minor}", f"asyncio {version}", python)
-                break
-        else:
+                here.setdefault(version, python)
+        if not here:
             told(f"Python 3.{minor} is not here: its column is left out")
+        for n, version in reversed(list(enumerate(here))):
+            yield Peer(version if n else f"3.{minor}", f"asyncio {version}", here[version])
+
+
+def can_make_environments(peer):
+    return subprocess.run([peer.python, "-c", "import venv, ensurepip"], stderr=subprocess.DEVNULL).returncode == 0
 
 
 def installed(package, python, folder):
@@ -333,15 +348,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--into", type=pathlib.Path, metavar="FILE", help="a page with the marks for the matrix")
     parser.add_argument("--explain", action="store_true", help="how each loop differs most often")
-    parser.add_argument("--only", action="append", metavar="NAME", help="3.8 … 3.13, uvloop, rloop")
+    parser.add_argument("--only", action="append", metavar="NAME", help="3.8 … 3.15, uvloop, rloop")
     options = parser.parse_args()
     programs, found = corpus(), list(pythons())
     wanted = options.only or [peer.name for peer in found] + list(PACKAGES)
-    peers, newest = [peer for peer in found if peer.name in wanted], found[-1].python
+    peers = [peer for peer in found if peer.name in wanted]
+    newest = next((peer.python for peer in reversed(found) if can_make_environments(peer)), None)
     for peer in peers:
         peer.run(programs, None)
     with tempfile.TemporaryDirectory() as folder:
-        foreign = [installed(package, newest, folder) for package in PACKAGES if package in wanted]
+        foreign = [installed(package, newest, folder) for package in PACKAGES if newest and package in wanted]
         foreign = [peer for peer in foreign if peer]
         if foreign:
             told("asyncio, driven from outside …")
