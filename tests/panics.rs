@@ -8,7 +8,8 @@ mod support;
 use looplab::sync::{LifoQueue, PriorityQueue, Queue};
 use looplab::{
     Coroutine, Error, EventLoop, ExceptionContext, Executor, Future, RemoteTask, Result, Step, Task,
-    TaskGroup, create_task, gather, run_coroutine_threadsafe, shield, sleep, yield_now,
+    TaskGroup, create_task, gather, run_coroutine_threadsafe, shield, sleep, timeout, timeout_at, wait_for,
+    yield_now,
 };
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -626,4 +627,56 @@ fn groups_in_groups_are_shown_and_dropped_without_recursion() {
         });
     })
     .fine();
+}
+
+/// Returns a bomb from a body that holds one, so that both explode where the body is awaited and dropped.
+fn bomb_in_a_bomb() -> impl std::future::Future<Output = Result<Bomb>> {
+    let kept = Bomb;
+    std::future::poll_fn(move |_| {
+        let _ = &kept;
+        std::task::Poll::Ready(Ok(Bomb))
+    })
+}
+
+#[test]
+fn a_body_in_a_scope_and_its_value_may_both_panic_when_they_are_dropped() {
+    child!(|| {
+        let lp = virtual_loop();
+        let boom = |error: &Error| matches!(error, Error::Panic(text) if &**text == "boom");
+        let ended = [
+            lp.run_until_complete(timeout(HOUR, bomb_in_a_bomb())),
+            lp.run_until_complete(timeout_at(lp.time() + HOUR, bomb_in_a_bomb())),
+            lp.run_until_complete(wait_for(bomb_in_a_bomb(), HOUR)),
+        ];
+        assert!(ended.iter().all(|ended| ended.as_ref().is_err_and(boom)));
+        let group = lp.run_until_complete(TaskGroup::scope(|_| bomb_in_a_bomb()));
+        assert!(matches!(group, Err(Error::Group(errors)) if errors.iter().all(boom)));
+        lp.close()
+    })
+    .fine();
+}
+
+#[test]
+fn what_a_call_refuses_is_dropped_without_a_panic() {
+    explodes!(9, || {
+        let lp = virtual_loop();
+        let pool = Executor::new(1);
+        let done: Future<Rc<Bomb>> = lp.create_future();
+        done.cancel();
+        assert!(done.set_result(Rc::new(Bomb)).is_err());
+        let full = Queue::new(1);
+        full.put_nowait(Bomb)?;
+        assert!(full.put_nowait(Bomb).is_err());
+        lp.close()?;
+        let [a, b, c, d, e, f] = [0; 6].map(|_| Bomb);
+        assert!(lp.call_soon(move || drop(a)).is_err());
+        assert!(lp.call_later(HOUR, move || drop(b)).is_err());
+        assert!(lp.create_task(async move { drop(c) }).is_err());
+        assert!(lp.run_in(&pool, move || drop(d)).is_err());
+        assert!(lp.add_reader(&std::io::stdin(), move || _ = &e).is_err());
+        let remote = lp.remote();
+        let refused = thread::spawn(move || remote.call_soon(move || drop(f)).is_err());
+        assert!(refused.join().expect("no panic"));
+        Ok(())
+    });
 }

@@ -206,7 +206,10 @@ impl EventLoop {
         F: FnOnce() -> R + 'static,
         R: Outcome,
     {
-        self.0.check_open()?;
+        if let Err(closed) = self.0.check_open() {
+            drop_quietly(callback);
+            return Err(closed);
+        }
         let entry = self.callback(EntryKind::Callback, place, callback);
         self.0.push_soon(entry.clone());
         Ok(Handle::new(entry, self.downgrade()))
@@ -246,7 +249,10 @@ impl EventLoop {
         F: FnOnce() -> R + 'static,
         R: Outcome,
     {
-        self.0.check_open()?;
+        if let Err(closed) = self.0.check_open() {
+            drop_quietly(callback);
+            return Err(closed);
+        }
         let entry = self.callback(EntryKind::Callback, place, callback);
         self.0.schedule(when, entry.clone());
         Ok(TimerHandle::new(entry, when, Rc::downgrade(&self.0)))

@@ -10,7 +10,7 @@ use super::signals::{Signals, check_number};
 use super::{EventLoop, Inner, Origin};
 use crate::error::Result;
 use crate::outcome::Outcome;
-use crate::panics::drop_quietly;
+use crate::panics::{Guarded, drop_quietly};
 use crate::trace::{Direction, EntryKind, Event, Via};
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;
@@ -93,8 +93,9 @@ impl EventLoop {
         F: FnMut() -> R + 'static,
         R: Outcome,
     {
+        let callback = Guarded::new(callback);
         self.0.check_open()?;
-        let callback = Repeating::new(self.0.next_handle(), EntryKind::Io, place, callback);
+        let callback = Repeating::new(self.0.next_handle(), EntryKind::Io, place, callback.into_inner());
         loop {
             let added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
             match added {
@@ -145,12 +146,12 @@ impl EventLoop {
         F: FnMut() -> R + 'static,
         R: Outcome,
     {
-        let lp = &*self.0;
+        let (lp, callback) = (&*self.0, Guarded::new(callback));
         lp.check_open()?;
         let place = Location::caller();
         lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?, SIGNALS)?;
         lp.signal_reader.get_or_init(|| Repeating::new(lp.next_handle(), EntryKind::Io, place, read_signals));
-        let callback = Repeating::new(lp.next_handle(), EntryKind::Callback, place, callback);
+        let callback = Repeating::new(lp.next_handle(), EntryKind::Callback, place, callback.into_inner());
         let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
         let h = callback.id();
         lp.trace(|| Event::SignalRegistered { signal, h, label: callback.label() });

@@ -13,7 +13,7 @@ use super::event::Event;
 use super::store::{Heap, Store};
 use super::waiters::{Home, Waiters};
 use crate::error::{Error, Result};
-use crate::panics::{Apart, drop_all};
+use crate::panics::{Apart, Guarded, drop_all};
 use crate::trace::Place;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -320,13 +320,14 @@ impl<T: 'static> State<T> {
     }
 
     fn put_nowait(&self, item: T) -> Result<()> {
+        let item = Guarded::new(item);
         if self.shut_down.get() {
             return Err(Error::QueueShutDown);
         }
         if self.full() {
             return Err(Error::QueueFull);
         }
-        self.with_store(|store| store.push(item))?;
+        self.with_store(|store| store.push(item.into_inner()))?;
         self.unfinished.set(self.unfinished.get() + 1);
         self.finished.clear();
         self.getters.release(1);

@@ -102,7 +102,10 @@ impl<T: 'static> TaskCell<T> {
     where
         F: Future<Output: Outcome<Value = T>> + 'static,
     {
-        lp.0.check_open()?;
+        if let Err(closed) = lp.0.check_open() {
+            drop_quietly(body);
+            return Err(closed);
+        }
         let id = lp.0.next_object();
         let task =
             Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));

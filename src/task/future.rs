@@ -83,6 +83,7 @@ impl<T: 'static> Future<T> {
 
     fn settle(&self, outcome: Result<T>) -> Result<()> {
         if self.done() {
+            drop_quietly(outcome);
             return Err(Error::InvalidState("invalid state"));
         }
         let error = outcome.as_ref().err().cloned();

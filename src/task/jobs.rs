@@ -45,7 +45,7 @@ impl EventLoop {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let place = Location::caller();
+        let (place, function) = (Location::caller(), Guarded::new(function));
         self.0.check_open()?;
         let executor = self.0.default_executor()?;
         self.submit(&executor, place, function)
@@ -62,12 +62,12 @@ impl EventLoop {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let place = Location::caller();
+        let (place, function) = (Location::caller(), Guarded::new(function));
         self.0.check_open()?;
         self.submit(executor, place, function)
     }
 
-    fn submit<F, R>(&self, executor: &Executor, place: Place, function: F) -> Result<Future<R>>
+    fn submit<F, R>(&self, executor: &Executor, place: Place, function: Guarded<F>) -> Result<Future<R>>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
@@ -76,7 +76,7 @@ impl EventLoop {
         let label = short_name::<F>;
         let id = self.0.enter_job(future.cell().clone(), label, place);
         let parcel = Parcel { job: id, result: None, label, place, thread: None };
-        let job = Job { function: Some(Guarded::new(function)), parcel, back: Some(self.0.way_back(id)) };
+        let job = Job { function: Some(function), parcel, back: Some(self.0.way_back(id)) };
         let ticket = match executor.submit(label, place, Box::new(job)) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -212,7 +212,7 @@ where
         // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
         let lp = get_running_loop()?;
         let executor = lp.0.default_executor()?;
-        lp.submit(&executor, place, function)?
+        lp.submit(&executor, place, Guarded::new(function))?
     };
     job.into_output().await
 }

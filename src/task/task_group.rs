@@ -296,9 +296,10 @@ impl TaskBuilder {
         F: std::future::Future<Output: Outcome> + 'static,
     {
         let place = Location::caller();
+        let body = Guarded::new(body);
         group.check_open()?;
         let lp = group.0.parent.event_loop().ok_or(Error::Closed)?;
-        let child = self.spawn_on(&lp, body)?;
+        let child = self.spawn_on(&lp, body.into_inner())?;
         group.adopt(child.to_ref(), place);
         Ok(child)
     }
