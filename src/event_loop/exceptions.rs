@@ -187,7 +187,8 @@ impl EventLoop {
     /// leave the loop. A handler that drops a failed task or future is called again inside of itself for that, eight
     /// times at most; what is reported deeper goes to the default handler.
     ///
-    /// [`close`](Self::close) drops the handler at its end, and a closed loop takes no other.
+    /// [`close`](Self::close) drops the handler at its end. One that is set on a closed loop hears of what fails later, and
+    /// stays until the last handle of the loop is dropped; it should hold none itself.
     pub fn set_exception_handler<F, R>(&self, handler: Option<F>)
     where
         F: Fn(&EventLoop, &ExceptionContext) -> R + 'static,
@@ -196,9 +197,6 @@ impl EventLoop {
         let handler = handler.map(|handler| -> Handler {
             Rc::new(move |lp, context| handler(lp, context).into_result().map(drop))
         });
-        if self.0.over.get() {
-            return drop_quietly(handler);
-        }
         let before = self.0.exceptions.handler.replace(handler);
         drop_quietly(before);
     }

@@ -38,6 +38,8 @@ pub(crate) trait Entry {
     fn is_cancelled(&self) -> bool;
     /// Marks it and drops the callback; false if it was cancelled before.
     fn cancel(&self) -> bool;
+    /// The loop is closed: drops a callback that a handle may keep. It is not marked as cancelled, as in asyncio.
+    fn forget(&self) {}
     /// Runs it. An error is what the user's code left behind; a panic is one too.
     fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()>;
     /// Runs it unless it was cancelled, reports its error, and drops it. The error returned is one that leaves the loop.
@@ -125,8 +127,12 @@ where
 
     fn cancel(&self) -> bool {
         let first = self.mark_cancelled();
-        drop_quietly(self.function.take());
+        self.forget();
         first
+    }
+
+    fn forget(&self) {
+        drop_quietly(self.function.take());
     }
 
     fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {

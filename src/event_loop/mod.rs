@@ -102,7 +102,7 @@ pub(crate) struct Inner {
     running: Cell<bool>,
     stopping: Cell<bool>,
     closed: Cell<bool>,
-    /// Whether `close` has dropped the exception handler, the observer and the hooks. No other is kept from then on.
+    /// Whether `close` has dropped the observer: one that closes the loop itself is not put back.
     over: Cell<bool>,
     runs: Cell<u64>,
     turns: Cell<u64>,

@@ -389,10 +389,6 @@ where
         }
         self
     }
-
-    fn forget(&self) {
-        drop_quietly(self.state.replace(State::Over));
-    }
 }
 
 /// Nobody has a handle of it, so it is never cancelled: a done callback is taken back before it is queued, or not at all.
@@ -411,6 +407,10 @@ where
 
     fn cancel(&self) -> bool {
         false
+    }
+
+    fn forget(&self) {
+        drop_quietly(self.state.replace(State::Over));
     }
 
     fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {

@@ -108,11 +108,9 @@ enum Waiters {
 const FEW: usize = 8;
 
 /// A done callback, made when it is registered: so that one allocation does for the waiter and for the entry.
-pub(crate) trait DoneCallback {
+pub(crate) trait DoneCallback: Entry {
     /// What to queue, now that `object` is done.
     fn bind(self: Rc<Self>, object: Rc<dyn Any>) -> Rc<dyn Entry>;
-    /// The loop is closed, so it will never run: drops what is the user's.
-    fn forget(&self) {}
 }
 
 pub(crate) enum Waiter {

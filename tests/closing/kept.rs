@@ -1,7 +1,7 @@
 //! What a program keeps beyond the end of a loop holds nothing that the program gave to the loop.
 
 use super::{MS, telling, turn, waiting};
-use crate::support::{Drops, Lab, OnDrop, child, say, words};
+use crate::support::{Drops, Lab, OnDrop, child, logged, say, words};
 use looplab::trace::Record;
 use looplab::{Error, EventLoop, ExceptionContext, Future, Handle, Result, TimerHandle, sleep};
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 #[test]
-fn close_cancels_what_a_kept_handle_would_run_and_drops_its_captures() -> Result<()> {
+fn close_drops_the_callback_of_a_kept_handle() -> Result<()> {
     let lab = Lab::new();
     let drops = Drops::default();
     let (a, b, c) = (drops.guard(), drops.guard(), drops.guard());
@@ -20,10 +20,11 @@ fn close_cancels_what_a_kept_handle_would_run_and_drops_its_captures() -> Result
     let due = lab.call_later(Duration::ZERO, move || drop(c))?;
     lab.close()?;
     assert_eq!(drops.count(), 3);
-    assert!(handle.cancelled() && timer.cancelled() && due.cancelled());
-    // Harmless.
+    // As in asyncio.
+    assert!(!handle.cancelled() && !timer.cancelled() && !due.cancelled());
     handle.cancel();
     timer.cancel();
+    assert!(handle.cancelled() && timer.cancelled());
     Ok(())
 }
 
@@ -176,6 +177,42 @@ fn a_closed_loops_descriptors_are_closed_at_once() {
         assert_eq!(open(), before);
         assert!(thread::spawn(move || remote.stop()).join().expect("no panic").is_err());
         drop(second);
+    });
+    ended.fine();
+}
+
+/// Each of them is dropped alone, so two that panic never meet.
+#[test]
+fn destructors_that_panic_end_no_process_wherever_close_drops_them() {
+    let ended = child!(|| {
+        logged();
+        let torn = || OnDrop(|| panic!("torn"));
+        let [handler, observer, on_park, on_unpark] = [torn(), torn(), torn(), torn()];
+        let lp = EventLoop::builder()
+            .observer(move |_: &Record<'_>| {
+                let _torn = &observer;
+            })
+            .on_park(move || {
+                let _torn = &on_park;
+            })
+            .on_unpark(move || {
+                let _torn = &on_unpark;
+            })
+            .build()
+            .expect("descriptors");
+        lp.set_exception_handler(Some(move |_: &EventLoop, _: &ExceptionContext| {
+            let _torn = &handler;
+        }));
+        let (future, mut handles) = (lp.create_future::<()>(), Vec::new());
+        for _ in 0..2 {
+            let (a, b, c) = (torn(), torn(), torn());
+            future.add_done_callback(move |_| drop(a));
+            handles.push(lp.call_soon(move || drop(b)).expect("it is open"));
+            lp.call_later(MS, move || drop(c)).expect("it is open");
+        }
+        lp.close().expect("it does not run");
+        let told = logged().iter().filter(|line| line.contains("a destructor panicked: torn")).count();
+        assert_eq!(told, 10, "{:?}", logged());
     });
     ended.fine();
 }

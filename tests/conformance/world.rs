@@ -88,7 +88,7 @@ pub(crate) fn run(program: &Value) -> Output {
         let _ = world.plain("script", op);
     }
     for lp in [&world.lp, &world.other] {
-        let _ = lp.close();
+        let _ = world.close(lp);
     }
     let log = world.log.take();
     world.forget();
@@ -123,10 +123,7 @@ impl World {
             let lp = new().on_park(hook).build().expect("a loop");
             let other = new().build().expect("a loop");
             for lp in [&lp, &other] {
-                let world = weak.clone();
-                lp.set_exception_handler(Some(move |lp: &EventLoop, context: &ExceptionContext| {
-                    world.upgrade().map_or(Ok(()), |world| world.report(lp, context))
-                }));
+                Self::listen(weak, lp);
             }
             Self {
                 program: program.clone(),
@@ -157,6 +154,20 @@ impl World {
                 signals: RefCell::default(),
             }
         })
+    }
+
+    fn listen(world: &Weak<Self>, lp: &EventLoop) {
+        let world = world.clone();
+        lp.set_exception_handler(Some(move |lp: &EventLoop, context: &ExceptionContext| {
+            world.upgrade().map_or(Ok(()), |world| world.report(lp, context))
+        }));
+    }
+
+    /// Closing drops the exception handler, where CPython keeps it (a row of `docs/differences.md`): it is set again.
+    fn close(self: &Rc<Self>, lp: &EventLoop) -> Result<()> {
+        lp.close()?;
+        Self::listen(&Rc::downgrade(self), lp);
+        Ok(())
     }
 
     /// Lets go of everything, so that failures which nobody has read are reported.
@@ -347,7 +358,7 @@ impl World {
                 self.other.run_forever()?;
             }
             "forever" => self.lp.run_forever()?,
-            "close" => self.lp.close()?,
+            "close" => self.close(&self.lp)?,
             "running" => return Ok(Some(format!("{} {}", self.lp.is_running(), self.lp.is_closed()))),
             _ => return self.until(target),
         }
