@@ -128,9 +128,15 @@ impl EventLoop {
     /// A signal that arrives while the loop is stopped is delivered in its next run. Up to 1,024 deliveries wait; beyond
     /// that each signal that came still gets at least one.
     ///
+    /// The first handler installs looplab's own in the process, once. From then on other code must not set the signal to
+    /// its default, to "ignore", or to a handler of its own that does not call the one before: no `sigaction`, no
+    /// `nix::sys::signal::signal`, no C library that does so. What goes through the `signal-hook` crate may, as tokio does.
+    /// A signal that the thread blocks does not arrive; looplab never changes the mask.
+    ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal; [`Error::Runtime`](crate::Error::Runtime)
-    /// for one that cannot be caught; [`Error::Closed`](crate::Error::Closed) after `close`.
+    /// for one that cannot be caught, or that other code has set to its default or to "ignore" since the first handler
+    /// was added; [`Error::Closed`](crate::Error::Closed) after `close`.
     ///
     /// ```
     /// # use looplab::EventLoop;
