@@ -21,8 +21,9 @@ impl EventLoop {
     /// (`loop.add_reader`). Level-triggered: what is not read is reported again. A reader that was there is replaced.
     /// May be called while the loop runs.
     ///
-    /// The loop does not own the descriptor. Remove the reader before closing it; a reader whose descriptor was closed
-    /// is never called again, also not if the number is reused.
+    /// The loop does not own the descriptor. Remove the reader before closing it. A reader whose descriptor was closed is not
+    /// called any more; while a duplicate of the descriptor lives, it may be called once, even if the number is another
+    /// file's by then.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed) after `close`; [`Error::Io`](crate::Error::Io), naming the descriptor, if
