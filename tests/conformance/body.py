@@ -16,7 +16,9 @@ class Bodies:
         self.say(name, f"begins {body}")
         value = None
         try:
-            if self.spend(body):
+            # Those of a crowd have one body, and each of them is to do something.
+            crowd = name[0] == "y" and "/" not in name
+            if crowd or self.spend(body):
                 value = await self.all(name, self.program["bodies"].get(body, []))
         except GeneratorExit:
             raise
@@ -66,7 +68,7 @@ class Bodies:
         except GeneratorExit:
             raise
         except BaseException as error:
-            if self.loop.is_closed() or (kind != "finally" and not isinstance(error, CATCHES[kind])):
+            if self.is_over() or (kind != "finally" and not isinstance(error, CATCHES[kind])):
                 raise
             self.say(who, f"caught {show(error)}")
             value = await self.all(who, handler)
@@ -78,7 +80,7 @@ class Bodies:
 
     def of_one_kind(self, names):
         known = [name for name in names if name in self.tasks or name in self.futures]
-        return [name for name in known if name[0] == known[0][0]]
+        return [name for name in known if (name in self.tasks) == (known[0] in self.tasks)]
 
     async def on_gather(self, who, mode, names):
         several = [self.find(name) for name in self.of_one_kind(names)]
@@ -102,8 +104,16 @@ class Bodies:
 
     def values(self, values):
         shown = ["Cancelled" if isinstance(v, CancelledError) else
-                 show(v) if isinstance(v, BaseException) else v for v in values]
+                 show(v) if isinstance(v, BaseException) else
+                 self.values(v) if isinstance(v, list) else v for v in values]
         return f"[{', '.join(shown)}]"
+
+    async def on_gather_nested(self, who, outer, inner, *names):
+        children = []
+        for some in names:
+            tasks = [self.tasks[name] for name in self.of_one_kind(some) if name in self.tasks]
+            children.append(asyncio.gather(*tasks, return_exceptions=inner == "all"))
+        self.gathered(who, await asyncio.gather(*children, return_exceptions=outer == "all"))
 
     async def on_wait(self, who, when, timeout, names):
         names = self.of_one_kind(names)
@@ -120,7 +130,10 @@ class Bodies:
 
     async def on_as_completed(self, who, timeout, names):
         several = [self.find(name) for name in self.of_one_kind(names)]
-        completing = asyncio.as_completed(several, timeout=timeout)
+        try:
+            completing = asyncio.as_completed(several, timeout=timeout)
+        except ValueError as error:  # one is of another loop; in looplab the first await fails
+            return self.say(who, f"completed {show(error)}")
         try:
             for one in completing:
                 try:
@@ -175,6 +188,10 @@ class Bodies:
     async def on_cond_wait(self, who, d):
         await self.thing(d).wait()
         self.say(who, f"was notified by {d}")
+
+    async def on_cond_wait_for(self, who, d, e):
+        await self.thing(d).wait_for(self.thing(e).is_set)
+        self.say(who, f"{d} saw {e} set")
 
     async def on_put(self, who, q, item):
         await self.thing(q).put(item)

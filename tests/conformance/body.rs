@@ -14,7 +14,9 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Option<String>>>>>;
 pub(crate) async fn body(world: Rc<World>, who: Rc<str>, body: String) -> Result<String> {
     world.say(&who, format_args!("begins {body}"));
     let mut value = Ok(None);
-    if world.spend(&body) {
+    // Those of a crowd have one body, and each of them is to do something.
+    let crowd = who.starts_with('y') && !who.contains('/');
+    if crowd || world.spend(&body) {
         value = all(world.clone(), who.clone(), world.body_ops(&body)).await;
     }
     match value {
@@ -65,8 +67,8 @@ async fn one(world: &Rc<World>, who: &Rc<str>, whole: &Value) -> Result<Option<S
         "group" => return world.group(who, text(arg(1)), arg(2)).await,
         "timeout" => return world.timeout(who, text(arg(1)), arg(2), arg(3)).await,
         "with" => return world.with(who, text(arg(1)), arg(2)).await,
-        "acquire" | "event_wait" | "cond_wait" | "put" | "get" | "join" | "barrier" | "barrier_reset"
-        | "barrier_abort" => drop(world.sync_wait(who, kind, arg).await?),
+        "acquire" | "event_wait" | "cond_wait" | "cond_wait_for" | "put" | "get" | "join" | "barrier"
+        | "barrier_reset" | "barrier_abort" => drop(world.sync_wait(who, kind, arg).await?),
         _ if crate::combine::combines(kind) => crate::combine::combine(world, who, kind, arg).await?,
         _ => world.plain(who, whole)?,
     }

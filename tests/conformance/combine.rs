@@ -11,8 +11,9 @@ use std::rc::Rc;
 
 /// Whether `combine` knows this operation.
 pub(crate) fn combines(kind: &str) -> bool {
-    const KINDS: [&str; 9] = [
+    const KINDS: [&str; 10] = [
         "gather",
+        "gather_nested",
         "gather_bodies",
         "gather_pair",
         "gather_await",
@@ -48,6 +49,11 @@ pub(crate) async fn combine<'a>(
             );
             Ok(())
         }
+        "gather_nested" => {
+            let shown = nested(world, every, text(arg(2)) == "all", [arg(3), arg(4)]).await?;
+            world.say(who, format_args!("gathered {shown}"));
+            Ok(())
+        }
         "gather_pair" => {
             if let Some(Awaited::Task(task)) = world.find(text(arg(2))) {
                 tell(world, who, pair(world, who, every, task, text(arg(3))).await?);
@@ -70,12 +76,12 @@ pub(crate) async fn combine<'a>(
     }
 }
 
-/// The names that are known, of the same kind as the first.
+/// The names that are known, all tasks or all futures, as the first is.
 pub(crate) fn of_one_kind(world: &World, names: &Value) -> Vec<(String, Awaited)> {
     let known = list(names).iter().filter_map(|name| Some((text(name).to_owned(), world.find(text(name))?)));
     let known: Vec<_> = known.collect();
-    let kind = known.first().and_then(|(name, _)| name.chars().next());
-    known.into_iter().filter(|(name, _)| name.chars().next() == kind).collect()
+    let tasks = known.first().is_some_and(|(_, one)| one.is_task());
+    known.into_iter().filter(|(_, one)| one.is_task() == tasks).collect()
 }
 
 pub(crate) fn split(awaited: &[(String, Awaited)]) -> (Vec<Task<String>>, Vec<looplab::Future<String>>) {
@@ -116,6 +122,35 @@ pub(crate) fn values(results: Vec<Result<String>>) -> String {
         })
         .collect();
     format!("[{}]", shown.join(", "))
+}
+
+/// Two gatherings of tasks in a third one.
+async fn nested(world: &World, outer: bool, inner: bool, names: [&Value; 2]) -> Result<String> {
+    fn show<T>(outcome: Result<T>, show: impl Fn(T) -> String) -> String {
+        match outcome {
+            Ok(value) => show(value),
+            Err(error) => values(vec![Err(error)]).trim_matches(['[', ']']).to_owned(),
+        }
+    }
+    let children = names.map(|names| gather(split(&of_one_kind(world, names)).0));
+    let shown: Vec<String> = if inner {
+        let gathering = gather(children.map(|child| child.return_exceptions()));
+        let outcomes = if outer {
+            gathering.return_exceptions().await?
+        } else {
+            gathering.await?.into_iter().map(Ok).collect()
+        };
+        outcomes.into_iter().map(|outcome| show(outcome, values)).collect()
+    } else {
+        let gathering = gather(children);
+        let outcomes = if outer {
+            gathering.return_exceptions().await?
+        } else {
+            gathering.await?.into_iter().map(Ok).collect()
+        };
+        outcomes.into_iter().map(|outcome| show(outcome, |inner| values(oks(inner)))).collect()
+    };
+    Ok(format!("[{}]", shown.join(", ")))
 }
 
 /// A task and a body: different types, so it is the macro that gathers them.

@@ -35,6 +35,7 @@ if ARGUMENTS.pure:
 
 import asyncio
 import gc
+import logging
 import warnings
 
 import loops
@@ -79,6 +80,7 @@ def answer(program, new_loop):
 
 def main():
     warnings.simplefilter("ignore")
+    logging.disable()  # what a failing exception handler leaves behind
     if not ARGUMENTS.plain:
         loops.mask()
     if ARGUMENTS.pure:

@@ -13,16 +13,20 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const PROGRAMS: u64 = 4000;
 
 /// All that there is to reach: operations, in the groups of `docs/conformance.md`.
-pub(crate) const OPERATIONS: [(&str, &[&str]); 10] = [
-    ("runs", &["forever", "until", "step", "other", "stop", "close", "running"]),
-    ("callbacks", &["soon", "later", "at", "drop", "raise", "log"]),
+pub(crate) const OPERATIONS: [(&str, &[&str]); 11] = [
+    ("runs", &["forever", "until", "step", "other", "stop", "close", "running", "other_until"]),
+    ("callbacks", &["soon", "later", "at", "drop", "raise", "log", "other_soon", "other_later"]),
+    ("many", &["crowd", "burst", "unburst"]),
     ("from outside", &["threadsafe", "thread", "signal", "unsignal", "kill", "job"]),
     (
         "descriptors",
         &["reader", "writer", "unreader", "unwriter", "write", "read", "fill", "drain", "half", "shut"],
     ),
     ("futures", &["future", "set", "fail", "add", "remove", "done", "result", "error"]),
-    ("tasks", &["task", "cancel", "uncancel", "cancelling", "tasks", "current"]),
+    (
+        "tasks",
+        &["task", "cancel", "uncancel", "cancelling", "tasks", "current", "other_task", "name", "rename"],
+    ),
     ("bodies", &["await", "sleep", "return", "try", "repeat"]),
     (
         "combinators",
@@ -30,6 +34,7 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 10] = [
             "gather",
             "gather_bodies",
             "gather_pair",
+            "gather_nested",
             "gather_new",
             "gather_await",
             "gather_cancel",
@@ -61,6 +66,7 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 10] = [
             "event_clear",
             "is_set",
             "cond_wait",
+            "cond_wait_for",
             "notify",
             "notify_all",
             "barrier",
@@ -73,7 +79,7 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 10] = [
 ];
 
 /// The errors, as both sides write them; `…` stands for the program's own words.
-pub(crate) const ERRORS: [&str; 40] = [
+pub(crate) const ERRORS: [&str; 41] = [
     "Boom(…)",
     "BrokenBarrierError(Abort or reset of barrier)",
     "BrokenBarrierError(Barrier aborted)",
@@ -102,6 +108,7 @@ pub(crate) const ERRORS: [&str; 40] = [
     "RuntimeError(TaskGroup <…> is shutting down)",
     "RuntimeError(This event loop is already running)",
     "RuntimeError(attached to a different loop)",
+    "RuntimeError(is bound to a different event loop)",
     "RuntimeError(cannot notify on un-acquired lock)",
     "RuntimeError(cannot wait on un-acquired lock)",
     "TimedOut",

@@ -9,7 +9,7 @@ Group = getattr(builtins, "BaseExceptionGroup", None)
 TIMEOUTS = (TimeoutError, asyncio.TimeoutError)
 QUEUES = tuple(getattr(asyncio, name, Boom) for name in ("QueueFull", "QueueEmpty", "QueueShutDown"))
 CATCHES = {"cancel": CancelledError, "error": Exception, "any": (Exception, CancelledError)}
-PARTS = ("Task cannot await on itself", "attached to a different loop")
+PARTS = ("Task cannot await on itself", "attached to a different loop", "is bound to a different event loop")
 
 # Why CPython cannot be compared in the program under way, if it cannot.
 TROUBLE = []

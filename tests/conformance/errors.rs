@@ -19,7 +19,11 @@ pub(crate) fn show(error: &Error) -> String {
         | Error::StoppedBeforeComplete
         | Error::NoRunningLoop => format!("RuntimeError({error})"),
         Error::Runtime(text) => {
-            let known = ["Task cannot await on itself", "attached to a different loop"];
+            let known = [
+                "Task cannot await on itself",
+                "attached to a different loop",
+                "is bound to a different event loop",
+            ];
             let text = known.into_iter().find(|part| text.contains(part)).unwrap_or(text);
             format!("RuntimeError({text})")
         }

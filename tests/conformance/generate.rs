@@ -19,13 +19,15 @@ pub(crate) struct Dialect {
     /// `uncancel` withdraws a request, a group keeps its parent's count, a condition loses no wake-up, a semaphore wakes
     /// as many as may pass, a queue can be shut down: since 3.13.
     pub(crate) thirteen: bool,
+    /// `gather` refuses another loop's future at the call: since 3.14.
+    pub(crate) fourteen: bool,
 }
 
 impl Dialect {
-    pub(crate) const LATEST: Self = Self { in_place: true, thirteen: true };
+    pub(crate) const LATEST: Self = Self { in_place: true, thirteen: true, fourteen: true };
 
     pub(crate) fn of(minor: u64) -> Self {
-        Self { in_place: minor >= 12, thirteen: minor >= 13 }
+        Self { in_place: minor >= 12, thirteen: minor >= 13, fourteen: minor >= 14 }
     }
 }
 
@@ -77,13 +79,14 @@ pub(crate) fn theme(seed: u64) -> Theme {
 /// The program with this seed, as a tree that can be shrunk.
 pub(crate) fn tree(seed: u64, dialect: Dialect) -> Box<dyn ValueTree<Value = Value>> {
     thread_local! {
-        static MADE: RefCell<HashMap<(Theme, u8, Dialect), Part>> = RefCell::default();
+        static MADE: RefCell<HashMap<(Theme, u8, u8, Dialect), Part>> = RefCell::default();
     }
     let theme = theme(seed);
     let names = 1 + (seed / 12 % 4) as u8;
+    let shift = if theme == Theme::Locks { (seed / 48 % 6) as u8 } else { 0 };
     let strategy = MADE.with_borrow_mut(|made| {
-        let parts = Parts { theme, names, dialect };
-        made.entry((theme, names, dialect)).or_insert_with(|| parts.program()).clone()
+        let parts = Parts { theme, names, shift, dialect };
+        made.entry((theme, names, shift, dialect)).or_insert_with(|| parts.program()).clone()
     });
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -171,12 +174,30 @@ fn shutting_down() -> BoxedStrategy<[Value; 2]> {
 struct Parts {
     theme: Theme,
     names: u8,
+    /// The number of the first queue, semaphore and barrier: their numbers say which kind they are.
+    shift: u8,
     dialect: Dialect,
 }
 
 impl Parts {
     fn name(&self, kind: char) -> Part {
-        (0..=self.names).prop_map(move |n| json!(format!("{kind}{n}"))).boxed()
+        prop::sample::select(self.names_of(kind)).prop_map(Value::String).boxed()
+    }
+
+    fn names_of(&self, kind: char) -> Vec<String> {
+        let kinds = match kind {
+            'q' => 6,
+            'm' => 4,
+            'r' => 2,
+            _ => u8::MAX,
+        };
+        let first = if kinds < u8::MAX { self.shift } else { 0 };
+        (0..=self.names).map(|n| format!("{kind}{}", (n + first) % kinds)).collect()
+    }
+
+    /// Those of a crowd.
+    fn one_of_many(&self) -> Part {
+        (0..=9).prop_map(|n| json!(format!("y{n}"))).boxed()
     }
 
     /// With descriptors time is real, and no poll waits for a day.
@@ -191,7 +212,7 @@ impl Parts {
 
     /// Something with one name in all of its places.
     fn same(&self, kind: char, make: impl Fn(&dyn Fn() -> Part) -> Part) -> Part {
-        let names = (0..=self.names).map(|n| json!(format!("{kind}{n}")));
+        let names = self.names_of(kind).into_iter().map(Value::String);
         either(names.map(|name| (1, make(&|| just(name.clone())))).collect())
     }
 
@@ -203,6 +224,8 @@ impl Parts {
             (5, self.name('f')),
             (2, just(json!("self"))),
             (1, just(json!("o0"))),
+            (1, just(json!("p0"))),
+            (1, self.one_of_many()),
             (6 * j, self.name('j')),
         ])
     }
@@ -210,24 +233,46 @@ impl Parts {
     /// What is worth waiting for. Not often itself, and what is of another loop: that only fails.
     fn awaitable(&self) -> Part {
         let j = u32::from(self.theme == Theme::Outside);
-        let fails = either(vec![(1, just(json!("self"))), (1, just(json!("o0")))]);
-        either(vec![(14, self.name('t')), (6, self.name('f')), (1, fails), (8 * j, self.name('j'))])
+        let fails = either(vec![(2, just(json!("self"))), (1, just(json!("o0"))), (1, just(json!("p0")))]);
+        let many = self.one_of_many();
+        either(vec![
+            (14, self.name('t')),
+            (6, self.name('f')),
+            (1, many),
+            (1, fails),
+            (8 * j, self.name('j')),
+        ])
     }
 
     /// What may be given to a combinator: tasks, or futures.
     fn several(&self) -> Part {
-        either(vec![(6, list(self.name('t'), 3)), (4, list(self.name('f'), 3))])
+        either(vec![
+            (6, list(self.name('t'), 3)),
+            (4, list(self.name('f'), 3)),
+            (3, list(self.one_of_many(), 10)),
+        ])
+    }
+
+    /// The same, now and then with one of another loop among them.
+    fn several_of_any_loop(&self) -> Part {
+        let with = |kind, other| list(either(vec![(2, self.name(kind)), (1, just(json!(other)))]), 3);
+        let other = u32::from(self.dialect.fourteen);
+        either(vec![(12, self.several()), (other, with('t', "p0")), (other, with('f', "o0"))])
     }
 
     fn one(&self) -> Part {
         either(vec![(3, self.name('t')), (1, self.name('f'))])
     }
 
+    fn one_of_any_loop(&self) -> Part {
+        either(vec![(20, self.one()), (1, one_of(&["o0", "p0"]))])
+    }
+
     fn program(&self) -> Part {
         let names = usize::from(self.names) + 1;
         let callbacks = prop::collection::vec(self.ops(Who::Callback, 0), names);
         let bodies = prop::collection::vec(self.ops(Who::Body, 0), names);
-        let handler = prop::option::weighted(0.05, one_of(&["KI", "EXIT:4"]));
+        let handler = prop::option::weighted(0.08, one_of(&["KI", "EXIT:4", "E:handler", "CANCEL:handler"]));
         let named = |kind: char, lists: Vec<Value>| {
             let named = lists.into_iter().enumerate().map(|(n, ops)| (format!("{kind}{n}"), ops));
             Value::Object(named.collect::<Map<_, _>>())
@@ -266,10 +311,13 @@ impl Parts {
         let close =
             (Just(json!(["close"])), prop::collection::vec(self.op(Who::Script, 0), 0..=3), self.run());
         let end = prop::option::weighted(0.1, close);
+        let other =
+            (other, prop::option::weighted(0.1, op("other_task", vec![just(json!("p0")), self.name('b')])));
         (tasks, other, prop::collection::vec(segment, 1..=5), end)
             .prop_map(move |(tasks, other, segments, end)| {
                 let mut script = futures.clone();
-                script.extend(tasks.into_iter().flatten().chain(other));
+                let (future, task) = other;
+                script.extend(tasks.into_iter().flatten().chain(future).chain(task));
                 for (ops, run) in segments {
                     script.extend(ops);
                     script.push(run);
@@ -293,7 +341,15 @@ impl Parts {
             (2, op("until", vec![self.name('f')])),
             (2, op("until", vec![self.name('b')])),
             (g, op("until", vec![self.name('g')])),
-            (1, either(vec![(3, op("other", vec![])), (1, op("until", vec![just(json!("o0"))]))])),
+            (
+                1,
+                either(vec![
+                    (4, op("other", vec![])),
+                    (2, op("other_until", vec![just(json!("p0"))])),
+                    (1, op("other_until", vec![just(json!("o0"))])),
+                    (1, op("until", vec![one_of(&["o0", "p0"])])),
+                ]),
+            ),
         ])
     }
 
@@ -346,6 +402,12 @@ impl Parts {
             (8, op("task", vec![self.name('t'), self.name('b')])),
             (3 * u32::from(self.dialect.thirteen), op("uncancel", vec![x()])),
             (1, op("cancelling", vec![x()])),
+            (1, self.second_loop()),
+            (1, self.many()),
+            (
+                1,
+                either(vec![(1, op("name", vec![x()])), (1, op("rename", vec![x(), one_of(&["n1", "n2"])]))]),
+            ),
             (4, op("done", vec![x()])),
             (2, op("result", vec![x()])),
             (2, op("error", vec![x()])),
@@ -359,6 +421,29 @@ impl Parts {
         ]
     }
 
+    fn second_loop(&self) -> Part {
+        let (c, h) = (|| self.name('c'), || self.name('h'));
+        either(vec![
+            (1, op("other_soon", vec![h(), c()])),
+            (1, op("other_later", vec![h(), c(), self.seconds()])),
+            (1, op("other_task", vec![just(json!("p0")), self.name('b')])),
+        ])
+    }
+
+    /// Bursts are long, so they are rare.
+    fn many(&self) -> Part {
+        let objects = matches!(self.theme, Theme::Combinators | Theme::Locks);
+        let group = u32::from(self.theme == Theme::Combinators && self.dialect.thirteen);
+        either(vec![
+            (1, op("burst", vec![just(json!("soon")), number(60, 80)])),
+            (1, op("burst", vec![just(json!("later")), number(100, 130)])),
+            (2, op("burst", vec![self.awaited(), number(3, 12)])),
+            (2, op("unburst", vec![number(0, 4)])),
+            (if objects { 16 } else { 4 }, op("crowd", vec![number(2, 10), self.name('b')])),
+            (16 * group, op("crowd", vec![number(2, 10), self.name('b'), self.name('u')])),
+        ])
+    }
+
     fn plain_combinators(&self) -> Table {
         let new = u32::from(self.dialect.in_place);
         let groups = u32::from(self.dialect.thirteen);
@@ -367,7 +452,7 @@ impl Parts {
             (4 * new, op("gather_new", vec![g(), one_of(&["first", "all"]), self.several()])),
             (2 * new, op("gather_cancel", vec![g()])),
             (new, op("gather_done", vec![g()])),
-            (4, op("shield_new", vec![s(), self.one()])),
+            (4, op("shield_new", vec![s(), self.one_of_any_loop()])),
             (2, op("shield_cancel", vec![s()])),
             (2, op("shield_done", vec![s()])),
             (8 * groups, op("group_task", vec![u(), self.name('t'), self.name('b')])),
@@ -462,10 +547,17 @@ impl Parts {
         let when = one_of(&["all", "first", "error"]);
         let mode = || one_of(&["first", "all"]);
         let mut table = vec![
-            (6, op("wait", vec![when, self.maybe_seconds(), self.several()])),
-            (4 * new, op("gather", vec![mode(), self.several()])),
+            (6, op("wait", vec![when, self.maybe_seconds(), self.several_of_any_loop()])),
+            (4 * new, op("gather", vec![mode(), self.several_of_any_loop()])),
             (2 * new, op("gather_bodies", vec![mode(), list(self.name('b'), 3)])),
             (new, op("gather_pair", vec![mode(), self.name('t'), self.name('b')])),
+            (
+                new,
+                op(
+                    "gather_nested",
+                    vec![mode(), mode(), self.several_of_any_loop(), self.several_of_any_loop()],
+                ),
+            ),
             (2 * new, op("gather_await", vec![self.name('g')])),
             (
                 6 * new,
@@ -474,8 +566,9 @@ impl Parts {
                     vec![self.maybe_seconds(), either(vec![(3, self.one()), (2, self.name('b'))])],
                 ),
             ),
-            (5, op("as_completed", vec![self.maybe_seconds(), self.several()])),
-            (4, op("shield", vec![self.one()])),
+            (new, op("wait_for", vec![number(1, 3), self.one_of_any_loop()])),
+            (5, op("as_completed", vec![self.maybe_seconds(), self.several_of_any_loop()])),
+            (4, op("shield", vec![self.one_of_any_loop()])),
             (3, op("shield_await", vec![self.name('s')])),
         ];
         if depth < 2 {
@@ -522,6 +615,7 @@ impl Parts {
             (10, op("acquire", vec![self.things("ldm")])),
             (5, op("event_wait", vec![self.name('e')])),
             (new, op("cond_wait", vec![self.name('d')])),
+            (new, op("cond_wait_for", vec![self.name('d'), self.name('e')])),
             (6, op("put", vec![q(), one_of(&["i1", "i2", "i3"])])),
             (6, op("get", vec![q()])),
             (3, op("join", vec![q()])),
@@ -541,11 +635,25 @@ impl Parts {
                 self.same('d', |d| {
                     let told = either(vec![
                         (4, op("cond_wait", vec![d()])),
+                        (3, op("cond_wait_for", vec![d(), self.name('e')])),
                         (2, op("notify", vec![d(), number(0, 3)])),
                         (1, op("notify_all", vec![d()])),
                         (3, self.op(Who::Body, depth + 1)),
                     ]);
                     op("with", vec![d(), list(told, 3)])
+                }),
+            ));
+            // Who changes what is waited for notifies of it.
+            table.push((
+                2 * new,
+                self.same('d', |d| {
+                    let told = either(vec![
+                        (1, op("notify", vec![d(), number(1, 3)])),
+                        (1, op("notify_all", vec![d()])),
+                    ]);
+                    let told = (op("event_set", vec![self.name('e')]), told)
+                        .prop_map(|(set, told)| json!([set, told]));
+                    op("with", vec![d(), told.boxed()])
                 }),
             ));
         }

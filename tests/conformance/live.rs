@@ -1,7 +1,7 @@
 //! Random programs on both sides, and what is shown when they differ.
 
 use crate::generate::{self, Dialect};
-use crate::oracle::{Oracle, difference};
+use crate::oracle::Oracle;
 use crate::world::{self, Output};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub(crate) fn compare() {
             Err(why) => *skipped.entry(why).or_insert(0) += 1,
             Ok(theirs) => {
                 lines += theirs.log.len();
-                if difference(&theirs, &ours).is_some() {
+                if oracle.difference(&theirs, &ours).is_some() {
                     found.push(report(seed, dialect, &mut oracle));
                 }
             }
@@ -88,7 +88,8 @@ fn show(oracle: &mut Oracle, program: &str) {
 fn report(seed: u64, dialect: Dialect, oracle: &mut Oracle) -> String {
     let small = generate::shrink(generate::tree(seed, dialect), |program| {
         watch(program);
-        oracle.ask(program).is_ok_and(|theirs| difference(&theirs, &world::run(program)).is_some())
+        let theirs = oracle.ask(program);
+        theirs.is_ok_and(|theirs| oracle.difference(&theirs, &world::run(program)).is_some())
     });
     let theirs = oracle.ask(&small).unwrap_or_default();
     format!("seed {seed}: {small}\n{}", side_by_side(&theirs, &world::run(&small)))

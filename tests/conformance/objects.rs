@@ -67,6 +67,16 @@ impl World {
                 .find(x)
                 .filter(|found| !(closed && found.is_task()))
                 .map(|found| found.cancel(arg(2).as_str()).to_string()),
+            "other_task" => {
+                let body = body(self.clone(), x.into(), text(arg(2)).to_owned());
+                self.name_task(x, Task::builder().name(x).spawn_on(&self.other, body)?);
+                None
+            }
+            "name" => self.find_task(x).map(|task| task.name().to_string()),
+            "rename" => {
+                self.find_task(x).into_iter().for_each(|task| task.set_name(text(arg(2))));
+                None
+            }
             "uncancel" => self.find_task(x).filter(|_| !closed).map(|task| task.uncancel().to_string()),
             "cancelling" => self.find_task(x).filter(|_| !closed).map(|task| task.cancelling().to_string()),
             "done" => self.find(x).map(|found| found.state()),
@@ -87,7 +97,7 @@ impl World {
         self.graveyard.borrow_mut().extend(before.map(Awaited::Future));
     }
 
-    fn name_task(&self, x: &str, task: Task<String>) {
+    pub(crate) fn name_task(&self, x: &str, task: Task<String>) {
         let before = self.tasks.borrow_mut().insert(x.to_owned(), task);
         self.graveyard.borrow_mut().extend(before.map(Awaited::Task));
     }
@@ -165,9 +175,10 @@ impl World {
         x: &str,
         arg: impl Fn(usize) -> &'a Value,
     ) -> Result<Option<String>> {
-        let (running, closed) = (self.lp.is_running(), self.lp.is_closed());
+        let closed = self.lp.is_closed();
         let told = match kind {
-            "gather_new" if running => {
+            // With futures of another loop CPython fails here, looplab at the await.
+            "gather_new" if self.lp.is_running() => {
                 let (tasks, futures) = split(&of_one_kind(self, arg(3)));
                 let gathering = if futures.is_empty() { gather(tasks) } else { gather(futures) };
                 let gathered = match text(arg(2)) {
@@ -188,7 +199,7 @@ impl World {
                 Gathered::First(gathering) => gathering.done().to_string(),
                 Gathered::All(gathering) => gathering.done().to_string(),
             }),
-            "shield_new" if running => {
+            "shield_new" if self.here().is_some() => {
                 let shielded = self.find(text(arg(2))).map(|inner| match inner {
                     Awaited::Task(task) => shield(task),
                     Awaited::Future(future) => shield(future),
@@ -214,9 +225,9 @@ impl World {
                 None
             }
             "reschedule" => {
-                let limit = self.limits.borrow().get(x).filter(|_| running).cloned();
-                if let Some(limit) = limit {
-                    limit.reschedule(self.seconds(arg(2)).map(|delay| self.lp.time() + delay))?;
+                let limit = self.limits.borrow().get(x).cloned();
+                if let (Some(limit), Some(lp)) = (limit, self.here()) {
+                    limit.reschedule(self.seconds(arg(2)).map(|delay| lp.time() + delay))?;
                 }
                 None
             }

@@ -13,6 +13,8 @@ pub(crate) struct Oracle {
     /// The version of the Python: `3.13.0`, and its middle number.
     pub(crate) version: String,
     pub(crate) minor: u64,
+    /// Whether it keeps the message of a cancellation for every reader, as looplab does: with `--pure`.
+    keeps_messages: bool,
 }
 
 impl Oracle {
@@ -23,13 +25,20 @@ impl Oracle {
         let mut python = Command::new(words.next().unwrap_or("python3"));
         // Options behind the script's name are the script's.
         let (scripts, own): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with("--"));
+        let keeps_messages = scripts.contains(&"--pure");
         python.args(own).arg(script).args(scripts).stdin(Stdio::piped()).stdout(Stdio::piped());
         let advice = |error| format!("LOOPLAB_PYTHON={command}: {error}; name a CPython, 3.11 or later");
         let mut child = python.spawn().map_err(|error| advice(error.to_string()))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (Some(input), Some(output)) = (input, output) else { return Err(advice("no pipe".to_owned())) };
-        let mut oracle =
-            Self { child, input, output: BufReader::new(output), version: String::new(), minor: 0 };
+        let mut oracle = Self {
+            child,
+            input,
+            output: BufReader::new(output),
+            version: String::new(),
+            minor: 0,
+            keeps_messages,
+        };
         let mut hello = String::new();
         let _ = oracle.output.read_line(&mut hello);
         let hello: Value = serde_json::from_str(&hello).unwrap_or_default();
@@ -58,6 +67,11 @@ impl Oracle {
         }
     }
 
+    /// Where its output and ours differ first.
+    pub(crate) fn difference(&self, theirs: &Output, ours: &Output) -> Option<(String, String)> {
+        difference(theirs, ours, self.keeps_messages)
+    }
+
     fn line(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("the oracle answers");
@@ -78,8 +92,9 @@ pub(crate) fn read(value: &Value) -> Output {
     Output { log: lines("log"), late: lines("late") }
 }
 
-/// Where the outputs differ first: Python's line and ours.
-pub(crate) fn difference(python: &Output, ours: &Output) -> Option<(String, String)> {
+/// Where the outputs differ first: Python's line and ours. Messages of cancellations are compared if Python keeps them.
+fn difference(python: &Output, ours: &Output, messages: bool) -> Option<(String, String)> {
+    let same = |theirs: &str, ours: &str| theirs == ours || !messages && same(theirs, ours);
     let nothing = || "(nothing)".to_owned();
     for n in 0..python.log.len().max(ours.log.len()) {
         let pick = |lines: &[String]| lines.get(n).cloned().unwrap_or_else(nothing);

@@ -1,8 +1,9 @@
 """Locks, events, conditions, semaphores, barriers and queues: what is done to them without waiting.
 
 They are there from the first use. The first letter of a name says what it is, the number which: `l` locks; `e` events;
-`d` conditions; `m0` a semaphore of 0, `m1` of 2, `m2` a bounded one of 1; `q0` a queue for one item, `q1` one without a
-limit, `q2` a last-in-first-out one and `q3` a priority queue for two; `r` barriers for two.
+`d` conditions; `m0` a semaphore of 0, `m1` of 2, `m2` a bounded one of 1, `m3` of 3; `q0` a queue for one item, `q1` one
+without a limit, `q2` a last-in-first-out one and `q3` a priority queue for two, `q4` a queue for two, `q5` for three; `r0` a
+barrier for two, `r1` for three.
 """
 
 import asyncio
@@ -11,9 +12,11 @@ MAKE = {
     "l": [asyncio.Lock],
     "e": [asyncio.Event],
     "d": [asyncio.Condition],
-    "m": [lambda: asyncio.Semaphore(0), lambda: asyncio.Semaphore(2), lambda: asyncio.BoundedSemaphore(1)],
-    "q": [lambda: asyncio.Queue(1), asyncio.Queue, lambda: asyncio.LifoQueue(2), lambda: asyncio.PriorityQueue(2)],
-    "r": [lambda: asyncio.Barrier(2)],
+    "m": [lambda: asyncio.Semaphore(0), lambda: asyncio.Semaphore(2), lambda: asyncio.BoundedSemaphore(1),
+          lambda: asyncio.Semaphore(3)],
+    "q": [lambda: asyncio.Queue(1), asyncio.Queue, lambda: asyncio.LifoQueue(2), lambda: asyncio.PriorityQueue(2),
+          lambda: asyncio.Queue(2), lambda: asyncio.Queue(3)],
+    "r": [lambda: asyncio.Barrier(2), lambda: asyncio.Barrier(3)],
 }
 
 

@@ -1,8 +1,9 @@
 //! Locks, events, conditions, semaphores, barriers and queues.
 //!
 //! They are there from the first use. The first letter of a name says what it is, the number which: `l` locks; `e` events;
-//! `d` conditions; `m0` a semaphore of 0, `m1` of 2, `m2` a bounded one of 1; `q0` a queue for one item, `q1` one without a
-//! limit, `q2` a last-in-first-out one and `q3` a priority queue for two; `r` barriers for two.
+//! `d` conditions; `m0` a semaphore of 0, `m1` of 2, `m2` a bounded one of 1, `m3` of 3; `q0` a queue for one item, `q1` one
+//! without a limit, `q2` a last-in-first-out one and `q3` a priority queue for two, `q4` a queue for two, `q5` for three; `r0` a
+//! barrier for two, `r1` for three.
 
 use crate::body::all;
 use crate::world::{World, list, text};
@@ -32,14 +33,15 @@ impl Thing {
             ("l", _) => Self::Lock(Lock::new()),
             ("e", _) => Self::Event(Event::new()),
             ("d", _) => Self::Condition(Condition::new()),
-            ("m", n) if n % 3 == 2 => Self::Bounded(BoundedSemaphore::new(1)),
-            ("m", n) => Self::Semaphore(Semaphore::new([0, 2][n % 3])),
-            ("r", _) => Self::Barrier(Barrier::new(2).expect("two parties")),
-            (_, n) => Self::Queue(match n % 4 {
+            ("m", n) if n % 4 == 2 => Self::Bounded(BoundedSemaphore::new(1)),
+            ("m", n) => Self::Semaphore(Semaphore::new([0, 2, 0, 3][n % 4])),
+            ("r", n) => Self::Barrier(Barrier::new(2 + n % 2).expect("two parties or three")),
+            (_, n) => Self::Queue(match n % 6 {
                 0 => Rc::new(Box::new(Queue::new(1))),
                 1 => Rc::new(Box::new(Queue::new(0))),
                 2 => Rc::new(LifoQueue::new(2)),
-                _ => Rc::new(PriorityQueue::new(2)),
+                3 => Rc::new(PriorityQueue::new(2)),
+                n => Rc::new(Box::new(Queue::new(n - 2))),
             }),
         }
     }
@@ -193,11 +195,24 @@ impl World {
     ) -> Result<bool> {
         let x = text(arg(1));
         let Some(thing) = self.thing(x) else { return Ok(false) };
+        if kind == "cond_wait_for" {
+            self.wait_until_set(&thing, text(arg(2))).await?;
+            self.say(who, format_args!("{x} saw {} set", text(arg(2))));
+            return Ok(true);
+        }
         let said = thing.wait(kind, x, arg).await?;
         if let Some(said) = &said {
             self.say(who, said);
         }
         Ok(said.is_some())
+    }
+
+    /// `Condition.wait_for`: until an event is set, which whoever sets it has to notify of.
+    async fn wait_until_set(&self, condition: &Thing, event: &str) -> Result<()> {
+        if let (Thing::Condition(condition), Some(Thing::Event(event))) = (condition, self.thing(event)) {
+            condition.wait_for(move || event.is_set()).await?;
+        }
+        Ok(())
     }
 
     /// `async with`.

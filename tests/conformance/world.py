@@ -8,6 +8,7 @@ import re
 import signal
 
 from body import Bodies
+from crowds import Crowds
 from descriptors import Descriptors
 from errors import show, make_error
 from sync import Sync
@@ -17,14 +18,14 @@ BUDGET = 3
 CLOSED = "Event loop is closed"
 
 
-class World(Bodies, Sync, Descriptors):
+class World(Bodies, Sync, Crowds, Descriptors):
     """One program under way."""
 
     def __init__(self, program, new_loop):
         self.program, self.log, self.late = program, [], []
         self.tasks, self.futures, self.handles, self.registered = {}, {}, {}, {}
         self.gathers, self.shields, self.groups, self.limits, self.things = {}, {}, {}, {}, {}
-        self.ends = {}
+        self.ends, self.bursts = {}, []
         self.graveyard, self.names, self.spent, self.signals = [], {}, {}, set()
         self.loop, self.other = new_loop(), new_loop()
         asyncio.set_event_loop(self.loop)  # 3.8 and 3.9 ask for it
@@ -45,13 +46,22 @@ class World(Bodies, Sync, Descriptors):
         for table in (self.tasks, self.futures, self.handles, self.registered, self.gathers, self.shields,
                       self.groups, self.limits, self.things, self.graveyard):
             table.clear()
+        self.bursts.clear()
         self.close_ends()
         self.loop.gates.drop()
 
     def say(self, who, text):
-        if self.loop.is_closed() and who != "script":
+        if self.is_over() and who != "script":
             return  # a body that is being destroyed; in looplab no code of it runs then
         self.log.append(f"{self.loop.turns}@{self.loop.time()} {who}: {text}")
+
+    def is_over(self):
+        """Whether a body that runs now can only be one that is being destroyed."""
+        return self.loop.is_closed() and not self.other.is_running()
+
+    def here(self):
+        """The loop that runs, if one does."""
+        return next((loop for loop in (self.other, self.loop) if loop.is_running()), None)
 
     def report(self, loop, context):
         message, error = context["message"], context.get("exception")
@@ -67,7 +77,8 @@ class World(Bodies, Sync, Descriptors):
 
     def name_of(self, future):
         if hasattr(future, "get_coro"):
-            return future.get_coro().__name__
+            name = future.get_name() if hasattr(future, "get_name") else "Task-"
+            return future.get_coro().__name__ if name.startswith("Task-") else name
         return self.names.get(id(future), "shield")
 
     def spend(self, name):
@@ -88,7 +99,7 @@ class World(Bodies, Sync, Descriptors):
 
     def find(self, name):
         if name == "self":
-            return asyncio.current_task(self.loop)
+            return asyncio.current_task(self.here() or self.loop)
         found = self.tasks.get(name) or self.futures.get(name)
         if self.loop.masked and getattr(found, "_asyncio_future_blocking", False):
             found._asyncio_future_blocking = False  # it awaited itself
@@ -126,6 +137,12 @@ class World(Bodies, Sync, Descriptors):
 
     def do_at(self, who, h, c, when):
         self.handles[h] = self.loop.call_at(when, self.fire, c)
+
+    def do_other_soon(self, who, h, c):
+        self.handles[h] = self.other.call_soon(self.fire, c)
+
+    def do_other_later(self, who, h, c, delay):
+        self.handles[h] = self.other.call_later(delay, self.fire, c)
 
     def do_threadsafe(self, who, c):
         self.loop.call_soon_threadsafe(self.fire, c)
@@ -215,6 +232,16 @@ class World(Bodies, Sync, Descriptors):
         finally:
             self.loop.is_closed() and coro.close()
 
+    def do_other_task(self, who, t, body):
+        self.put(self.tasks, t, self.other.create_task(self.body(t, body)))
+
+    def do_name(self, who, t):
+        return self.name_of(task) if hasattr(task := self.find(t), "get_name") else None
+
+    def do_rename(self, who, t, name):
+        if hasattr(task := self.find(t), "set_name"):
+            task.set_name(name)
+
     def open_task(self, t):
         task = self.find(t)
         return task if hasattr(task, "uncancel") and not self.loop.is_closed() else None
@@ -241,7 +268,7 @@ class World(Bodies, Sync, Descriptors):
             return " ".join(sorted(self.name_of(task) for task in asyncio.all_tasks(self.loop)))
 
     def do_current(self, who):
-        return self.name_of(task) if (task := asyncio.current_task(self.loop)) else "none"
+        return self.name_of(task) if (task := asyncio.current_task(self.here() or self.loop)) else "none"
 
     def do_log(self, who, text):
         return text
@@ -260,7 +287,7 @@ class World(Bodies, Sync, Descriptors):
         return self.gathers[g].done() if g in self.gathers else None
 
     def do_shield_new(self, who, s, x):
-        if self.loop.is_running() and (inner := self.find(x)):
+        if self.here() and (inner := self.find(x)):
             self.put(self.shields, s, asyncio.shield(inner))
 
     def do_shield_cancel(self, who, s):
@@ -280,8 +307,8 @@ class World(Bodies, Sync, Descriptors):
                 raise
 
     def do_reschedule(self, who, x, delay):
-        if x in self.limits and self.loop.is_running():
-            self.limits[x].reschedule(None if delay is None else self.loop.time() + delay)
+        if x in self.limits and (here := self.here()):
+            self.limits[x].reschedule(None if delay is None else here.time() + delay)
 
     def do_expired(self, who, x):
         return self.limits[x].expired() if x in self.limits else None
@@ -303,13 +330,19 @@ class World(Bodies, Sync, Descriptors):
         return "ok"
 
     def do_until(self, who, x):
+        return self.until(self.loop, x)
+
+    def do_other_until(self, who, x):
+        return self.until(self.other, x)
+
+    def until(self, loop, x):
         if x[0] == "g":
-            return self.values(self.loop.run_until_complete(self.gathers.pop(x))) if x in self.gathers else None
+            return self.values(loop.run_until_complete(self.gathers.pop(x))) if x in self.gathers else None
         if x[0] != "b":
-            return self.loop.run_until_complete(future) if (future := self.find(x)) else None
-        coro, refused = self.body(f"main/{x}", x), self.loop.is_closed() or self.loop.is_running()
+            return loop.run_until_complete(future) if (future := self.find(x)) else None
+        coro, refused = self.body(f"main/{x}", x), loop.is_closed() or self.here() is not None
         try:
-            return self.loop.run_until_complete(coro)
+            return loop.run_until_complete(coro)
         finally:
             refused and coro.close()
 

@@ -42,9 +42,25 @@ pub(crate) enum Gathered {
     All(GatherAll<Vec<String>>),
 }
 
-enum AnyHandle {
+pub(crate) enum AnyHandle {
     Soon(Handle),
     Timer(TimerHandle),
+}
+
+impl AnyHandle {
+    pub(crate) fn cancel(&self) {
+        match self {
+            Self::Soon(handle) => handle.cancel(),
+            Self::Timer(timer) => timer.cancel(),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        match self {
+            Self::Soon(handle) => handle.cancelled(),
+            Self::Timer(timer) => timer.cancelled(),
+        }
+    }
 }
 
 /// A table of what a program has named.
@@ -58,7 +74,7 @@ pub(crate) struct World {
     base: Instant,
     /// How long a second of the program is. While a descriptor is registered, virtual time passes as fast as real time, so a
     /// program with descriptors has seconds that are short.
-    second: Duration,
+    pub(crate) second: Duration,
     log: RefCell<Vec<String>>,
     late: RefCell<Vec<String>>,
     pub(crate) tasks: Named<Task<String>>,
@@ -70,6 +86,7 @@ pub(crate) struct World {
     pub(crate) groups: Named<TaskGroup>,
     pub(crate) limits: Named<Timeout>,
     pub(crate) things: Named<Thing>,
+    pub(crate) bursts: RefCell<Vec<AnyHandle>>,
     pub(crate) ends: RefCell<HashMap<usize, [End; 2]>>,
     pub(crate) graveyard: RefCell<Vec<Awaited>>,
     pub(crate) names: RefCell<HashMap<(bool, u64), String>>,
@@ -83,6 +100,8 @@ pub(crate) fn run(program: &Value) -> Output {
     // Signals are the whole process's: one program at a time.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // With no logger, what a failing exception handler leaves behind would fill the screen.
+    log::set_max_level(log::LevelFilter::Error);
     let world = World::new(program);
     for op in list(&world.program["script"]) {
         let _ = world.plain("script", op);
@@ -147,6 +166,7 @@ impl World {
                 groups: RefCell::default(),
                 limits: RefCell::default(),
                 things: RefCell::default(),
+                bursts: RefCell::default(),
                 ends: RefCell::default(),
                 graveyard: RefCell::default(),
                 names: RefCell::default(),
@@ -175,7 +195,7 @@ impl World {
         self.gates.open_all();
         drop((self.gathers.take(), self.shields.take(), self.groups.take(), self.limits.take()));
         drop((self.tasks.take(), self.futures.take(), self.handles.take(), self.registered.take()));
-        drop((self.things.take(), self.graveyard.take(), self.ends.take()));
+        drop((self.things.take(), self.graveyard.take(), self.ends.take(), self.bursts.take()));
     }
 
     /// Seconds of the program, or none.
@@ -208,6 +228,11 @@ impl World {
         let message = message.trim_start_matches("_Gathering").trim_end_matches('!');
         self.late.borrow_mut().push(format!("{name}: {message}{error}"));
         Ok(())
+    }
+
+    /// The loop that runs, if one does.
+    pub(crate) fn here(&self) -> Option<&EventLoop> {
+        [&self.other, &self.lp].into_iter().find(|lp| lp.is_running())
     }
 
     pub(crate) fn spend(&self, name: &str) -> bool {
@@ -261,14 +286,18 @@ impl World {
             return Err(make_error(text(arg(1))));
         }
         let outcome = match kind {
-            "soon" | "later" | "at" => self.schedule(kind, arg).map(|()| None),
+            "soon" | "later" | "at" | "other_soon" | "other_later" => self.schedule(kind, arg).map(|()| None),
             "threadsafe" | "thread" => self.from_outside(kind, text(arg(1))).map(|()| None),
             "drop" => Ok(self.drop_handle(text(arg(1)))),
             "signal" | "unsignal" | "kill" => self.signal_op(kind, text(arg(1)), text(arg(2))),
-            "forever" | "until" | "step" | "stop" | "close" | "running" | "other" => {
+            "forever" | "until" | "step" | "stop" | "close" | "running" | "other" | "other_until" => {
                 self.run_op(kind, text(arg(1)))
             }
-            _ => match self.sync_op(kind, arg).or_else(|| self.descriptor_op(kind, arg)) {
+            _ => match self
+                .sync_op(kind, arg)
+                .or_else(|| self.descriptor_op(kind, arg))
+                .or_else(|| self.crowd_op(kind, arg))
+            {
                 Some(outcome) => outcome,
                 None => self.object_op(kind, arg),
             },
@@ -287,6 +316,8 @@ impl World {
         let handle = match kind {
             "soon" => AnyHandle::Soon(self.lp.call_soon(call)?),
             "later" => AnyHandle::Timer(self.lp.call_later(delay, call)?),
+            "other_soon" => AnyHandle::Soon(self.other.call_soon(call)?),
+            "other_later" => AnyHandle::Timer(self.other.call_later(delay, call)?),
             _ => AnyHandle::Timer(self.lp.call_at(self.base + delay, call)?),
         };
         let before = self.handles.borrow_mut().insert(text(arg(1)).to_owned(), handle);
@@ -296,11 +327,10 @@ impl World {
 
     fn drop_handle(&self, name: &str) -> Option<String> {
         let handles = self.handles.borrow();
-        let (before, after) = match handles.get(name)? {
-            AnyHandle::Soon(handle) => (handle.cancelled(), (handle.cancel(), handle.cancelled()).1),
-            AnyHandle::Timer(handle) => (handle.cancelled(), (handle.cancel(), handle.cancelled()).1),
-        };
-        Some(format!("{before} {after}"))
+        let handle = handles.get(name)?;
+        let before = handle.cancelled();
+        handle.cancel();
+        Some(format!("{before} {}", handle.cancelled()))
     }
 
     /// A call through the cross-thread handle: from the loop's own thread, or from another one, which is joined.
@@ -360,32 +390,31 @@ impl World {
             "forever" => self.lp.run_forever()?,
             "close" => self.close(&self.lp)?,
             "running" => return Ok(Some(format!("{} {}", self.lp.is_running(), self.lp.is_closed()))),
-            _ => return self.until(target),
+            "other_until" => return self.until(&self.other, target),
+            _ => return self.until(&self.lp, target),
         }
         Ok(Some("ok".to_owned()))
     }
 
-    fn until(self: &Rc<Self>, target: &str) -> Result<Option<String>> {
+    fn until(self: &Rc<Self>, lp: &EventLoop, target: &str) -> Result<Option<String>> {
         if target.starts_with('g') {
             let gathered = self.gathers.borrow_mut().remove(target);
             let results = match gathered {
                 None => return Ok(None),
-                Some(Gathered::First(gathering)) => {
-                    crate::combine::oks(self.lp.run_until_complete(gathering)?)
-                }
-                Some(Gathered::All(gathering)) => self.lp.run_until_complete(gathering)?,
+                Some(Gathered::First(gathering)) => crate::combine::oks(lp.run_until_complete(gathering)?),
+                Some(Gathered::All(gathering)) => lp.run_until_complete(gathering)?,
             };
             return Ok(Some(crate::combine::values(results)));
         }
         if target.starts_with('b') {
             let name: Rc<str> = format!("main/{target}").into();
             let body = crate::body::body(self.clone(), name.clone(), target.to_owned());
-            return self.lp.run_until_complete(Task::builder().name(name).prepare(body)).map(Some);
+            return lp.run_until_complete(Task::builder().name(name).prepare(body)).map(Some);
         }
         match self.find(target) {
             None => Ok(None),
-            Some(Awaited::Task(task)) => self.lp.run_until_complete(&task).map(Some),
-            Some(Awaited::Future(future)) => self.lp.run_until_complete(&future).map(Some),
+            Some(Awaited::Task(task)) => lp.run_until_complete(&task).map(Some),
+            Some(Awaited::Future(future)) => lp.run_until_complete(&future).map(Some),
         }
     }
 
