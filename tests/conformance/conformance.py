@@ -1,6 +1,6 @@
 """Runs programs of the conformance language (docs/conformance.md) on an asyncio event loop, in virtual time.
 
-    python3 conformance.py [--loop LOOP] [--plain | --pure] < programs
+    python3 conformance.py [--loop LOOP] [--debug] [--plain | --pure] < programs
 
 Says first which Python 3 it is. Then reads one program (JSON) a line from standard input and answers with one line:
 {"log": [...], "late": [...]}, or {"skip": "why"} for what this Python cannot do (it lacks an operation, or recurses into
@@ -9,6 +9,7 @@ a circle of tasks).
     --loop asyncio        asyncio's own selector loop (if nothing is said): its turns are its own
     --loop MODULE:NAME    any other, such as uvloop:new_event_loop: what NAME() gives, driven from outside
     --plain               without the masks of `loops.py`, which hide what looplab does otherwise on purpose
+    --debug               with the loops in debug mode
     --pure                with Python's own tasks and futures, not those in C, patched so that every reader of a cancelled
                           task gets the message of the cancellation, as in looplab
 
@@ -24,6 +25,7 @@ import sys
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--loop", default="asyncio", metavar="LOOP", help="asyncio, or MODULE:NAME")
+    parser.add_argument("--debug", action="store_true", help="the loops in debug mode")
     parser.add_argument("--plain", action="store_true", help="without the masks")
     parser.add_argument("--pure", action="store_true", help="Python's own tasks and futures")
     return parser.parse_args()
@@ -85,7 +87,13 @@ def main():
         loops.mask()
     if ARGUMENTS.pure:
         keep_the_message()
-    new_loop = loop_class(ARGUMENTS.loop)
+    make = loop_class(ARGUMENTS.loop)
+
+    def new_loop():
+        loop = make()
+        loop.set_debug(ARGUMENTS.debug)
+        return loop
+
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -22,6 +22,7 @@ mod oracle;
 mod sync;
 mod world;
 
+use looplab::trace::Record;
 use std::process::Command;
 
 #[test]
@@ -46,6 +47,18 @@ fn thousands_of_random_programs_print_what_they_printed_on_cpython() {
     let count = format!("{} of {} random programs differ", failed.len(), corpus.len());
     let some = failed.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(failed.is_empty(), "{count}: expected on the left, looplab on the right; the first:\n\n{some}");
+}
+
+#[test]
+fn a_loop_that_is_observed_or_in_debug_mode_prints_the_same() {
+    for one in corpus::written() {
+        live::watch(one.program());
+        let plain = world::run(one.program());
+        let observed = world::run_on(one.program(), |builder| builder.observer(|_: &Record<'_>| ()));
+        assert_eq!(observed, plain, "{}, observed", one.name);
+        let debug = world::run_on(one.program(), |builder| builder.debug(true));
+        assert_eq!(debug, plain, "{}, in debug mode", one.name);
+    }
 }
 
 #[test]

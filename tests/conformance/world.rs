@@ -9,8 +9,8 @@ use crate::errors::{make_error, show};
 use crate::gates::Gates;
 use crate::sync::Thing;
 use looplab::{
-    CallbackId, Clock, EventLoop, ExceptionContext, Future, Gather, GatherAll, Handle, Result, Shield, Task,
-    TaskGroup, Timeout, TimerHandle, current_task,
+    Builder, CallbackId, Clock, EventLoop, ExceptionContext, Future, Gather, GatherAll, Handle, Result,
+    Shield, Task, TaskGroup, Timeout, TimerHandle, current_task,
 };
 use serde_json::Value;
 use std::cell::RefCell;
@@ -97,12 +97,17 @@ pub(crate) struct World {
 
 /// Runs a program on looplab.
 pub(crate) fn run(program: &Value) -> Output {
+    run_on(program, |builder| builder)
+}
+
+/// The same on loops that are made in some way.
+pub(crate) fn run_on(program: &Value, made: fn(Builder) -> Builder) -> Output {
     // Signals are the whole process's: one program at a time.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // With no logger, what a failing exception handler leaves behind would fill the screen.
     log::set_max_level(log::LevelFilter::Error);
-    let world = World::new(program);
+    let world = World::new(program, made);
     for op in list(&world.program["script"]) {
         let _ = world.plain("script", op);
     }
@@ -134,8 +139,8 @@ pub(crate) fn text(value: &Value) -> &str {
 }
 
 impl World {
-    fn new(program: &Value) -> Rc<Self> {
-        let new = || EventLoop::builder().clock(Clock::virtual_time());
+    fn new(program: &Value, made: fn(Builder) -> Builder) -> Rc<Self> {
+        let new = || made(EventLoop::builder().clock(Clock::virtual_time()));
         Rc::new_cyclic(|weak: &Weak<Self>| {
             let parked = weak.clone();
             let hook = move || parked.upgrade().map_or((), |world| world.parked());
