@@ -14,7 +14,7 @@ use super::state::State;
 use super::text::TextTable;
 use super::words::error_word;
 use crate::environment::variable;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoError, Result};
 use crate::event_loop::Recording;
 use crate::trace::{Event, Life, Record, Snapshot};
 use std::cell::Cell;
@@ -130,7 +130,10 @@ impl Recorder {
                 let name = path.display().to_string();
                 Ok(Arc::new(Self::new(name, Box::new(file), form, snapshots)))
             }
-            Err(error) => Err(io::Error::new(error.kind(), format!("{TRACE}={name}: {error}")).into()),
+            Err(error) => {
+                let text = format!("{TRACE}={name}: {error}");
+                Err(IoError::told(error, text).into())
+            }
         }
     }
 
