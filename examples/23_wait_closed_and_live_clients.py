@@ -7,7 +7,7 @@ at once, and hid the mistake.)
 
 A `serve_forever()` that is cancelled closes its server and the connections, then waits for both. In 3.12 and
 3.13.0 it did not close the connections, and an idle client kept it waiting."""
-# differs: until 3.11, wait_closed() did not wait for the connections
+# differs: until 3.11, wait_closed() did not wait for the connections;
 # differs: in 3.12 and 3.13.0, a cancelled serve_forever() waited for clients that it did not close
 import asyncio
 
