@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// A listening socket of a [`Server`](crate::net::Server), as [`Server::sockets`](crate::net::Server::sockets) shows it. It
 /// does not keep the socket open.
@@ -67,6 +68,8 @@ pub(in crate::net) struct Listening {
     pub(super) retry: RefCell<Option<TimerHandle>>,
     /// A Unix socket's file, to be removed if it is still this one.
     file: RefCell<Option<(PathBuf, u64)>>,
+    /// The process that listens. A forked child's copy leaves the file alone.
+    process: u32,
 }
 
 impl Listener {
@@ -103,7 +106,14 @@ impl Listening {
         let inode = name.path().and_then(inode);
         let file = name.path().map(Path::to_owned).zip(inode);
         let watch = Watch::new(lp, listener.as_raw_fd());
-        Ok(Self { watch, listener, name, retry: RefCell::default(), file: RefCell::new(file) })
+        Ok(Self {
+            watch,
+            listener,
+            name,
+            retry: RefCell::default(),
+            file: RefCell::new(file),
+            process: process::id(),
+        })
     }
 
     /// Ends listening. The socket is closed with the last handle of this.
@@ -114,8 +124,9 @@ impl Listening {
             retry.cancel();
         }
         let Some((path, number)) = self.file.take() else { return };
-        // Somebody may have put another socket in its place.
-        if inode(&path) == Some(number)
+        // Another server may have put its socket there.
+        if self.process == process::id()
+            && inode(&path) == Some(number)
             && let Err(error) = fs::remove_file(&path)
             && error.kind() != ErrorKind::NotFound
         {
@@ -126,4 +137,28 @@ impl Listening {
 
 fn inode(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|file| file.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener as Std;
+
+    #[test]
+    fn only_the_process_that_listens_removes_a_unix_sockets_file() -> Result<()> {
+        let lp = EventLoop::new()?;
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        let mut listening = Listening::new(&lp, Listener::Unix(UnixListener::from_std(Std::bind(&path)?)))?;
+        let file = listening.file.borrow().clone();
+        // As a forked child sees it.
+        listening.process += 1;
+        listening.stop();
+        assert!(path.exists());
+        listening.process -= 1;
+        *listening.file.borrow_mut() = file;
+        listening.stop();
+        assert!(!path.exists());
+        Ok(())
+    }
 }
