@@ -111,6 +111,58 @@ fn the_environment_chooses_the_clock_of_a_loop_that_does_not_say() {
     }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a sleep of a second takes on the running loop, and in which order two timers come.
+async fn still_right() -> Result<()> {
+    let lp = get_running_loop()?;
+    let began = lp.time();
+    let log = Rc::new(RefCell::new(Vec::new()));
+    for seconds in [2, 1] {
+        let log = log.clone();
+        lp.call_later(seconds * SECOND, move || log.borrow_mut().push(seconds))?;
+    }
+    sleep(3 * SECOND).await?;
+    assert_eq!(lp.time() - began, 3 * SECOND);
+    assert_eq!(*log.borrow(), [1, 2]);
+    Ok(())
+}
+
+#[test]
+fn ten_sleeps_of_the_longest_duration_take_thirty_years_each_and_what_comes_after_is_right() -> Result<()> {
+    let _dog = watchdog();
+    let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+    lp.run_until_complete(async {
+        let lp = get_running_loop()?;
+        for _ in 0..10 {
+            let began = lp.time();
+            sleep(Duration::MAX).await?;
+            assert_eq!(lp.time() - began, 30 * YEAR);
+        }
+        still_right().await
+    })
+}
+
+#[test]
+fn deadlines_of_centuries_come_in_order_and_what_comes_after_is_right() -> Result<()> {
+    let _dog = watchdog();
+    let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+    let (began, log) = (lp.time(), Rc::new(RefCell::new(Vec::new())));
+    for years in [400, 240, 200] {
+        let log = log.clone();
+        lp.call_at(began + years * YEAR, move || {
+            let lp = get_running_loop()?;
+            log.borrow_mut().push((years, lp.time() - began));
+            if years == 400 { looplab::stop() } else { Ok(()) }
+        })?;
+    }
+    lp.run_forever()?;
+    // In virtual time an instant is cut to 250 years from now.
+    assert_eq!(*log.borrow(), [(200, 200), (240, 240), (400, 250)].map(|(years, at)| (years, at * YEAR)));
+    lp.run_until_complete(still_right())
+}
+
 // ---- nothing can wake the loop ----
 
 #[test]

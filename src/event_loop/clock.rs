@@ -8,8 +8,14 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The longest a deadline can lie ahead; one that would be later is cut to this.
-const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The longest delay; a longer one is cut to this.
+const FAR: Duration = YEAR.saturating_mul(30);
+
+/// The furthest that a virtual clock lets an instant lie ahead. The timers hold 292 years on both sides of their zero, which
+/// is never more than thirty years behind the clock.
+const FURTHEST: Duration = YEAR.saturating_mul(250);
 
 /// Which time a loop lives in; given to [`Builder::clock`](crate::Builder::clock).
 ///
@@ -64,6 +70,15 @@ impl Clock {
     pub(crate) fn advance(&self, by: Duration) {
         if let Kind::Virtual { now } = &self.0 {
             now.set(now.get().checked_add(by).unwrap_or_else(|| now.get()));
+        }
+    }
+
+    /// Cuts a deadline that was given as an instant. A virtual clock reaches any; a real one never comes near.
+    #[inline]
+    pub(crate) fn cut(&self, when: Instant) -> Instant {
+        match &self.0 {
+            Kind::Monotonic => when,
+            Kind::Virtual { now } => when.min(now.get() + FURTHEST),
         }
     }
 

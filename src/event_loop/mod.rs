@@ -32,9 +32,7 @@ pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
 pub use handle::{Handle, TimerHandle};
 pub use inbox::Remote;
-/// The public one looks whether the process was forked; the library's own callers do not.
-pub use running::get_running_loop as public_running_loop;
-pub use running::stop;
+pub use running::{get_running_loop, stop};
 
 pub(crate) use dependants::{Dependant, Dependence};
 pub(crate) use exceptions::report;
@@ -42,7 +40,7 @@ pub(crate) use handle::{About, Callback, Entry, Leaves, Timed, call, short_name}
 pub(crate) use jobs::{Errand, JobId, Receiver, Returning, WayBack};
 pub(crate) use ready::Origin;
 pub(crate) use residents::{Resident, TaskKey};
-pub(crate) use running::{running, running_loop as get_running_loop};
+pub(crate) use running::running;
 pub(crate) use waker::TaskWaker;
 pub(crate) use watch::{Claim, Watch};
 
@@ -64,7 +62,7 @@ use std::time::{Duration, Instant};
 ///
 /// A handle: cloning it gives another handle to the same loop. It is not `Send`; other threads use [`remote`].
 /// When the last handle goes, the loop is [closed](Self::close). A callback that owns a handle to its own loop keeps the
-/// loop alive until it has run; inside callbacks use [`get_running_loop`](crate::get_running_loop) instead.
+/// loop alive until it has run; inside callbacks use [`get_running_loop`] instead.
 ///
 /// ```
 /// use looplab::EventLoop;
@@ -147,9 +145,9 @@ pub(crate) struct Options {
 
 impl EventLoop {
     pub(crate) fn with(options: Options) -> Result<Self> {
-        let id = LoopId::next();
-        let (reactor, waker) = reactor::Reactor::new(id)?;
+        let (reactor, waker) = reactor::Reactor::new()?;
         let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
+        let id = LoopId::next();
         let traced = options.observer.is_some() || options.recorder.is_some();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
@@ -218,7 +216,8 @@ impl EventLoop {
     }
 
     /// Runs `callback` once `delay` has passed, in the turn whose poll sees it (`loop.call_later`). A zero delay is
-    /// legal and means: in the next turn, behind its I/O. Equal deadlines run first-come first-served.
+    /// legal and means: in the next turn, behind its I/O. Equal deadlines run first-come first-served. A delay of more than
+    /// thirty years is cut to that.
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`.
@@ -232,7 +231,8 @@ impl EventLoop {
         self.set_timer(place, self.0.clock.deadline(delay), callback)
     }
 
-    /// Runs `callback` once the loop's [`time`](Self::time) is `when` (`loop.call_at`). A time in the past is legal.
+    /// Runs `callback` once the loop's [`time`](Self::time) is `when` (`loop.call_at`). A time in the past is legal. In virtual
+    /// time one that is more than 250 years ahead is cut to that.
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`.
@@ -351,6 +351,7 @@ impl Inner {
 
     /// Puts an entry on the timer heap.
     pub(crate) fn schedule(&self, when: Instant, entry: Rc<dyn Timed>) {
+        let when = self.clock.cut(when);
         self.timers.push(when, entry.clone());
         if self.traced.get() {
             let about = entry.about();

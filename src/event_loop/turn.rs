@@ -160,7 +160,7 @@ impl EventLoop {
         if timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
             return Ok(reactor::Batch::default());
         }
-        lp.rearm()?;
+        lp.rearm();
         if timeout != Some(Duration::ZERO) {
             self.park(true);
             lp.look_for_jobs();
@@ -191,6 +191,7 @@ impl EventLoop {
         match timeout {
             Some(wait) if !watched => {
                 lp.clock.advance(wait);
+                lp.timers.follow(lp.now());
                 Ok(batch)
             }
             Some(wait) => {
@@ -288,20 +289,14 @@ impl Inner {
     }
 
     /// Registers again what the last poll reported, so that the next one reports what is still ready.
-    ///
-    /// # Errors
-    /// In a forked child, whose run ends here.
-    fn rearm(&self) -> Result<()> {
+    fn rearm(&self) {
         let mut reactor = self.reactor.borrow_mut();
-        let orphans = reactor.rearm()?;
-        let mut signals = self.signals.borrow_mut();
-        signals.begin_poll();
-        if reactor.is_rearmed(reactor::SIGNALS) {
-            signals.rearm(reactor.registry()?);
+        let orphans = reactor.rearm();
+        if let Ok(registry) = reactor.registry() {
+            self.signals.borrow_mut().rearm(registry, reactor.is_rearmed(reactor::SIGNALS));
         }
-        drop((signals, reactor));
+        drop(reactor);
         self.bury(orphans);
-        Ok(())
     }
 
     /// Queues the callbacks of each ready descriptor, the reader before the writer. The entry that reads the signals has the
