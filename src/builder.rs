@@ -3,6 +3,7 @@
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::event_loop::{Clock, EventLoop, Options, Parking};
+use crate::panics::Guarded;
 use crate::trace::Observer;
 use std::fmt;
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl Builder {
     /// Who hears of every transition; see [`Observer`]. Without one, nothing is described and nothing is told.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.options.observer = Some(Box::new(observer));
+        self.options.observer = Some(Guarded::new(Box::new(observer)));
         self
     }
 
@@ -99,14 +100,14 @@ impl Builder {
     /// Called before a poll that may sleep, on the loop's thread. It must not use the loop.
     #[must_use]
     pub fn on_park(mut self, hook: impl FnMut() + 'static) -> Self {
-        self.options.parking.on_park = Some(Box::new(hook));
+        self.options.parking.on_park = Some(Guarded::new(Box::new(hook)));
         self
     }
 
     /// Called after a poll that may have slept.
     #[must_use]
     pub fn on_unpark(mut self, hook: impl FnMut() + 'static) -> Self {
-        self.options.parking.on_unpark = Some(Box::new(hook));
+        self.options.parking.on_unpark = Some(Guarded::new(Box::new(hook)));
         self
     }
 

@@ -131,6 +131,12 @@ impl<T: 'static> Deref for Guarded<T> {
     }
 }
 
+impl<T: 'static> DerefMut for Guarded<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("it is taken by value only")
+    }
+}
+
 impl<T: 'static> Drop for Guarded<T> {
     fn drop(&mut self) {
         if let Some(value) = self.0.take() {

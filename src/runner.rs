@@ -14,6 +14,7 @@ use crate::builder::Builder;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, running};
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use crate::task::{ReturnWhen, Task, TaskRef, gather_on, wait};
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -58,7 +59,10 @@ where
     let result = runner.run_main(&lp, main.into_future());
     match (result, runner.close()) {
         (result, Ok(())) => result,
-        (Ok(_), Err(error)) => Err(error),
+        (Ok(value), Err(error)) => {
+            drop_quietly(value);
+            Err(error)
+        }
         (Err(lost), Err(error)) => {
             // In Python it would be the `__context__` of the other.
             log_error!("the shutdown failed after the main task had failed with: {lost}");

@@ -5,6 +5,7 @@
 
 mod support;
 
+use looplab::net::{start_server, start_unix_server};
 use looplab::sync::{LifoQueue, PriorityQueue, Queue};
 use looplab::{
     Coroutine, Error, EventLoop, ExceptionContext, Executor, Future, RemoteTask, Result, Step, Task,
@@ -282,6 +283,38 @@ fn hooks_observer_and_handler_are_dropped_one_by_one_with_the_loop() {
             .on_unpark(move || _ = &c)
             .build()?;
         lp.set_exception_handler(Some(move |_: &EventLoop, _: &ExceptionContext| _ = &d));
+        lp.close()
+    });
+}
+
+#[test]
+fn hooks_and_observer_of_a_builder_that_fails_are_dropped_one_by_one() {
+    explodes!(4, || {
+        let [a, b, c, d] = [Bomb, Bomb, Bomb, Bomb];
+        let refused = EventLoop::builder()
+            .observer(move |_: &looplab::trace::Record<'_>| _ = &a)
+            .on_park(move || _ = &b)
+            .on_unpark(move || _ = &c)
+            .observer(move |_: &looplab::trace::Record<'_>| _ = &d)
+            .watchdog(Duration::ZERO)
+            .build();
+        assert!(matches!(refused, Err(Error::Value(_))));
+        Ok(())
+    });
+}
+
+#[test]
+fn the_handler_of_a_server_that_cannot_be_started_is_dropped_quietly() {
+    explodes!(2, || {
+        let lp = EventLoop::new()?;
+        let [a, b] = [Bomb, Bomb];
+        let path = "/nowhere/at/all";
+        let starting = start_unix_server(async move |_, _| _ = &a, path);
+        let refused = lp.run_until_complete(starting.into_future());
+        assert!(matches!(refused, Err(Error::Io(_))));
+        let starting = start_server(async move |_, _| _ = &b, "127.0.0.1", 0).limit(0);
+        let refused = lp.run_until_complete(starting.into_future());
+        assert!(matches!(refused, Err(Error::Value(_))));
         lp.close()
     });
 }

@@ -46,7 +46,7 @@ pub(crate) use watch::{Claim, Watch};
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::panics::drop_quietly;
+use crate::panics::{Guarded, drop_quietly};
 use crate::trace::{EntryKind, Event, Life, Observer, Place, Record, Snapshot, Truth};
 use handle::Repeating;
 use running::LoopId;
@@ -117,7 +117,7 @@ pub(crate) struct Inner {
     slow: Cell<Duration>,
     traced: Cell<bool>,
     recorder: Option<Recording>,
-    observer: RefCell<Option<Box<dyn Observer>>>,
+    observer: RefCell<Option<Guarded<Box<dyn Observer>>>>,
     parking: RefCell<Parking>,
     watchdog: Option<watchdog::Watchdog>,
 }
@@ -128,8 +128,8 @@ pub(crate) type Recording = Box<dyn Fn(&Record<'_>)>;
 /// What is called around a poll that may sleep.
 #[derive(Default)]
 pub(crate) struct Parking {
-    pub(crate) on_park: Option<Box<dyn FnMut()>>,
-    pub(crate) on_unpark: Option<Box<dyn FnMut()>>,
+    pub(crate) on_park: Option<Guarded<Box<dyn FnMut()>>>,
+    pub(crate) on_unpark: Option<Guarded<Box<dyn FnMut()>>>,
 }
 
 /// What [`Builder`](crate::Builder) has gathered.
@@ -137,7 +137,7 @@ pub(crate) struct Options {
     pub(crate) clock: Clock,
     pub(crate) debug: bool,
     pub(crate) executor_threads: Option<usize>,
-    pub(crate) observer: Option<Box<dyn Observer>>,
+    pub(crate) observer: Option<Guarded<Box<dyn Observer>>>,
     pub(crate) recorder: Option<Recording>,
     pub(crate) parking: Parking,
     pub(crate) watchdog: Option<Duration>,

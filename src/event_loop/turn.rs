@@ -214,7 +214,7 @@ impl EventLoop {
         };
         let hook = pick(&mut self.0.parking.borrow_mut());
         let Some(mut hook) = hook else { return };
-        if let Err(error) = super::call(&mut hook) {
+        if let Err(error) = super::call(&mut *hook) {
             log_error!("a parking hook panicked: {error}");
         }
         let mut parking = self.0.parking.borrow_mut();

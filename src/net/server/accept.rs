@@ -11,6 +11,7 @@ use crate::net::stream_reader::StreamReader;
 use crate::net::stream_writer::StreamWriter;
 use crate::net::transport::{Endpoint, Link, Socket, Transport};
 use crate::outcome::Outcome;
+use crate::panics::Guarded;
 use crate::task::Task;
 use crate::trace::{Direction, Place};
 use std::cell::RefCell;
@@ -134,7 +135,7 @@ impl Server {
         F: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
         R: Outcome,
     {
-        let handler = Rc::new(handler);
+        let handler = Rc::new(Guarded::new(handler));
         Rc::new(move |lp, reader, writer, place| {
             let transport = writer.transport();
             // A connection whose handler fails or is cancelled is closed by what comes after the task, and not when the
@@ -142,7 +143,7 @@ impl Server {
             let kept = Rc::new(RefCell::new(Some(writer.clone())));
             let (handler, keeps) = (handler.clone(), kept.clone());
             let task = lp.create_task_at(place, async move {
-                let outcome = handler(reader, writer).await.into_result().map(drop);
+                let outcome = (**handler)(reader, writer).await.into_result().map(drop);
                 if outcome.is_ok() {
                     drop(keeps.take());
                 }
@@ -168,6 +169,7 @@ impl Server {
         F: Fn(StreamReader, StreamWriter) -> R + 'static,
         R: Outcome,
     {
+        let callback = Guarded::new(callback);
         Rc::new(move |lp, reader, writer, _| {
             let transport = writer.transport();
             match call(|| callback(reader, writer)) {
