@@ -73,6 +73,8 @@ impl Lab {
         let outcome = self.lp.run_until_complete(body);
         let text = match outcome {
             Ok(value) => format!("returned {value:?}"),
+            // An assertion of the test that failed inside.
+            Err(Error::Panic(text)) => panic!("{text}"),
             Err(error) => format!("raised {}", show(&error)),
         };
         self.log.0.borrow_mut().push(format!("{} {text}", self.lp.turns()));
