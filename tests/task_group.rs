@@ -15,8 +15,11 @@ mod nested;
 #[path = "task_group/own.rs"]
 mod own;
 
-use common::{Lab, Log, forever, ms, pass_on, say, swallow};
-use looplab::{Error, Result, ReturnWhen, Task, TaskGroup, current_task, sleep, wait, yield_now};
+use common::{HOUR, Lab, Log, forever, ms, pass_on, say, swallow};
+use looplab::{
+    Coroutine, Error, Result, ReturnWhen, Step, Task, TaskGroup, current_task, get_running_loop, sleep, wait,
+    yield_now,
+};
 
 pub(crate) fn cancelling() -> u32 {
     current_task().unwrap().cancelling()
@@ -64,6 +67,41 @@ pub(crate) async fn cleanup(log: Log, name: &'static str, n: u64, text: Option<&
 
 pub(crate) async fn all_done<T: 'static>(task: &Task<T>) -> Result<()> {
     wait([task.clone()], ReturnWhen::AllCompleted, None).await.map(drop)
+}
+
+#[test]
+fn a_body_that_is_closed_ends_the_scope_with_that_alone_unless_a_child_failed() {
+    let lab = Lab::new();
+    lab.run(async {
+        let scope = |fails: bool| {
+            Coroutine::new(TaskGroup::scope(async move |group| {
+                let child = async move {
+                    match sleep(HOUR).await {
+                        Err(_) if fails => Err(Error::msg("child")),
+                        ended => ended,
+                    }
+                };
+                group.create_task(child)?;
+                get_running_loop()?.create_future::<()>().await
+            }))
+        };
+        for fails in [false, true] {
+            let mut body = scope(fails);
+            assert!(matches!(body.send(), Step::Suspended));
+            yield_now().await?;
+            assert!(matches!(body.throw(Error::CoroutineExit), Step::Suspended));
+            for _turn in 0..2 {
+                yield_now().await?;
+            }
+            let Step::Returned(Err(error)) = body.send() else { panic!("it ends") };
+            let closed = "the coroutine was closed";
+            assert_eq!(
+                show(&error),
+                if fails { format!("Group[child, {closed}]") } else { closed.to_owned() }
+            );
+        }
+        Ok(())
+    });
 }
 
 #[test]

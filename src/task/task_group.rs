@@ -1,6 +1,6 @@
 //! Task groups: children that end before the scope in which they were made.
 //!
-//! It promises what asyncio's `TaskGroup` does, as of 3.13: the scope is left only when every child is done; the first
+//! It promises what asyncio's `TaskGroup` does, as of 3.15: the scope is left only when every child is done; the first
 //! failure cancels the other children and, if it is still running, the body; all failures come out together as
 //! [`Error::Group`]; a cancellation of the parent cancels the children; and the count of `cancelling()` is afterwards
 //! what it would be without the group. A cancelled child is no failure.
@@ -79,6 +79,7 @@ impl TaskGroup {
     ///
     /// # Errors
     /// [`Error::Group`] with every failure of children and body, in order, cancellations not among them;
+    /// [`Error::CoroutineExit`] by itself if the body was closed and nothing else failed;
     /// [`Error::Cancelled`] if the parent was cancelled and nothing failed; [`Error::Exit`] or
     /// [`Error::KeyboardInterrupt`] by itself if there was one; [`Error::Runtime`] outside of a task.
     ///
@@ -258,6 +259,7 @@ impl Group {
             cancellation = None;
         }
         let mut errors = self.errors.take();
+        let only_closed = errors.is_empty() && matches!(outcome, Err(Error::CoroutineExit));
         match (outcome, cancellation) {
             (_, Some(cancellation)) if errors.is_empty() => return Err(cancellation),
             (Ok(value), _) if errors.is_empty() => return Ok(value.into_inner()),
@@ -269,6 +271,10 @@ impl Group {
             // suspension, and its count stays what it was.
             self.parent.uncancel();
             self.parent.cancel();
+        }
+        if only_closed {
+            // As in 3.15: what closes the coroutine is to hear that it obeyed.
+            return Err(Error::CoroutineExit);
         }
         Err(Error::Group(errors.take().into()))
     }
