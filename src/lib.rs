@@ -97,7 +97,7 @@ pub use builder::Builder;
 pub use error::{Error, ErrorGroup, IoError, Result};
 pub use event_loop::{
     Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, TaskInfo, TimerHandle,
-    get_running_loop, stop,
+    public_running_loop as get_running_loop, stop,
 };
 pub use executor::{Executor, ExecutorBuilder, JobInfo};
 pub use outcome::Outcome;
@@ -138,6 +138,8 @@ pub mod book {
         #[doc = include_str!("../docs/lessons/applications.md")]
         pub mod applications {}
     }
+    #[doc = include_str!("../docs/processes.md")]
+    pub mod processes {}
     #[doc = include_str!("../docs/speed.md")]
     pub mod speed {}
     #[doc = include_str!("../docs/trace.md")]

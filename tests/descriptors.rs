@@ -7,7 +7,7 @@ use looplab::{Error, Result, get_running_loop};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use support::{Drops, Lab, OnDrop, child, says, words};
@@ -134,6 +134,34 @@ fn a_reused_descriptor_never_gets_another_registrations_events_while_a_duplicate
         assert_eq!(words(), ["new"]);
     });
     ended.fine();
+}
+
+/// The kernel still reports the old file, and nothing tells that the number is not its any more. The registration is found
+/// to be stale before the next poll. CPython calls the reader in every turn for as long as the duplicate lives.
+#[test]
+fn a_reader_whose_descriptor_was_closed_is_called_once_more_while_a_duplicate_lives_on() {
+    for number_is_used_again in [false, true] {
+        let lab = Lab::new();
+        let (old, mut old_peer) = UnixStream::pair().expect("a pair");
+        lab.add_reader(&old, says("old")).expect("it is open");
+        let fd = old.as_raw_fd();
+        let _duplicate = old.try_clone().expect("a duplicate");
+        let other = File::open("/dev/null").expect("a file");
+        if number_is_used_again {
+            // The number names another file from here on, without being free in between.
+            let mut number = OwnedFd::from(old);
+            nix::unistd::dup2(&other, &mut number).expect("it is open");
+            assert_eq!(number.as_raw_fd(), fd);
+            old_peer.write_all(b"for the old one").expect("it is connected");
+            (0..3).try_for_each(|_| turn(&lab)).expect("turns");
+        } else {
+            drop(old);
+            old_peer.write_all(b"for the old one").expect("it is connected");
+            (0..3).try_for_each(|_| turn(&lab)).expect("turns");
+        }
+        assert_eq!(words(), ["old"]);
+        assert!(lab.snapshot().io.is_empty());
+    }
 }
 
 #[test]

@@ -471,3 +471,22 @@ fn errors_of_nested_tasks_end_where_they_are_awaited() -> Result<()> {
     assert!(told.borrow().is_empty());
     Ok(())
 }
+
+/// In CPython the handle in the report, and the error's traceback, keep them alive.
+#[test]
+fn what_a_failing_callback_holds_is_dropped_before_its_error_is_reported() -> Result<()> {
+    let lab = Lab::new();
+    lab.set_exception_handler(Some(|_: &EventLoop, _: &ExceptionContext| say("reported")));
+    let (fails, panics) = (OnDrop(|| say("dropped")), OnDrop(|| say("dropped")));
+    lab.call_soon(move || {
+        let _held = &fails;
+        Err::<(), _>(Error::msg("boom"))
+    })?;
+    lab.call_soon(move || {
+        let _held = &panics;
+        panic!("aua")
+    })?;
+    lab.run_once()?;
+    assert_eq!(words(), ["dropped", "reported", "dropped", "reported"]);
+    Ok(())
+}

@@ -429,3 +429,30 @@ fn a_sleep_that_is_cancelled_takes_its_timer_along() -> Result<()> {
     assert!(!lab.run_once()?);
     Ok(())
 }
+
+/// In CPython they go from the end of the heap's array: 2, 3, 1.
+#[test]
+fn close_drops_timers_in_the_order_of_their_deadlines() -> Result<()> {
+    let lab = Lab::new();
+    for (hours, word) in [(3, "third"), (1, "first"), (2, "second"), (3, "fourth")] {
+        let guard = OnDrop(move || say(word));
+        lab.call_later(Duration::from_secs(hours * 3600), move || drop(guard))?;
+    }
+    lab.close()?;
+    assert_eq!(words(), ["first", "second", "third", "fourth"]);
+    Ok(())
+}
+
+/// In CPython a handle keeps its callback and the arguments for as long as it is kept itself.
+#[test]
+fn a_kept_handle_holds_nothing_of_a_callback_that_has_run() -> Result<()> {
+    let lab = Lab::new();
+    let drops = Drops::default();
+    let (soon, later) = (drops.guard(), drops.guard());
+    let handle = lab.call_soon(move || drop(soon))?;
+    let timer = lab.call_later(MS, move || drop(later))?;
+    drain(&lab)?;
+    assert_eq!(drops.count(), 2);
+    assert!(!handle.cancelled() && !timer.cancelled());
+    Ok(())
+}

@@ -4,6 +4,7 @@
 mod support;
 
 use looplab::{Error, EventLoop, Result};
+use nix::sys::signal::{SigHandler, Signal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::low_level::raise;
@@ -341,6 +342,46 @@ fn after_a_want_of_descriptors_adding_works_again_and_what_was_added_before_goes
         raise(SIGUSR1)?;
         turns(&lab)?;
         assert_eq!(words(), ["first", "third", "first"]);
+        Ok(())
+    })
+    .fine();
+}
+
+/// Sets a signal behind looplab's back.
+#[allow(unsafe_code, reason = "there is no safe way to do what this test is about")]
+fn set_behind(signal: Signal, handler: SigHandler) {
+    // SAFETY: neither disposition runs code.
+    unsafe { nix::sys::signal::signal(signal, handler) }.expect("it may be set");
+}
+
+/// CPython installs its handler anew each time.
+#[test]
+fn a_signal_that_other_code_has_set_to_ignore_or_its_default_cannot_be_added() {
+    child!(|| {
+        let lab = Lab::new();
+        let refused = |signal: i32| {
+            let error = lab.add_signal_handler(signal, says("never")).unwrap_err();
+            let text = format!(
+                "sig {signal} cannot be caught: other code of this process has set it to its default or to \"ignore\""
+            );
+            assert!(matches!(&error, Error::Runtime(said) if **said == *text), "{error:?}");
+        };
+        // Added, removed, set by other code, and added again; and replaced while it is there.
+        for signal in [SIGUSR1, SIGUSR2] {
+            lab.add_signal_handler(signal, says("first"))?;
+        }
+        assert!(lab.remove_signal_handler(SIGUSR1)?);
+        set_behind(Signal::SIGUSR1, SigHandler::SigIgn);
+        set_behind(Signal::SIGUSR2, SigHandler::SigDfl);
+        for _ in 0..2 {
+            refused(SIGUSR1);
+            refused(SIGUSR2);
+        }
+        assert_eq!(lab.snapshot().signals.len(), 1, "an error leaves everything as it was");
+        lab.add_signal_handler(SIGHUP, says("hup"))?;
+        raise(SIGHUP)?;
+        turns(&lab)?;
+        assert_eq!(words(), ["hup"]);
         Ok(())
     })
     .fine();

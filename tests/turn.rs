@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
-fn a_turn_runs_what_was_ready_then_calls_of_threads_then_io_then_due_timers() -> Result<()> {
+fn a_turn_runs_what_was_ready_calls_of_threads_among_it_then_io_then_due_timers() -> Result<()> {
     let lab = Lab::new();
     let (ours, mut theirs) = UnixStream::pair()?;
     theirs.write_all(b"x")?;
@@ -30,8 +30,8 @@ fn a_turn_runs_what_was_ready_then_calls_of_threads_then_io_then_due_timers() ->
     lab.clear();
     lab.run_forever()?;
     lab.is("run
-        turn 1 | +h4 thread | select 0 ready | polled a:r | +h2 io a | due h1 | batch 4
-            | run h3 | 'ready' | run h4 | 'thread' | run h2 | 'io' | run h1 | 'timer'
+        turn 1 | select 0 ready | polled a:r | +h2 io a | due h1 | batch 4
+            | run h4 | 'thread' | run h3 | 'ready' | run h2 | 'io' | run h1 | 'timer'
         unstop | end");
     Ok(())
 }

@@ -118,7 +118,8 @@ impl Line {
         sent.messages.push(message);
         self.news.store(true, Ordering::Relaxed);
         let asleep = std::mem::replace(&mut sent.asleep, false);
-        let waker = if asleep { sent.waker.clone() } else { None };
+        // A forked child must not wake its parent, whose waker it shares.
+        let waker = if asleep && self.id.is_of_this_process() { sent.waker.clone() } else { None };
         drop(sent);
         if let Some(Err(error)) = waker.map(|waker| waker.wake()) {
             log_error!("cannot wake the loop from another thread: {error}");

@@ -32,7 +32,9 @@ pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
 pub use handle::{Handle, TimerHandle};
 pub use inbox::Remote;
-pub use running::{get_running_loop, stop};
+/// The public one looks whether the process was forked; the library's own callers do not.
+pub use running::get_running_loop as public_running_loop;
+pub use running::stop;
 
 pub(crate) use dependants::{Dependant, Dependence};
 pub(crate) use exceptions::report;
@@ -40,7 +42,7 @@ pub(crate) use handle::{About, Callback, Entry, Leaves, Timed, call, short_name}
 pub(crate) use jobs::{Errand, JobId, Receiver, Returning, WayBack};
 pub(crate) use ready::Origin;
 pub(crate) use residents::{Resident, TaskKey};
-pub(crate) use running::running;
+pub(crate) use running::{running, running_loop as get_running_loop};
 pub(crate) use waker::TaskWaker;
 pub(crate) use watch::{Claim, Watch};
 
@@ -62,7 +64,7 @@ use std::time::{Duration, Instant};
 ///
 /// A handle: cloning it gives another handle to the same loop. It is not `Send`; other threads use [`remote`].
 /// When the last handle goes, the loop is [closed](Self::close). A callback that owns a handle to its own loop keeps the
-/// loop alive until it has run; inside callbacks use [`get_running_loop`] instead.
+/// loop alive until it has run; inside callbacks use [`get_running_loop`](crate::get_running_loop) instead.
 ///
 /// ```
 /// use looplab::EventLoop;
@@ -145,9 +147,9 @@ pub(crate) struct Options {
 
 impl EventLoop {
     pub(crate) fn with(options: Options) -> Result<Self> {
-        let (reactor, waker) = reactor::Reactor::new()?;
-        let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let id = LoopId::next();
+        let (reactor, waker) = reactor::Reactor::new(id)?;
+        let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let traced = options.observer.is_some() || options.recorder.is_some();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,

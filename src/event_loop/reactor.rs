@@ -29,6 +29,7 @@ pub(super) use edge::Edge;
 pub(super) use registration::Orphans;
 
 use super::handle::Repeating;
+use super::running::LoopId;
 use crate::error::{Error, IoError, Result};
 use crate::trace::{Direction, IoEntry, Ready};
 use mio::event::Event;
@@ -48,6 +49,7 @@ pub(super) const SIGNALS: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1024;
 
 pub(super) struct Reactor {
+    id: LoopId,
     /// None when the loop is closed: its descriptor is closed then, however long a handle of the loop is kept.
     poll: Option<Poll>,
     events: Events,
@@ -124,14 +126,15 @@ impl Batch {
 }
 
 impl Reactor {
-    pub(super) fn new() -> Result<(Self, mio::Waker)> {
+    pub(super) fn new(id: LoopId) -> Result<(Self, mio::Waker)> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        Ok((Self::with(Some(poll), EVENTS), waker))
+        Ok((Self::with(id, Some(poll), EVENTS), waker))
     }
 
-    fn with(poll: Option<Poll>, events: usize) -> Self {
+    fn with(id: LoopId, poll: Option<Poll>, events: usize) -> Self {
         Self {
+            id,
             poll,
             events: Events::with_capacity(events),
             registrations: Registrations::default(),
@@ -146,18 +149,24 @@ impl Reactor {
     /// What descriptors are registered with.
     ///
     /// # Errors
-    /// On a closed loop, which asks for nothing any more: its callers have checked before.
-    pub(super) fn registry(&self) -> io::Result<&Registry> {
-        self.poll.as_ref().map(Poll::registry).ok_or_else(|| io::Error::other("the loop is closed"))
+    /// On a closed loop, which asks for nothing any more: its callers have checked before. In a forked child, whose poll is
+    /// its parent's: what it removed would be deaf in the parent.
+    pub(super) fn registry(&self) -> Result<&Registry> {
+        self.id.check_process()?;
+        self.poll.as_ref().map(Poll::registry).ok_or(Error::Closed)
     }
 
+    /// Does not ask for the process: its callers have.
     fn rearm_one(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.registry()?.reregister(&mut SourceFd(&fd), token, interest)
+        match &self.poll {
+            Some(poll) => poll.registry().reregister(&mut SourceFd(&fd), token, interest),
+            None => Err(io::Error::other("the loop is closed")),
+        }
     }
 
     fn disarm(&self, fd: RawFd) {
         // An error says that the descriptor is closed already.
-        let _ = self.registry().and_then(|registry| registry.deregister(&mut SourceFd(&fd)));
+        let _ = self.registry().map(|registry| registry.deregister(&mut SourceFd(&fd)));
     }
 
     /// Whether there is no descriptor to wait for.
@@ -214,6 +223,9 @@ impl Reactor {
         };
         let both = armed.add(wanted);
         if both != armed {
+            if let Err(error) = self.id.check_process() {
+                return Added::Refused(error);
+            }
             if let Err(error) = self.rearm_one(fd, token, both) {
                 return Added::Refused(refused(fd, direction, error));
             }
@@ -245,24 +257,20 @@ impl Reactor {
     }
 
     fn register(&mut self, fd: RawFd, kind: Kind, interest: Interest, direction: Direction) -> Result<Token> {
-        let registered = match self.registrations.new_token(fd) {
-            Some(token) => self
-                .registry()
-                .and_then(|registry| registry.register(&mut SourceFd(&fd), token, interest))
-                .map(|()| token),
-            None => Err(io::ErrorKind::InvalidInput.into()),
-        };
-        let token = registered.map_err(|error| refused(fd, direction, error))?;
+        let refused = |error| refused(fd, direction, error);
+        let token = self.registrations.new_token(fd);
+        let token = token.ok_or_else(|| refused(io::ErrorKind::InvalidInput.into()))?;
+        self.registry()?.register(&mut SourceFd(&fd), token, interest).map_err(refused)?;
         self.levels += usize::from(matches!(kind, Kind::Level { .. }));
         self.registrations.insert(Registration { token, kind });
         Ok(token)
     }
 
-    /// Arms one again; false if its descriptor is closed.
+    /// Arms one again; false if its descriptor is closed, or in a forked child.
     fn reregister(&mut self, fd: RawFd) -> bool {
         let Some(registration) = self.registrations.get(fd) else { return false };
         let interest = registration.interest().unwrap_or(Interest::READABLE);
-        self.rearm_one(fd, registration.token, interest).is_ok()
+        self.id.is_of_this_process() && self.rearm_one(fd, registration.token, interest).is_ok()
     }
 
     /// Removes a reader or writer; the callback, if there was one. An error of the kernel is no error here: it says that
@@ -293,7 +301,11 @@ impl Reactor {
 
     /// Arms again what the last poll reported, but for what is known to be drained. What turns out to be closed loses its
     /// registration.
-    pub(super) fn rearm(&mut self) -> Orphans {
+    ///
+    /// # Errors
+    /// In a forked child.
+    pub(super) fn rearm(&mut self) -> Result<Orphans> {
+        self.id.check_process()?;
         let mut orphans = Vec::new();
         self.rearmed.clear();
         let mut reported = std::mem::take(&mut self.reported);
@@ -317,7 +329,7 @@ impl Reactor {
         }
         // For its room.
         self.reported = reported;
-        orphans
+        Ok(orphans)
     }
 
     pub(super) fn is_rearmed(&self, token: Token) -> bool {
@@ -379,7 +391,7 @@ impl Reactor {
     /// Ends all registrations and closes the loop's own descriptor, for `close`. The kernel forgets the registrations with
     /// it.
     pub(super) fn close(&mut self) -> Orphans {
-        let mut ended = std::mem::replace(self, Self::with(None, 0));
+        let mut ended = std::mem::replace(self, Self::with(self.id, None, 0));
         ended.registrations.take_all().into_iter().flat_map(Registration::orphans).collect()
     }
 

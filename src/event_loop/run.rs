@@ -54,6 +54,7 @@ impl Inner {
     /// Whether a run may begin.
     pub(crate) fn check_runnable(&self) -> Result<()> {
         self.check_open()?;
+        self.id.check_process()?;
         if self.running.get() {
             return Err(Error::AlreadyRunning);
         }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::process;
 use std::rc::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,27 +20,49 @@ thread_local! {
     static MADE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Names a loop among all loops of the process.
+/// Names a loop among all loops of the process. A forked child has copies of its parent's loops, under their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LoopId(u64);
+pub(crate) struct LoopId {
+    number: u64,
+    process: u32,
+}
 
 impl LoopId {
     pub(super) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), process: process::id() }
+    }
+
+    /// Whether this process has made the loop. It costs a system call, so a turn that makes none does not ask.
+    /// (Alternative: a handler at fork, which costs nothing. Problem: it takes unsafe code.)
+    pub(super) fn is_of_this_process(self) -> bool {
+        process::id() == self.process
+    }
+
+    /// # Errors
+    /// In a forked child, which must not touch the epoll and the pipes that it shares with its parent.
+    pub(super) fn check_process(self) -> Result<()> {
+        if self.is_of_this_process() {
+            return Ok(());
+        }
+        let text = "this event loop belongs to the parent process; after a fork, make a loop of your own";
+        Err(Error::Runtime(text.into()))
     }
 }
 
 impl fmt::Display for LoopId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.number.fmt(f)
     }
 }
 
 /// The loop that runs on this thread (`asyncio.get_running_loop`).
 ///
+/// It makes a system call, which tells whether the process was forked; inside of hot loops keep the handle.
+///
 /// # Errors
-/// [`Error::NoRunningLoop`] if none does: between two runs, on another thread, or outside of any program of a loop.
+/// [`Error::NoRunningLoop`] if none does: between two runs, on another thread, outside of any program of a loop, or in a
+/// forked child.
 ///
 /// ```
 /// use looplab::{EventLoop, get_running_loop};
@@ -50,12 +73,17 @@ impl fmt::Display for LoopId {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[inline]
 pub fn get_running_loop() -> Result<EventLoop> {
     match running() {
-        Some(lp) => Ok(lp),
-        None => Err(Error::NoRunningLoop),
+        Some(lp) if lp.0.id().is_of_this_process() => Ok(lp),
+        _ => Err(Error::NoRunningLoop),
     }
+}
+
+/// The same for the library itself. It does not ask for the process: the next poll or registration does.
+#[inline]
+pub(crate) fn running_loop() -> Result<EventLoop> {
+    running().ok_or(Error::NoRunningLoop)
 }
 
 #[inline]
@@ -63,9 +91,9 @@ pub(crate) fn running() -> Option<EventLoop> {
     RUNNING.with_borrow(|running| Option::clone(running))
 }
 
-/// Whether a loop runs on this thread.
+/// Whether a loop runs on this thread. In a forked child the parent's does not.
 pub(super) fn is_any_running() -> bool {
-    RUNNING.with_borrow(|running| running.is_some())
+    RUNNING.with_borrow(|running| running.as_ref().is_some_and(|lp| lp.0.id().is_of_this_process()))
 }
 
 /// Stops the running loop at the end of this turn: [`EventLoop::stop`] without a handle, so that it can be given as a

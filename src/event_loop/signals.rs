@@ -46,8 +46,9 @@
 //!   "ignore", and an inherited "ignore" of SIGCHLD does not reap children any more. SIGTSTP, SIGTTIN and SIGTTOU stop
 //!   the process as SIGSTOP. Signals that signal-hook has no table entry for (real-time ones, SIGSTKFLT, SIGPWR) end
 //!   it with the exit status 128 + n instead of a death by signal.
-//! - A handler that was there before the first loop's stays, also while a loop watches. One that is installed later is
-//!   not seen: when the last loop stops watching, the default is back beside it.
+//! - A handler that was there before the first loop's stays, also while a loop watches. One that is installed later and
+//!   does not call the handler before it takes the signal away. Adding a handler then is not an error, because the kernel
+//!   only shows that the signal is caught. If the signal is ignored or has its default, adding is an error.
 //! - While signals come faster than they are handled, the loop's thread hardly leaves the handlers, and `take` lasts as
 //!   long: signal-hook reads the pipe until it is empty. CPython's loop does the same.
 //! - On systems where mio falls back to `poll(2)`, the pipe wakes only once: mio wants to see the read that empties
@@ -58,7 +59,7 @@ mod dispositions;
 
 use crate::error::{Error, Result};
 use arrivals::{Arrivals, CAPACITY, bit};
-use dispositions::{is_default_now, light_fuse, put_out_fuse, start_recording, stop_recording};
+use dispositions::{check_caught, is_default_now, light_fuse, put_out_fuse, start_recording, stop_recording};
 use mio::{Interest, Registry, Token};
 use signal_hook::{SigId, consts};
 use std::io;
@@ -147,6 +148,7 @@ impl Signals {
         check_number(signum)?;
         check_catchable(signum)?;
         if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum) {
+            check_caught(signum)?;
             watch.put_out_fuse();
             return Ok(());
         }
@@ -253,13 +255,13 @@ impl Signals {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Prepares a poll. If the last one `reported` the self-pipe, this one reports it again while bytes are left in it, as a
-    /// level-triggered poll does.
-    pub(super) fn rearm(&mut self, registry: &Registry, reported: bool) {
+    /// Notes that a poll is made, which takes a self-pipe that was read off the kernel's list.
+    pub(super) fn begin_poll(&mut self) {
         self.was_read = false;
-        if !reported {
-            return;
-        }
+    }
+
+    /// Has the next poll report the self-pipe again while bytes are left in it, as a level-triggered poll does.
+    pub(super) fn rearm(&mut self, registry: &Registry) {
         for pipe in [&mut self.replaced, &mut self.pipe].into_iter().flatten() {
             if let Err(error) = registry.reregister(&mut pipe.source, pipe.token, Interest::READABLE) {
                 log_error!("cannot watch the self-pipe of the signals: {error}");

@@ -21,8 +21,9 @@ impl EventLoop {
     /// (`loop.add_reader`). Level-triggered: what is not read is reported again. A reader that was there is replaced.
     /// May be called while the loop runs.
     ///
-    /// The loop does not own the descriptor. Remove the reader before closing it; a reader whose descriptor was closed
-    /// is never called again, also not if the number is reused.
+    /// The loop does not own the descriptor. Remove the reader before closing it. A reader whose descriptor was closed is not
+    /// called any more; while a duplicate of the descriptor lives, it may be called once, even if the number is another
+    /// file's by then.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed) after `close`; [`Error::Io`](crate::Error::Io), naming the descriptor, if
@@ -128,9 +129,15 @@ impl EventLoop {
     /// A signal that arrives while the loop is stopped is delivered in its next run. Up to 1,024 deliveries wait; beyond
     /// that each signal that came still gets at least one.
     ///
+    /// The first handler installs looplab's own in the process, once. From then on other code must not set the signal to
+    /// its default, to "ignore", or to a handler of its own that does not call the one before: no `sigaction`, no
+    /// `nix::sys::signal::signal`, no C library that does so. What goes through the `signal-hook` crate may, as tokio does.
+    /// A signal that the thread blocks does not arrive; looplab never changes the mask.
+    ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal; [`Error::Runtime`](crate::Error::Runtime)
-    /// for one that cannot be caught; [`Error::Closed`](crate::Error::Closed) after `close`.
+    /// for one that cannot be caught, or that other code has set to its default or to "ignore" since the first handler
+    /// was added; [`Error::Closed`](crate::Error::Closed) after `close`.
     ///
     /// ```
     /// # use looplab::EventLoop;

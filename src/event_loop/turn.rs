@@ -160,7 +160,7 @@ impl EventLoop {
         if timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
             return Ok(reactor::Batch::default());
         }
-        lp.rearm();
+        lp.rearm()?;
         if timeout != Some(Duration::ZERO) {
             self.park(true);
             lp.look_for_jobs();
@@ -289,14 +289,20 @@ impl Inner {
     }
 
     /// Registers again what the last poll reported, so that the next one reports what is still ready.
-    fn rearm(&self) {
+    ///
+    /// # Errors
+    /// In a forked child, whose run ends here.
+    fn rearm(&self) -> Result<()> {
         let mut reactor = self.reactor.borrow_mut();
-        let orphans = reactor.rearm();
-        if let Ok(registry) = reactor.registry() {
-            self.signals.borrow_mut().rearm(registry, reactor.is_rearmed(reactor::SIGNALS));
+        let orphans = reactor.rearm()?;
+        let mut signals = self.signals.borrow_mut();
+        signals.begin_poll();
+        if reactor.is_rearmed(reactor::SIGNALS) {
+            signals.rearm(reactor.registry()?);
         }
-        drop(reactor);
+        drop((signals, reactor));
         self.bury(orphans);
+        Ok(())
     }
 
     /// Queues the callbacks of each ready descriptor, the reader before the writer. The entry that reads the signals has the

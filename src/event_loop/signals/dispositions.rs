@@ -6,7 +6,7 @@
 
 use super::arrivals::{Action, Arrivals, bit, register};
 use super::invalid;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use signal_hook::{SigId, flag, low_level};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -47,6 +47,10 @@ pub(super) fn start_recording(signum: i32, arrivals: Arc<Arrivals>, serial: u64)
             _ => error.into(),
         },
     )?;
+    if let Err(error) = check_caught(signum) {
+        low_level::unregister(recorder);
+        return Err(error);
+    }
     if let Some(emulate) = first {
         match Disposition::new(signum, emulate) {
             Ok(disposition) => table.insert(signum, disposition),
@@ -123,24 +127,43 @@ impl Disposition {
     }
 }
 
-/// Whether the signal has its default disposition: neither ignored nor caught.
+/// Checks that the process catches the signal. signal-hook installs its handler once: if the signal was set to its default
+/// or to "ignore" behind its back, nothing would ever arrive.
 ///
-/// Linux tells in `/proc` (`sigaction` would, too, but is unsafe to call). Where there is no such file, yes is assumed.
+/// # Errors
+/// [`Error::Runtime`], which says so.
+pub(super) fn check_caught(signum: i32) -> Result<()> {
+    if !kernel_says(|status| is_in_set(status, "SigCgt:", signum))? {
+        let text = format!(
+            "sig {signum} cannot be caught: other code of this process has set it to its default or to \"ignore\""
+        );
+        return Err(Error::Runtime(text.into()));
+    }
+    Ok(())
+}
+
+/// Whether the signal has its default disposition: neither ignored nor caught.
 fn default_in_force(signum: i32) -> io::Result<bool> {
+    kernel_says(|status| is_default(status, signum))
+}
+
+/// What Linux tells in `/proc` (`sigaction` would, too, but is unsafe to call). Where there is no such file, yes is assumed.
+fn kernel_says(ask: impl FnOnce(&str) -> bool) -> io::Result<bool> {
     match std::fs::read_to_string("/proc/self/status") {
-        Ok(status) => Ok(is_default(&status, signum)),
+        Ok(status) => Ok(ask(&status)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(true),
-        // For want of a descriptor, most likely. A guess would kill a process that has been told to ignore the signal.
+        // Most likely no descriptor is left. A guess could kill a process that has been told to ignore the signal.
         Err(error) => Err(error),
     }
 }
 
 fn is_default(status: &str, signum: i32) -> bool {
-    let in_set = |name| {
-        let mask = status.lines().find_map(|line| line.strip_prefix(name));
-        mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0) & bit(signum) != 0
-    };
-    !in_set("SigIgn:") && !in_set("SigCgt:")
+    !is_in_set(status, "SigIgn:", signum) && !is_in_set(status, "SigCgt:", signum)
+}
+
+fn is_in_set(status: &str, name: &str, signum: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix(name));
+    mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0) & bit(signum) != 0
 }
 
 #[cfg(test)]
