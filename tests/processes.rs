@@ -3,7 +3,7 @@
 
 mod support;
 
-use looplab::net::UnixStream as Socket;
+use looplab::net::{StreamWriter, UnixStream as Socket, open_unix_connection, start_unix_server};
 use looplab::{Clock, Error, EventLoop, Result, get_running_loop, sleep};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
@@ -194,6 +194,31 @@ fn a_copy_that_a_child_closes_between_two_runs_leaves_the_parents_loop_alone() {
         let lp = parent.lp.clone();
         assert!(forked(move || lp.close().is_ok() && is_closed(&lp)));
         hears_everything(&mut parent)
+    })
+    .fine();
+}
+
+#[test]
+fn a_copy_of_a_unix_server_that_a_child_closes_leaves_the_parents_file_and_clients_alone() {
+    child!(|| {
+        let _dog = watchdog();
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        let lp = EventLoop::new()?;
+        let bound = path.clone();
+        let handler = async |_, writer: StreamWriter| writer.write("hello");
+        let server = lp.run_until_complete(async move { start_unix_server(handler, &bound).await })?;
+        assert!(forked(|| {
+            server.close();
+            lp.close().is_ok() && server.sockets().is_empty()
+        }));
+        assert!(path.exists() && server.is_serving());
+        let greeted = lp.run_until_complete(async move {
+            let (reader, _writer) = open_unix_connection(&path).await?;
+            reader.read_to_end().await
+        })?;
+        assert_eq!(greeted, b"hello");
+        Ok(())
     })
     .fine();
 }
