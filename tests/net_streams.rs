@@ -3,16 +3,18 @@
 mod net_streams_support;
 mod support;
 
-use looplab::net::{StreamReader, StreamWriter, start_server};
+use looplab::net::{StreamReader, StreamWriter, open_connection, start_server};
 use looplab::sync::Event;
-use looplab::{Error, Result, create_task, get_running_loop, yield_now};
+use looplab::trace::{Event as Traced, Record};
+use looplab::{Clock, Error, EventLoop, Result, create_task, get_running_loop, yield_now};
 use net_streams_support::{connect, dial, say, say_as, say_bytes, says, turns};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 /// A handler that reads to the end and does nothing.
 async fn sink(reader: StreamReader, _writer: StreamWriter) -> Result<()> {
@@ -385,4 +387,56 @@ fn a_cancelled_read_of_a_socket_loses_nothing() {
         Ok(())
     };
     says(program, &[]);
+}
+
+/// Writes to both in the one order, then in the other, each time after the turn's reads.
+fn write_in_turns(mut peers: [std::net::TcpStream; 2], rounds: u32) -> Result<()> {
+    if rounds == 0 {
+        return looplab::stop();
+    }
+    for peer in &mut peers {
+        peer.write_all(b"x")?;
+    }
+    peers.reverse();
+    get_running_loop()?.call_later(Duration::ZERO, move || write_in_turns(peers, rounds - 1)).map(drop)
+}
+
+/// As for CPython's selector, which reports what stays registered in the order of the last report.
+#[test]
+fn connections_that_are_ready_in_two_polls_running_keep_their_order() -> Result<()> {
+    let polls = Rc::new(RefCell::new(Vec::new()));
+    let seen = polls.clone();
+    let builder = EventLoop::builder().clock(Clock::monotonic());
+    let lp = builder
+        .observer(move |record: &Record<'_>| {
+            if let Traced::Polled { events } = record.event {
+                seen.borrow_mut().push(events.iter().map(|(fd, _)| *fd).collect::<Vec<_>>());
+            }
+        })
+        .build()?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    let peers = lp.run_until_complete(async move {
+        let mut peers = Vec::new();
+        for _ in 0..2 {
+            let (reader, writer) = open_connection("127.0.0.1", port).await?;
+            peers.push(listener.accept()?.0);
+            create_task(async move {
+                while !reader.read(100).await?.is_empty() {}
+                drop(writer);
+                Ok(())
+            });
+        }
+        Ok(peers)
+    })?;
+    let peers = <[_; 2]>::try_from(peers).map_err(|_| Error::msg("two"))?;
+    polls.borrow_mut().clear();
+    lp.call_soon(move || write_in_turns(peers, 50))?;
+    lp.run_forever()?;
+    let polls = polls.take();
+    let both = polls.windows(2).filter(|pair| pair[0].len() == 2 && pair[1].len() == 2);
+    let both: Vec<_> = both.collect();
+    assert!(!both.is_empty(), "{polls:?}");
+    assert!(both.iter().all(|pair| pair[0] == pair[1]), "{polls:?}");
+    Ok(())
 }

@@ -9,11 +9,11 @@
 //! - mio is always edge-triggered. Level-triggering is had by *re-arming*: before the next poll every registration that
 //!   was reported is registered again, which makes the kernel report it again if it is still ready. (Rejected: asking
 //!   `poll(2)` for each descriptor, which costs a call for those that are not ready as well.)
-//! - A level-triggered epoll puts what it has reported back to the end of its list at once, so what stays ready comes
-//!   before what becomes ready later, as CPython's loop sees it. Re-arming comes too late for that, so what was re-armed
-//!   is moved to the front of the next batch. (Rejected: re-arming right after the poll. It gives the same order, but
-//!   then nothing notices that a callback has closed its descriptor.) The self-pipe of the signals has its place in the
-//!   same way.
+//! - A level-triggered epoll puts what it has reported back to the end of its list at once. So what it reports twice running
+//!   comes first, in the order of the first time, and what becomes ready later comes after it. Re-arming comes too late for
+//!   that order, so each registration keeps the place at which it was last reported, and so does the self-pipe of the
+//!   signals. (Rejected: re-arming right after the poll. It gives the same order, but then nothing notices that a callback
+//!   has closed its descriptor.)
 //! - There is one registration per descriptor, so a reader and a writer share one, with the union of their interests.
 //! - Descriptors are small numbers, for the system gives the lowest that is free. So the registrations stand in a list
 //!   under their descriptors' numbers. (Rejected: a map, and a slab with a map; they take more room and more steps.)
@@ -36,7 +36,6 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use registration::{Kind, Registration, Registrations, Sides};
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -58,8 +57,8 @@ pub(super) struct Reactor {
     reported: Vec<Token>,
     /// Room for the next batch.
     room: Vec<(RawFd, Ready, Sides)>,
-    /// What was armed again before this poll, in the order in which it was reported.
-    rearmed: HashMap<Token, usize>,
+    /// The number of the last poll.
+    polls: u64,
     /// How many registrations are the user's, and how many callbacks the others have.
     levels: usize,
     waiting: usize,
@@ -106,17 +105,20 @@ fn interest_in(direction: Direction) -> Interest {
 impl Batch {
     /// Notes an event, and in `reported` that what it is for is to be armed again.
     #[inline(always)]
-    fn note(&mut self, event: &Event, registrations: &Registrations, reported: &mut Vec<Token>) {
+    fn note(&mut self, poll: u64, event: &Event, registrations: &Registrations, reported: &mut Vec<Token>) {
+        let place = (poll, reported.len());
         match event.token() {
             WAKER => self.woken = true,
             SIGNALS => {
                 self.signals.get_or_insert(self.ready.len());
+                registrations.signals.set(place);
                 reported.push(SIGNALS);
             }
             token => {
                 let Some(registration) = registrations.of(token) else { return };
                 let (ready, sides) = registration.report(event);
                 if ready.read || ready.write {
+                    registration.reported.set(place);
                     reported.push(token);
                     self.ready.push((registration.fd(), ready, sides));
                 }
@@ -140,7 +142,7 @@ impl Reactor {
             registrations: Registrations::default(),
             reported: Vec::new(),
             room: Vec::new(),
-            rearmed: HashMap::new(),
+            polls: 1,
             levels: 0,
             waiting: 0,
         }
@@ -262,7 +264,7 @@ impl Reactor {
         let token = token.ok_or_else(|| refused(io::ErrorKind::InvalidInput.into()))?;
         self.registry()?.register(&mut SourceFd(&fd), token, interest).map_err(refused)?;
         self.levels += usize::from(matches!(kind, Kind::Level { .. }));
-        self.registrations.insert(Registration { token, kind });
+        self.registrations.insert(Registration::new(token, kind));
         Ok(token)
     }
 
@@ -307,24 +309,19 @@ impl Reactor {
     pub(super) fn rearm(&mut self) -> Result<Orphans> {
         self.id.check_process()?;
         let mut orphans = Vec::new();
-        self.rearmed.clear();
+        self.polls += 1;
         let mut reported = std::mem::take(&mut self.reported);
         for token in reported.drain(..) {
-            // Who waited, gave up and waited again in one turn stands here several times.
-            if self.rearmed.contains_key(&token) {
+            let Some(registration) = self.registrations.of(token) else { continue };
+            // What waited, gave up and waited again in one turn stands here several times.
+            if registration.armed_for.replace(self.polls) == self.polls {
                 continue;
             }
-            if token == SIGNALS {
-                self.rearmed.insert(SIGNALS, self.rearmed.len());
-            }
-            let Some(registration) = self.registrations.of(token) else { continue };
             let Some(interest) = registration.due() else { continue };
             let fd = registration.fd();
             if let Err(error) = self.rearm_one(fd, token, interest) {
                 log_warn!("descriptor {fd} was closed without removing its reader or writer: {error}");
                 orphans.extend(self.forget(fd));
-            } else {
-                self.rearmed.insert(token, self.rearmed.len());
             }
         }
         // For its room.
@@ -332,8 +329,9 @@ impl Reactor {
         Ok(orphans)
     }
 
-    pub(super) fn is_rearmed(&self, token: Token) -> bool {
-        self.rearmed.contains_key(&token)
+    /// Whether the poll before this one has reported the self-pipe of the signals.
+    pub(super) fn signals_were_reported(&self) -> bool {
+        self.registrations.rank(SIGNALS, self.polls).is_some()
     }
 
     /// Polls. `None` waits for ever. A signal that interrupts the wait does not end it: as in CPython, the poll goes on
@@ -365,15 +363,16 @@ impl Reactor {
 
     /// What the poll brought.
     fn collect(&mut self) -> Batch {
-        let Self { events, registrations, reported, rearmed, room, .. } = self;
+        let Self { events, registrations, reported, polls, room, .. } = self;
         let mut batch = Batch { ready: std::mem::take(room), ..Batch::default() };
-        if rearmed.is_empty() {
+        let mut several = events.iter().skip(1);
+        if several.next().is_none() {
             for event in &*events {
-                batch.note(event, registrations, reported);
+                batch.note(*polls, event, registrations, reported);
             }
         } else {
-            for event in in_order(events, rearmed) {
-                batch.note(event, registrations, reported);
+            for event in in_order(events, registrations, *polls) {
+                batch.note(*polls, event, registrations, reported);
             }
         }
         if batch.ready.is_empty() {
@@ -408,11 +407,13 @@ impl Reactor {
     }
 }
 
-/// The events, first those of what was armed again.
-#[cold]
-fn in_order<'a>(events: &'a Events, rearmed: &HashMap<Token, usize>) -> Vec<&'a Event> {
+/// The events, first those of what the last poll reported, too.
+fn in_order<'a>(events: &'a Events, registrations: &Registrations, poll: u64) -> Vec<&'a Event> {
+    let rank = |event: &&Event| registrations.rank(event.token(), poll).unwrap_or(usize::MAX);
     let mut events: Vec<_> = events.iter().collect();
-    events.sort_by_key(|event| rearmed.get(&event.token()).copied().unwrap_or(usize::MAX));
+    if !events.is_sorted_by_key(rank) {
+        events.sort_by_cached_key(rank);
+    }
     events
 }
 

@@ -297,7 +297,7 @@ impl Inner {
         let orphans = reactor.rearm()?;
         let mut signals = self.signals.borrow_mut();
         signals.begin_poll();
-        if reactor.is_rearmed(reactor::SIGNALS) {
+        if reactor.signals_were_reported() {
             signals.rearm(reactor.registry()?);
         }
         drop((signals, reactor));

@@ -5,10 +5,11 @@
 //! system after 2^15.) It makes no system call.
 
 use super::super::handle::{Entry, Repeating};
-use super::Edge;
+use super::{Edge, SIGNALS};
 use crate::trace::{Direction, Ready};
 use mio::event::Event;
 use mio::{Interest, Token};
+use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
@@ -18,7 +19,13 @@ const FD_BITS: u32 = usize::BITS / 2;
 pub(super) struct Registration {
     pub(super) token: Token,
     pub(super) kind: Kind,
+    pub(super) reported: Cell<Reported>,
+    /// The poll for which it was armed again.
+    pub(super) armed_for: Cell<u64>,
 }
+
+/// The number of the poll that has last reported a descriptor, and its place among those that this poll reported.
+pub(super) type Reported = (u64, usize);
 
 pub(super) enum Kind {
     /// A reader and a writer of the user's.
@@ -34,6 +41,10 @@ pub(in crate::event_loop) type Sides = [Option<Rc<dyn Entry>>; 2];
 pub(in crate::event_loop) type Orphans = Vec<(RawFd, Direction, Rc<dyn Entry>)>;
 
 impl Registration {
+    pub(super) fn new(token: Token, kind: Kind) -> Self {
+        Self { token, kind, reported: Cell::default(), armed_for: Cell::new(0) }
+    }
+
     pub(super) fn fd(&self) -> RawFd {
         fd_of(self.token) as RawFd
     }
@@ -123,6 +134,8 @@ pub(super) struct Registrations {
     list: Vec<Option<Registration>>,
     count: usize,
     generation: usize,
+    /// The place of the self-pipe of the signals, which is no registration.
+    pub(super) signals: Cell<Reported>,
 }
 
 impl Registrations {
@@ -163,6 +176,16 @@ impl Registrations {
         self.list.get(fd_of(token))?.as_ref().filter(|registration| registration.token == token)
     }
 
+    /// The place that this token has in a poll because the poll before has reported it.
+    #[inline]
+    pub(super) fn rank(&self, token: Token, poll: u64) -> Option<usize> {
+        let (last, place) = match token {
+            SIGNALS => self.signals.get(),
+            _ => self.of(token)?.reported.get(),
+        };
+        (last + 1 == poll).then_some(place)
+    }
+
     pub(super) fn remove(&mut self, fd: RawFd) -> Option<Registration> {
         let registration = self.list.get_mut(usize::try_from(fd).ok()?)?.take()?;
         self.count -= 1;
@@ -196,7 +219,7 @@ mod tests {
     fn register(registrations: &mut Registrations, fd: RawFd) -> Token {
         let token = registrations.new_token(fd).expect("a small number");
         let kind = Kind::Level { reader: None, writer: None };
-        registrations.insert(Registration { token, kind });
+        registrations.insert(Registration::new(token, kind));
         token
     }
 
