@@ -9,6 +9,9 @@
 //! nothing that ended is ever lost. (CPython since 3.14 does not count an await that fails in any way. Without a running
 //! loop every await fails, and a loop over the awaitables never ends.)
 
+#[cfg(test)]
+mod tests;
+
 use super::Future;
 use super::ensure::{EnsureFuture, Ensured, sealed::Ensure};
 use super::handle::{CallbackId, add_done_callback};
@@ -83,6 +86,7 @@ struct Several<T: 'static> {
     todo: RefCell<BTreeMap<usize, (Ensured<T>, CallbackId)>>,
     /// Those that ended and were not awaited yet; `None` stands for one that the timeout came before.
     done: RefCell<VecDeque<Option<One<T>>>>,
+    /// In the order of their numbers, so that leaving is a binary search.
     waiters: RefCell<VecDeque<Future<()>>>,
     timer: RefCell<Option<TimerHandle>>,
 }
@@ -269,6 +273,25 @@ impl<T: 'static> Several<T> {
         }
     }
 
+    fn enter(&self, waiter: Future<()>) {
+        let mut waiters = self.waiters.borrow_mut();
+        // An observer that hears of the new future may itself have waited meanwhile.
+        let place = waiters.partition_point(|other| other.id() < waiter.id());
+        waiters.insert(place, waiter);
+    }
+
+    fn leave(&self, waiter: &Future<()>) {
+        let mut waiters = self.waiters.borrow_mut();
+        let place = waiters.binary_search_by(|other| {
+            #[cfg(test)]
+            tests::LOOKS.set(tests::LOOKS.get() + 1);
+            other.id().cmp(&waiter.id())
+        });
+        let left = place.ok().and_then(|place| waiters.remove(place));
+        drop(waiters);
+        drop(left);
+    }
+
     /// Waits for the next one to end, for an await that was counted.
     async fn next(self: Rc<Self>) -> Result<One<T>> {
         loop {
@@ -277,7 +300,7 @@ impl<T: 'static> Several<T> {
                 return next.ok_or(Error::TimedOut);
             }
             let waiter = Future::of_kind(&get_running_loop()?, "as_completed", self.place);
-            self.waiters.borrow_mut().push_back(waiter.clone());
+            self.enter(waiter.clone());
             let mut waiting = Waiting { several: &self, waiter, over: false, counts: false };
             let waited = (&waiting.waiter).await;
             waiting.over = waited.is_ok();
@@ -312,7 +335,7 @@ impl<T: 'static> Drop for Waiting<'_, T> {
             self.several.left.set(self.several.left.get() + 1);
         }
         let woken = self.waiter.done() && !self.waiter.cancelled();
-        self.several.waiters.borrow_mut().retain(|waiter| *waiter != self.waiter);
+        self.several.leave(&self.waiter);
         if woken && !self.several.done.borrow().is_empty() {
             // It can only fail on a closed loop, where nobody waits.
             let _ = self.several.wake_next();
