@@ -70,7 +70,8 @@ impl Builder {
         self
     }
 
-    /// Who hears of every transition; see [`Observer`]. Without one, nothing is described and nothing is told.
+    /// Sets the observer, which is called for every transition; see [`Observer`]. Without one, no transition is described.
+    /// [`EventLoop::close`] drops it.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.options.observer = Some(Guarded::new(Box::new(observer)));
@@ -97,14 +98,15 @@ impl Builder {
         self
     }
 
-    /// Called before a poll that may sleep, on the loop's thread. It must not use the loop.
+    /// Sets a hook that is called before a poll that may sleep, on the loop's thread. It must not use the loop.
+    /// [`EventLoop::close`] drops it.
     #[must_use]
     pub fn on_park(mut self, hook: impl FnMut() + 'static) -> Self {
         self.options.parking.on_park = Some(Guarded::new(Box::new(hook)));
         self
     }
 
-    /// Called after a poll that may have slept.
+    /// Sets a hook that is called after a poll that may have slept. [`EventLoop::close`] drops it.
     #[must_use]
     pub fn on_unpark(mut self, hook: impl FnMut() + 'static) -> Self {
         self.options.parking.on_unpark = Some(Guarded::new(Box::new(hook)));

@@ -154,7 +154,8 @@ impl<T: 'static> Future<T> {
     }
 
     /// Runs `callback` with this future once it is done, in the turn after (`Future.add_done_callback`). Callbacks and
-    /// awaiters run in order of registration; on a future that is done it is queued at once.
+    /// awaiters run in order of registration; on a future that is done it is queued at once. If the loop is closed before
+    /// that, or is closed already, the callback is dropped.
     #[track_caller]
     pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
     where
