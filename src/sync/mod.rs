@@ -1,7 +1,7 @@
 //! asyncio's synchronisation primitives: [`Event`], [`Lock`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`],
 //! [`Barrier`], and the queues [`Queue`], [`PriorityQueue`], [`LifoQueue`].
 //!
-//! They promise asyncio's rules as of Python 3.13: the same turns, the same order, the same texts of errors. Above all:
+//! They promise asyncio's rules as of Python 3.15: the same turns, the same order, the same texts of errors. Above all:
 //! **no permit, item or wake-up is lost when a woken waiter is cancelled**, nor when the future that waits is dropped. A
 //! task that waits on one says so in a [snapshot](crate::EventLoop::snapshot) and in the trace: `lock`, `event`,
 //! `condition`, `semaphore`, `barrier`, `queue.get`, `queue.put`, `queue.join`, and where.
