@@ -218,9 +218,10 @@ impl Executor {
         ExecutorBuilder::default()
     }
 
-    /// Takes no more jobs (`Executor.shutdown`). With `cancel` those that have not begun never run, and awaiting one
-    /// fails with [`Error::Cancelled`]: at once on the thread of its running loop, else by a call. Without it they still run. With `wait` it blocks until all threads have ended: do
-    /// not call it so from a callback. May be called from any thread, and again.
+    /// Takes no more jobs (`Executor.shutdown`). With `cancel` those that have not begun never run, and awaiting one fails
+    /// with [`Error::Cancelled`]: at once on the thread of its running loop, else by a call. Without it they still run.
+    /// With `wait` it blocks until all threads have ended: do not call it so from a callback. May be called from any
+    /// thread, and again.
     ///
     /// # Errors
     /// [`Error::Runtime`] if a job waits so for its own pool, which would be for ever; the pool is shut down all the same.
