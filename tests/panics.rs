@@ -713,3 +713,34 @@ fn what_a_call_refuses_is_dropped_without_a_panic() {
         Ok(())
     });
 }
+
+#[test]
+fn a_comparison_and_the_destructor_of_the_item_that_is_popped_may_both_panic() {
+    struct Ranked(#[allow(dead_code, reason = "it is only dropped")] Bomb);
+    impl Ord for Ranked {
+        fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+            if QUIET.load(SeqCst) == 0 { std::cmp::Ordering::Less } else { panic!("no order") }
+        }
+    }
+    impl PartialOrd for Ranked {
+        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl PartialEq for Ranked {
+        fn eq(&self, _: &Self) -> bool {
+            true
+        }
+    }
+    impl Eq for Ranked {}
+    static QUIET: AtomicUsize = AtomicUsize::new(0);
+    explodes!(3, || {
+        let queue = PriorityQueue::new(0);
+        for bomb in [Bomb, Bomb, Bomb] {
+            queue.put_nowait(Ranked(bomb))?;
+        }
+        QUIET.store(1, SeqCst);
+        assert!(catch_unwind(AssertUnwindSafe(|| queue.get_nowait().map(std::mem::forget))).is_err());
+        Ok(())
+    });
+}

@@ -3,7 +3,7 @@
 //! A store is a plain structure and knows nothing of waiting. The one thing to mind is that a heap compares, and
 //! comparing is the user's code; see [`super::queue`] for how a store is used without a borrow.
 
-use crate::panics::Apart;
+use crate::panics::{Apart, Guarded};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -70,11 +70,11 @@ impl<T: Ord + 'static> Heap<T> {
 impl<T: Ord + 'static> Store<T> for Heap<T> {
     fn push(&mut self, item: T) {
         self.pushed += 1;
-        self.items.push(Ranked { item, number: self.pushed });
+        self.items.push(Ranked { item: Guarded::new(item), number: self.pushed });
     }
 
     fn pop(&mut self) -> Option<T> {
-        self.items.pop().map(|ranked| ranked.item)
+        self.items.pop().map(|ranked| ranked.item.into_inner())
     }
 
     fn len(&self) -> usize {
@@ -82,19 +82,20 @@ impl<T: Ord + 'static> Store<T> for Heap<T> {
     }
 
     fn take_all(&mut self) -> Vec<T> {
-        self.items.take().into_iter().map(|ranked| ranked.item).collect()
+        self.items.take().into_iter().map(|ranked| ranked.item.into_inner()).collect()
     }
 }
 
 /// An item and its turn among its equals. The greatest is the first to come out.
-struct Ranked<T> {
-    item: T,
+struct Ranked<T: 'static> {
+    /// A comparison that panics drops the item that was being popped.
+    item: Guarded<T>,
     number: u64,
 }
 
 impl<T: Ord> Ord for Ranked<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        other.item.cmp(&self.item).then_with(|| other.number.cmp(&self.number))
+        T::cmp(&other.item, &self.item).then_with(|| other.number.cmp(&self.number))
     }
 }
 
