@@ -33,7 +33,7 @@ HERE = pathlib.Path(__file__).parent
 MINORS = range(8, 16)
 FETCHED = pathlib.Path(os.environ.get("LOOPLAB_PYTHONS", HERE.parent.parent / "target" / "pythons"))
 PACKAGES = ("uvloop", "rloop")
-WATCHDOG = 10  # seconds for one program
+WATCHDOG = 30  # seconds for one program, and for a Python to start
 PATIENCE = 200  # programs for one process: a loop may leak what it holds
 BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 
