@@ -18,11 +18,12 @@
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::panics::{catch, drop_quietly};
+use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
@@ -242,7 +243,9 @@ impl Entry for Repeating {
 
 /// Calls user code; a panic in it becomes an error.
 pub(crate) fn call<R: Outcome>(function: impl FnOnce() -> R) -> Result<()> {
-    catch(|| function().into_result().map(drop)).and_then(|result| result)
+    // Not `catch`: its `Result` in a `Result` would be taken apart once more, for each entry.
+    let caught = catch_unwind(AssertUnwindSafe(|| function().into_result().map(drop)));
+    caught.unwrap_or_else(|payload| Err(Error::from_panic(payload)))
 }
 
 /// The name of a function or closure as a reader knows it: the last part of its path, or the last two.
