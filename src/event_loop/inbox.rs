@@ -318,17 +318,11 @@ impl EventLoop {
 }
 
 impl Inner {
-    /// Gives the calls of other threads their place: asyncio has one queue for them and for the loop's own calls. It costs
-    /// each push one look at the inbox. Returns whether anything was sent.
-    #[inline]
+    /// Gives the calls of other threads their place: asyncio has one queue for them and for the loop's own calls. Returns
+    /// whether anything was sent.
     pub(crate) fn queue_what_was_sent(&self) -> bool {
-        !self.inbox.is_empty() && self.queue_it()
-    }
-
-    #[cold]
-    fn queue_it(&self) -> bool {
         // What is delivered right now is pushed, too.
-        if self.inbox.is_delivering() {
+        if self.inbox.is_empty() || self.inbox.is_delivering() {
             return false;
         }
         if let Some(lp) = running::find(self.id) {

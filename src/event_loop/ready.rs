@@ -80,25 +80,43 @@ impl Inner {
     /// Appends an entry to the ready queue, after what other threads have sent before.
     #[inline]
     pub(crate) fn push(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
+        if self.is_pushed_slowly() {
+            return self.push_slowly(entry, &origin);
+        }
+        self.ready.push(entry);
+    }
+
+    /// The same from `call_soon`, whose origin is a constant: an untraced push does not build it.
+    #[inline]
+    pub(crate) fn push_soon(&self, entry: Rc<dyn Entry>) {
+        if self.is_pushed_slowly() {
+            return self.push_slowly(entry, &Origin::CALL_SOON);
+        }
+        self.ready.push(entry);
+    }
+
+    /// Whether an observer looks on, or other threads have sent something. One question for both keeps each push short.
+    #[inline]
+    pub(crate) fn is_pushed_slowly(&self) -> bool {
+        self.traced.get() | !self.inbox.is_empty()
+    }
+
+    /// Appends an entry of an untraced loop to which no other thread has sent anything.
+    #[inline]
+    pub(crate) fn push_here(&self, entry: Rc<dyn Entry>) {
+        self.ready.push(entry);
+    }
+
+    #[cold]
+    fn push_slowly(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
         self.queue_what_was_sent();
         self.append(entry, origin);
     }
 
     /// The second half of [`push`](Self::push), for an entry that changes its own state between the two.
-    #[inline]
-    pub(crate) fn append(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
+    pub(crate) fn append(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
         if self.traced.get() {
-            return self.push_traced(entry, &origin);
-        }
-        self.ready.push(entry);
-    }
-
-    /// The same from `call_soon`, whose origin is a constant: it need not be written down where nobody looks at it.
-    #[inline]
-    pub(crate) fn push_soon(&self, entry: Rc<dyn Entry>) {
-        self.queue_what_was_sent();
-        if self.traced.get() {
-            return self.push_traced(entry, &Origin::CALL_SOON);
+            return self.push_traced(entry, origin);
         }
         self.ready.push(entry);
     }

@@ -159,6 +159,15 @@ impl<T: 'static> TaskCell<T> {
 
     #[inline]
     fn enqueue(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
+        if lp.0.is_pushed_slowly() {
+            return self.enqueue_slowly(lp, why, cause);
+        }
+        self.queued.set(why);
+        lp.0.push_here(self);
+    }
+
+    #[cold]
+    fn enqueue_slowly(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
         // Another thread may have woken this very task.
         let before = self.queued.get();
         if lp.0.queue_what_was_sent() && self.queued.get() != before {
@@ -166,7 +175,7 @@ impl<T: 'static> TaskCell<T> {
         }
         self.queued.set(why);
         let kind = Some(if why == Queued::Wakeup { EntryKind::Wakeup } else { EntryKind::Step });
-        lp.0.append(self, Origin { kind, cause, ..Origin::CALL_SOON });
+        lp.0.append(self, &Origin { kind, cause, ..Origin::CALL_SOON });
     }
 
     /// Arrow 2 (or 5): one step.
