@@ -126,6 +126,8 @@ class Bodies:
     async def on_wait_for(self, who, timeout, x):
         target = self.body(f"{who}/{x}", x) if x[0] == "b" else self.find(x)
         if target is not None:
+            if timeout == 0 and x[0] != "b" and not target.done() and target.get_loop() is not asyncio.get_running_loop():
+                TROUBLE.append("wait_for waits for ever, without time, for what another loop has to do")
             self.say(who, f"{x} gave {await asyncio.wait_for(target, timeout)} in time")
 
     async def on_as_completed(self, who, timeout, names):

@@ -74,7 +74,9 @@ impl World {
             }
             "name" => self.find_task(x).map(|task| task.name().to_string()),
             "rename" => {
-                self.find_task(x).into_iter().for_each(|task| task.set_name(text(arg(2))));
+                if let Some(task) = self.find_task(x).filter(|_| !closed) {
+                    task.set_name(text(arg(2)));
+                }
                 None
             }
             "uncancel" => self.find_task(x).filter(|_| !closed).map(|task| task.uncancel().to_string()),

@@ -239,7 +239,8 @@ class World(Bodies, Sync, Crowds, Descriptors):
         return self.name_of(task) if hasattr(task := self.find(t), "get_name") else None
 
     def do_rename(self, who, t, name):
-        if hasattr(task := self.find(t), "set_name"):
+        # A pending task is reported by its name: in looplab by close(), in CPython when it is collected.
+        if hasattr(task := self.find(t), "set_name") and not self.loop.is_closed():
             task.set_name(name)
 
     def open_task(self, t):
