@@ -108,6 +108,8 @@ pub(crate) struct Inner {
     over: Cell<bool>,
     runs: Cell<u64>,
     turns: Cell<u64>,
+    /// The last turn in which this process was found to be the one that made the loop.
+    checked_in_turn: Cell<u64>,
     /// How many entries of this turn's batch have not run yet.
     batch_left: Cell<usize>,
     /// The entry that runs now, 0 for none. Only the trace asks, so without an observer it is not kept.
@@ -174,6 +176,7 @@ impl EventLoop {
             over: Cell::new(false),
             runs: Cell::new(0),
             turns: Cell::new(0),
+            checked_in_turn: Cell::new(u64::MAX),
             batch_left: Cell::new(0),
             running_entry: Cell::new(0),
             last_handle: Cell::new(0),

@@ -33,7 +33,7 @@ impl LoopId {
         Self { number: NEXT.fetch_add(1, Ordering::Relaxed), process: process::id() }
     }
 
-    /// Whether this process has made the loop. It costs a system call, so a turn that makes none does not ask.
+    /// Whether this process has made the loop. It costs a system call, so most turns do not ask.
     /// (Alternative: a handler at fork, which costs nothing. Problem: it takes unsafe code.)
     pub(super) fn is_of_this_process(self) -> bool {
         process::id() == self.process
@@ -58,7 +58,8 @@ impl fmt::Display for LoopId {
 
 /// The loop that runs on this thread (`asyncio.get_running_loop`).
 ///
-/// It makes a system call, which tells whether the process was forked; inside of hot loops keep the handle.
+/// The first call in a turn makes a system call, which tells whether the process was forked. The other calls of that turn
+/// repeat its answer, also in a child that is forked meanwhile.
 ///
 /// # Errors
 /// [`Error::NoRunningLoop`] if none does: between two runs, on another thread, outside of any program of a loop, or in a
@@ -73,9 +74,10 @@ impl fmt::Display for LoopId {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[inline]
 pub fn get_running_loop() -> Result<EventLoop> {
     match running() {
-        Some(lp) if lp.0.id().is_of_this_process() => Ok(lp),
+        Some(lp) if lp.0.is_here_in_this_turn() => Ok(lp),
         _ => Err(Error::NoRunningLoop),
     }
 }
@@ -94,6 +96,24 @@ pub(crate) fn running() -> Option<EventLoop> {
 /// Whether a loop runs on this thread. In a forked child the parent's does not.
 pub(super) fn is_any_running() -> bool {
     RUNNING.with_borrow(|running| running.as_ref().is_some_and(|lp| lp.0.id().is_of_this_process()))
+}
+
+impl Inner {
+    /// Whether this process has made the loop, asked once in a turn. (Alternative: asking at each call. Problem: the
+    /// system call takes longer than all the rest of a callback's turn.)
+    #[inline]
+    fn is_here_in_this_turn(&self) -> bool {
+        self.checked_in_turn.get() == self.turns.get() || self.check_in_this_turn()
+    }
+
+    #[cold]
+    fn check_in_this_turn(&self) -> bool {
+        let here = self.id.is_of_this_process();
+        if here {
+            self.checked_in_turn.set(self.turns.get());
+        }
+        here
+    }
 }
 
 /// Stops the running loop at the end of this turn: [`EventLoop::stop`] without a handle, so that it can be given as a
