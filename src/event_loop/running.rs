@@ -76,10 +76,10 @@ impl fmt::Display for LoopId {
 /// ```
 #[inline]
 pub fn get_running_loop() -> Result<EventLoop> {
-    match running() {
-        Some(lp) if lp.0.is_here_in_this_turn() => Ok(lp),
+    RUNNING.with_borrow(|running| match &**running {
+        Some(lp) if lp.0.is_here_in_this_turn() => Ok(lp.clone()),
         _ => Err(Error::NoRunningLoop),
-    }
+    })
 }
 
 /// The same for the library itself. It does not ask for the process: the next poll or registration does.
