@@ -134,6 +134,44 @@ fn the_later_errors_of_siblings_are_dropped_and_not_reported() {
 }
 
 #[test]
+fn the_later_error_of_an_inner_gathering_is_dropped_although_the_outer_one_is_gone() {
+    let lab = Lab::new();
+    let log = lab.log.clone();
+    let lines = lab.run(async move {
+        let late = get_running_loop()?.create_future::<u32>();
+        let inner = [gather([late.clone()]), gather([failed()?])];
+        say!(log, "{}", failure(gather(inner).await));
+        late.set_error(Error::msg("late"))?;
+        for _ in 0..3 {
+            yield_now().await?;
+        }
+        Ok(())
+    });
+    assert_eq!(lines, ["1 at once", "5 returned ()"]);
+}
+
+#[test]
+fn a_gathering_that_is_refused_leaves_no_callback_on_the_children_before() {
+    let (lab, elsewhere) = (Lab::new(), EventLoop::new().unwrap());
+    let (own, other) = (lab.lp.create_future::<()>(), elsewhere.create_future::<()>());
+    let before = own.clone();
+    let lines = lab.run(async move { gather([before, other]).await });
+    assert_eq!(
+        lines,
+        ["2 raised The future belongs to a different loop than the one specified as the loop argument"]
+    );
+    own.cancel();
+    assert!(lab.lp.snapshot().ready.is_empty());
+}
+
+/// A future that has failed with "at once".
+fn failed() -> Result<looplab::Future<u32>> {
+    let future = get_running_loop()?.create_future();
+    future.set_error(Error::msg("at once"))?;
+    Ok(future)
+}
+
+#[test]
 fn an_error_that_nobody_awaits_is_reported() {
     let lab = Lab::new();
     let log = lab.log.clone();

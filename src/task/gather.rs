@@ -115,7 +115,7 @@ impl<V: Values> Gather<V> {
             cancel_requested: Cell::new(false),
         });
         for child in pending {
-            let (cell, of) = (cell.clone(), Rc::downgrade(&child));
+            let (cell, of) = (cell.clone(), Rc::downgrade(&child.clone().as_awaitable()));
             let name = || "gather".to_owned();
             add_done_callback(child, place, name, move |_| {
                 let of = of.upgrade();
@@ -324,8 +324,9 @@ impl<V: Values, R: 'static> Awaitable for Readable<V, R> {
         self.cell.clone()
     }
 
+    /// The gathering itself: the outer one that holds this may be dropped before the inner one is done.
     fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
-        self
+        self.cell.clone()
     }
 }
 

@@ -1,6 +1,7 @@
 """The bodies of tasks: the operations that wait, catch and return."""
 
 import asyncio
+import sys
 
 from errors import CATCHES, CancelledError, TROUBLE, show
 from loops import abandon
@@ -84,7 +85,16 @@ class Bodies:
 
     async def on_gather(self, who, mode, names):
         several = [self.find(name) for name in self.of_one_kind(names)]
+        self.check_loops(several)
         self.gathered(who, await asyncio.gather(*several, return_exceptions=mode == "all"))
+
+    def check_loops(self, several):
+        """Before 3.14 the loop of a gather is that of its first child. Since then it refuses what is of another loop, and
+        leaves its callback on the pending children before that."""
+        here = asyncio.get_running_loop()
+        foreign = [n for n, one in enumerate(several) if asyncio.isfuture(one) and one.get_loop() is not here]
+        if foreign and (sys.version_info < (3, 14) or not all(one.done() for one in several[: foreign[0]])):
+            TROUBLE.append("a gather over two loops")
 
     async def on_gather_bodies(self, who, mode, names):
         several = [self.body(f"{who}/{body}", body) for body in names]
@@ -93,6 +103,7 @@ class Bodies:
     async def on_gather_pair(self, who, mode, t, body):
         if t in self.tasks:
             pair = self.tasks[t], self.body(f"{who}/{body}", body)
+            self.check_loops(pair)
             self.gathered(who, await asyncio.gather(*pair, return_exceptions=mode == "all"))
 
     async def on_gather_await(self, who, g):

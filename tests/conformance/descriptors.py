@@ -84,7 +84,13 @@ class Descriptors:
         return self.transfer(x, drain)
 
     def do_half(self, who, x):
-        return self.transfer(x, lambda fd: socket.socket(fileno=os.dup(fd)).shutdown(socket.SHUT_WR) or "ok")
+        def half(fd):
+            # With its family named, the copy is closed in any case, also that of a pipe.
+            with socket.fromfd(fd, socket.AF_UNIX, socket.SOCK_STREAM) as copy:
+                copy.shutdown(socket.SHUT_WR)
+            return "ok"
+
+        return self.transfer(x, half)
 
     def transfer(self, x, do):
         if (fd := self.end(x)) is None:

@@ -279,6 +279,7 @@ class World(Bodies, Sync, Crowds, Descriptors):
     def do_gather_new(self, who, g, mode, names):
         if self.loop.is_running():
             several = [self.find(name) for name in self.of_one_kind(names)]
+            self.check_loops(several)
             self.gathers[g] = asyncio.gather(*several, return_exceptions=mode == "all")
 
     def do_gather_cancel(self, who, g):
