@@ -94,7 +94,7 @@ class Bodies:
         here = asyncio.get_running_loop()
         foreign = [n for n, one in enumerate(several) if asyncio.isfuture(one) and one.get_loop() is not here]
         if foreign and (sys.version_info < (3, 14) or not all(one.done() for one in several[: foreign[0]])):
-            TROUBLE.append("a gather over two loops")
+            TROUBLE.append("a combinator over two loops")
 
     async def on_gather_bodies(self, who, mode, names):
         several = [self.body(f"{who}/{body}", body) for body in names]
@@ -143,6 +143,8 @@ class Bodies:
 
     async def on_as_completed(self, who, timeout, names):
         several = [self.find(name) for name in self.of_one_kind(names)]
+        if sys.version_info < (3, 13):  # which refuses them when they are asked for the first time
+            self.check_loops(several)
         try:
             completing = asyncio.as_completed(several, timeout=timeout)
         except ValueError as error:  # one is of another loop; in looplab the first await fails

@@ -71,8 +71,8 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
         if !refused && self.on.error().is_some_and(|own| own.is_cancelled()) {
             return None;
         }
-        if self.on.head().done() {
-            // asyncio has read the outcome by now, and throws the cancellation in its place.
+        if !refused && self.on.head().done() {
+            // asyncio has read the outcome by now, and throws the cancellation in its place. What was refused is not read.
             self.on.head().retrieved();
         }
         self.release();
