@@ -85,9 +85,14 @@ class Descriptors:
 
     def do_half(self, who, x):
         def half(fd):
-            # With its family named, the copy is closed in any case, also that of a pipe.
-            with socket.fromfd(fd, socket.AF_UNIX, socket.SOCK_STREAM) as copy:
-                copy.shutdown(socket.SHUT_WR)
+            copy = os.dup(fd)
+            try:
+                end = socket.socket(fileno=copy)
+            except OSError:  # a pipe, and the socket that was not made does not close it
+                os.close(copy)
+                raise
+            with end:
+                end.shutdown(socket.SHUT_WR)
             return "ok"
 
         return self.transfer(x, half)
