@@ -88,12 +88,15 @@ class Bodies:
         self.check_loops(several)
         self.gathered(who, await asyncio.gather(*several, return_exceptions=mode == "all"))
 
-    def check_loops(self, several):
+    def check_loops(self, several, nested=False):
         """Before 3.14 the loop of a gather is that of its first child. Since then it refuses what is of another loop, and
-        leaves its callback on the pending children before that."""
+        leaves its callback on the pending children before that. Nested ones are made in another order in looplab."""
         here = asyncio.get_running_loop()
         foreign = [n for n, one in enumerate(several) if asyncio.isfuture(one) and one.get_loop() is not here]
-        if foreign and (sys.version_info < (3, 14) or not all(one.done() for one in several[: foreign[0]])):
+        if not foreign:
+            return
+        before = several if nested else several[: foreign[0]]
+        if sys.version_info < (3, 14) or not all(one.done() for one in before if one.get_loop() is here):
             TROUBLE.append("a combinator over two loops")
 
     async def on_gather_bodies(self, who, mode, names):
@@ -121,6 +124,8 @@ class Bodies:
 
     async def on_gather_nested(self, who, outer, inner, *names):
         children = []
+        known = [self.of_one_kind(some) for some in names]
+        self.check_loops([self.tasks[name] for some in known for name in some if name in self.tasks], nested=True)
         for some in names:
             tasks = [self.tasks[name] for name in self.of_one_kind(some) if name in self.tasks]
             children.append(asyncio.gather(*tasks, return_exceptions=inner == "all"))
