@@ -4,9 +4,12 @@
 //! After a change of a lesson or of the table's form, `LOOPLAB_BLESS=1 cargo test --test lesson_pages` writes the tables
 //! anew.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use support::with_default_signals;
 
 const MARK: &str = "<!-- trace of examples/";
 
@@ -24,9 +27,11 @@ fn table(lesson: &str) -> String {
     let program = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").join("examples").join(lesson);
     let folder = tempfile::tempdir().expect("a folder");
     let trace = folder.path().join("trace.txt");
-    let status = Command::new(&program)
-        .env("LOOPLAB_TRACE", &trace)
-        .env("LOOPLAB_CLOCK", "virtual")
+    let mut command = Command::new(&program);
+    command.env("LOOPLAB_TRACE", &trace).env("LOOPLAB_CLOCK", "virtual");
+    // A lesson that answers Ctrl-C must not inherit "ignore".
+    let status = with_default_signals(&command)
+        .unwrap_or(command)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
