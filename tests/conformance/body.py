@@ -135,6 +135,8 @@ class Bodies:
         names = self.of_one_kind(names)
         when = {"all": "ALL_COMPLETED", "first": "FIRST_COMPLETED", "error": "FIRST_EXCEPTION"}[when]
         several = [self.find(name) for name in names]
+        if any(one.get_loop().is_closed() for one in several):
+            TROUBLE.append("a done callback on a closed loop, which looplab drops")
         done, _ = await asyncio.wait(several, timeout=timeout, return_when=when)
         text = [f"{name}{'+' if one in done else '-'}" for name, one in zip(names, several)]
         self.say(who, f"waited {' '.join(text)}")
