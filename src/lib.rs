@@ -80,29 +80,33 @@
 mod panics;
 
 mod builder;
+mod combine;
 mod environment;
 mod error;
 mod event_loop;
-mod executor;
 pub mod net;
+mod observe;
 mod outcome;
 mod runner;
+mod signals;
 pub mod sync;
 mod task;
-pub mod trace;
+mod threads;
 #[cfg(feature = "xray")]
 pub mod xray;
 
 pub use builder::Builder;
+pub use combine::*;
 pub use error::{Error, ErrorGroup, IoError, Result};
 pub use event_loop::{
     Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, TaskInfo, TimerHandle,
     public_running_loop as get_running_loop, stop,
 };
-pub use executor::{Executor, ExecutorBuilder, JobInfo};
+pub use observe::events as trace;
 pub use outcome::Outcome;
 pub use runner::{Runner, RunnerBuilder, run};
 pub use task::*;
+pub use threads::*;
 
 /// The pages of `docs/`, compiled so that their code is tested.
 #[cfg(any(doc, doctest))]

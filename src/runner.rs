@@ -11,11 +11,12 @@
 //! handler, the first two arrive as every signal does, between callbacks: safe Rust cannot interrupt a callback.
 
 use crate::builder::Builder;
+use crate::combine::{ReturnWhen, gather_on, wait};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, running};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
-use crate::task::{ReturnWhen, Task, TaskRef, gather_on, wait};
+use crate::task::{Task, TaskRef};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::panic::Location;

@@ -1,4 +1,4 @@
-//! `Future`: asyncio's rules of section 1.4, one test each. The arrows are those of `src/task/head.rs`.
+//! `Future`: asyncio's rules of section 1.4, one test each. The arrows are those of `src/task/future_core.rs`.
 //!
 //! CPython's `set_exception(StopIteration)` has no counterpart: Rust has no exception that means "finished". What a
 //! failed future that nobody read says when it goes stands in `task_reports.rs`.

@@ -1,5 +1,5 @@
 //! Handles and timers: what cancelling means at each point of a handle's life, the order of timers, and when cancelled
-//! ones leave the heap. The arrows are those of the diagram in `src/event_loop/handle.rs`.
+//! ones leave the heap. The arrows are those of the diagram in `src/event_loop/callback.rs`.
 
 mod support;
 

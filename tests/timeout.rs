@@ -1,5 +1,5 @@
 //! `timeout`, `timeout_at` and `Timeout`: asyncio's rules of section 1.6, one test each. The turns and the counts of
-//! `cancelling()` are those of CPython 3.13. The arrows are those of `src/task/timeout.rs`. A deliberate difference and
+//! `cancelling()` are those of CPython 3.13. The arrows are those of `src/combine/timeout.rs`. A deliberate difference and
 //! what only Rust has stand in the room `own`.
 //!
 //! One rule has no counterpart: Python inserts a `TimeoutError` into the `__context__` of an error that replaces the

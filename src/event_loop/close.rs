@@ -5,7 +5,7 @@
 //! of creation; and that destructors which run meanwhile see a loop that is closed already. It does not cancel tasks:
 //! that is the program's matter, before.
 
-use super::handle::Entry;
+use super::callback::Entry;
 use super::running::delist;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};

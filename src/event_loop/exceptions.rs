@@ -4,7 +4,7 @@
 //! that was set, from there to the default one if that fails, and from there to `log`, or to standard error if no
 //! logger is installed. The two errors that mean "leave the loop" never come here.
 
-use super::handle::{About, Leaves, call};
+use super::callback::{About, Leaves, call};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;

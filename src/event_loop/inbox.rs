@@ -10,13 +10,13 @@
 //! never while anything of the user's runs or is dropped. (Rejected: a channel without a lock. It takes an atomic operation
 //! or two for each message on the loop's side too, and two more on the sender's to tell whether the loop sleeps.)
 
-use super::handle::{Callback, short_name};
-use super::jobs::{Begun, Returning};
-use super::residents::TaskKey;
+use super::callback::{Callback, short_name};
 use super::running::{self, LoopId};
+use super::tasks::TaskKey;
 use super::{EventLoop, Inner, Origin};
 use crate::error::{Error, Result};
 use crate::panics::Guarded;
+use crate::threads::job::{Begun, Returning};
 use crate::trace::{EntryKind, Place, Via};
 use std::cell::Cell;
 use std::fmt;
@@ -93,7 +93,7 @@ impl Line {
         self.id
     }
 
-    pub(super) fn is_traced(&self) -> bool {
+    pub(crate) fn is_traced(&self) -> bool {
         self.traced
     }
 
@@ -145,7 +145,7 @@ impl Line {
     }
 
     /// A job has begun. Nobody is woken.
-    pub(super) fn job_begun(&self, job: Begun) {
+    pub(crate) fn job_begun(&self, job: Begun) {
         let mut sent = self.sent();
         if !sent.closed {
             sent.begun.push(job);
@@ -154,7 +154,7 @@ impl Line {
 
     /// A job is over: has the loop make it arrive. On the loop's own thread, where a pool was shut down, it arrives at once
     /// if that loop is the running one, else by a call that is queued. The job is dropped if the loop is closed.
-    pub(super) fn job_ended(&self, job: Box<dyn Returning>) {
+    pub(crate) fn job_ended(&self, job: Box<dyn Returning>) {
         if let Some(lp) = self.running() {
             // It can only fail on a closed loop.
             let _ = job.arrive(&lp);
@@ -176,7 +176,7 @@ impl Line {
 }
 
 /// The loop's side.
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     mailbox: Arc<Mailbox>,
     /// The mailbox's line. Every push looks at it, so it is one step away.
     line: Arc<Line>,
@@ -207,13 +207,13 @@ impl Inbox {
         &self.mailbox
     }
 
-    pub(super) fn line(&self) -> &Arc<Line> {
+    pub(crate) fn line(&self) -> &Arc<Line> {
         &self.line
     }
 
     /// Whether no message waits.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.line.news.load(Ordering::Relaxed)
     }
 

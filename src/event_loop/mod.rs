@@ -7,50 +7,53 @@
 //! Read [`turn`] first: it is the event loop. Then `run` (who calls a turn, and how often), and after that the rooms that
 //! a turn goes through: `inbox`, `timers`, `reactor`, `signals`, `ready`, `handle`.
 
+mod callback;
 mod clock;
 mod close;
 mod dependants;
+mod edge;
 mod exceptions;
-mod handle;
 mod inbox;
-mod jobs;
 mod reactor;
+mod readers;
 mod ready;
-mod residents;
+mod registration;
 mod run;
 mod running;
-mod signals;
 mod snapshot;
-mod sources;
+mod tasks;
 mod timers;
 mod turn;
 mod waker;
 mod watch;
-mod watchdog;
 
+pub use callback::{Handle, TimerHandle};
 pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
-pub use handle::{Handle, TimerHandle};
 pub use inbox::Remote;
 /// The public one looks whether the process was forked; the library's own callers do not.
 pub use running::get_running_loop as public_running_loop;
 pub use running::stop;
 
+pub(crate) use crate::threads::job::{Errand, JobId, Receiver, Returning, WayBack};
+pub(crate) use callback::{About, Callback, Entry, Leaves, Repeating, Timed, call, short_name};
 pub(crate) use dependants::{Dependant, Dependence};
 pub(crate) use exceptions::report;
-pub(crate) use handle::{About, Callback, Entry, Leaves, Timed, call, short_name};
-pub(crate) use jobs::{Errand, JobId, Receiver, Returning, WayBack};
+pub(crate) use inbox::Line;
+pub(crate) use reactor::SIGNALS;
 pub(crate) use ready::Origin;
-pub(crate) use residents::{Resident, TaskKey};
 pub(crate) use running::{running, running_loop as get_running_loop};
+pub(crate) use tasks::{Resident, TaskKey};
 pub(crate) use waker::TaskWaker;
 pub(crate) use watch::{Claim, Watch};
 
 use crate::error::{Error, Result};
+use crate::observe::watchdog;
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
+use crate::signals;
+use crate::threads::job;
 use crate::trace::{EntryKind, Event, Life, Observer, Place, Record, Snapshot, Truth};
-use handle::Repeating;
 use running::LoopId;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -84,19 +87,19 @@ pub struct EventLoop(pub(crate) Rc<Inner>);
 pub(crate) struct Inner {
     id: LoopId,
     number: u64,
-    clock: Clock,
+    pub(crate) clock: Clock,
     ready: ready::ReadyQueue,
     timers: timers::Timers,
-    reactor: RefCell<reactor::Reactor>,
-    inbox: inbox::Inbox,
-    signals: RefCell<signals::Signals>,
-    signal_handlers: RefCell<BTreeMap<i32, Rc<Repeating>>>,
+    pub(crate) reactor: RefCell<reactor::Reactor>,
+    pub(crate) inbox: inbox::Inbox,
+    pub(crate) signals: RefCell<signals::Signals>,
+    pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<Repeating>>>,
     /// The entry that reads the signals; made when the first handler is added.
-    signal_reader: OnceCell<Rc<Repeating>>,
-    residents: residents::Residents,
+    pub(crate) signal_reader: OnceCell<Rc<Repeating>>,
+    residents: tasks::Residents,
     dependants: dependants::Dependants,
-    jobs: jobs::Jobs,
-    executor: jobs::DefaultExecutor,
+    pub(crate) jobs: job::Jobs,
+    pub(crate) executor: job::DefaultExecutor,
     exceptions: exceptions::Exceptions,
     /// The waker that is lent to task after task.
     lent: Cell<Option<Box<TaskWaker>>>,
@@ -164,10 +167,10 @@ impl EventLoop {
             signals: RefCell::new(signals::Signals::new()),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
-            residents: residents::Residents::default(),
+            residents: tasks::Residents::default(),
             dependants: dependants::Dependants::default(),
-            jobs: jobs::Jobs::default(),
-            executor: jobs::DefaultExecutor::new(options.executor_threads),
+            jobs: job::Jobs::default(),
+            executor: job::DefaultExecutor::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
             lent: Cell::new(None),
             running: Cell::new(false),

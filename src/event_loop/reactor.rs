@@ -22,32 +22,27 @@
 //! - A socket of looplab's own is not armed again while its owner knows that it is drained: see [`Edge`].
 //! - Registering again under a reused number fails with ENOENT, which is how a stale registration is recognised.
 
-mod edge;
-mod registration;
-
-pub(super) use edge::Edge;
-pub(super) use registration::Orphans;
-
-use super::handle::Repeating;
+use super::callback::Repeating;
+use super::edge::Edge;
+use super::registration::{Kind, Orphans, Registration, Registrations, Sides};
 use super::running::LoopId;
 use crate::error::{Error, IoError, Result};
 use crate::trace::{Direction, IoEntry, Ready};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
-use registration::{Kind, Registration, Registrations, Sides};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(usize::MAX);
-pub(super) const SIGNALS: Token = Token(usize::MAX - 1);
+pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 /// For how many events there is room at first; there always is for one of each registration, so a poll reports all that
 /// is ready, as CPython's does.
 const EVENTS: usize = 1024;
 
-pub(super) struct Reactor {
+pub(crate) struct Reactor {
     id: LoopId,
     /// None when the loop is closed: its descriptor is closed then, however long a handle of the loop is kept.
     poll: Option<Poll>,
@@ -153,7 +148,7 @@ impl Reactor {
     /// # Errors
     /// On a closed loop, which asks for nothing any more: its callers have checked before. In a forked child, whose poll is
     /// its parent's: what it removed would be deaf in the parent.
-    pub(super) fn registry(&self) -> Result<&Registry> {
+    pub(crate) fn registry(&self) -> Result<&Registry> {
         self.id.check_process()?;
         self.poll.as_ref().map(Poll::registry).ok_or(Error::Closed)
     }
@@ -172,7 +167,7 @@ impl Reactor {
     }
 
     /// Whether there is no descriptor to wait for.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.levels == 0 && self.waiting == 0
     }
 

@@ -4,7 +4,7 @@
 //! first entry's is the count of those that have left, plus one. It does not decide how many run: the turn does.
 
 use super::Inner;
-use super::handle::Entry;
+use super::callback::Entry;
 use crate::trace::{EntryKind, Event, On, Via};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

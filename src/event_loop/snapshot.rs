@@ -1,7 +1,7 @@
 //! The loop's structures as data, and as text.
 
 use super::Inner;
-use super::handle::Entry;
+use super::callback::Entry;
 use crate::trace::{On, ReadyEntry, SignalEntry, Snapshot, TaskEntry, TaskState, TimerEntry, Truth, Wait};
 use std::fmt;
 

@@ -13,7 +13,7 @@
 //! cache. So when many timers are due in one turn, only the first of them are popped; the rest are taken out in one pass
 //! and sorted, which gives the same order.
 
-use super::handle::Timed;
+use super::callback::Timed;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -292,7 +292,7 @@ impl Scheduled {
 
 #[cfg(test)]
 mod tests {
-    use super::super::handle::Callback;
+    use super::super::callback::Callback;
     use super::*;
     use crate::trace::EntryKind;
     use std::panic::Location;

@@ -9,7 +9,7 @@
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
 //! ```
 
-use super::handle::{About, Entry, Leaves};
+use super::callback::{About, Entry, Leaves};
 use super::snapshot::describe_all;
 use super::{EventLoop, Inner, Origin, exceptions, reactor};
 use crate::error::{Error, Result};

@@ -6,8 +6,8 @@
 
 use super::Inner;
 use super::inbox::Mailbox;
-use super::residents::TaskKey;
 use super::running;
+use super::tasks::TaskKey;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};

@@ -4,8 +4,9 @@
 //! reaches a registration that is gone), at less cost: see [`Edge`] for how the owner's `drained` saves a system call for
 //! each event. While a `Watch` has no callback the loop counts it as nothing to wait for.
 
-use super::handle::{Entry, Repeating};
-use super::reactor::{Added, Edge};
+use super::callback::{Entry, Repeating};
+use super::edge::Edge;
+use super::reactor::Added;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;

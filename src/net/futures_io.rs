@@ -16,9 +16,9 @@
 //! was given up. So a socket that is read through `AsyncRead` is not read in other ways beside it.
 
 use super::readiness::{Attempt, Drained, Io, READ, Stream, WRITE, What, emptied, read, write};
+use super::ready_wait::Readiness;
 use super::{TcpStream, UnixStream};
 use crate::error::Error;
-use crate::task::Readiness;
 use crate::trace::Direction;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::cell::Cell;

@@ -18,6 +18,7 @@ mod connect;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod readiness;
+mod ready_wait;
 mod resolve;
 mod server;
 mod start;

@@ -27,9 +27,9 @@
 //! meanwhile. Attempts are made on the socket itself, at any time; `watch.is_drained` says whether one would be in vain.
 //! For the bytes there is [`with_read_buffer`], one for all connections of a thread.
 
+use super::ready_wait::{Readiness, Spare};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Watch, get_running_loop};
-use crate::task::{Readiness, Spare};
 use crate::trace::{Direction, Place};
 use std::cell::{Cell, OnceCell};
 use std::fmt;

@@ -6,7 +6,7 @@
 //! knows no service names: a port is a number.
 
 use crate::error::{Error, IoError, Result};
-use crate::task::to_thread_at;
+use crate::threads::to_thread_at;
 use crate::trace::Place;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 

@@ -6,7 +6,7 @@
 //! order. A chain that comes back to itself (two tasks that await each other) is noticed by a mark, and the task that
 //! closes the circle gets the cancellation itself.
 
-use super::head::{Awaitable, Begin, Message};
+use super::future_core::{Awaitable, Begin, Message};
 use std::rc::Rc;
 
 struct Frame {

@@ -21,8 +21,8 @@ pub(crate) use any::AnyTask;
 pub(crate) use content::Body;
 
 use super::cancel;
-use super::head::{Awaitable, Begin, Head, Message, Source, Woken, complete};
-use super::step::{Entered, Stepper, Stepping};
+use super::context::{Entered, Stepper, Stepping};
+use super::future_core::{Awaitable, Begin, Head, Message, Source, Woken, complete};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Leaves, Origin, TaskKey, TaskWaker};
@@ -114,7 +114,7 @@ impl<T: 'static> TaskCell<T> {
         // Set before the trace tells of the task: it is queued from its first moment on.
         task.queued.set(Queued::Step);
         if lp.0.is_traced() {
-            let (name, parent) = (task.name(), super::step::current_task().map(|task| task.id()));
+            let (name, parent) = (task.name(), super::context::current_task().map(|task| task.id()));
             lp.0.trace(|| Event::Task {
                 task: id,
                 name: &name,

@@ -2,7 +2,7 @@
 
 use super::cell::{Making, TaskCell};
 use super::future::FutureCell;
-use super::head::{Awaitable, Source};
+use super::future_core::{Awaitable, Source};
 use super::spawn::Prepared;
 use super::{Future, Task, TaskRef};
 use crate::error::{Error, Result};
@@ -221,7 +221,7 @@ impl EventLoop {
         // something else stops the loop ends the *next* run.)
         let (run, watched) = (self.0.this_run(), Rc::downgrade(target));
         let name = || "run_until_complete".to_owned();
-        let id = super::handle::add_done_callback(target.clone(), place, name, move |_| {
+        let id = super::handles::add_done_callback(target.clone(), place, name, move |_| {
             // From here on the queue holds it, as in asyncio: if an error leaves the loop in this very turn, the callback
             // runs in the next run and reads the error of a task that nobody else may hold any more.
             let target = watched.upgrade();

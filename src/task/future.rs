@@ -1,8 +1,8 @@
 //! `Future`: a result that somebody will set.
 
 use super::cancel;
-use super::handle::{CallbackId, add_done_callback};
-use super::head::{Awaitable, Begin, Head, Holder, Message, Source, complete};
+use super::future_core::{Awaitable, Begin, Head, Holder, Message, Source, complete};
+use super::handles::{CallbackId, add_done_callback};
 use super::join::Join;
 use crate::error::{Error, Result};
 use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report, short_name};

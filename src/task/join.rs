@@ -1,8 +1,8 @@
 //! Awaiting: the futures that wait on a task or a future.
 
 use super::TaskRef;
-use super::head::{Awaitable, Source};
-use super::step::Awaiting;
+use super::future_core::{Awaitable, Source};
+use super::leaf::Awaiting;
 use crate::error::Result;
 use std::fmt;
 use std::pin::Pin;

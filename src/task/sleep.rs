@@ -4,8 +4,8 @@
 //! turn after; a yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
 
 use super::future::cancel_now;
-use super::head::{Awaitable, Begin, Head, Message, complete};
-use super::step::{Awaiting, Yielding};
+use super::future_core::{Awaitable, Begin, Head, Message, complete};
+use super::leaf::{Awaiting, Yielding};
 use crate::error::{Error, Result};
 use crate::event_loop::{About, Entry, EventLoop, Timed, get_running_loop};
 use crate::trace::{Done, EntryKind, Place};

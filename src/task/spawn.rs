@@ -1,7 +1,7 @@
 //! Making tasks, and finding them again.
 
 use super::cell::{Making, TaskCell};
-use super::{Future, Task, TaskRef, step};
+use super::{Future, Task, TaskRef, context};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Resident, TaskKey, running};
 use crate::outcome::Outcome;
@@ -179,7 +179,7 @@ where
 /// ```
 #[must_use]
 pub fn current_task() -> Option<TaskRef> {
-    step::current_task()
+    context::current_task()
 }
 
 /// The tasks of the running loop that are not done, in order of creation (`asyncio.all_tasks`); empty without one.

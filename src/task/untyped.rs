@@ -1,7 +1,7 @@
 //! A task whose type is not known, as something that can be run, gathered or waited for: its value is `()`.
 
 use super::TaskRef;
-use super::head::{Awaitable, Begin, Head, Message, Source};
+use super::future_core::{Awaitable, Begin, Head, Message, Source};
 use crate::error::{Error, Result};
 use std::any::Any;
 use std::rc::Rc;

@@ -1,8 +1,8 @@
 //! Where a server listens, as the caller names it.
 
+use crate::combine::gather_at;
 use crate::error::Result;
 use crate::net::resolve::{all_interfaces, resolve};
-use crate::task::gather_at;
 use crate::trace::Place;
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,7 +1,7 @@
 //! A task whose type nobody asks for.
 
-use super::super::head::Awaitable;
-use super::super::step::{Stepping, is_some};
+use super::super::context::{Stepping, is_some};
+use super::super::future_core::Awaitable;
 use super::TaskCell;
 use crate::event_loop::{Resident, TaskKey};
 use crate::trace::Event;

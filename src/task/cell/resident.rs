@@ -1,8 +1,8 @@
 //! A task as its loop sees it, and its end: what is reported of it when nobody is left to ask.
 
 use super::super::TaskRef;
-use super::super::head::Woken;
-use super::super::step::Entered;
+use super::super::context::Entered;
+use super::super::future_core::Woken;
 use super::{AnyTask, Queued, TaskCell};
 use crate::event_loop::{EventLoop, ExceptionContext, Resident, TaskInfo, report};
 use crate::panics::drop_quietly;

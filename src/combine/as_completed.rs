@@ -1,0 +1,369 @@
+//! Several at once, one after the other as they end.
+//!
+//! It promises asyncio's `as_completed`: everything starts at the call; each await gives what ended next; a timeout fails
+//! the awaits that are left and cancels nothing. Bodies start in the order of the arguments, where asyncio leaves the
+//! order to a set.
+//!
+//! What ended stands in a queue of its own, first in, first out, with asyncio's rules for its waiters. A waiter that is
+//! cancelled after it was woken passes the wake-up on, and one that is cancelled or dropped does not count as an await. So
+//! nothing that ended is ever lost. (CPython since 3.14 does not count an await that fails in any way. Without a running
+//! loop every await fails, and a loop over the awaitables never ends.)
+
+#[cfg(test)]
+mod tests;
+
+use super::timeout::set_timer;
+use crate::error::{Error, Result};
+use crate::event_loop::{TimerHandle, get_running_loop, running};
+use crate::task::Future;
+use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure};
+use crate::task::handles::{CallbackId, add_done_callback};
+use crate::trace::Place;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Runs several bodies, tasks or futures at once, and gives what they come to in the order in which they end
+/// (`asyncio.as_completed`). Bodies become tasks now. What is given twice counts once.
+///
+/// It is an iterator of awaitables, one for each; and with [`next_done`](AsCompleted::next_done) it tells which one
+/// ended. Dropping it, or leaving the `for` loop, cancels nothing: the rest runs on, and failures that nobody reads are
+/// reported. An await that is cancelled or dropped half-way takes no result: the iterator gives one awaitable more.
+///
+/// Without a loop the first await fails with [`Error::NoRunningLoop`], and with something of another loop with
+/// [`Error::Value`], which CPython raises at the call. Neither suspends, and then there is nothing more.
+///
+/// ```
+/// use looplab::{Clock, EventLoop, as_completed, sleep};
+/// use std::time::Duration;
+/// async fn after(seconds: u64) -> looplab::Result<u64> {
+///     sleep(Duration::from_secs(seconds)).await?;
+///     Ok(seconds)
+/// }
+/// let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+/// lp.run_until_complete(async {
+///     let mut order = Vec::new();
+///     for next in as_completed([after(3), after(1), after(2)]) {
+///         order.push(next.await?);
+///     }
+///     assert_eq!(order, [1, 2, 3]);
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn as_completed<I>(several: I) -> AsCompleted<<I::Item as Ensure>::Value>
+where
+    I: IntoIterator<Item: EnsureFuture>,
+{
+    let place = Location::caller();
+    let Some(lp) = running() else { return AsCompleted::failed(Error::NoRunningLoop) };
+    let ensured: Result<Vec<_>> =
+        several.into_iter().map(|one| Ok(one.ensure(&lp, place)?.of_loop(&lp)?.reported())).collect();
+    match ensured {
+        Ok(several) => AsCompleted::start(place, several),
+        Err(error) => AsCompleted::failed(error),
+    }
+}
+
+/// Several at once, in the order in which they end; made by [`as_completed`].
+#[must_use = "they run, but nobody awaits them"]
+pub struct AsCompleted<T: 'static>(Result<Rc<Several<T>>, Option<Error>>);
+
+/// One that ended: its place among the arguments, and itself.
+type One<T> = (usize, Ensured<T>);
+
+struct Several<T: 'static> {
+    place: Place,
+    /// How many may still be awaited.
+    left: Cell<usize>,
+    /// Those that have not ended, by their place among the arguments.
+    todo: RefCell<BTreeMap<usize, (Ensured<T>, CallbackId)>>,
+    /// Those that ended and were not awaited yet; `None` stands for one that the timeout came before.
+    done: RefCell<VecDeque<Option<One<T>>>>,
+    /// In the order of their numbers, so that leaving is a binary search.
+    waiters: RefCell<VecDeque<Future<()>>>,
+    timer: RefCell<Option<TimerHandle>>,
+}
+
+impl<T: 'static> AsCompleted<T> {
+    fn failed(error: Error) -> Self {
+        Self(Err(Some(error)))
+    }
+
+    fn start(place: Place, ensured: Vec<Ensured<T>>) -> Self {
+        let several = Rc::new(Several {
+            place,
+            left: Cell::new(0),
+            todo: RefCell::default(),
+            done: RefCell::default(),
+            waiters: RefCell::default(),
+            timer: RefCell::default(),
+        });
+        let mut seen = HashSet::new();
+        for (index, one) in ensured.into_iter().enumerate() {
+            let on = one.awaitable();
+            if !seen.insert(std::ptr::from_ref(on.head()) as usize) {
+                continue;
+            }
+            // Weak: when nobody can await them any more, nobody is to be told.
+            let ended = Rc::downgrade(&several);
+            let name = || "as_completed".to_owned();
+            let id = add_done_callback(on, place, name, move |_| {
+                move || ended.upgrade().map_or(Ok(()), |several| several.ended(index))
+            });
+            several.todo.borrow_mut().insert(index, (one, id));
+        }
+        several.left.set(several.todo.borrow().len());
+        Self(Ok(several))
+    }
+
+    /// Sets a limit for all of them together, which begins now (`as_completed(…, timeout=…)`). When it is over, every
+    /// await that is left fails with [`Error::TimedOut`]; what has not ended runs on. Call it before anything else.
+    ///
+    /// ```
+    /// use looplab::{Clock, Error, EventLoop, as_completed, create_task, sleep};
+    /// use std::time::Duration;
+    /// let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+    /// lp.run_until_complete(async {
+    ///     let slow = create_task(sleep(Duration::from_secs(60)));
+    ///     for next in as_completed([&slow]).timeout(Duration::from_secs(1)) {
+    ///         assert!(matches!(next.await, Err(Error::TimedOut)));
+    ///     }
+    ///     assert!(!slow.done());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        let timeout = timeout.into();
+        if let (Ok(several), Some(timeout)) = (&self.0, timeout)
+            && !several.todo.borrow().is_empty()
+        {
+            let over = Rc::downgrade(several);
+            let ring = move || over.upgrade().map_or(Ok(()), |several| several.time_is_over());
+            let name = || "as_completed".to_owned();
+            let timer = get_running_loop()
+                .and_then(|lp| set_timer(&lp, several.place, name, lp.0.deadline(timeout), ring));
+            match timer {
+                Ok(timer) => *several.timer.borrow_mut() = Some(timer),
+                Err(error) => return Self::failed(error),
+            }
+        }
+        self
+    }
+
+    /// Waits for the next one to end, and tells which it was, by its place among the arguments, and what it came to
+    /// (`async for` over `as_completed`, which gives the tasks). `None` when all were given.
+    ///
+    /// A wait that is cancelled or dropped loses nothing: the next call gives what this one would have.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] when the limit is over; [`Error::Cancelled`] if the waiter is cancelled.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, as_completed, create_task, yield_now};
+    /// let lp = EventLoop::new()?;
+    /// lp.run_until_complete(async {
+    ///     let slow = create_task(async { yield_now().await?; Ok("slow") });
+    ///     let quick = create_task(async { Ok("quick") });
+    ///     let mut ended = as_completed([slow, quick]);
+    ///     while let Some((index, result)) = ended.next_done().await? {
+    ///         println!("{index}: {}", result?);                    // 1: quick, then 0: slow
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub async fn next_done(&mut self) -> Result<Option<(usize, Result<T>)>> {
+        match &mut self.0 {
+            Ok(several) if several.claim() => {
+                let (index, one) = several.clone().next().await?;
+                Ok(Some((index, one.take())))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => error.take().map_or(Ok(None), Err),
+        }
+    }
+
+    fn left(&self) -> usize {
+        match &self.0 {
+            Ok(several) => several.left.get(),
+            Err(error) => usize::from(error.is_some()),
+        }
+    }
+}
+
+impl<T: 'static> Iterator for AsCompleted<T> {
+    type Item = Completed<T>;
+
+    fn next(&mut self) -> Option<Completed<T>> {
+        let next = match &mut self.0 {
+            Ok(several) if several.claim() => Ok(several.clone()),
+            Ok(_) => return None,
+            Err(error) => Err(error.take()?),
+        };
+        Some(Completed(Box::pin(async move { next?.next().await?.1.take() })))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left(), Some(self.left()))
+    }
+}
+
+impl<T: 'static> ExactSizeIterator for AsCompleted<T> {}
+
+/// Awaits the next that ends; given by the iterator [`AsCompleted`]. Whoever of several is awaited first gets the first.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Completed<T>(Pin<Box<dyn std::future::Future<Output = Result<T>>>>);
+
+impl<T> std::future::Future for Completed<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<T: 'static> Several<T> {
+    /// Counts an await; false if all have been.
+    fn claim(&self) -> bool {
+        let left = self.left.get().checked_sub(1);
+        left.inspect(|left| self.left.set(*left)).is_some()
+    }
+
+    /// One has ended, unless the timeout came before.
+    fn ended(&self, index: usize) -> Result<()> {
+        let ended = self.todo.borrow_mut().remove(&index);
+        let Some((one, _)) = ended else { return Ok(()) };
+        let woken = self.put(Some((index, one)));
+        if self.todo.borrow().is_empty() {
+            self.stop_timer();
+        }
+        woken
+    }
+
+    fn time_is_over(&self) -> Result<()> {
+        let todo = self.todo.take();
+        for (one, id) in todo.values() {
+            one.awaitable().head().drop_waiter(id.key());
+            self.put(None)?;
+        }
+        Ok(())
+    }
+
+    fn put(&self, one: Option<One<T>>) -> Result<()> {
+        self.done.borrow_mut().push_back(one);
+        self.wake_next()
+    }
+
+    fn wake_next(&self) -> Result<()> {
+        loop {
+            let waiter = self.waiters.borrow_mut().pop_front();
+            match waiter {
+                Some(waiter) if !waiter.done() => return waiter.set_result(()),
+                Some(_) => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn enter(&self, waiter: Future<()>) {
+        let mut waiters = self.waiters.borrow_mut();
+        // An observer that hears of the new future may itself have waited meanwhile.
+        let place = waiters.partition_point(|other| other.id() < waiter.id());
+        waiters.insert(place, waiter);
+    }
+
+    fn leave(&self, waiter: &Future<()>) {
+        let mut waiters = self.waiters.borrow_mut();
+        let place = waiters.binary_search_by(|other| {
+            #[cfg(test)]
+            tests::LOOKS.set(tests::LOOKS.get() + 1);
+            other.id().cmp(&waiter.id())
+        });
+        let left = place.ok().and_then(|place| waiters.remove(place));
+        drop(waiters);
+        drop(left);
+    }
+
+    /// Waits for the next one to end, for an await that was counted.
+    async fn next(self: Rc<Self>) -> Result<One<T>> {
+        loop {
+            let next = self.done.borrow_mut().pop_front();
+            if let Some(next) = next {
+                return next.ok_or(Error::TimedOut);
+            }
+            let waiter = Future::of_kind(&get_running_loop()?, "as_completed", self.place);
+            self.enter(waiter.clone());
+            let mut waiting = Waiting { several: &self, waiter, over: false, counts: false };
+            let waited = (&waiting.waiter).await;
+            waiting.over = waited.is_ok();
+            waiting.counts = !waited.as_ref().is_err_and(Error::is_cancelled);
+            waited?;
+        }
+    }
+
+    fn stop_timer(&self) {
+        let timer = self.timer.borrow_mut().take();
+        if let Some(timer) = timer {
+            timer.cancel();
+        }
+    }
+}
+
+/// A waiter in the queue. One that goes before its time leaves the queue, and passes on a wake-up that it had got. Its
+/// await does not count then, unless it failed.
+struct Waiting<'a, T: 'static> {
+    several: &'a Several<T>,
+    waiter: Future<()>,
+    over: bool,
+    counts: bool,
+}
+
+impl<T: 'static> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        if !self.counts {
+            self.several.left.set(self.several.left.get() + 1);
+        }
+        let woken = self.waiter.done() && !self.waiter.cancelled();
+        self.several.leave(&self.waiter);
+        if woken && !self.several.done.borrow().is_empty() {
+            // It can only fail on a closed loop, where nobody waits.
+            let _ = self.several.wake_next();
+        }
+    }
+}
+
+/// Nobody can await them any more: the callbacks and the timer are taken back.
+impl<T: 'static> Drop for Several<T> {
+    fn drop(&mut self) {
+        self.stop_timer();
+        for (one, id) in self.todo.take().into_values() {
+            one.awaitable().head().drop_waiter(id.key());
+        }
+    }
+}
+
+impl<T: 'static> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Err(Some(error)) => write!(f, "<AsCompleted failed: {error}>"),
+            _ => write!(f, "<AsCompleted, {} left>", self.left()),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Completed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<await the next completed>")
+    }
+}

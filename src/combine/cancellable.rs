@@ -1,0 +1,108 @@
+//! Making a future that is not looplab's interruptible.
+
+use crate::error::{Error, Result};
+use crate::event_loop::get_running_loop;
+use crate::task::future::cancel_now;
+use crate::task::future_core::{Awaitable, Begin, Head, Message};
+use crate::task::leaf::Awaiting;
+use crate::trace::Place;
+use std::any::Any;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Makes a foreign future a place where a cancellation is delivered.
+///
+/// A task that awaits a future of another crate can be asked to cancel, but nothing can be thrown there: the request
+/// waits for the next await of looplab's. Wrapped, the await ends with [`Error::Cancelled`](crate::Error::Cancelled) and
+/// the foreign future is dropped with it.
+///
+/// ```
+/// use looplab::{Error, EventLoop, cancellable, create_task, yield_now};
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(async {
+///     let task = create_task(async { cancellable(std::future::pending::<()>()).await });
+///     yield_now().await?;
+///     task.cancel();
+///     assert!(matches!(task.await, Err(Error::Cancelled(_))));
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
+    Cancellable { foreign: Box::pin(foreign.into_future()), place: Location::caller(), waiting: None }
+}
+
+/// Made by [`cancellable`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Cancellable<F> {
+    foreign: Pin<Box<F>>,
+    place: Place,
+    waiting: Option<Awaiting<CancellableCell>>,
+}
+
+/// What a cancellation is aimed at while the foreign future is pending.
+struct CancellableCell {
+    head: Head,
+}
+
+impl<F: Future> Future for Cancellable<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(waiting) = &mut self.waiting
+            && let Poll::Ready(error) = interrupted(waiting, cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        if let Poll::Ready(output) = self.foreign.as_mut().poll(cx) {
+            if let Some(waiting) = &mut self.waiting {
+                waiting.release();
+            }
+            return Poll::Ready(Ok(output));
+        }
+        if self.waiting.is_none() {
+            let lp = get_running_loop()?;
+            let cell = CancellableCell { head: Head::future(&lp, "cancellable", self.place) };
+            let waiting = self.waiting.insert(Awaiting::new(Rc::new(cell)));
+            return interrupted(waiting, cx).map(Err);
+        }
+        Poll::Pending
+    }
+}
+
+/// Ready with what is thrown here.
+fn interrupted(waiting: &mut Awaiting<CancellableCell>, cx: &mut Context<'_>) -> Poll<Error> {
+    waiting.poll(cx).map(|thrown| thrown.err().unwrap_or_else(|| waiting.on().head.cancelled_error()))
+}
+
+impl Awaitable for CancellableCell {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.head.cancellation()
+    }
+
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+        cancel_now(self, message)
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
+    }
+}
+
+impl<F> fmt::Debug for Cancellable<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<cancellable at {}:{}>", self.place.file(), self.place.line())
+    }
+}

@@ -1,0 +1,435 @@
+//! Gathering: several at once, one result.
+//!
+//! It promises asyncio's `gather`, as of 3.12: children start at the call; the first failure goes to the awaiter at once
+//! and the siblings run on; with `return_exceptions` every outcome is a value; cancelling it cancels the children, and it
+//! is over when they all are, cancelled even if each of them swallowed the request.
+
+mod children;
+
+pub use children::{Tuple, Values, gather_tuple};
+
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, running};
+use crate::panics::drop_quietly;
+use crate::task::TaskRef;
+use crate::task::cancel;
+use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
+use crate::task::future_core::{Awaitable, Begin, Head, Message, Source, complete};
+use crate::task::handles::add_done_callback;
+use crate::task::leaf::Awaiting;
+use crate::trace::{Done, Place};
+use children::Boxed;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, ready};
+
+/// Runs several bodies, tasks or futures at once, and awaits all of them (`asyncio.gather`). The results come in the
+/// order of the arguments. Bodies become tasks now, not at the await.
+///
+/// The first error goes to the awaiter at once; the others run on, and what they fail with later is dropped. See
+/// [`Gather::return_exceptions`]. For arguments of different types there is [`gather!`](crate::gather!).
+///
+/// ```
+/// use looplab::{EventLoop, gather, yield_now};
+/// async fn double(n: u32) -> looplab::Result<u32> {
+///     yield_now().await?;
+///     Ok(2 * n)
+/// }
+/// let lp = EventLoop::new()?;
+/// assert_eq!(lp.run_until_complete(async { gather([double(1), double(2)]).await })?, [2, 4]);
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn gather<I>(children: I) -> Gather<Vec<<I::Item as Ensure>::Value>>
+where
+    I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
+{
+    gather_at(Location::caller(), children)
+}
+
+/// The same where the caller of a function of looplab is the place to show.
+pub(crate) fn gather_at<I>(place: Place, children: I) -> Gather<Vec<<I::Item as Ensure>::Value>>
+where
+    I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
+{
+    let Some(lp) = running() else { return Gather::failed(Error::NoRunningLoop) };
+    let ensured: Result<Vec<_>> =
+        children.into_iter().map(|child| Ok(child.ensure(&lp, place)?.of_loop(&lp)?.share())).collect();
+    match ensured {
+        Ok(sources) => Gather::start(&lp, place, Box::new(sources)),
+        Err(error) => Gather::failed(error),
+    }
+}
+
+/// Several at once; made by [`gather`]. Awaiting it gives the values.
+#[must_use = "the children run, but nobody awaits them"]
+pub struct Gather<V: Values> {
+    state: Result<Rc<GatherCell>>,
+    children: Rc<Option<Boxed<V>>>,
+}
+
+/// A gathering whose outcomes are all values; made by [`Gather::return_exceptions`].
+#[must_use = "the children run, but nobody awaits them"]
+pub struct GatherAll<V: Values>(Gather<V>);
+
+/// The gathering itself, whatever the types of its children.
+struct GatherCell {
+    head: Head,
+    /// In the order of the arguments; one that was given twice is here twice, and is asked twice to cancel, as in
+    /// asyncio. Weak, for each child that is not done holds the gathering in its callback; `Gather` keeps them alive.
+    children: Vec<Weak<dyn Awaitable>>,
+    /// How many different ones they are.
+    count: usize,
+    return_exceptions: Cell<bool>,
+    /// Children that were done at the call; looked at once it is known whether exceptions are wanted as values.
+    done_at_once: RefCell<Vec<Rc<dyn Awaitable>>>,
+    finished: Cell<usize>,
+    error: RefCell<Option<Error>>,
+    /// `cancel` reached a child: the end will be a cancellation whatever the children make of it.
+    cancel_requested: Cell<bool>,
+}
+
+impl<V: Values> Gather<V> {
+    fn failed(error: Error) -> Self {
+        Self { state: Err(error), children: Rc::new(None) }
+    }
+
+    fn start(lp: &EventLoop, place: Place, children: Boxed<V>) -> Self {
+        let mut unique = children.awaitables();
+        let all = unique.iter().map(Rc::downgrade).collect();
+        let mut seen = std::collections::HashSet::new();
+        unique.retain(|child| seen.insert(std::ptr::from_ref(child.head()) as usize));
+        let (done, pending): (Vec<_>, Vec<_>) = unique.into_iter().partition(|child| child.head().done());
+        let cell = Rc::new(GatherCell {
+            head: Head::future(lp, "gather", place),
+            children: all,
+            count: seen.len(),
+            return_exceptions: Cell::new(false),
+            done_at_once: RefCell::new(done),
+            finished: Cell::new(0),
+            error: RefCell::new(None),
+            cancel_requested: Cell::new(false),
+        });
+        for child in pending {
+            let (cell, of) = (cell.clone(), Rc::downgrade(&child.clone().as_awaitable()));
+            let name = || "gather".to_owned();
+            add_done_callback(child, place, name, move |_| {
+                let of = of.upgrade();
+                move || of.map_or(Ok(()), |of| cell.child_done(&*of))
+            });
+        }
+        Self { state: Ok(cell), children: Rc::new(Some(children)) }
+    }
+
+    /// Collects every outcome as a value: an error or a cancellation of a child does not end the gathering
+    /// (`return_exceptions=True`). Call it before anything else.
+    ///
+    /// ```
+    /// use looplab::{Error, EventLoop, gather};
+    /// async fn half(n: u32) -> looplab::Result<u32> {
+    ///     if n % 2 == 0 { Ok(n / 2) } else { Err(Error::msg("odd")) }
+    /// }
+    /// let lp = EventLoop::new()?;
+    /// let halves = lp.run_until_complete(async { gather([half(4), half(5)]).return_exceptions().await })?;
+    /// assert!(matches!(&halves[..], [Ok(2), Err(_)]));
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub fn return_exceptions(self) -> GatherAll<V> {
+        if let Ok(cell) = &self.state {
+            cell.return_exceptions.set(true);
+        }
+        GatherAll(self)
+    }
+
+    /// Cancels the children that are not done (`outer.cancel()`); whether any accepted. The gathering is over when all
+    /// of them are, and then cancelled.
+    pub fn cancel(&self) -> bool {
+        self.settled().is_some_and(|cell| cancel::cancel(cell, &None))
+    }
+
+    /// Whether it is over: all children done, or one failed.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.settled().is_none_or(|cell| cell.head.done())
+    }
+
+    /// Whether it was cancelled *as a future*. As in asyncio, one that ends because its children were cancelled is not:
+    /// the cancellation is its error.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.settled().is_some_and(|cell| cell.head.cancelled())
+    }
+
+    fn settled(&self) -> Option<Rc<GatherCell>> {
+        let cell = self.state.as_ref().ok()?;
+        cell.settle();
+        Some(cell.clone())
+    }
+
+    fn finished(&self) -> Result<&Boxed<V>> {
+        let cell = self.state.as_ref().map_err(Clone::clone)?;
+        cell.head.retrieved();
+        if let Some(error) = cell.error.borrow().clone() {
+            return Err(error);
+        }
+        self.children.as_ref().as_ref().ok_or(Error::NoRunningLoop)
+    }
+}
+
+/// Nobody has looked at it: errors of children that were done at the call are its own now, and are reported as such.
+impl<V: Values> Drop for Gather<V> {
+    fn drop(&mut self) {
+        drop(self.settled());
+    }
+}
+
+impl<V: Values> GatherAll<V> {
+    /// As [`Gather::cancel`].
+    pub fn cancel(&self) -> bool {
+        self.0.cancel()
+    }
+
+    /// As [`Gather::done`].
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.0.done()
+    }
+}
+
+impl GatherCell {
+    /// Looks at the children that were done at the call. It is done late, when anybody first looks at the gathering,
+    /// for only then is it known whether exceptions are wanted as values; nobody can tell the difference.
+    fn settle(self: &Rc<Self>) {
+        let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
+        let nothing_to_do = self.children.is_empty() && !self.head.done();
+        for child in done {
+            // An error of completing can only say that the loop is closed, and then nobody waits.
+            let _ = self.child_done(&*child);
+        }
+        if nothing_to_do {
+            let _ = complete(self, Done::Ok, None);
+        }
+    }
+
+    fn child_done(self: &Rc<Self>, child: &dyn Awaitable) -> Result<()> {
+        self.settle();
+        self.finished.set(self.finished.get() + 1);
+        if self.head.done() {
+            child.head().retrieved();
+            return Ok(());
+        }
+        if !self.return_exceptions.get() {
+            child.head().retrieved();
+            if let Some(error) = child.error() {
+                return self.fail(error);
+            }
+        }
+        if self.finished.get() < self.count {
+            return Ok(());
+        }
+        // Errors that are wanted as values are read only now, all together.
+        let children = self.living_children();
+        for child in &children {
+            child.head().retrieved();
+        }
+        match children.last() {
+            Some(last) if self.cancel_requested.get() => self.fail(last.head().cancelled_error()),
+            _ => complete(self, Done::Ok, None),
+        }
+    }
+
+    fn living_children(&self) -> Vec<Rc<dyn Awaitable>> {
+        self.children.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn fail(self: &Rc<Self>, error: Error) -> Result<()> {
+        *self.error.borrow_mut() = Some(error.clone());
+        complete(self, Done::Err, Some(&error))
+    }
+}
+
+/// It failed, and nobody awaited it to the end: the error is reported, as asyncio does.
+impl Drop for GatherCell {
+    fn drop(&mut self) {
+        let Some(error) = self.error.get_mut().take() else { return };
+        if !self.head.is_unretrieved() {
+            return drop_quietly(error);
+        }
+        let info = FutureInfo { id: self.head.id(), place: self.head.place() };
+        let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
+        let context = context.with_error(error).with_future(info);
+        report(self.head.event_loop(), context);
+    }
+}
+
+impl Awaitable for GatherCell {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.error.borrow().clone()
+    }
+
+    fn begin_cancel(self: Rc<Self>, _: &Message) -> Begin {
+        // Unlike that of a plain future, a vain cancellation does not count as reading the error.
+        if self.head.done() { Begin::Decided(false) } else { Begin::Forward(self.living_children()) }
+    }
+
+    fn end_cancel(self: Rc<Self>, accepted: bool, _: &Message) -> bool {
+        if accepted {
+            self.cancel_requested.set(true);
+        }
+        accepted
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self
+    }
+
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self
+    }
+}
+
+/// A gathering as something with a value, for `run_until_complete` and as a child of another gathering.
+struct Readable<V: Values, R> {
+    cell: Rc<GatherCell>,
+    gather: Gather<V>,
+    read: fn(&Boxed<V>) -> Result<R>,
+}
+
+impl<V: Values, R: 'static> Awaitable for Readable<V, R> {
+    fn head(&self) -> &Head {
+        &self.cell.head
+    }
+
+    fn error(&self) -> Option<Error> {
+        Awaitable::error(&*self.cell)
+    }
+
+    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+        self.cell.clone().begin_cancel(message)
+    }
+
+    fn end_cancel(self: Rc<Self>, accepted: bool, message: &Message) -> bool {
+        self.cell.clone().end_cancel(accepted, message)
+    }
+
+    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
+        self.cell.clone()
+    }
+
+    /// The gathering itself: the outer one that holds this may be dropped before the inner one is done.
+    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+        self.cell.clone()
+    }
+}
+
+impl<V: Values, R: 'static> Source<R> for Readable<V, R> {
+    fn outcome(&self) -> Result<R> {
+        (self.read)(self.gather.finished()?)
+    }
+}
+
+fn readable<V: Values, R: 'static>(
+    gather: Gather<V>,
+    read: fn(&Boxed<V>) -> Result<R>,
+) -> Result<Ensured<R>> {
+    gather.state.clone()?;
+    let Some(cell) = gather.settled() else { return Err(Error::NoRunningLoop) };
+    Ok(shared(Rc::new(Readable { cell, gather, read })))
+}
+
+impl<V: Values> Ensure for Gather<V> {
+    type Value = V;
+
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V>> {
+        readable(self, |children| children.values())
+    }
+}
+
+impl<V: Values> Ensure for GatherAll<V> {
+    type Value = V::Results;
+
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V::Results>> {
+        readable(self.0, |children| Ok(children.results()))
+    }
+}
+
+/// Gathers tasks of a loop that need not run.
+pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Result<GatherAll<Vec<()>>> {
+    let sources: Result<Vec<_>> =
+        tasks.iter().map(|task| task.ensure(lp, place).map(Ensured::share)).collect();
+    Ok(Gather::start(lp, place, Box::new(sources?)).return_exceptions())
+}
+
+impl<V: Values> IntoFuture for Gather<V> {
+    type Output = Result<V>;
+    type IntoFuture = Gathering<V, V>;
+    fn into_future(self) -> Self::IntoFuture {
+        Gathering::of(self, |children| children.values())
+    }
+}
+
+impl<V: Values> IntoFuture for GatherAll<V> {
+    type Output = Result<V::Results>;
+    type IntoFuture = Gathering<V, V::Results>;
+    fn into_future(self) -> Self::IntoFuture {
+        Gathering::of(self.0, |children| Ok(children.results()))
+    }
+}
+
+/// Awaits a gathering; made by awaiting one.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Gathering<V: Values, R> {
+    /// None if it could not be made.
+    awaiting: Option<Awaiting<GatherCell>>,
+    gather: Gather<V>,
+    read: fn(&Boxed<V>) -> Result<R>,
+}
+
+impl<V: Values, R> Gathering<V, R> {
+    fn of(gather: Gather<V>, read: fn(&Boxed<V>) -> Result<R>) -> Self {
+        let awaiting = gather.state.as_ref().ok().map(|cell| Awaiting::new(cell.clone()));
+        Self { awaiting, gather, read }
+    }
+}
+
+impl<V: Values, R> Future for Gathering<V, R> {
+    type Output = Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        if let Some(awaiting) = &mut self.awaiting {
+            awaiting.on().settle();
+            ready!(awaiting.poll(cx))?;
+        }
+        let children = self.gather.finished()?;
+        Poll::Ready((self.read)(children))
+    }
+}
+
+impl<V: Values> fmt::Debug for Gather<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            Ok(cell) => write!(f, "<Gather of {}, {} done>", cell.count, cell.finished.get()),
+            Err(error) => write!(f, "<Gather failed: {error}>"),
+        }
+    }
+}
+
+impl<V: Values> fmt::Debug for GatherAll<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<V: Values, R> fmt::Debug for Gathering<V, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.gather.fmt(f)
+    }
+}

@@ -1,0 +1,26 @@
+//! What waits for several things, or bounds a wait: `gather`, `wait`, `timeout`, `TaskGroup` and their kin.
+//!
+//! Each of them stands on tasks, futures and timers alone, and does what its namesake in asyncio does.
+
+mod as_completed;
+mod cancellable;
+mod coroutine;
+mod gather;
+mod shield;
+mod task_group;
+mod timeout;
+mod wait;
+mod wait_for;
+
+pub use as_completed::{AsCompleted, Completed, as_completed};
+pub use cancellable::{Cancellable, cancellable};
+pub use coroutine::{Coroutine, Step};
+pub use gather::{Gather, GatherAll, Gathering, Values, gather};
+#[doc(hidden)]
+pub use gather::{Tuple, gather_tuple};
+pub(crate) use gather::{gather_at, gather_on};
+pub use shield::{Shield, Shielded, shield};
+pub use task_group::TaskGroup;
+pub use timeout::{Timeout, timeout, timeout_at};
+pub use wait::{DoneAndPending, ReturnWhen, Waitable, wait};
+pub use wait_for::wait_for;

@@ -1,0 +1,202 @@
+//! Shielding: waiting for something without handing a cancellation on to it.
+//!
+//! It promises asyncio's `shield`: what is shielded starts at the call; cancelling the waiter ends the wait and reaches no
+//! further; cancelling what is shielded ends the wait as cancelled. It costs one turn more than waiting directly, unless
+//! what is shielded is done. It does not protect from the end of the loop: somebody has to wait for the shielded task,
+//! or `close` destroys it.
+
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, running};
+use crate::panics::catch;
+use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
+use crate::task::future_core::Source;
+use crate::task::handles::add_done_callback;
+use crate::task::join::Join;
+use crate::task::{Future, cancel};
+use crate::trace::Place;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Waits for a body, task or future in such a way that a cancellation of the waiter does not reach it
+/// (`asyncio.shield`). A body becomes a task now, not at the await.
+///
+/// Keep a handle of what is shielded, to wait for it after the cancellation. Dropping the shield does not reach it
+/// either. If it fails when the wait is over already, nobody reads that failure, and it is reported once, when the last
+/// handle goes: `Task exception was never retrieved`.
+///
+/// # Errors
+/// Awaiting fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
+/// the inner one was cancelled, and with [`Error::Cancelled`] if the waiter is cancelled. It fails with [`Error::Runtime`]
+/// if the inner one is of another loop and not done, and with [`Error::NoRunningLoop`] without a loop.
+///
+/// ```
+/// use looplab::{EventLoop, create_task, shield, yield_now};
+/// let lp = EventLoop::new()?;
+/// lp.run_until_complete(async {
+///     let commit = create_task(async { yield_now().await?; Ok("committed") });
+///     let shielded = shield(&commit);
+///     let request = create_task(async move { shielded.await });
+///     yield_now().await?;
+///     request.cancel();
+///     assert!(request.await.is_err());                    // the request is cancelled,
+///     assert_eq!(commit.await?, "committed");             // and the commit is not
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn shield<A>(inner: A) -> Shield<<A as Ensure>::Value>
+where
+    A: EnsureFuture<Value: Clone>,
+{
+    let place = Location::caller();
+    let Some(lp) = running() else { return Shield(Err(Error::NoRunningLoop)) };
+    Shield(inner.ensure(&lp, place).map(|inner| cover(inner.reported(), place)))
+}
+
+/// Something that is waited for without being cancelled; made by [`shield`]. It can be awaited, by value or by
+/// reference, gathered, and given to [`wait_for`](crate::wait_for) and its like, as a future can.
+#[must_use = "what is shielded runs, but nobody awaits it"]
+#[derive(Clone)]
+pub struct Shield<T>(Result<Rc<dyn Source<T>>>);
+
+/// The outer future; or the inner one itself, if it is done.
+fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T>> {
+    let inner = inner.share();
+    if inner.head().done() {
+        return inner;
+    }
+    // Of the inner one's loop, as in asyncio: only there can its end be passed on. Without that loop it never ends.
+    let Some(lp) = inner.head().event_loop() else { return inner };
+    let outer = Future::of_kind(&lp, "shield", place);
+    let name = || "shield".to_owned();
+    // Weak, because the inner one holds both callbacks, one of them through the outer one.
+    let (weak, told) = (Rc::downgrade(&inner), outer.clone());
+    let hand_on = add_done_callback(inner.clone(), place, name, move |_| {
+        let inner = weak.upgrade();
+        move || inner.map_or(Ok(()), |inner| hand_on(&*inner, &told))
+    });
+    let weak = Rc::downgrade(&inner);
+    add_done_callback(outer.cell().clone(), place, name, move |_| {
+        move || {
+            let inner = weak.upgrade().filter(|inner| !inner.head().done());
+            if let Some(inner) = inner {
+                inner.head().drop_waiter(hand_on.key());
+            }
+        }
+    });
+    Rc::<crate::task::future::FutureCell<T>>::clone(outer.cell())
+}
+
+/// The inner one is done: so is the outer one. If nobody waits any more, the outcome is not read, so that a failure is
+/// reported, once. (Before 3.14, asyncio loses it if both ended in the same turn.)
+fn hand_on<T: 'static>(inner: &dyn Source<T>, outer: &Future<T>) -> Result<()> {
+    if outer.cancelled() {
+        return Ok(());
+    }
+    if inner.head().cancelled() {
+        outer.cancel();
+        return Ok(());
+    }
+    // It is cloned, which is the user's code: a panic there must not leave the outer one pending.
+    match catch(|| inner.outcome()).unwrap_or_else(Err) {
+        Ok(value) => outer.set_result(value),
+        Err(error) => outer.set_error(error),
+    }
+}
+
+impl<T: Clone + 'static> Shield<T> {
+    /// Ends the wait (`outer.cancel()`); what is shielded runs on. False if it is over. If the inner one was done at the
+    /// call, there is nothing to end.
+    pub fn cancel(&self) -> bool {
+        self.0.as_ref().is_ok_and(|source| cancel::cancel(source.clone(), &None))
+    }
+
+    /// Whether the wait is over.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.0.as_ref().map_or(true, |source| source.head().done())
+    }
+
+    /// Whether the wait was cancelled, from either side.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.0.as_ref().is_ok_and(|source| source.head().cancelled())
+    }
+
+    /// The result, once the wait is over.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] if it is not; else as awaiting it.
+    pub fn result(&self) -> Result<T> {
+        self.0.as_ref().map_err(Clone::clone)?.outcome()
+    }
+}
+
+/// Awaits a [`Shield`]; made by awaiting one.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Shielded<T: 'static>(Result<Join<T>, Option<Error>>);
+
+impl<T: 'static> std::future::Future for Shielded<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        match &mut self.0 {
+            Ok(join) => Pin::new(join).poll(cx),
+            Err(error) => Poll::Ready(Err(error.take().unwrap_or(Error::NoRunningLoop))),
+        }
+    }
+}
+
+impl<T: 'static> IntoFuture for Shield<T> {
+    type Output = Result<T>;
+    type IntoFuture = Shielded<T>;
+    fn into_future(self) -> Shielded<T> {
+        Shielded(self.0.map(Join::new).map_err(Some))
+    }
+}
+
+impl<T: Clone + 'static> IntoFuture for &Shield<T> {
+    type Output = Result<T>;
+    type IntoFuture = Shielded<T>;
+    fn into_future(self) -> Shielded<T> {
+        self.clone().into_future()
+    }
+}
+
+impl<T: 'static> Ensure for Shield<T> {
+    type Value = T;
+
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<T>> {
+        self.0.map(shared)
+    }
+}
+
+impl<T: Clone + 'static> Ensure for &Shield<T> {
+    type Value = T;
+
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<T>> {
+        self.clone().ensure(lp, place)
+    }
+}
+
+impl<T: 'static> fmt::Debug for Shield<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(source) => write!(f, "<Shield of {} {}>", source.head().kind(), source.head().id()),
+            Err(error) => write!(f, "<Shield failed: {error}>"),
+        }
+    }
+}
+
+impl<T: 'static> fmt::Debug for Shielded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(join) => join.fmt(f),
+            Err(_) => f.write_str("<await of a failed shield>"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Readers and writers: the descriptors that the user registers with the reactor.
+//!
+//! Readiness only ever queues a callback, adding again replaces, a callback may remove itself, and a callback that was
+//! removed before its turn does not run. How descriptors are watched is the reactor's matter.
+
+use super::callback::{Entry, Repeating};
+use super::reactor::Added;
+use super::registration::Orphans;
+use super::{EventLoop, Inner};
+use crate::error::Result;
+use crate::outcome::Outcome;
+use crate::panics::Guarded;
+use crate::trace::{Direction, EntryKind, Event};
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::Location;
+
+impl EventLoop {
+    /// Calls `callback` in every turn in which the descriptor is ready to be read, or has hung up or failed
+    /// (`loop.add_reader`). Level-triggered: what is not read is reported again. A reader that was there is replaced.
+    /// May be called while the loop runs.
+    ///
+    /// The loop does not own the descriptor. Remove the reader before closing it. A reader whose descriptor was closed is not
+    /// called any more; while a duplicate of the descriptor lives, it may be called once, even if the number is another
+    /// file's by then.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed) after `close`; [`Error::Io`](crate::Error::Io), naming the descriptor, if
+    /// it is not open or cannot be watched (a regular file).
+    ///
+    /// ```
+    /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+    /// let lp = looplab::EventLoop::new()?;
+    /// let (mut ours, mut theirs) = UnixStream::pair()?;
+    /// let fd = ours.try_clone()?;
+    /// lp.add_reader(&fd, move || {
+    ///     let n = ours.read(&mut [0; 16])?;
+    ///     println!("{n} bytes");
+    ///     looplab::stop()
+    /// })?;
+    /// theirs.write_all(b"hello")?;
+    /// lp.run_forever()?;
+    /// assert!(lp.remove_reader(&fd)?);
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_reader<F, R>(&self, source: &impl AsRawFd, callback: F) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        self.register(source.as_raw_fd(), Direction::Read, Location::caller(), callback)
+    }
+
+    /// Removes a reader; whether there was one (`loop.remove_reader`). A call of it that is queued already does not
+    /// run. May be called while the loop runs, by the reader itself too; false on a closed loop.
+    ///
+    /// # Errors
+    /// None today; a `Result` as for signal handlers.
+    pub fn remove_reader(&self, source: &impl AsRawFd) -> Result<bool> {
+        Ok(self.unregister(source.as_raw_fd(), Direction::Read))
+    }
+
+    /// As [`add_reader`](Self::add_reader), when the descriptor is ready to be written (`loop.add_writer`).
+    ///
+    /// # Errors
+    /// As [`add_reader`](Self::add_reader).
+    #[track_caller]
+    pub fn add_writer<F, R>(&self, source: &impl AsRawFd, callback: F) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        self.register(source.as_raw_fd(), Direction::Write, Location::caller(), callback)
+    }
+
+    /// As [`remove_reader`](Self::remove_reader) (`loop.remove_writer`).
+    ///
+    /// # Errors
+    /// None today.
+    pub fn remove_writer(&self, source: &impl AsRawFd) -> Result<bool> {
+        Ok(self.unregister(source.as_raw_fd(), Direction::Write))
+    }
+
+    fn register<F, R>(
+        &self,
+        fd: RawFd,
+        direction: Direction,
+        place: crate::trace::Place,
+        callback: F,
+    ) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        let callback = Guarded::new(callback);
+        self.0.check_open()?;
+        let callback = Repeating::new(self.0.next_handle(), EntryKind::Io, place, callback.into_inner());
+        loop {
+            let added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
+            match added {
+                Added::Registered(before) => {
+                    let h = callback.id();
+                    self.0.trace(|| Event::Registered { fd, direction, h, label: callback.label() });
+                    if let Some(before) = before {
+                        self.0.cancel_entry(&*before);
+                    }
+                    return Ok(());
+                }
+                Added::Refused(error) => return Err(error),
+                // A destructor that runs here may leave a stale one again.
+                Added::Stale(orphans) => self.0.bury(orphans),
+            }
+        }
+    }
+
+    fn unregister(&self, fd: RawFd, direction: Direction) -> bool {
+        let removed = self.0.reactor.borrow_mut().remove(fd, direction);
+        let Some(callback) = removed else { return false };
+        self.0.bury(vec![(fd, direction, callback)]);
+        true
+    }
+}
+
+impl Inner {
+    /// Cancels callbacks that lost their registration: queued calls of them are skipped.
+    pub(super) fn bury(&self, orphans: Orphans) {
+        for (fd, direction, callback) in orphans {
+            self.trace(|| Event::Unregistered { fd, direction });
+            self.cancel_entry(&*callback);
+        }
+    }
+}

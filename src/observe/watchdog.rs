@@ -1,0 +1,209 @@
+//! The stall watchdog: a thread that tells who keeps the loop from turning, while it does.
+//!
+//! It promises a warning through `log` when an entry has run for longer than the limit, and again whenever that time has
+//! doubled, with the callback or task and the place that made it. It only tells: safe code cannot interrupt a callback.
+//! (asyncio has nothing like it: its debug mode reports when the callback has returned, so what hangs is never named.)
+//!
+//! The loop publishes each entry when it begins and takes it back when it ends, which is two locks and a label. The thread
+//! looks when the entry that it saw last could exceed the limit, so it wakes at most once in that time; when it finds
+//! nothing running it sleeps until the next entry rings the bell, so a loop that sleeps in its poll is not disturbed.
+//! (Rejected: a bell for every entry, which would be a system call each; a tick, which would wake an idle machine.)
+
+use crate::error::{Error, Result};
+use crate::event_loop::Entry;
+use std::cell::RefCell;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The loop's end of it. Dropping it, or `end`, ends the thread.
+pub(crate) struct Watchdog {
+    limit: Duration,
+    watched: Arc<Mutex<Watched>>,
+    bell: RefCell<Option<Sender<()>>>,
+}
+
+/// What both threads look at. The lock is never held while user code runs, a logger included.
+#[derive(Default)]
+struct Watched {
+    running: Option<Running>,
+    /// Nothing ran when the thread looked, and it waits for the bell.
+    asleep: bool,
+}
+
+/// The entry that runs now.
+struct Running {
+    name: String,
+    began: Instant,
+    /// For how long it may run before it is told of next.
+    patience: Duration,
+}
+
+/// What the thread has to do.
+#[derive(Debug, PartialEq)]
+enum Next {
+    /// Wait for the bell.
+    Sleep,
+    /// Look again then.
+    Look(Duration),
+    /// Tell of an entry that has run for so long.
+    Warn(String, Duration),
+}
+
+/// An entry that runs; dropping it tells that it has ended.
+pub(crate) struct Watch<'a>(&'a Watchdog);
+
+impl Watchdog {
+    /// # Errors
+    /// [`Error::Value`] if there is no limit, [`Error::Io`] if no thread can be started.
+    pub(crate) fn start(limit: Duration) -> Result<Self> {
+        if limit.is_zero() {
+            return Err(Error::Value("the limit of a watchdog must be more than zero".into()));
+        }
+        let watched = Arc::new(Mutex::default());
+        let (bell, rung) = channel();
+        let theirs = Arc::clone(&watched);
+        thread::Builder::new().name("looplab-stalls".to_owned()).spawn(move || guard(&theirs, &rung))?;
+        Ok(Self { limit, watched, bell: RefCell::new(Some(bell)) })
+    }
+
+    /// An entry begins.
+    pub(crate) fn watch(&self, entry: &dyn Entry) -> Watch<'_> {
+        let about = entry.about();
+        let name = match about.place {
+            Some(place) => format!("<{} created at {}:{}>", about.label, place.file(), place.line()),
+            None => format!("<{}>", about.label),
+        };
+        let running = Running { name, began: Instant::now(), patience: self.limit };
+        let wake = lock(&self.watched).begin(running);
+        if wake && let Some(bell) = &*self.bell.borrow() {
+            // The thread lives as long as the bell does.
+            let _ = bell.send(());
+        }
+        Watch(self)
+    }
+
+    /// Ends the thread: the loop is closed.
+    pub(crate) fn end(&self) {
+        drop(self.bell.take());
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.watched).running = None;
+    }
+}
+
+impl Watched {
+    /// Whether the thread is to be woken.
+    fn begin(&mut self, running: Running) -> bool {
+        self.running = Some(running);
+        std::mem::take(&mut self.asleep)
+    }
+
+    fn look(&mut self, now: Instant) -> Next {
+        let Some(running) = &mut self.running else {
+            self.asleep = true;
+            return Next::Sleep;
+        };
+        let ran = now.saturating_duration_since(running.began);
+        if ran < running.patience {
+            return Next::Look(running.patience - ran);
+        }
+        // After a pause of the whole machine it may have doubled more than once.
+        while running.patience <= ran {
+            running.patience = running.patience.saturating_mul(2);
+        }
+        Next::Warn(running.name.clone(), ran)
+    }
+}
+
+/// The thread.
+fn guard(watched: &Mutex<Watched>, bell: &Receiver<()>) {
+    loop {
+        let next = lock(watched).look(Instant::now());
+        let heard = match next {
+            Next::Sleep => bell.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Next::Look(wait) => bell.recv_timeout(wait),
+            Next::Warn(name, ran) => {
+                let seconds = ran.as_secs_f64();
+                log_warn!("{name} has kept the loop from turning for {seconds:.3} seconds so far");
+                continue;
+            }
+        };
+        if heard == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+    }
+}
+
+fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn running(name: &str, began: Instant) -> Running {
+        Running { name: name.to_owned(), began, patience: LIMIT }
+    }
+
+    #[test]
+    fn a_stall_is_told_once_and_again_at_each_doubling() {
+        let (mut watched, t) = (Watched::default(), Instant::now());
+        watched.begin(running("slow", t));
+        let mut told = Vec::new();
+        for elapsed in 0..=1000 {
+            if let Next::Warn(name, ran) = watched.look(t + ms(elapsed)) {
+                told.push((name, ran));
+            }
+        }
+        assert_eq!(told, [100, 200, 400, 800].map(|n| ("slow".to_owned(), ms(n))));
+    }
+
+    #[test]
+    fn the_thread_looks_again_when_the_limit_could_be_exceeded_and_no_earlier() {
+        let (mut watched, t) = (Watched::default(), Instant::now());
+        watched.begin(running("first", t));
+        assert_eq!(watched.look(t + ms(30)), Next::Look(ms(70)));
+        watched.begin(running("second", t + ms(90)));
+        assert_eq!(watched.look(t + ms(100)), Next::Look(ms(90)));
+        assert_eq!(watched.look(t + ms(190)), Next::Warn("second".to_owned(), ms(100)));
+        assert_eq!(watched.look(t + ms(191)), Next::Look(ms(99)));
+    }
+
+    #[test]
+    fn it_sleeps_while_nothing_runs_and_only_the_next_entry_wakes_it() {
+        let (mut watched, t) = (Watched::default(), Instant::now());
+        assert_eq!(watched.look(t), Next::Sleep);
+        assert!(watched.begin(running("first", t)));
+        watched.running = None;
+        assert!(!watched.begin(running("second", t)), "it is awake already");
+        watched.running = None;
+        assert_eq!(watched.look(t + LIMIT), Next::Sleep);
+    }
+
+    #[test]
+    fn a_look_that_comes_late_tells_once() {
+        let (mut watched, t) = (Watched::default(), Instant::now());
+        watched.begin(running("slow", t));
+        assert_eq!(watched.look(t + ms(900)), Next::Warn("slow".to_owned(), ms(900)));
+        assert_eq!(watched.look(t + ms(900)), Next::Look(ms(700)));
+    }
+
+    #[test]
+    fn the_longest_limit_there_is_overflows_nothing() {
+        let (mut watched, t) = (Watched::default(), Instant::now());
+        watched.begin(Running { name: "slow".to_owned(), began: t, patience: Duration::MAX });
+        assert!(matches!(watched.look(t + ms(1)), Next::Look(_)));
+    }
+}

@@ -1,0 +1,135 @@
+//! Signal handlers: the callbacks that a loop runs for the signals that it catches.
+//!
+//! A signal only ever queues a callback, adding again replaces, and a handler may remove itself. How signals are caught is
+//! the matter of [`Signals`].
+
+use super::{Signals, check_number};
+use crate::error::Result;
+use crate::event_loop::{Entry, EventLoop, Origin, Repeating, SIGNALS, running};
+use crate::outcome::Outcome;
+use crate::panics::{Guarded, drop_quietly};
+use crate::trace::{EntryKind, Event, Via};
+use std::panic::Location;
+use std::rc::Rc;
+
+impl EventLoop {
+    /// Calls `callback` once for each delivery of the signal, in order of arrival (`loop.add_signal_handler`). A handler
+    /// that was there is replaced. The callback runs as any callback does, between others: a signal that arrives in turn
+    /// T is read in turn T+1, and its callback runs in T+2. May be called while the loop runs, on any thread's loop.
+    ///
+    /// A signal that arrives while the loop is stopped is delivered in its next run. Up to 1,024 deliveries wait; beyond
+    /// that each signal that came still gets at least one.
+    ///
+    /// The first handler installs looplab's own in the process, once. From then on other code must not set the signal to
+    /// its default, to "ignore", or to a handler of its own that does not call the one before: no `sigaction`, no
+    /// `nix::sys::signal::signal`, no C library that does so. What goes through the `signal-hook` crate may, as tokio does.
+    /// A signal that the thread blocks does not arrive; looplab never changes the mask.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) for a number that is no signal; [`Error::Runtime`](crate::Error::Runtime)
+    /// for one that cannot be caught, or that other code has set to its default or to "ignore" since the first handler
+    /// was added; [`Error::Closed`](crate::Error::Closed) after `close`.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// lp.add_signal_handler(10, || println!("SIGUSR1"))?;
+    /// assert!(lp.remove_signal_handler(10)?);
+    /// assert_eq!(lp.add_signal_handler(9, || ()).unwrap_err().to_string(), "sig 9 cannot be caught");
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_signal_handler<F, R>(&self, signal: i32, callback: F) -> Result<()>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        let (lp, callback) = (&*self.0, Guarded::new(callback));
+        lp.check_open()?;
+        let place = Location::caller();
+        lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?, SIGNALS)?;
+        lp.signal_reader.get_or_init(|| Repeating::new(lp.next_handle(), EntryKind::Io, place, read_signals));
+        let callback = Repeating::new(lp.next_handle(), EntryKind::Callback, place, callback.into_inner());
+        let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
+        let h = callback.id();
+        lp.trace(|| Event::SignalRegistered { signal, h, label: callback.label() });
+        drop_quietly(before);
+        Ok(())
+    }
+
+    /// Removes a signal handler; whether there was one (`loop.remove_signal_handler`). The disposition from before the
+    /// first handler is back: the default, "ignore" if that was inherited, or another handler of the process. Deliveries
+    /// not read yet are forgotten; a call that is queued already still runs, as in asyncio. May be called while the loop
+    /// runs, by the handler itself too; false on a closed loop, and for what [`Runner`](crate::Runner) makes of Ctrl-C.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) for a number that is no signal.
+    pub fn remove_signal_handler(&self, signal: i32) -> Result<bool> {
+        if self.0.signals.borrow().has_fuse(signal) {
+            return Ok(false);
+        }
+        self.unregister_signal(signal)
+    }
+
+    fn unregister_signal(&self, signal: i32) -> Result<bool> {
+        let lp = &*self.0;
+        let handler = lp.signal_handlers.borrow_mut().remove(&signal);
+        let unwatched = match lp.reactor.borrow().registry() {
+            Ok(registry) => lp.signals.borrow_mut().unwatch(signal, registry),
+            // A closed loop watches nothing.
+            Err(_) => check_number(signal).map(|()| false),
+        };
+        let Some(handler) = handler else { return unwatched };
+        lp.trace(|| Event::SignalUnregistered { signal });
+        drop_quietly(handler);
+        unwatched
+    }
+}
+
+impl EventLoop {
+    /// For the runner's Ctrl-C: adds a handler if the signal has its default disposition; the handler's number. The
+    /// delivery after the next `deliveries` kills the process, whether or not the loop comes to its turns.
+    #[track_caller]
+    pub(crate) fn add_default_handler<F, R>(
+        &self,
+        signal: i32,
+        deliveries: u32,
+        callback: F,
+    ) -> Result<Option<u64>>
+    where
+        F: FnMut() -> R + 'static,
+        R: Outcome,
+    {
+        if !Signals::is_default(signal) {
+            return Ok(None);
+        }
+        self.add_signal_handler(signal, callback)?;
+        let lit = self.0.signals.borrow_mut().kill_after(signal, deliveries);
+        if let Err(error) = lit {
+            self.unregister_signal(signal)?;
+            return Err(error);
+        }
+        Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.id()))
+    }
+
+    /// Removes that handler, unless the program has put its own in its place.
+    pub(crate) fn remove_default_handler(&self, signal: i32, handler: u64) -> Result<()> {
+        let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.id() == handler);
+        if ours { self.unregister_signal(signal).map(drop) } else { Ok(()) }
+    }
+}
+
+/// The entry that reads the self-pipe: queues the handler of each signal that came, to run in the next turn.
+fn read_signals() {
+    let Some(lp) = running() else { return };
+    let lp = &*lp.0;
+    let taken = lp.reactor.borrow().registry().map(|registry| lp.signals.borrow_mut().take(registry));
+    let arrivals = taken.unwrap_or_default();
+    for arrival in arrivals {
+        let Some(handler) = lp.signal_handlers.borrow().get(&arrival.signal).cloned() else { continue };
+        let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };
+        lp.trace(|| Event::Signal { signal: arrival.signal, at });
+        let origin = Origin { via: Via::Signal, signal: Some(arrival.signal), ..Origin::CALL_SOON };
+        lp.push(handler as Rc<dyn Entry>, origin);
+    }
+}

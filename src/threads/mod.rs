@@ -1,0 +1,16 @@
+//! Blocking work on threads, and tasks for the callers of other threads.
+//!
+//! `pool` runs jobs and knows no loop; `job` is the loop's side of them; `run_in_executor` ties both to a future.
+//! `remote_task` is the other direction: a thread submits a body to a loop, and waits for it.
+
+mod errand;
+pub(crate) mod job;
+mod pool;
+mod queue;
+mod remote_task;
+mod run_in_executor;
+
+pub use pool::{Executor, ExecutorBuilder, JobInfo};
+pub use remote_task::{RemoteTask, Submit, run_coroutine_threadsafe};
+pub use run_in_executor::to_thread;
+pub(crate) use run_in_executor::to_thread_at;
