@@ -1,26 +1,27 @@
-//! The stall watchdog: a thread that tells who keeps the loop from turning, while it does.
+//! The stall watchdog: a thread that names the entry that keeps the loop from turning, while it does.
 //!
-//! It promises a warning through `log` when an entry has run for longer than the limit, and again whenever that time has
-//! doubled, with the callback or task and the place that made it. It only tells: safe code cannot interrupt a callback.
-//! (asyncio has nothing like it: its debug mode reports when the callback has returned, so what hangs is never named.)
+//! It guarantees a warning through `log` when an entry has run for longer than the limit, and again whenever that time has
+//! doubled. The warning names the callback or task and the place that made it. It does not interrupt anything: safe code
+//! cannot. (asyncio has no counterpart: its debug mode reports after the callback has returned, so a hang is never named.)
 //!
-//! The loop publishes each entry when it begins and takes it back when it ends, which is two locks and a label. The thread
-//! looks when the entry that it saw last could exceed the limit, so it wakes at most once in that time; when it finds
-//! nothing running it sleeps until the next entry rings the bell, so a loop that sleeps in its poll is not disturbed.
-//! (Rejected: a bell for every entry, which would be a system call each; a tick, which would wake an idle machine.)
+//! The loop publishes each entry when it begins and withdraws it when it ends, which costs two locks and a label. The thread
+//! looks when the entry that it saw last could exceed the limit. If nothing runs then, it sleeps until the next entry rings
+//! the bell, so it never disturbs a loop that sleeps in its poll.
+//! Alternative: ring for every entry. Problem: a system call each. Alternative: a tick. Problem: it wakes an idle machine.
 
 use crate::error::{Error, Result};
 use crate::event_loop::Entry;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::cell::RefCell;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The loop's end of it. Dropping it, or `end`, ends the thread.
+/// The loop's side. Dropping it, or `end`, ends the thread.
 pub(crate) struct Watchdog {
     limit: Duration,
     watched: Arc<Mutex<Watched>>,
+    /// Holds one ring at most: a thread that is about to wake needs no second one.
     bell: RefCell<Option<Sender<()>>>,
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct Watchdog {
 #[derive(Default)]
 struct Watched {
     running: Option<Running>,
-    /// Nothing ran when the thread looked, and it waits for the bell.
+    /// Nothing ran when the thread looked, so it waits for the bell.
     asleep: bool,
 }
 
@@ -36,39 +37,41 @@ struct Watched {
 struct Running {
     name: String,
     began: Instant,
-    /// For how long it may run before it is told of next.
+    /// How long it may run before the next warning.
     patience: Duration,
 }
 
-/// What the thread has to do.
+/// What the thread does next.
 #[derive(Debug, PartialEq)]
 enum Next {
     /// Wait for the bell.
     Sleep,
-    /// Look again then.
+    /// Look again after this time.
     Look(Duration),
-    /// Tell of an entry that has run for so long.
+    /// Warn of the entry with this name, which has run for this time.
     Warn(String, Duration),
 }
 
-/// An entry that runs; dropping it tells that it has ended.
+/// Marks an entry as running until it is dropped.
 pub(crate) struct Watch<'a>(&'a Watchdog);
 
 impl Watchdog {
+    /// Starts the thread.
+    ///
     /// # Errors
-    /// [`Error::Value`] if there is no limit, [`Error::Io`] if no thread can be started.
+    /// [`Error::Value`] if the limit is zero, [`Error::Io`] if no thread can be started.
     pub(crate) fn start(limit: Duration) -> Result<Self> {
         if limit.is_zero() {
             return Err(Error::Value("the limit of a watchdog must be more than zero".into()));
         }
         let watched = Arc::new(Mutex::default());
-        let (bell, rung) = channel();
+        let (bell, rung) = bounded(1);
         let theirs = Arc::clone(&watched);
         thread::Builder::new().name("looplab-stalls".to_owned()).spawn(move || guard(&theirs, &rung))?;
         Ok(Self { limit, watched, bell: RefCell::new(Some(bell)) })
     }
 
-    /// An entry begins.
+    /// Publishes an entry that begins to run.
     pub(crate) fn watch(&self, entry: &dyn Entry) -> Watch<'_> {
         let about = entry.about();
         let name = match about.place {
@@ -78,13 +81,13 @@ impl Watchdog {
         let running = Running { name, began: Instant::now(), patience: self.limit };
         let wake = lock(&self.watched).begin(running);
         if wake && let Some(bell) = &*self.bell.borrow() {
-            // The thread lives as long as the bell does.
-            let _ = bell.send(());
+            // A full bell is as good: the thread will wake.
+            let _ = bell.try_send(());
         }
         Watch(self)
     }
 
-    /// Ends the thread: the loop is closed.
+    /// Ends the thread when the loop is closed.
     pub(crate) fn end(&self) {
         drop(self.bell.take());
     }
@@ -97,12 +100,13 @@ impl Drop for Watch<'_> {
 }
 
 impl Watched {
-    /// Whether the thread is to be woken.
+    /// Publishes an entry. Returns whether the thread sleeps and must be woken.
     fn begin(&mut self, running: Running) -> bool {
         self.running = Some(running);
         std::mem::take(&mut self.asleep)
     }
 
+    /// Decides what the thread does next.
     fn look(&mut self, now: Instant) -> Next {
         let Some(running) = &mut self.running else {
             self.asleep = true;
@@ -120,7 +124,7 @@ impl Watched {
     }
 }
 
-/// The thread.
+/// Looks, warns and sleeps until the bell is dropped. This is all that the thread does.
 fn guard(watched: &Mutex<Watched>, bell: &Receiver<()>) {
     loop {
         let next = lock(watched).look(Instant::now());
