@@ -81,6 +81,7 @@ mod panics;
 
 mod builder;
 mod combine;
+mod drop_guard;
 mod environment;
 mod error;
 mod event_loop;

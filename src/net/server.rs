@@ -13,10 +13,11 @@ pub(super) use accept::Connected;
 pub use listening::ServerSocket;
 pub(super) use listening::{Listener, Listening};
 
-use super::transport::{Line, Link};
+use super::transport::Link;
 use crate::error::{Error, Result};
 use crate::event_loop::{Dependant, Dependence, EventLoop, Inner, get_running_loop};
 use crate::panics::drop_quietly;
+use crate::sync::wait_queue::WaitQueue;
 use crate::task::{Future as Waiter, yield_now};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
@@ -64,7 +65,7 @@ pub(super) struct Shared {
     last_client: Cell<u64>,
     /// Closed, and the last connection is gone.
     over: Cell<bool>,
-    closers: Line,
+    closers: WaitQueue,
     forever: RefCell<Option<Waiter<()>>>,
     /// Ends it with its loop, until it is closed.
     dependence: RefCell<Option<Dependence>>,
@@ -89,7 +90,7 @@ impl Server {
             clients: RefCell::default(),
             last_client: Cell::new(0),
             over: Cell::new(false),
-            closers: Line::default(),
+            closers: WaitQueue::default(),
             forever: RefCell::new(None),
             dependence: RefCell::default(),
         });
@@ -339,7 +340,7 @@ impl Shared {
 
     fn end_if_over(&self) {
         if self.is_closed() && self.clients.borrow().is_empty() && !self.over.replace(true) {
-            self.closers.wake(&Ok(()));
+            self.closers.wake_all(&Ok(()));
             self.drop_handler();
         }
     }

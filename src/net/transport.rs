@@ -3,11 +3,9 @@
 //! [`Transport`] is what a program sees of it: the knobs of flow control, and the hard way to end a connection. How it
 //! works is told in `link`.
 
-mod line;
 mod link;
 mod socket;
 
-pub(super) use line::Line;
 pub(super) use link::Link;
 pub use socket::Endpoint;
 pub(super) use socket::{Socket, shown};

@@ -1,21 +1,21 @@
-//! `Barrier`: nobody goes on before all are there.
+//! `Barrier`: tasks wait for each other.
 //!
-//! It promises that nobody goes on before the last has come, that the last goes on at once and the others in the turn
-//! after, and that a task which is cancelled while it waits only leaves: the barrier is not broken by it. It does not
-//! promise that all of a filling go on: one that is cancelled after the last has come is cancelled, and the others go on.
-//! Nor are the numbers it gives unique once somebody was cancelled, as they are not in asyncio.
+//! It guarantees that no task passes before the last one arrives. The last passes at once, the others in the next turn. A
+//! task that is cancelled while it waits leaves, and does not break the barrier. As in asyncio, a task may be cancelled
+//! after the last one has arrived, and numbers are not unique after a cancellation.
 //!
-//! It is built on a [`Condition`], as asyncio's is. That costs nothing in turns (the lock is never held across a
-//! suspension) and gives it the condition's order of wake-ups, spurious ones included.
+//! It is built on a [`Condition`], as asyncio's is, and wakes in the condition's order. No task holds the lock across a
+//! suspension, so the lock costs no turns.
 //!
 //! ```text
-//!              1 the last one has come                3 the last one has left
+//!              1 the last task arrives                3 the last task leaves
 //!   FILLING ───────────────────────────▶ DRAINING ──────────────────────────────▶ FILLING
-//!      │ 2 reset() while some wait ────▶ RESETTING ──3 ───────────────────────────▶ FILLING
-//!      └ 4 abort(), from any state ────▶ BROKEN ─────5 reset() while nobody is in ▶ FILLING   (else to RESETTING)
+//!      │ 2 reset() while tasks wait ───▶ RESETTING ──3 ───────────────────────────▶ FILLING
+//!      └ 4 abort(), from any state ────▶ BROKEN ─────5 reset() of an empty one ───▶ FILLING   (otherwise to RESETTING)
 //! ```
 
 use super::condition::Condition;
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::trace::Place;
 use std::cell::Cell;
@@ -23,7 +23,7 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A meeting point of a fixed number of tasks (`asyncio.Barrier`). Cloning gives another handle of the same barrier.
+/// A meeting point of a fixed number of tasks (`asyncio.Barrier`). A clone is another handle of the same barrier.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, sync::Barrier};
@@ -37,18 +37,18 @@ use std::rc::Rc;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Barrier(Rc<State>);
+pub struct Barrier(Rc<BarrierInner>);
 
-struct State {
+struct BarrierInner {
     changed: Condition,
     parties: usize,
-    phase: Cell<Phase>,
-    /// How many are inside: have come and not left.
+    state: Cell<BarrierState>,
+    /// The number of tasks that have arrived and not left.
     count: Cell<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum BarrierState {
     Filling,
     Draining,
     Resetting,
@@ -56,10 +56,10 @@ enum Phase {
 }
 
 impl Barrier {
-    /// One for so many tasks (`asyncio.Barrier(parties)`). Needs no loop.
+    /// Creates a barrier for a number of tasks (`asyncio.Barrier(parties)`). Needs no loop.
     ///
     /// # Errors
-    /// [`Error::Value`] if there are none.
+    /// [`Error::Value`] for zero.
     ///
     /// ```
     /// assert_eq!(looplab::sync::Barrier::new(0).unwrap_err().to_string(), "parties must be >= 1");
@@ -68,17 +68,17 @@ impl Barrier {
         if parties == 0 {
             return Err(Error::Value("parties must be >= 1".into()));
         }
-        let (phase, count) = (Cell::new(Phase::Filling), Cell::new(0));
-        Ok(Self(Rc::new(State { changed: Condition::new(), parties, phase, count })))
+        let (state, count) = (Cell::new(BarrierState::Filling), Cell::new(0));
+        Ok(Self(Rc::new(BarrierInner { changed: Condition::new(), parties, state, count })))
     }
 
-    /// Waits until `parties` tasks have come (`Barrier.wait`; `async with barrier`), and gives this task's number: how
-    /// many were there when it came, so 0 for the first. The last one does not suspend. Who comes while the tasks of the
-    /// last filling still leave waits for the next.
+    /// Waits until `parties` tasks have arrived (`Barrier.wait`; `async with barrier`). Returns the number of tasks that
+    /// were there before this one. The last task does not suspend. A task that arrives while the tasks before it still leave
+    /// waits for the next round.
     ///
-    /// Fails with [`Error::BrokenBarrier`] if the barrier is broken or reset, before or meanwhile; with
-    /// [`Error::Cancelled`] if the task is cancelled; with [`Error::Runtime`] on another loop than the one it was first
-    /// waited for on; and with [`Error::NoRunningLoop`] without one.
+    /// Fails with [`Error::BrokenBarrier`] if the barrier is or becomes broken or reset, and with [`Error::Cancelled`] if the
+    /// task is cancelled. Fails with [`Error::Runtime`] on another loop than that of the first wait, and with
+    /// [`Error::NoRunningLoop`] without a running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Barrier};
@@ -88,12 +88,12 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = Result<usize>> + use<> {
-        let (barrier, place) = (self.clone(), Location::caller());
-        async move { barrier.wait_at(place).await }
+        let (barrier, place) = (self.0.clone(), Location::caller());
+        async move { barrier.wait(place).await }
     }
 
-    /// Sends those who wait away with [`Error::BrokenBarrier`] and makes the barrier as new (`Barrier.reset`). It takes
-    /// the barrier's lock, hence the await; nobody holds that for longer than a step.
+    /// Empties the barrier (`Barrier.reset`): the waiting tasks get [`Error::BrokenBarrier`], and it can be used again. The
+    /// await acquires the barrier's lock, which no task holds for longer than a step.
     ///
     /// ```
     /// # use looplab::{EventLoop, create_task, sync::Barrier, yield_now};
@@ -110,13 +110,10 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn reset(&self) -> impl Future<Output = Result<()>> + use<> {
-        self.change(|state| {
-            let inside = state.count.get() > 0;
-            state.phase.set(if inside { Phase::Resetting } else { Phase::Filling });
-        })
+        self.change(|count| if count > 0 { BarrierState::Resetting } else { BarrierState::Filling })
     }
 
-    /// Breaks the barrier (`Barrier.abort`): those who wait, and all who come until a [`reset`](Self::reset), get
+    /// Breaks the barrier (`Barrier.abort`): tasks that wait, or arrive before a [`reset`](Self::reset), get
     /// [`Error::BrokenBarrier`].
     ///
     /// ```
@@ -132,10 +129,10 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn abort(&self) -> impl Future<Output = Result<()>> + use<> {
-        self.change(|state| state.phase.set(Phase::Broken))
+        self.change(|_| BarrierState::Broken)
     }
 
-    /// How many tasks it takes (`Barrier.parties`).
+    /// Returns the number of tasks that open the barrier (`Barrier.parties`).
     ///
     /// ```
     /// assert_eq!(looplab::sync::Barrier::new(3)?.parties(), 3);
@@ -146,7 +143,7 @@ impl Barrier {
         self.0.parties
     }
 
-    /// How many wait (`Barrier.n_waiting`): 0 while a filling's tasks leave.
+    /// Returns the number of tasks that wait (`Barrier.n_waiting`). It is 0 while tasks leave.
     ///
     /// ```
     /// assert_eq!(looplab::sync::Barrier::new(3)?.n_waiting(), 0);
@@ -154,10 +151,10 @@ impl Barrier {
     /// ```
     #[must_use]
     pub fn n_waiting(&self) -> usize {
-        if self.0.phase.get() == Phase::Filling { self.0.count.get() } else { 0 }
+        if self.0.state.get() == BarrierState::Filling { self.0.count.get() } else { 0 }
     }
 
-    /// Whether it is broken (`Barrier.broken`): aborted, and not reset since.
+    /// Returns whether the barrier was aborted, and not reset since (`Barrier.broken`).
     ///
     /// ```
     /// assert!(!looplab::sync::Barrier::new(3)?.broken());
@@ -165,80 +162,70 @@ impl Barrier {
     /// ```
     #[must_use]
     pub fn broken(&self) -> bool {
-        self.0.phase.get() == Phase::Broken
+        self.0.state.get() == BarrierState::Broken
     }
 
+    /// Sets the state that `next` returns for the number of tasks inside, and notifies them.
     #[track_caller]
-    fn change(&self, how: fn(&State)) -> impl Future<Output = Result<()>> + use<> {
-        let (barrier, place) = (self.clone(), Location::caller());
+    fn change(&self, next: fn(usize) -> BarrierState) -> impl Future<Output = Result<()>> + use<> {
+        let (barrier, place) = (self.0.clone(), Location::caller());
         async move {
-            let _guard = barrier.0.changed.guard_at(place).await?;
-            how(&barrier.0);
-            barrier.0.changed.notify_all()
+            let _guard = barrier.changed.guard_at(place).await?;
+            barrier.state.set(next(barrier.count.get()));
+            barrier.changed.notify_all()
         }
     }
+}
 
-    async fn wait_at(&self, place: Place) -> Result<usize> {
-        let state = &*self.0;
-        let _guard = state.changed.guard_at(place).await?;
-        state.until(place, |phase| !matches!(phase, Phase::Draining | Phase::Resetting)).await?;
-        if state.phase.get() == Phase::Broken {
+impl BarrierInner {
+    async fn wait(&self, place: Place) -> Result<usize> {
+        let _guard = self.changed.guard_at(place).await?;
+        self.wait_for(place, |state| !matches!(state, BarrierState::Draining | BarrierState::Resetting))
+            .await?;
+        if self.state.get() == BarrierState::Broken {
             return Err(Error::BrokenBarrier("Barrier aborted"));
         }
-        let index = state.count.get();
-        let _inside = Inside::enter(state);
-        if index + 1 == state.parties {
-            state.phase.set(Phase::Draining);
-            state.changed.notify_all()?;
+        let index = self.count.get();
+        self.count.set(index + 1);
+        let _leave = DropGuard::new(|| self.leave());
+        if index + 1 == self.parties {
+            self.state.set(BarrierState::Draining);
+            self.changed.notify_all()?;
             return Ok(index);
         }
-        state.until(place, |phase| phase != Phase::Filling).await?;
-        if matches!(state.phase.get(), Phase::Broken | Phase::Resetting) {
+        self.wait_for(place, |state| state != BarrierState::Filling).await?;
+        if matches!(self.state.get(), BarrierState::Broken | BarrierState::Resetting) {
             return Err(Error::BrokenBarrier("Abort or reset of barrier"));
         }
         Ok(index)
     }
-}
 
-impl State {
-    async fn until(&self, place: Place, phase: impl Fn(Phase) -> bool) -> Result<()> {
-        self.changed.wait_for_at("barrier", place, || phase(self.phase.get())).await
+    async fn wait_for(&self, place: Place, predicate: impl Fn(BarrierState) -> bool) -> Result<()> {
+        self.changed.wait_for_at("barrier", place, || predicate(self.state.get())).await
     }
-}
 
-/// One task's stay in the barrier; it leaves when this is dropped, whatever the reason.
-struct Inside<'a>(&'a State);
-
-impl<'a> Inside<'a> {
-    fn enter(state: &'a State) -> Self {
-        state.count.set(state.count.get() + 1);
-        Self(state)
-    }
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        let state = self.0;
-        state.count.set(state.count.get() - 1);
-        if state.count.get() > 0 {
+    /// Takes arrow 3 if this task is the last to leave.
+    fn leave(&self) {
+        self.count.set(self.count.get() - 1);
+        if self.count.get() > 0 {
             return;
         }
-        if matches!(state.phase.get(), Phase::Resetting | Phase::Draining) {
-            state.phase.set(Phase::Filling);
+        if matches!(self.state.get(), BarrierState::Resetting | BarrierState::Draining) {
+            self.state.set(BarrierState::Filling);
         }
-        state.changed.wake(usize::MAX);
+        self.changed.notify_unlocked(usize::MAX);
     }
 }
 
-/// `<Barrier [filling, waiters:1/2]>`.
+/// Writes `<Barrier [filling, waiters:1/2]>`.
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phase = match self.0.phase.get() {
-            Phase::Filling => "filling",
-            Phase::Draining => "draining",
-            Phase::Resetting => "resetting",
-            Phase::Broken => return f.write_str("<Barrier [broken]>"),
+        let state = match self.0.state.get() {
+            BarrierState::Filling => "filling",
+            BarrierState::Draining => "draining",
+            BarrierState::Resetting => "resetting",
+            BarrierState::Broken => return f.write_str("<Barrier [broken]>"),
         };
-        write!(f, "<Barrier [{phase}, waiters:{}/{}]>", self.n_waiting(), self.parties())
+        write!(f, "<Barrier [{state}, waiters:{}/{}]>", self.n_waiting(), self.parties())
     }
 }

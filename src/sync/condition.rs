@@ -1,19 +1,20 @@
-//! `Condition`: wait for a change that others make under a lock.
+//! `Condition`: waits for a change that other tasks make under a lock.
 //!
-//! It promises that a notification reaches somebody: a waiter that ends with an error instead passes one on, as asyncio
-//! does since 3.13 (before, it was lost with a waiter that was cancelled after it had been notified). It promises that
-//! `wait` ends with the lock held, when it is cancelled too. It does not promise that every end of a `wait` is a
-//! notification meant for it: check the state again, or use `wait_for`.
+//! It guarantees that no notification is lost: a waiter that ends with an error notifies another one, as in asyncio since
+//! 3.13. It guarantees that `wait` ends with the lock held, even if it is cancelled. It does not guarantee that `wait` ends
+//! only after a notification: check the state again, or use `wait_for`.
 
 use super::lock::{Lock, LockGuard};
-use super::waiters::{Home, Waiters, count};
+use super::loop_bound::LoopBound;
+use super::wait_queue::WaitQueue;
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::trace::Place;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A lock, and a line of those who wait for what it guards to change (`asyncio.Condition`). Cloning gives another handle
+/// A lock, and a queue of tasks that wait for a change of what it guards (`asyncio.Condition`). A clone is another handle
 /// of the same condition.
 ///
 /// ```
@@ -41,17 +42,17 @@ use std::rc::Rc;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Condition(Rc<State>);
+pub struct Condition(Rc<ConditionInner>);
 
 #[derive(Default)]
-struct State {
+struct ConditionInner {
     lock: Lock,
-    waiters: Waiters,
-    home: Home,
+    waiters: WaitQueue,
+    bound: LoopBound,
 }
 
 impl Condition {
-    /// One with a lock of its own (`asyncio.Condition()`). Needs no loop.
+    /// Creates a condition with a lock of its own (`asyncio.Condition()`). Needs no loop.
     ///
     /// ```
     /// assert!(!looplab::sync::Condition::new().locked());
@@ -61,7 +62,7 @@ impl Condition {
         Self::default()
     }
 
-    /// One on this lock, which several conditions may share (`asyncio.Condition(lock)`).
+    /// Creates a condition on `lock`, which several conditions may share (`asyncio.Condition(lock)`).
     ///
     /// ```
     /// # use looplab::sync::{Condition, Lock};
@@ -70,10 +71,10 @@ impl Condition {
     /// ```
     #[must_use]
     pub fn with_lock(lock: &Lock) -> Self {
-        Self(Rc::new(State { lock: lock.clone(), ..State::default() }))
+        Self(Rc::new(ConditionInner { lock: lock.clone(), ..ConditionInner::default() }))
     }
 
-    /// Whether the lock is held (`Condition.locked`).
+    /// Returns whether the lock is held (`Condition.locked`).
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::{Condition, Lock}};
@@ -87,7 +88,7 @@ impl Condition {
         self.0.lock.locked()
     }
 
-    /// Takes the lock (`async with condition`): [`Lock::lock`].
+    /// Acquires the lock, as [`Lock::lock`] does (`async with condition`).
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Condition};
@@ -103,7 +104,7 @@ impl Condition {
         self.0.lock.lock()
     }
 
-    /// Takes the lock, to be released by hand (`Condition.acquire`): [`Lock::acquire`].
+    /// Acquires the lock, as [`Lock::acquire`] does (`Condition.acquire`).
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Condition};
@@ -120,10 +121,10 @@ impl Condition {
         self.0.lock.acquire()
     }
 
-    /// Releases the lock (`Condition.release`): [`Lock::release`].
+    /// Releases the lock, as [`Lock::release`] does (`Condition.release`).
     ///
     /// # Errors
-    /// [`Error::Runtime`] if nobody holds it.
+    /// [`Error::Runtime`] if the lock is not held.
     ///
     /// ```
     /// # use looplab::sync::Condition;
@@ -133,15 +134,15 @@ impl Condition {
         self.0.lock.release()
     }
 
-    /// Gives the lock up, waits until notified, and takes the lock again (`Condition.wait`). It may return although
-    /// nobody notified this waiter; see [`wait_for`](Self::wait_for).
+    /// Releases the lock, waits for a notification, and acquires the lock again (`Condition.wait`). It may return without a
+    /// notification; see [`wait_for`](Self::wait_for).
     ///
-    /// Fails with [`Error::Runtime`] if the lock is not held, or on another loop than the one it was first waited for on.
-    /// Fails with [`Error::Cancelled`] if the task is cancelled, and with the last of several requests; it has the lock
-    /// again then, however long that takes.
+    /// Fails with [`Error::Runtime`] if the lock is not held, or on another loop than that of the first wait. Fails with
+    /// [`Error::Cancelled`] if the task is cancelled; of several requests it returns the last. It holds the lock again
+    /// then, however long that takes.
     ///
-    /// Nothing can be awaited while a future is *dropped* (by a `select!`, say): a `wait` that ends so does not have the
-    /// lock again. A guard of that lock notices and releases nothing; code that goes on must take the lock again.
+    /// A `wait` whose future is *dropped* (by a `select!`, say) does not hold the lock again, because a drop cannot wait. A
+    /// guard of that lock then releases nothing, and code that continues must acquire the lock again.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Condition};
@@ -155,10 +156,8 @@ impl Condition {
         async move { condition.wait_at("condition", place).await }
     }
 
-    /// Waits, and waits again, until `predicate` is true (`Condition.wait_for`). If it is true at once, this does not
-    /// suspend. The lock is held whenever it is asked.
-    ///
-    /// Fails as [`wait`](Self::wait) does.
+    /// Waits until `predicate` returns true (`Condition.wait_for`). Does not suspend if it does so at once. The lock is held
+    /// at each call of `predicate`. Fails as [`wait`](Self::wait) does.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Condition};
@@ -178,7 +177,7 @@ impl Condition {
         async move { condition.wait_for_at("condition", place, predicate).await }
     }
 
-    /// Wakes the first `n` who wait (`Condition.notify`). They go on when they have the lock, so release it soon.
+    /// Wakes the first `n` waiters (`Condition.notify`). They continue once they hold the lock, so release it soon.
     ///
     /// # Errors
     /// [`Error::Runtime`] if the lock is not held.
@@ -191,11 +190,11 @@ impl Condition {
         if !self.locked() {
             return Err(Error::Runtime("cannot notify on un-acquired lock".into()));
         }
-        self.0.waiters.wake_pending(n);
+        self.notify_unlocked(n);
         Ok(())
     }
 
-    /// Wakes all who wait (`Condition.notify_all`).
+    /// Wakes all waiters (`Condition.notify_all`).
     ///
     /// # Errors
     /// As [`notify`](Self::notify).
@@ -225,47 +224,34 @@ impl Condition {
     }
 
     async fn wait_at(&self, kind: &'static str, place: Place) -> Result<()> {
-        let State { lock, waiters, home } = &*self.0;
+        let ConditionInner { lock, waiters, bound } = &*self.0;
         let Some(hold) = lock.number() else {
             return Err(Error::Runtime("cannot wait on un-acquired lock".into()));
         };
-        drop(home.running_loop(self)?);
-        // Armed until all is well: whatever else ends this wait, it may have taken a notification with it. Passing one on
-        // that never came is a spurious wake-up, which is allowed; losing one is not.
-        let mut pass_on = PassOn(Some(self));
+        drop(bound.running_loop(self)?);
+        // A wait that fails may have received a notification, so it always notifies another waiter. A spurious wake-up is
+        // allowed, a lost one is not.
+        let failed = DropGuard::new(|| self.notify_unlocked(1));
         lock.release()?;
-        let waiter = home.waiter(self, kind, place, None)?;
-        let notified = waiters.wait(waiter, |_| ()).await;
-        // A cancellation that comes while the lock is taken again is the younger one, and the one to report.
-        let outcome = lock.acquire_again(hold, place).await.and(notified);
-        if outcome.is_ok() {
-            pass_on.0 = None;
-        }
-        outcome
+        let waiter = bound.waiter(self, kind, place)?;
+        let notified = waiters.wait_or(waiter, |_| ()).await;
+        // A cancellation while the lock is acquired again is the later one, and therefore the one to return.
+        lock.acquire_again(hold, place).await.and(notified)?;
+        failed.disarm();
+        Ok(())
     }
 
-    /// Notifies without asking for the lock: for whoever cleans up.
-    pub(super) fn wake(&self, n: usize) {
-        self.0.waiters.wake_pending(n);
+    /// Wakes the first `n` waiters, also while the lock is not held.
+    pub(super) fn notify_unlocked(&self, n: usize) {
+        self.0.waiters.wake_next(n);
     }
 }
 
-/// Notifies one other when it is dropped.
-struct PassOn<'a>(Option<&'a Condition>);
-
-impl Drop for PassOn<'_> {
-    fn drop(&mut self) {
-        if let Some(condition) = self.0 {
-            condition.wake(1);
-        }
-    }
-}
-
-/// `<Condition [locked, waiters:1]>`.
+/// Writes `<Condition [locked, waiters:1]>`.
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<Condition [{}", if self.locked() { "locked" } else { "unlocked" })?;
-        count(f, &self.0.waiters)?;
+        self.0.waiters.fmt_len(f)?;
         f.write_str("]>")
     }
 }

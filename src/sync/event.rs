@@ -1,10 +1,11 @@
-//! `Event`: a flag that can be waited for.
+//! `Event`: a flag that tasks wait for.
 //!
-//! It promises that `set` wakes all who wait at that moment, each in the next turn and in the order in which they came,
-//! and that a `clear` right after does not take that back. It counts nothing: setting it twice is setting it once, and
-//! who comes after a `clear` waits for the next `set`.
+//! It guarantees that `set` wakes all present waiters, in the next turn and in the order of their arrival. A `clear` right
+//! after it does not undo that. It does not count: two `set` are one, and a task that arrives after a `clear` waits for the
+//! next `set`.
 
-use super::waiters::{Home, Waiters, count};
+use super::loop_bound::LoopBound;
+use super::wait_queue::WaitQueue;
 use crate::error::Result;
 use crate::trace::Place;
 use std::cell::Cell;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A flag that tasks wait for (`asyncio.Event`). Cloning gives another handle of the same event.
+/// A flag that tasks wait for (`asyncio.Event`). A clone is another handle of the same event.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, sync::Event};
@@ -26,17 +27,17 @@ use std::rc::Rc;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Event(Rc<State>);
+pub struct Event(Rc<EventInner>);
 
 #[derive(Default)]
-struct State {
-    value: Cell<bool>,
-    waiters: Waiters,
-    home: Home,
+struct EventInner {
+    is_set: Cell<bool>,
+    waiters: WaitQueue,
+    bound: LoopBound,
 }
 
 impl Event {
-    /// One that is not set (`asyncio.Event()`). Needs no loop.
+    /// Creates an event that is not set (`asyncio.Event()`). Needs no loop.
     ///
     /// ```
     /// assert_eq!(format!("{:?}", looplab::sync::Event::new()), "<Event [unset]>");
@@ -46,18 +47,18 @@ impl Event {
         Self::default()
     }
 
-    /// Whether it is set (`Event.is_set`).
+    /// Returns whether the event is set (`Event.is_set`).
     ///
     /// ```
     /// assert!(!looplab::sync::Event::new().is_set());
     /// ```
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.0.value.get()
+        self.0.is_set.get()
     }
 
-    /// Sets it, and wakes all who wait (`Event.set`). If it is set already, nothing happens. May be called at any time on
-    /// the loop's thread.
+    /// Sets the event and wakes all waiters (`Event.set`). Does nothing if it is set already. It may be called at any time
+    /// on the loop's thread.
     ///
     /// ```
     /// # use looplab::sync::Event;
@@ -66,12 +67,12 @@ impl Event {
     /// assert!(event.is_set());
     /// ```
     pub fn set(&self) {
-        if !self.0.value.replace(true) {
-            self.0.waiters.wake_pending(usize::MAX);
+        if !self.0.is_set.replace(true) {
+            self.0.waiters.wake_next(usize::MAX);
         }
     }
 
-    /// Takes the flag back (`Event.clear`). Those who are woken stay woken.
+    /// Resets the event (`Event.clear`). Waiters that were woken stay woken.
     ///
     /// ```
     /// # use looplab::sync::Event;
@@ -81,15 +82,15 @@ impl Event {
     /// assert!(!event.is_set());
     /// ```
     pub fn clear(&self) {
-        self.0.value.set(false);
+        self.0.is_set.set(false);
     }
 
-    /// Waits until it is set (`Event.wait`); if it is, without suspending. When this returns, somebody may have cleared
-    /// it again.
+    /// Waits until the event is set (`Event.wait`). Does not suspend if it is set already. When this returns, another task
+    /// may have cleared the event again.
     ///
-    /// Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled, in the same turn as the `set`
-    /// too; with [`Error::Runtime`](crate::Error::Runtime) on another loop than the one it was first waited for on; and
-    /// with [`Error::NoRunningLoop`](crate::Error::NoRunningLoop) without one.
+    /// Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled, even in the same turn as the
+    /// `set`. Fails with [`Error::Runtime`](crate::Error::Runtime) on another loop than that of the first wait, and with
+    /// [`Error::NoRunningLoop`](crate::Error::NoRunningLoop) without a running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Event};
@@ -106,22 +107,22 @@ impl Event {
         async move { event.wait_at("event", place).await }
     }
 
-    /// Waits, under the name of the primitive that uses the event.
+    /// Waits under the name of the primitive that is built on this event.
     pub(super) async fn wait_at(&self, kind: &'static str, place: Place) -> Result<()> {
         if self.is_set() {
             return Ok(());
         }
-        let waiter = self.0.home.waiter(self, kind, place, None)?;
-        // Nothing is to be passed on: a `set` wakes everybody.
-        self.0.waiters.wait(waiter, |_| ()).await
+        let waiter = self.0.bound.waiter(self, kind, place)?;
+        // There is no wake-up to hand over: a `set` wakes all waiters.
+        self.0.waiters.wait_or(waiter, |_| ()).await
     }
 }
 
-/// `<Event [unset, waiters:1]>`.
+/// Writes `<Event [unset, waiters:1]>`.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<Event [{}", if self.is_set() { "set" } else { "unset" })?;
-        count(f, &self.0.waiters)?;
+        self.0.waiters.fmt_len(f)?;
         f.write_str("]>")
     }
 }

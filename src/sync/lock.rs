@@ -1,17 +1,17 @@
-//! `Lock`: one at a time, in the order of asking.
+//! `Lock`: mutual exclusion, in the order of arrival.
 //!
-//! It promises fairness: a lock that is released is not free for a newcomer while somebody waits, although nobody holds
-//! it until the woken waiter goes on. It promises that no hand-over is lost: a waiter that is cancelled after it was
-//! woken wakes the next. It does not belong to a task, as asyncio's does not: anybody may release it, and a task that
-//! asks for what it holds waits for itself. [`Lock::owner`] only says who took it.
+//! It guarantees fairness: while a task waits, no newcomer can take a lock that was released, although no task holds it
+//! until the woken waiter's step. A waiter that is cancelled after it was woken wakes the next one. As in asyncio, a lock
+//! does not belong to a task: any code may release it, and a task that acquires it twice waits for itself.
 //!
 //! ```text
-//!   UNLOCKED ──1 acquire, and nobody comes before──▶ LOCKED ──2 release──▶ UNLOCKED, the first in line is woken
+//!   UNLOCKED ──1 acquire, no waiter comes before──▶ LOCKED ──2 release──▶ UNLOCKED, the first waiter is woken
 //!   UNLOCKED, one is woken ──3 its step: it acquires───────────▶ LOCKED
 //!   UNLOCKED, one is woken ──4 its step, but it was cancelled──▶ UNLOCKED, the next is woken
 //! ```
 
-use super::waiters::{Home, Waiters, count};
+use super::loop_bound::LoopBound;
+use super::wait_queue::WaitQueue;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Inner, TaskKey};
 use crate::task::{Holder, TaskRef, current_task};
@@ -21,10 +21,10 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-/// Mutual exclusion between tasks (`asyncio.Lock`). Cloning gives another handle of the same lock.
+/// Mutual exclusion between tasks (`asyncio.Lock`). A clone is another handle of the same lock.
 ///
-/// `async with lock:` is [`lock`](Self::lock), whose guard releases when it is dropped; [`acquire`](Self::acquire) and
-/// [`release`](Self::release) are there to be called by hand, as in asyncio.
+/// `async with lock:` is [`lock`](Self::lock), whose guard releases the lock when it is dropped. [`acquire`](Self::acquire)
+/// and [`release`](Self::release) are asyncio's methods of the same names.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, sync::Lock, yield_now};
@@ -49,28 +49,28 @@ use std::rc::{Rc, Weak};
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Lock(Rc<State>);
+pub struct Lock(Rc<LockInner>);
 
 #[derive(Default)]
-struct State {
+struct LockInner {
     hold: RefCell<Option<Hold>>,
-    /// The task of `hold`, for those who wait.
+    /// The task of `hold`; the waiters' futures share it, for snapshots.
     holder: Holder,
-    holds: Cell<u64>,
-    waiters: Waiters,
-    home: Home,
+    last_hold: Cell<u64>,
+    waiters: WaitQueue,
+    bound: LoopBound,
 }
 
-/// One holding of the lock.
+/// One acquisition of the lock.
 struct Hold {
-    /// Tells it from those before and after, so that a guard never ends another's.
+    /// Distinguishes the acquisitions, so that a guard never releases a later one.
     number: u64,
-    /// Which task took it. A key and not a handle: a handle would put off the report of a task that failed.
+    /// The task that acquired it. Alternative: a handle of the task. Problem: it would delay the report of a failure.
     task: Option<(Weak<Inner>, TaskKey)>,
 }
 
 impl Lock {
-    /// An unlocked one (`asyncio.Lock()`). Needs no loop.
+    /// Creates an unlocked lock (`asyncio.Lock()`). Needs no loop.
     ///
     /// ```
     /// assert!(!looplab::sync::Lock::new().locked());
@@ -80,7 +80,7 @@ impl Lock {
         Self::default()
     }
 
-    /// Whether somebody holds it (`Lock.locked`). False between a release and the step of the waiter that it woke.
+    /// Returns whether the lock is held (`Lock.locked`). It is not between a release and the step of the woken waiter.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Lock};
@@ -94,8 +94,8 @@ impl Lock {
         self.0.hold.borrow().is_some()
     }
 
-    /// The task that took it, as long as that task is not done. `None` too if it was taken outside of any task. asyncio's
-    /// locks do not know their owner.
+    /// Returns the task that acquired the lock. Returns `None` if that task is done, or if no task was running. asyncio has
+    /// no such method.
     ///
     /// ```
     /// # use looplab::{EventLoop, Task, current_task, sync::Lock};
@@ -114,10 +114,8 @@ impl Lock {
         lp.upgrade().map(EventLoop)?.task(key)
     }
 
-    /// Waits until the lock is free for this task, and takes it (`async with lock`). It is released when the guard is
-    /// dropped.
-    ///
-    /// Fails as [`acquire`](Self::acquire) does.
+    /// Acquires the lock, and releases it when the guard is dropped (`async with lock`). Waits and fails as
+    /// [`acquire`](Self::acquire) does.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Lock};
@@ -138,12 +136,12 @@ impl Lock {
         async move { lock.guard_at(place).await }
     }
 
-    /// Waits until the lock is free for this task, and takes it (`Lock.acquire`). Whoever does must
-    /// [`release`](Self::release) it. If it is free and nobody waits, this does not suspend.
+    /// Acquires the lock, to be [released](Self::release) by hand (`Lock.acquire`). Waits while it is held or other tasks
+    /// wait; otherwise this does not suspend.
     ///
-    /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits: it does not hold the lock then. Fails
-    /// with [`Error::Runtime`] if it would have to wait on another loop than the one it was first waited for on, and with
-    /// [`Error::NoRunningLoop`] without one.
+    /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it does not hold the lock then. A wait fails
+    /// with [`Error::Runtime`] on another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
+    /// running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Lock};
@@ -161,11 +159,11 @@ impl Lock {
         async move { lock.acquire_at(place).await.map(drop) }
     }
 
-    /// Releases it and wakes the first in line (`Lock.release`). Anybody may, at any time on the loop's thread. The guard
-    /// of a lock that was released by hand does nothing more.
+    /// Releases the lock and wakes the first waiter (`Lock.release`). Any code may call it, at any time on the loop's
+    /// thread. The guard of this acquisition does nothing afterwards.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if nobody holds it.
+    /// [`Error::Runtime`] if the lock is not held.
     ///
     /// ```
     /// # use looplab::sync::Lock;
@@ -186,69 +184,64 @@ impl Lock {
         Ok(LockGuard { lock: self.clone(), number })
     }
 
-    /// Arrow 1, or a wait and arrow 3; the number of the hold.
+    /// Takes arrow 1, or waits and takes arrow 3. Returns the number of the hold.
     async fn acquire_at(&self, place: Place) -> Result<u64> {
-        let state = &*self.0;
-        if !self.locked() && state.waiters.is_free() {
+        let LockInner { holder, waiters, bound, .. } = &*self.0;
+        if !self.locked() && waiters.is_free() {
             return Ok(self.hold());
         }
-        let waiter = state.home.waiter(self, "lock", place, Some(&state.holder))?;
-        let pass_on = |_| {
-            // Arrow 4. The wake-up need not have been this waiter's own: a release finds a cancelled waiter at the
-            // head of the line and leaves the rest to its step, which is this.
+        let waiter = bound.waiter(self, "lock", place)?.held_by(Some(holder));
+        let wake_next = |_: &_| {
+            // Arrow 4, also for a waiter that was not woken: a release that finds a cancelled waiter in front wakes none,
+            // and relies on this step.
             if !self.locked() {
-                state.waiters.wake_first();
+                waiters.wake_first();
             }
         };
-        state.waiters.wait(waiter, pass_on).await?;
+        waiters.wait_or(waiter, wake_next).await?;
         // Arrow 3.
         Ok(self.hold())
     }
 
     fn hold(&self) -> u64 {
-        let number = self.0.holds.get() + 1;
-        self.0.holds.set(number);
+        let number = self.0.last_hold.get() + 1;
+        self.0.last_hold.set(number);
         let task = current_task();
         self.0.holder.set(task.as_ref().map(TaskRef::id));
-        let by = task.and_then(|task| Some((task.event_loop()?.downgrade(), task.key()?)));
-        let before = self.0.hold.replace(Some(Hold { number, task: by }));
-        drop(before);
+        let task = task.and_then(|task| Some((task.event_loop()?.downgrade(), task.key()?)));
+        let old = self.0.hold.replace(Some(Hold { number, task }));
+        drop(old);
         number
     }
 
-    /// The number of the present hold, if the lock is held.
+    /// Returns the number of the current hold.
     pub(super) fn number(&self) -> Option<u64> {
         self.0.hold.borrow().as_ref().map(|hold| hold.number)
     }
 
-    /// Takes the lock again for one who gave it up for a while: the hold has its old number, so that its guard is good.
-    /// A cancellation does not end this; the last one is handed back when the lock is held.
+    /// Acquires the lock again under the number of an earlier hold, so that the guard of that hold stays valid. A
+    /// cancellation does not end this; the last one is returned once the lock is held.
     pub(super) async fn acquire_again(&self, number: u64, place: Place) -> Result<()> {
         let mut cancelled = Ok(());
-        loop {
-            match self.acquire_at(place).await {
-                Ok(_) => break,
-                Err(error) if error.is_cancelled() => cancelled = Err(error),
-                // It belongs to another loop: trying again would not help.
-                Err(error) => return Err(error),
+        while let Err(error) = self.acquire_at(place).await {
+            if !error.is_cancelled() {
+                // The lock is bound to another loop: another attempt would fail as well.
+                return Err(error);
             }
+            cancelled = Err(error);
         }
         if let Some(hold) = &mut *self.0.hold.borrow_mut() {
             hold.number = number;
         }
         cancelled
     }
-
-    pub(super) fn waiters(&self) -> &Waiters {
-        &self.0.waiters
-    }
 }
 
-/// `<Lock [locked, waiters:1, owner:'Task-2']>`.
+/// Writes `<Lock [locked, waiters:1, owner:'Task-2']>`.
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<Lock [{}", if self.locked() { "locked" } else { "unlocked" })?;
-        count(f, self.waiters())?;
+        self.0.waiters.fmt_len(f)?;
         if let Some(owner) = self.owner() {
             write!(f, ", owner:'{}'", owner.name())?;
         }
@@ -256,11 +249,11 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// Holds a lock until it is dropped; made by [`Lock::lock`] and [`Condition::lock`](super::Condition::lock).
+/// Holds a lock until it is dropped. Created by [`Lock::lock`] and [`Condition::lock`](super::Condition::lock).
 ///
-/// It holds what it took and nothing else: if the lock is released by hand, or given up by a
-/// [`Condition::wait`](super::Condition::wait) that was dropped, dropping the guard does nothing, whoever holds the lock
-/// by then. (asyncio's `async with` releases another's lock there, or raises.)
+/// It releases its own acquisition only. It does nothing after a release by hand, or after a
+/// [`Condition::wait`](super::Condition::wait) was dropped, even if another task holds the lock by then. (asyncio's
+/// `async with` releases that task's lock, or raises.)
 ///
 /// ```
 /// use looplab::{EventLoop, sync::Lock};
@@ -284,7 +277,7 @@ pub struct LockGuard {
 impl Drop for LockGuard {
     fn drop(&mut self) {
         if self.lock.number() == Some(self.number) {
-            // It is held, so this cannot fail.
+            // The lock is held, so this cannot fail.
             let _ = self.lock.release();
         }
     }

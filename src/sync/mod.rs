@@ -1,33 +1,37 @@
 //! asyncio's synchronisation primitives: [`Event`], [`Lock`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`],
 //! [`Barrier`], and the queues [`Queue`], [`PriorityQueue`], [`LifoQueue`].
 //!
-//! They promise asyncio's rules as of Python 3.15: the same turns, the same order, the same texts of errors. Above all:
-//! **no permit, item or wake-up is lost when a woken waiter is cancelled**, nor when the future that waits is dropped. A
-//! task that waits on one says so in a [snapshot](crate::EventLoop::snapshot) and in the trace: `lock`, `event`,
-//! `condition`, `semaphore`, `barrier`, `queue.get`, `queue.put`, `queue.join`, and where.
+//! They guarantee the rules of asyncio 3.15: the same turns, the same order, the same error texts. Above all, **no permit,
+//! item or wake-up is lost** when a woken waiter is cancelled, or when the future that waits is dropped. A
+//! [snapshot](crate::EventLoop::snapshot) and the trace show what a task waits for, and where: `lock`, `event`,
+//! `condition`, `semaphore`, `barrier`, `queue.get`, `queue.put` or `queue.join`.
 //!
-//! They do not work between threads: they are for the tasks of one loop, and bound to the loop on which somebody first
-//! had to wait; waiting on another is an error. Other threads come in through [`Remote`](crate::Remote). Nothing here is
-//! for other runtimes: a wait needs a running loop.
+//! They do not work between threads: a primitive serves the tasks of one loop. Its first wait binds it to the running loop,
+//! and waiting on another loop is an error. Other threads use [`Remote`](crate::Remote). A wait needs a running looplab
+//! loop, so other runtimes cannot use the primitives.
 //!
-//! Each is a handle: a clone is the same primitive, which a task can take along. A wait borrows nothing, so that
-//! `create_task(queue.get())` works. What Python writes `async with` is a guard: [`Lock::lock`], [`Condition::lock`],
-//! [`Semaphore::permit`]. The pairs `acquire` and `release` are there beside them, as in asyncio, for what no block can
-//! express. (Rejected: an `acquire` that returns the guard, as elsewhere in Rust. A program brought over from Python would
-//! compile and hold nothing. Rejected: primitives with a lifetime, shared through `Rc<Lock>`. Every one of them is
-//! shared, and the loop's other handles are clones, too.)
+//! # Handles and guards
 //!
-//! Read `waiters` first: a line of futures, and the rule of who is told when one of them gives up. All else is asyncio's
-//! rules in few words.
+//! Each primitive is a handle, and a clone is the same primitive. A wait borrows nothing, so `create_task(queue.get())`
+//! compiles. A guard is Python's `async with`: [`Lock::lock`], [`Condition::lock`], [`Semaphore::permit`]. `acquire` and
+//! `release` exist as in asyncio, for what no block can express.
+//!
+//! Alternative: an `acquire` that returns the guard, as elsewhere in Rust. Problem: a program translated from Python would
+//! compile and hold nothing. Alternative: primitives without handles, shared as `Rc<Lock>`. Problem: all of them are
+//! shared, and the loop's other handles are clones as well.
+//!
+//! Read `wait_queue` first: the queue of waiters, and the rule for a waiter that leaves it unserved. The primitives are
+//! asyncio's rules on top of it.
 
 mod barrier;
 mod condition;
 mod event;
 mod lock;
+mod loop_bound;
 mod queue;
 mod semaphore;
 mod store;
-mod waiters;
+pub(crate) mod wait_queue;
 
 pub use barrier::Barrier;
 pub use condition::Condition;

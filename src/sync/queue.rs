@@ -1,28 +1,27 @@
 //! `Queue`, `PriorityQueue`, `LifoQueue`: items from tasks to tasks.
 //!
-//! They promise that no item is lost or given twice: an item is in the queue until the very step in which a `get`
-//! returns it, and a getter or putter that is cancelled after it was woken wakes the next. They do *not* promise the
-//! fairness of a [`Lock`](super::Lock): as in asyncio, who is woken looks again, and if a newcomer was quicker it waits
-//! again, at the end of the line.
+//! They guarantee that no item is lost or returned twice: it is in the queue until the step in which a `get` returns it. A
+//! getter or putter that is cancelled after it was woken wakes the next one. They do *not* guarantee the fairness of a
+//! [`Lock`](super::Lock): as in asyncio, a newcomer may be faster than a woken task, which then waits again, as the last.
 //!
-//! A [`PriorityQueue`] and a [`LifoQueue`] *are* queues, with another order: they give a `&Queue<T>` wherever one is
-//! asked for, as asyncio's are subclasses. (Rejected: a type parameter for the order. `Queue::new(3)` would not infer, and
-//! every function that takes a queue would have to be generic for no gain.)
+//! A [`PriorityQueue`] and a [`LifoQueue`] dereference to a [`Queue`], as asyncio's are subclasses. Alternative: a type
+//! parameter for the order. Problem: `Queue::new(3)` would not infer it, and functions that take a queue would be generic.
 
 use super::event::Event;
-use super::store::{Heap, Store};
-use super::waiters::{Home, Waiters};
+use super::loop_bound::LoopBound;
+use super::store::{Deque, Heap, Store};
+use super::wait_queue::WaitQueue;
 use crate::error::{Error, Result};
-use crate::panics::{Apart, Guarded, drop_all};
+use crate::panics::{Guarded, drop_all};
+use crate::task::Future as Waiter;
 use crate::trace::Place;
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-/// Items in the order in which they were put (`asyncio.Queue`). Cloning gives another handle of the same queue.
+/// Items in the order in which they were put (`asyncio.Queue`). A clone is another handle of the same queue.
 ///
 /// ```
 /// use looplab::{Error, EventLoop, create_task, sync::Queue};
@@ -32,7 +31,7 @@ use std::rc::Rc;
 ///     let source = queue.clone();
 ///     let producer = create_task(async move {
 ///         for i in 0..5 {
-///             source.put(i).await?;                              // waits whenever two are in
+///             source.put(i).await?;                              // waits while two are in
 ///         }
 ///         source.shutdown(false);
 ///         Ok(())
@@ -50,25 +49,25 @@ use std::rc::Rc;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct Queue<T>(Rc<State<T>>);
+pub struct Queue<T>(Rc<QueueInner<T>>);
 
-struct State<T> {
+struct QueueInner<T> {
     name: &'static str,
     maxsize: usize,
-    /// Taken out while it is used, because using it may be running the user's code; see [`State::with_store`].
-    store: Cell<Option<Box<dyn Store<T>>>>,
+    store: RefCell<Box<dyn Store<T>>>,
+    /// The store's length, also while the store is borrowed.
     size: Cell<usize>,
-    getters: Waiters,
-    putters: Waiters,
+    getters: WaitQueue,
+    putters: WaitQueue,
     unfinished: Cell<usize>,
     finished: Event,
     shut_down: Cell<bool>,
-    home: Home,
+    bound: LoopBound,
 }
 
 impl<T: 'static> Queue<T> {
-    /// An empty one that holds up to `maxsize` items, or any number if that is 0 (`asyncio.Queue(maxsize)`). Needs no
-    /// loop.
+    /// Creates an empty queue for up to `maxsize` items, or for any number if that is 0 (`asyncio.Queue(maxsize)`). Needs
+    /// no loop.
     ///
     /// ```
     /// let queue = looplab::sync::Queue::new(1);
@@ -78,32 +77,31 @@ impl<T: 'static> Queue<T> {
     /// ```
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
-        Self::of("Queue", maxsize, Apart::<VecDeque<T>>::default())
+        Self::of("Queue", maxsize, Deque::fifo())
     }
 
     fn of(name: &'static str, maxsize: usize, store: impl Store<T> + 'static) -> Self {
         let finished = Event::new();
         finished.set();
-        Self(Rc::new(State {
+        Self(Rc::new(QueueInner {
             name,
             maxsize,
-            store: Cell::new(Some(Box::new(store))),
+            store: RefCell::new(Box::new(store)),
             size: Cell::new(0),
-            getters: Waiters::default(),
-            putters: Waiters::default(),
+            getters: WaitQueue::default(),
+            putters: WaitQueue::default(),
             unfinished: Cell::new(0),
             finished,
             shut_down: Cell::new(false),
-            home: Home::default(),
+            bound: LoopBound::default(),
         }))
     }
 
-    /// Puts an item, and waits for room if the queue is full (`Queue.put`).
+    /// Puts an item; waits while the queue is full (`Queue.put`).
     ///
-    /// Fails with [`Error::QueueShutDown`] if the queue is shut down, before or meanwhile; with [`Error::Cancelled`] if
-    /// the task is cancelled while it waits; with [`Error::Runtime`] if it would have to wait on another loop than the one
-    /// it was first waited for on; and with [`Error::NoRunningLoop`] without one. The item is not in the queue then: it
-    /// is dropped.
+    /// Fails with [`Error::QueueShutDown`] if the queue is or becomes shut down, and with [`Error::Cancelled`] if the task is
+    /// cancelled while it waits. A wait fails with [`Error::Runtime`] on another loop than that of the first wait, and with
+    /// [`Error::NoRunningLoop`] without a running loop. Each failure drops the item.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Queue};
@@ -118,10 +116,10 @@ impl<T: 'static> Queue<T> {
         async move { state.put_at(item, place).await }
     }
 
-    /// Takes the next item out, and waits for one if the queue is empty (`Queue.get`).
+    /// Removes and returns the next item; waits while the queue is empty (`Queue.get`).
     ///
-    /// Fails with [`Error::QueueShutDown`] if the queue is shut down and empty; else as [`put`](Self::put) does. No item
-    /// is taken out then.
+    /// Fails with [`Error::QueueShutDown`] if the queue is shut down and empty, and otherwise as [`put`](Self::put) does. A
+    /// failure removes no item.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Queue};
@@ -136,11 +134,11 @@ impl<T: 'static> Queue<T> {
         async move { state.get_at(place).await }
     }
 
-    /// Puts an item if there is room (`Queue.put_nowait`). May be called at any time on the loop's thread. To keep the
-    /// item if there is none, ask [`full`](Self::full) first: nobody can come between.
+    /// Puts an item if the queue is not full (`Queue.put_nowait`). It may be called at any time on the loop's thread. To
+    /// keep the item, check [`full`](Self::full) first: no other task runs in between.
     ///
     /// # Errors
-    /// [`Error::QueueShutDown`] if the queue is shut down, [`Error::QueueFull`] if it is full; the item is dropped.
+    /// [`Error::QueueShutDown`] if the queue is shut down, [`Error::QueueFull`] if it is full. The item is dropped.
     ///
     /// ```
     /// # use looplab::{Error, sync::Queue};
@@ -153,10 +151,11 @@ impl<T: 'static> Queue<T> {
         self.0.put_nowait(item)
     }
 
-    /// Takes the next item out if there is one (`Queue.get_nowait`). May be called at any time on the loop's thread.
+    /// Removes and returns the next item, if there is one (`Queue.get_nowait`). It may be called at any time on the loop's
+    /// thread.
     ///
     /// # Errors
-    /// [`Error::QueueEmpty`] if there is none, or [`Error::QueueShutDown`] if there will be none either.
+    /// [`Error::QueueShutDown`] if the queue is empty and shut down, [`Error::QueueEmpty`] if it is only empty.
     ///
     /// ```
     /// # use looplab::{Error, sync::Queue};
@@ -166,10 +165,10 @@ impl<T: 'static> Queue<T> {
         self.0.get_nowait()
     }
 
-    /// Says that one item which was taken out has been dealt with (`Queue.task_done`).
+    /// Marks one item that was removed as processed (`Queue.task_done`).
     ///
     /// # Errors
-    /// [`Error::Value`] if that was said of all already.
+    /// [`Error::Value`] if all items are marked already.
     ///
     /// ```
     /// # use looplab::sync::Queue;
@@ -180,16 +179,15 @@ impl<T: 'static> Queue<T> {
         if state.unfinished.get() == 0 {
             return Err(Error::Value("task_done() called too many times".into()));
         }
-        state.unfinished.set(state.unfinished.get() - 1);
-        state.tell_if_finished();
+        state.finish(1);
         Ok(())
     }
 
-    /// Waits until every item that was put has been dealt with (`Queue.join`): as many [`task_done`](Self::task_done) as
-    /// items. At once if that is so, or if nothing was put.
+    /// Waits until [`task_done`](Self::task_done) was called for every item that was put (`Queue.join`). Does not suspend if
+    /// that is so already.
     ///
-    /// Fails with [`Error::Cancelled`] if the task is cancelled; with [`Error::Runtime`] on another loop than the one it
-    /// was first waited for on; and with [`Error::NoRunningLoop`] without one.
+    /// Fails with [`Error::Cancelled`] if the task is cancelled. Fails with [`Error::Runtime`] on another loop than that of
+    /// the first wait, and with [`Error::NoRunningLoop`] without a running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, create_task, sync::Queue};
@@ -216,9 +214,9 @@ impl<T: 'static> Queue<T> {
         }
     }
 
-    /// Ends the queue (`Queue.shutdown`, since Python 3.13): nothing can be put any more, and who waits to put is sent
-    /// away with [`Error::QueueShutDown`]. What is in it can still be taken out; who finds it empty is sent away, too. With
-    /// `immediate` it is emptied at once: its items are dropped and count as dealt with.
+    /// Shuts the queue down (`Queue.shutdown`, since Python 3.13). Every `put` fails with [`Error::QueueShutDown`] from now
+    /// on, and so does every `get` once the queue is empty. With `immediate`, all items are dropped at once and count as
+    /// processed.
     ///
     /// ```
     /// # use looplab::{Error, sync::Queue};
@@ -232,20 +230,19 @@ impl<T: 'static> Queue<T> {
     pub fn shutdown(&self, immediate: bool) {
         let state = &*self.0;
         state.shut_down.set(true);
-        let mut emptied = Vec::new();
+        let mut removed = Vec::new();
         if immediate {
-            // While an item is compared there is no store to empty; then those who get still find the items.
-            emptied = state.with_store(|store| store.take_all()).unwrap_or_default();
-            state.unfinished.set(state.unfinished.get().saturating_sub(emptied.len()));
-            state.tell_if_finished();
+            // This fails if the comparison of items calls it. The items then stay in the queue.
+            removed = state.with_store(|store| store.take_all()).unwrap_or_default();
+            state.finish(removed.len());
         }
-        state.getters.release(usize::MAX);
-        state.putters.release(usize::MAX);
-        // The items' destructors are the user's code: they come last, when the queue is in order.
-        drop_all(emptied);
+        state.getters.pop_and_wake(usize::MAX);
+        state.putters.pop_and_wake(usize::MAX);
+        // The items' destructors are user code: they run last, when the queue is consistent.
+        drop_all(removed);
     }
 
-    /// How many items are in it (`Queue.qsize`).
+    /// Returns the number of items in the queue (`Queue.qsize`).
     ///
     /// ```
     /// assert_eq!(looplab::sync::Queue::<u8>::new(2).qsize(), 0);
@@ -255,7 +252,7 @@ impl<T: 'static> Queue<T> {
         self.0.size.get()
     }
 
-    /// How many it holds, 0 for any number (`Queue.maxsize`).
+    /// Returns the maximum number of items, or 0 for a queue without a limit (`Queue.maxsize`).
     ///
     /// ```
     /// assert_eq!(looplab::sync::Queue::<u8>::new(2).maxsize(), 2);
@@ -265,7 +262,7 @@ impl<T: 'static> Queue<T> {
         self.0.maxsize
     }
 
-    /// Whether nothing is in it (`Queue.empty`).
+    /// Returns whether the queue is empty (`Queue.empty`).
     ///
     /// ```
     /// assert!(looplab::sync::Queue::<u8>::new(2).empty());
@@ -275,7 +272,7 @@ impl<T: 'static> Queue<T> {
         self.0.size.get() == 0
     }
 
-    /// Whether it holds as many as it can (`Queue.full`); one without a limit never does.
+    /// Returns whether the queue holds its maximum (`Queue.full`). A queue without a limit is never full.
     ///
     /// ```
     /// assert!(!looplab::sync::Queue::<u8>::new(0).full());
@@ -286,19 +283,19 @@ impl<T: 'static> Queue<T> {
     }
 }
 
-impl<T: 'static> State<T> {
+impl<T: 'static> QueueInner<T> {
     async fn put_at(&self, item: T, place: Place) -> Result<()> {
         while self.full() {
             if self.shut_down.get() {
                 return Err(Error::QueueShutDown);
             }
-            let waiter = self.home.waiter(self, "queue.put", place, None)?;
-            let pass_on = |woken| {
-                if woken && !self.full() {
-                    self.putters.release(1);
+            let waiter = self.bound.waiter(self, "queue.put", place)?;
+            let hand_over = |putter: &Waiter<()>| {
+                if !self.full() && !putter.cancelled() {
+                    self.putters.pop_and_wake(1);
                 }
             };
-            self.putters.wait(waiter, pass_on).await?;
+            self.putters.wait_or(waiter, hand_over).await?;
         }
         self.put_nowait(item)
     }
@@ -308,13 +305,13 @@ impl<T: 'static> State<T> {
             if self.shut_down.get() {
                 return Err(Error::QueueShutDown);
             }
-            let waiter = self.home.waiter(self, "queue.get", place, None)?;
-            let pass_on = |woken| {
-                if woken && self.size.get() > 0 {
-                    self.getters.release(1);
+            let waiter = self.bound.waiter(self, "queue.get", place)?;
+            let hand_over = |getter: &Waiter<()>| {
+                if self.size.get() > 0 && !getter.cancelled() {
+                    self.getters.pop_and_wake(1);
                 }
             };
-            self.getters.wait(waiter, pass_on).await?;
+            self.getters.wait_or(waiter, hand_over).await?;
         }
         self.get_nowait()
     }
@@ -330,7 +327,7 @@ impl<T: 'static> State<T> {
         self.with_store(|store| store.push(item.into_inner()))?;
         self.unfinished.set(self.unfinished.get() + 1);
         self.finished.clear();
-        self.getters.release(1);
+        self.getters.pop_and_wake(1);
         Ok(())
     }
 
@@ -339,7 +336,7 @@ impl<T: 'static> State<T> {
             return Err(if self.shut_down.get() { Error::QueueShutDown } else { Error::QueueEmpty });
         }
         let item = self.with_store(|store| store.pop())?.ok_or(Error::QueueEmpty)?;
-        self.putters.release(1);
+        self.putters.pop_and_wake(1);
         Ok(item)
     }
 
@@ -347,39 +344,27 @@ impl<T: 'static> State<T> {
         self.maxsize > 0 && self.size.get() >= self.maxsize
     }
 
-    fn tell_if_finished(&self) {
+    /// Marks `n` items as processed.
+    fn finish(&self, n: usize) {
+        self.unfinished.set(self.unfinished.get().saturating_sub(n));
         if self.unfinished.get() == 0 {
             self.finished.set();
         }
     }
 
-    /// Uses the store. A priority queue compares items in it, which is the user's code, so it is out of its cell
-    /// meanwhile; it is put back whatever happens.
+    /// Uses the store. A priority queue compares items meanwhile, which is user code. It may panic, so the size is set in
+    /// any case.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if that code comes back here.
+    /// [`Error::Runtime`] if a comparison uses the queue.
     fn with_store<R>(&self, using: impl FnOnce(&mut dyn Store<T>) -> R) -> Result<R> {
-        let Some(store) = self.store.take() else {
+        let Ok(mut store) = self.store.try_borrow_mut() else {
             return Err(Error::Runtime("comparing the items of a queue uses the queue".into()));
         };
-        let mut out = Out { state: self, store: Some(store) };
-        match &mut out.store {
-            Some(store) => Ok(using(&mut **store)),
-            None => Err(Error::QueueEmpty),
-        }
-    }
-}
-
-/// The store, out of its cell.
-struct Out<'a, T> {
-    state: &'a State<T>,
-    store: Option<Box<dyn Store<T>>>,
-}
-
-impl<T> Drop for Out<'_, T> {
-    fn drop(&mut self) {
-        self.state.size.set(self.store.as_ref().map_or(0, |store| store.len()));
-        self.state.store.set(self.store.take());
+        let used = catch_unwind(AssertUnwindSafe(|| using(&mut **store)));
+        self.size.set(store.len());
+        drop(store);
+        Ok(used.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 }
 
@@ -395,9 +380,9 @@ impl<T> fmt::Debug for Queue<T> {
     }
 }
 
-/// `<Queue maxsize=2 qsize=1 _getters[1] tasks=1 shutdown>`. The items are not shown, which needs no `T: Debug` and runs
-/// none of the user's code.
-impl<T> fmt::Debug for State<T> {
+/// Writes `<Queue maxsize=2 qsize=1 _getters[1] tasks=1 shutdown>`. It does not show the items, so it needs no `T: Debug`
+/// and runs no user code.
+impl<T> fmt::Debug for QueueInner<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{} maxsize={} qsize={}", self.name, self.maxsize, self.size.get())?;
         for (name, waiters) in [("_getters", &self.getters), ("_putters", &self.putters)] {
@@ -412,11 +397,11 @@ impl<T> fmt::Debug for State<T> {
     }
 }
 
-/// A [`Queue`] whose lowest item comes first (`asyncio.PriorityQueue`), and among equal ones the one that was put first.
-/// It has all of a queue's methods.
+/// A [`Queue`] that returns the lowest item first, and equal items in the order in which they were put
+/// (`asyncio.PriorityQueue`). It has all methods of a queue.
 ///
-/// Items are usually `(priority, data)`. Comparing them must not use this queue: it would be answered with an error. And
-/// it must not panic: the item that was to come out then may be lost.
+/// Items are usually `(priority, data)`. Their comparison must not use this queue, which would return an error. It must not
+/// panic: the item that is removed meanwhile may be lost.
 ///
 /// ```
 /// use looplab::sync::PriorityQueue;
@@ -429,14 +414,14 @@ impl<T> fmt::Debug for State<T> {
 pub struct PriorityQueue<T>(Queue<T>);
 
 impl<T: Ord + 'static> PriorityQueue<T> {
-    /// As [`Queue::new`].
+    /// Creates an empty queue, as [`Queue::new`] does.
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
         Self(Queue::of("PriorityQueue", maxsize, Heap::new()))
     }
 }
 
-/// A [`Queue`] whose youngest item comes first (`asyncio.LifoQueue`). It has all of a queue's methods.
+/// A [`Queue`] that returns the last item first (`asyncio.LifoQueue`). It has all methods of a queue.
 ///
 /// ```
 /// use looplab::sync::LifoQueue;
@@ -449,16 +434,16 @@ impl<T: Ord + 'static> PriorityQueue<T> {
 pub struct LifoQueue<T>(Queue<T>);
 
 impl<T: 'static> LifoQueue<T> {
-    /// As [`Queue::new`].
+    /// Creates an empty queue, as [`Queue::new`] does.
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
-        Self(Queue::of("LifoQueue", maxsize, Apart::<Vec<T>>::default()))
+        Self(Queue::of("LifoQueue", maxsize, Deque::lifo()))
     }
 }
 
-/// What makes one of the other two a queue.
+/// Implements what makes the other two a queue.
 macro_rules! is_a_queue {
-    ($name:ident) => {
+    ($($name:ident)*) => {$(
         impl<T> Deref for $name<T> {
             type Target = Queue<T>;
             fn deref(&self) -> &Queue<T> {
@@ -477,8 +462,7 @@ macro_rules! is_a_queue {
                 self.0.fmt(f)
             }
         }
-    };
+    )*};
 }
 
-is_a_queue!(PriorityQueue);
-is_a_queue!(LifoQueue);
+is_a_queue!(PriorityQueue LifoQueue);

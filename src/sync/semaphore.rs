@@ -1,33 +1,36 @@
-//! `Semaphore` and `BoundedSemaphore`: so many at a time, in the order of asking.
+//! `Semaphore` and `BoundedSemaphore`: a number of permits, in the order of arrival.
 //!
-//! They promise fairness: a release with somebody in line hands the permit over at once, so the value stays where it is
-//! and no newcomer can take it. They promise that no permit is lost: one that was handed to a waiter which is cancelled
-//! goes back, and on to the next. They do not know who holds a permit; whoever has one may release it, and a plain
-//! semaphore lets anybody release more than was ever acquired.
+//! They guarantee fairness: a release while a task waits hands the permit over at once, so no newcomer can take it. They
+//! guarantee that no permit is lost: a waiter that is cancelled after it got a permit returns it, and the next waiter gets
+//! it. They do not record which task holds a permit, and a plain semaphore may be released more often than acquired.
 
-use super::waiters::{Home, Waiters, count};
+use super::loop_bound::LoopBound;
+use super::wait_queue::WaitQueue;
 use crate::error::{Error, Result};
+use crate::task::Future as Waiter;
 use crate::trace::Place;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// What both kinds are.
-struct Permits {
+/// The state of either kind of semaphore.
+#[derive(Default)]
+struct SemaphoreInner {
+    /// The permits that are left. A permit for a woken waiter is taken off here when it is woken, not in its step.
     value: Cell<usize>,
-    /// What the value may not exceed, if it is bounded.
-    bound: Option<usize>,
-    waiters: Waiters,
-    home: Home,
+    /// The highest value of a bounded semaphore.
+    max: Option<usize>,
+    waiters: WaitQueue,
+    bound: LoopBound,
 }
 
-impl Permits {
-    fn new(value: usize, bound: Option<usize>) -> Rc<Self> {
-        Rc::new(Self { value: Cell::new(value), bound, waiters: Waiters::default(), home: Home::default() })
+impl SemaphoreInner {
+    fn new(value: usize, max: Option<usize>) -> Rc<Self> {
+        Rc::new(Self { value: Cell::new(value), max, ..Self::default() })
     }
 
-    /// Whether a newcomer would have to wait: nothing is left, or others come first.
+    /// Returns whether a newcomer must wait: no permit is left, or other tasks come first.
     fn locked(&self) -> bool {
         self.value.get() == 0 || !self.waiters.is_free()
     }
@@ -37,54 +40,52 @@ impl Permits {
             self.value.set(self.value.get() - 1);
             return Ok(());
         }
-        let waiter = self.home.waiter(self, "semaphore", place, None)?;
-        let give_back = |woken| {
-            if woken {
+        let waiter = self.bound.waiter(self, "semaphore", place)?;
+        let hand_over = |waiter: &Waiter<()>| {
+            if !waiter.cancelled() {
                 self.put_back();
             }
-            self.hand_out();
+            self.wake_while_permits_are_left();
         };
-        self.waiters.wait(waiter, give_back).await?;
-        // While this one was woken but had not run, permits may have come back that nobody could be given.
-        self.hand_out();
+        self.waiters.wait_or(waiter, hand_over).await?;
+        // Permits may have been released after this waiter was woken, while no waiter could be given one.
+        self.wake_while_permits_are_left();
         Ok(())
     }
 
     fn release(&self) -> Result<()> {
-        if self.bound.is_some_and(|bound| self.value.get() >= bound) {
+        if self.max.is_some_and(|max| self.value.get() >= max) {
             return Err(Error::Value("BoundedSemaphore released too many times".into()));
         }
         self.put_back();
-        self.hand_to_next();
+        self.wake_next();
         Ok(())
     }
 
     fn put_back(&self) {
-        // Nobody can hold so many permits that this matters; it keeps a wild loop of releases from a panic.
+        // Saturating, so that an endless loop of releases does not panic.
         self.value.set(self.value.get().saturating_add(1));
     }
 
-    /// Hands one permit to the first who waits; whether there was anybody. It is taken off the value here and not in the
-    /// waiter's step, so that nobody can come between.
-    fn hand_to_next(&self) -> bool {
-        let anybody = self.waiters.any_pending();
-        if anybody {
+    /// Gives one permit to the first pending waiter (asyncio's `_wake_up_next`). Returns whether there was one.
+    fn wake_next(&self) -> bool {
+        let found = self.waiters.any_pending();
+        if found {
             self.value.set(self.value.get() - 1);
-            self.waiters.wake_pending(1);
+            self.waiters.wake_next(1);
         }
-        anybody
+        found
     }
 
-    fn hand_out(&self) {
-        while self.value.get() > 0 && self.hand_to_next() {}
+    fn wake_while_permits_are_left(&self) {
+        while self.value.get() > 0 && self.wake_next() {}
     }
 }
 
-/// The methods that both have, written once.
+/// The methods that both kinds have.
 macro_rules! semaphore_methods {
     () => {
-        /// Whether [`acquire`](Self::acquire) would have to wait (`Semaphore.locked`): because no permit is left, or because
-        /// others wait already.
+        /// Returns whether [`acquire`](Self::acquire) would wait (`Semaphore.locked`): no permit is left, or other tasks wait.
         ///
         /// ```
         /// # use looplab::sync::{BoundedSemaphore, Semaphore};
@@ -95,9 +96,8 @@ macro_rules! semaphore_methods {
             self.0.locked()
         }
 
-        /// Waits for a permit (`async with semaphore`), which is released when it is dropped.
-        ///
-        /// Fails as [`acquire`](Self::acquire) does.
+        /// Acquires a permit, and releases it when it is dropped (`async with semaphore`). Waits and fails as
+        /// [`acquire`](Self::acquire) does.
         ///
         /// ```
         /// # use looplab::{EventLoop, sync::BoundedSemaphore};
@@ -114,19 +114,19 @@ macro_rules! semaphore_methods {
         /// ```
         #[track_caller]
         pub fn permit(&self) -> impl Future<Output = Result<Permit>> + use<> {
-            let (permits, place) = (self.0.clone(), Location::caller());
+            let (semaphore, place) = (self.0.clone(), Location::caller());
             async move {
-                permits.acquire(place).await?;
-                Ok(Permit(permits))
+                semaphore.acquire(place).await?;
+                Ok(Permit(semaphore))
             }
         }
 
-        /// Waits for a permit, to be given back with [`release`](Self::release) (`Semaphore.acquire`). If there is one and
-        /// nobody waits, this does not suspend.
+        /// Acquires a permit, to be [released](Self::release) by hand (`Semaphore.acquire`). Does not suspend unless the
+        /// semaphore is [locked](Self::locked).
         ///
-        /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no permit then. Fails with
-        /// [`Error::Runtime`] if it would have to wait on another loop than the one it was first waited for on, and with
-        /// [`Error::NoRunningLoop`] without one.
+        /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no permit then. A wait fails with
+        /// [`Error::Runtime`] on another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
+        /// running loop.
         ///
         /// ```
         /// # use looplab::{EventLoop, sync::Semaphore};
@@ -137,13 +137,13 @@ macro_rules! semaphore_methods {
         /// ```
         #[track_caller]
         pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
-            let (permits, place) = (self.0.clone(), Location::caller());
-            async move { permits.acquire(place).await }
+            let (semaphore, place) = (self.0.clone(), Location::caller());
+            async move { semaphore.acquire(place).await }
         }
     };
 }
 
-/// A number of permits that tasks take and give back (`asyncio.Semaphore`). Cloning gives another handle of the same
+/// A number of permits that tasks acquire and release (`asyncio.Semaphore`). A clone is another handle of the same
 /// semaphore.
 ///
 /// ```
@@ -169,24 +169,24 @@ macro_rules! semaphore_methods {
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Semaphore(Rc<Permits>);
+pub struct Semaphore(Rc<SemaphoreInner>);
 
 impl Semaphore {
-    /// One with `value` permits (`asyncio.Semaphore(value)`). asyncio's `Semaphore initial value must be >= 0` is said by
-    /// the type. Needs no loop.
+    /// Creates a semaphore with `value` permits (`asyncio.Semaphore(value)`). Needs no loop. The type excludes asyncio's
+    /// error `Semaphore initial value must be >= 0`.
     ///
     /// ```
     /// assert!(looplab::sync::Semaphore::new(0).locked());
     /// ```
     #[must_use]
     pub fn new(value: usize) -> Self {
-        Self(Permits::new(value, None))
+        Self(SemaphoreInner::new(value, None))
     }
 
     semaphore_methods!();
 
-    /// Gives a permit: to the first in line, if there is one (`Semaphore.release`). Anybody may, at any time on the loop's
-    /// thread, and more often than was acquired; see [`BoundedSemaphore`].
+    /// Releases a permit, to the first waiter if there is one (`Semaphore.release`). It may be called at any time on the
+    /// loop's thread, and more often than [`acquire`](Self::acquire); see [`BoundedSemaphore`].
     ///
     /// ```
     /// # use looplab::sync::Semaphore;
@@ -195,20 +195,20 @@ impl Semaphore {
     /// assert!(!gate.locked());
     /// ```
     pub fn release(&self) {
-        // Only a bound can refuse.
+        // Only a bounded semaphore can fail here.
         let _ = self.0.release();
     }
 }
 
-/// One permit (`asyncio.Semaphore()`).
+/// Creates a semaphore with one permit (`asyncio.Semaphore()`).
 impl Default for Semaphore {
     fn default() -> Self {
         Self::new(1)
     }
 }
 
-/// A semaphore that notices when more is released than was acquired (`asyncio.BoundedSemaphore`). Cloning gives another
-/// handle of the same semaphore.
+/// A semaphore that must not be released more often than acquired (`asyncio.BoundedSemaphore`). A clone is another handle
+/// of the same semaphore.
 ///
 /// ```
 /// use looplab::{EventLoop, sync::BoundedSemaphore};
@@ -222,25 +222,26 @@ impl Default for Semaphore {
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct BoundedSemaphore(Rc<Permits>);
+pub struct BoundedSemaphore(Rc<SemaphoreInner>);
 
 impl BoundedSemaphore {
-    /// One with `value` permits and never more (`asyncio.BoundedSemaphore(value)`). Needs no loop.
+    /// Creates a semaphore with `value` permits, which is also the highest value (`asyncio.BoundedSemaphore(value)`). Needs
+    /// no loop.
     ///
     /// ```
     /// assert!(!looplab::sync::BoundedSemaphore::new(2).locked());
     /// ```
     #[must_use]
     pub fn new(value: usize) -> Self {
-        Self(Permits::new(value, Some(value)))
+        Self(SemaphoreInner::new(value, Some(value)))
     }
 
     semaphore_methods!();
 
-    /// Gives a permit back: to the first in line, if there is one (`BoundedSemaphore.release`).
+    /// Releases a permit, to the first waiter if there is one (`BoundedSemaphore.release`).
     ///
     /// # Errors
-    /// [`Error::Value`] if all permits are there already.
+    /// [`Error::Value`] if no permit is acquired.
     ///
     /// ```
     /// # use looplab::sync::BoundedSemaphore;
@@ -251,14 +252,14 @@ impl BoundedSemaphore {
     }
 }
 
-/// One permit (`asyncio.BoundedSemaphore()`).
+/// Creates a semaphore with one permit (`asyncio.BoundedSemaphore()`).
 impl Default for BoundedSemaphore {
     fn default() -> Self {
         Self::new(1)
     }
 }
 
-/// A permit of a semaphore, released when it is dropped; made by [`Semaphore::permit`] and
+/// A permit of a semaphore, which is released when it is dropped. Created by [`Semaphore::permit`] and
 /// [`BoundedSemaphore::permit`].
 ///
 /// ```
@@ -274,12 +275,12 @@ impl Default for BoundedSemaphore {
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[must_use = "the permit is released when it is dropped"]
-pub struct Permit(Rc<Permits>);
+pub struct Permit(Rc<SemaphoreInner>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Err(error) = self.0.release() {
-            // A destructor has nobody to hand it to; where asyncio's `async with` raises, this is the trace of a bug.
+            // A destructor cannot return the error, which asyncio's `async with` raises.
             log_error!("{error}");
         }
     }
@@ -303,17 +304,17 @@ impl fmt::Debug for BoundedSemaphore {
     }
 }
 
-/// `<Semaphore [unlocked, value:2]>`, `<BoundedSemaphore [locked, waiters:1]>`.
-impl fmt::Debug for Permits {
+/// Writes `<Semaphore [unlocked, value:2]>` or `<BoundedSemaphore [locked, waiters:1]>`.
+impl fmt::Debug for SemaphoreInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.bound.is_some() { "BoundedSemaphore" } else { "Semaphore" };
+        let name = if self.max.is_some() { "BoundedSemaphore" } else { "Semaphore" };
         write!(f, "<{name} [")?;
         if self.locked() {
             f.write_str("locked")?;
         } else {
             write!(f, "unlocked, value:{}", self.value.get())?;
         }
-        count(f, &self.waiters)?;
+        self.waiters.fmt_len(f)?;
         f.write_str("]>")
     }
 }

@@ -1,7 +1,6 @@
-//! What a queue keeps its items in: the three orders in which they come out.
+//! The items of a queue, in one of three orders.
 //!
-//! A store is a plain structure and knows nothing of waiting. The one thing to mind is that a heap compares, and
-//! comparing is the user's code; see [`super::queue`] for how a store is used without a borrow.
+//! A store handles no waiting. A heap compares its items, which is user code.
 
 use crate::panics::{Apart, Guarded};
 use std::cmp::Ordering;
@@ -9,53 +8,49 @@ use std::collections::{BinaryHeap, VecDeque};
 
 pub(super) trait Store<T> {
     fn push(&mut self, item: T);
-    /// The next item in the store's order.
+    /// Removes the next item in the store's order.
     fn pop(&mut self) -> Option<T>;
     fn len(&self) -> usize;
-    /// All items, in no particular order, without comparing them.
+    /// Removes all items, in any order, without comparing them.
     fn take_all(&mut self) -> Vec<T>;
 }
 
-/// First in, first out.
-impl<T: 'static> Store<T> for Apart<VecDeque<T>> {
-    fn push(&mut self, item: T) {
-        self.push_back(item);
+/// First in, first out, or last in, first out.
+pub(super) struct Deque<T: 'static> {
+    items: Apart<VecDeque<T>>,
+    pop: fn(&mut VecDeque<T>) -> Option<T>,
+}
+
+impl<T: 'static> Deque<T> {
+    pub(super) fn fifo() -> Self {
+        Self { items: Apart::default(), pop: VecDeque::pop_front }
     }
 
-    fn pop(&mut self) -> Option<T> {
-        self.pop_front()
-    }
-
-    fn len(&self) -> usize {
-        VecDeque::len(self)
-    }
-
-    fn take_all(&mut self) -> Vec<T> {
-        self.take().into()
+    pub(super) fn lifo() -> Self {
+        Self { items: Apart::default(), pop: VecDeque::pop_back }
     }
 }
 
-/// Last in, first out.
-impl<T: 'static> Store<T> for Apart<Vec<T>> {
+impl<T: 'static> Store<T> for Deque<T> {
     fn push(&mut self, item: T) {
-        Vec::push(self, item);
+        self.items.push_back(item);
     }
 
     fn pop(&mut self) -> Option<T> {
-        Vec::pop(self)
+        (self.pop)(&mut self.items)
     }
 
     fn len(&self) -> usize {
-        Vec::len(self)
+        self.items.len()
     }
 
     fn take_all(&mut self) -> Vec<T> {
-        self.take()
+        self.items.take().into()
     }
 }
 
-/// Lowest first; among equals first in, first out. (asyncio's `heapq` lets equals come out in an order that depends on
-/// everything else in the heap. Items of Rust are often equal in rank and yet different, so the order is defined here.)
+/// The lowest item first; equal items first in, first out. (asyncio's `heapq` defines no order of equal items. In Rust they
+/// are often different items of the same rank, so the order matters.)
 pub(super) struct Heap<T: Ord + 'static> {
     items: Apart<BinaryHeap<Ranked<T>>>,
     pushed: u64,
@@ -86,9 +81,9 @@ impl<T: Ord + 'static> Store<T> for Heap<T> {
     }
 }
 
-/// An item and its turn among its equals. The greatest is the first to come out.
+/// An item and its number, for the order of equal items. The greatest is popped first.
 struct Ranked<T: 'static> {
-    /// A comparison that panics drops the item that was being popped.
+    /// Guarded, because a comparison that panics drops the item that is being popped.
     item: Guarded<T>,
     number: u64,
 }

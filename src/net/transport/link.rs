@@ -14,13 +14,13 @@
 
 mod entries;
 
-use super::line::Line;
 use super::socket::{Endpoint, Socket};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, Inner, Watch, report};
 use crate::net::readiness::with_read_buffer;
 use crate::net::server::Shared as Server;
 use crate::net::stream_reader::{Bytes, Source, StreamReader};
+use crate::sync::wait_queue::WaitQueue;
 use crate::trace::{Direction, Place};
 use entries::{Loss, Readiness};
 use std::cell::{Cell, RefCell};
@@ -53,8 +53,8 @@ pub(in crate::net) struct Link {
     lost: Cell<u32>,
     /// How it ended: arrow 3 or 4.
     end: RefCell<Option<Result<()>>>,
-    drainers: Line,
-    closers: Line,
+    drainers: WaitQueue,
+    closers: WaitQueue,
     server: RefCell<Option<(Rc<Server>, u64)>>,
 }
 
@@ -91,8 +91,8 @@ impl Link {
             closing: Cell::new(false),
             lost: Cell::new(0),
             end: RefCell::new(None),
-            drainers: Line::default(),
-            closers: Line::default(),
+            drainers: WaitQueue::default(),
+            closers: WaitQueue::default(),
             server: RefCell::new(None),
         });
         let source: Weak<Self> = link.me.clone();
@@ -337,7 +337,7 @@ impl Link {
     fn note_less(&self) {
         if self.full.get() && self.buffered() <= self.low.get() {
             self.full.set(false);
-            self.drainers.wake(&Ok(()));
+            self.drainers.wake_all(&Ok(()));
         }
     }
 
@@ -414,8 +414,8 @@ impl Link {
             Ok(()) => self.reader.feed_eof(),
             Err(error) => self.reader.set_exception(error.clone()),
         }
-        self.closers.wake(&end);
-        self.drainers.wake(&end);
+        self.closers.wake_all(&end);
+        self.drainers.wake_all(&end);
         drop(self.io.take());
         self.leave_server();
     }
