@@ -113,9 +113,9 @@ impl<T: 'static> AsCompleted<T> {
             }
             // Weak: when nobody can await them any more, nobody is to be told.
             let ended = Rc::downgrade(&several);
-            let name = || "as_completed".to_owned();
+            let name = "as_completed";
             let id = add_done_callback(on, place, name, move |_| {
-                move || ended.upgrade().map_or(Ok(()), |several| several.ended(index))
+                ended.upgrade().map_or(Ok(()), |several| several.ended(index))
             });
             several.todo.borrow_mut().insert(index, (one, id));
         }
@@ -147,7 +147,7 @@ impl<T: 'static> AsCompleted<T> {
         {
             let over = Rc::downgrade(several);
             let ring = move || over.upgrade().map_or(Ok(()), |several| several.time_is_over());
-            let name = || "as_completed".to_owned();
+            let name = "as_completed";
             let timer = get_running_loop()
                 .and_then(|lp| set_timer(&lp, several.place, name, lp.0.deadline(timeout), ring));
             match timer {

@@ -116,10 +116,9 @@ impl<V: Values> Gather<V> {
         });
         for child in pending {
             let (cell, of) = (cell.clone(), Rc::downgrade(&child.clone().as_awaitable()));
-            let name = || "gather".to_owned();
+            let name = "gather";
             add_done_callback(child, place, name, move |_| {
-                let of = of.upgrade();
-                move || of.map_or(Ok(()), |of| cell.child_done(&*of))
+                of.upgrade().map_or(Ok(()), |of| cell.child_done(&*of))
             });
         }
         Self { state: Ok(cell), children: Rc::new(Some(children)) }

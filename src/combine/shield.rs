@@ -72,20 +72,17 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T
     // Of the inner one's loop, as in asyncio: only there can its end be passed on. Without that loop it never ends.
     let Some(lp) = inner.head().event_loop() else { return inner };
     let outer = Future::of_kind(&lp, "shield", place);
-    let name = || "shield".to_owned();
+    let name = "shield";
     // Weak, because the inner one holds both callbacks, one of them through the outer one.
     let (weak, told) = (Rc::downgrade(&inner), outer.clone());
     let hand_on = add_done_callback(inner.clone(), place, name, move |_| {
-        let inner = weak.upgrade();
-        move || inner.map_or(Ok(()), |inner| hand_on(&*inner, &told))
+        weak.upgrade().map_or(Ok(()), |inner| hand_on(&*inner, &told))
     });
     let weak = Rc::downgrade(&inner);
     add_done_callback(outer.cell().clone(), place, name, move |_| {
-        move || {
-            let inner = weak.upgrade().filter(|inner| !inner.head().done());
-            if let Some(inner) = inner {
-                inner.head().drop_waiter(hand_on.key());
-            }
+        let inner = weak.upgrade().filter(|inner| !inner.head().done());
+        if let Some(inner) = inner {
+            inner.head().drop_waiter(hand_on.key());
         }
     });
     Rc::<crate::task::future::FutureCell<T>>::clone(outer.cell())

@@ -165,9 +165,9 @@ impl TaskGroup {
 
     fn adopt(&self, child: TaskRef, place: Place) {
         let (group, number) = (self.0.clone(), child.id());
-        let name = || "task group".to_owned();
+        let name = "task group";
         let done = move || group.child_done(number);
-        let id = add_done_callback(child.as_awaitable(), place, name, move |_| done);
+        let id = add_done_callback(child.as_awaitable(), place, name, move |_| done());
         self.0.children.borrow_mut().insert(number, (child, id));
     }
 

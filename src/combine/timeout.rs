@@ -14,10 +14,10 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Callback, EventLoop, Handle, Origin, TimerHandle, get_running_loop};
+use crate::event_loop::{Entry, EventLoop, Handle, PushInfo, TimerHandle, get_running_loop};
 use crate::outcome::Outcome;
 use crate::task::{TaskRef, current_task};
-use crate::trace::{EntryKind, Place};
+use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
@@ -243,7 +243,7 @@ impl Timeout {
 pub(crate) fn set_timer<F, R>(
     lp: &EventLoop,
     place: Place,
-    name: fn() -> String,
+    name: &'static str,
     when: Instant,
     function: F,
 ) -> Result<TimerHandle>
@@ -252,10 +252,9 @@ where
     R: Outcome,
 {
     lp.0.check_open()?;
-    let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, function).named(name);
-    let entry = Rc::new(entry);
-    lp.0.schedule(when, entry.clone());
-    Ok(TimerHandle::new(entry, when, lp.downgrade()))
+    let callback = lp.named_once(place, name, function);
+    lp.0.schedule(when, callback.clone());
+    Ok(TimerHandle::new(callback, when, lp.downgrade()))
 }
 
 /// A scope whose body runs. Dropping it, be it because the body panicked or was dropped itself, leaves the scope.
@@ -292,13 +291,12 @@ impl Scope {
         // Weak: a limit that nobody holds any more has nobody to cancel.
         let scope = Rc::downgrade(self);
         let ring = move || scope.upgrade().map_or((), |scope| scope.expire());
-        let name = || "timeout".to_owned();
+        let name = "timeout";
         let alarm = if when <= lp.time() {
             lp.0.check_open()?;
-            let entry = Callback::new(lp.0.next_handle(), EntryKind::Callback, place, ring).named(name);
-            let entry = Rc::new(entry);
-            lp.0.push(entry.clone(), Origin::CALL_SOON);
-            Alarm::Soon(Handle::new(entry, lp.downgrade()))
+            let callback = lp.named_once(place, name, ring);
+            lp.0.enqueue(Entry::Callback(callback.clone()), PushInfo::CALL_SOON);
+            Alarm::Soon(Handle::new(callback, lp.downgrade()))
         } else {
             Alarm::Later(set_timer(&lp, place, name, when, ring)?)
         };

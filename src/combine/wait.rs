@@ -144,7 +144,7 @@ impl Watch {
         let timer = match timeout {
             Some(timeout) => {
                 let waiter = waiter.clone();
-                let (name, over) = (|| "wait".to_owned(), lp.0.deadline(timeout));
+                let (name, over) = ("wait", lp.0.deadline(timeout));
                 Some(set_timer(&lp, place, name, over, move || release(&waiter))?)
             }
             None => None,
@@ -155,25 +155,23 @@ impl Watch {
         for one in several {
             let on = sealed::Waitable::awaitable(one);
             let (waiter, timer, left, one) = (waiter.clone(), timer.clone(), left.clone(), on.clone());
-            let name = || "wait".to_owned();
+            let name = "wait";
             let id = add_done_callback(on.clone(), place, name, move |_| {
-                move || {
-                    left.set(left.get() - 1);
-                    // The last one's error is not looked at, as in asyncio: it does not count as read.
-                    let enough = left.get() == 0
-                        || match when {
-                            ReturnWhen::AllCompleted => false,
-                            ReturnWhen::FirstCompleted => true,
-                            ReturnWhen::FirstException => one.head().failed_and_read(),
-                        };
-                    if !enough {
-                        return Ok(());
-                    }
-                    if let Some(timer) = &*timer.borrow() {
-                        timer.cancel();
-                    }
-                    release(&waiter)
+                left.set(left.get() - 1);
+                // The last one's error is not looked at, as in asyncio: it does not count as read.
+                let enough = left.get() == 0
+                    || match when {
+                        ReturnWhen::AllCompleted => false,
+                        ReturnWhen::FirstCompleted => true,
+                        ReturnWhen::FirstException => one.head().failed_and_read(),
+                    };
+                if !enough {
+                    return Ok(());
                 }
+                if let Some(timer) = &*timer.borrow() {
+                    timer.cancel();
+                }
+                release(&waiter)
             });
             callbacks.push((on, id));
         }

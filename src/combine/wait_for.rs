@@ -89,8 +89,8 @@ async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensur
 async fn cancel_and_wait(on: Rc<dyn Awaitable>, place: Place) -> Result<()> {
     let waiter = Future::of_kind(&get_running_loop()?, "wait_for", place);
     let woken = waiter.clone();
-    let name = || "wait_for".to_owned();
-    let id = add_done_callback(on.clone(), place, name, move |_| move || release(&woken));
+    let name = "wait_for";
+    let id = add_done_callback(on.clone(), place, name, move |_| release(&woken));
     let watch = Watch { on, id };
     cancel::cancel(watch.on.clone(), &None);
     waiter.await

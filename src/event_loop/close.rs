@@ -5,12 +5,12 @@
 //! of creation; and that destructors which run meanwhile see a loop that is closed already. It does not cancel tasks:
 //! that is the program's matter, before.
 
-use super::callback::Entry;
+use super::ready::Entry;
 use super::running::delist;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::panics::drop_quietly;
-use crate::trace::{Event, Life};
+use crate::trace::Life;
 use std::rc::Rc;
 
 impl EventLoop {
@@ -53,7 +53,7 @@ impl EventLoop {
         }
         // Everything is taken out first, so that a destructor sees a closed and empty loop; only then are the user's
         // values dropped.
-        let tasks = lp.residents.take_all();
+        let tasks = lp.tasks.take_all();
         let dependants = lp.dependants.take_all();
         let ready = lp.ready.take_all();
         let timers = lp.timers.take_all();
@@ -65,7 +65,7 @@ impl EventLoop {
         let readers = lp.reactor.borrow_mut().close();
         let messages = lp.inbox.close();
         let (jobs, executor) = (lp.jobs.take_all(), lp.executor.forbid());
-        lp.trace(|| Event::Loop(Life::Closed));
+        lp.life_changed(Life::Closed);
 
         // Queued jobs still run and running ones go on, but nobody waits for them here.
         if let Some(executor) = executor {
@@ -74,7 +74,7 @@ impl EventLoop {
         drop_quietly(messages);
         drop_quietly(jobs);
         ready.into_iter().for_each(end);
-        timers.into_iter().for_each(|timer| end(timer));
+        timers.into_iter().for_each(|timer| end(Entry::Callback(timer)));
         for (_, _, callback) in readers {
             callback.cancel();
             drop_quietly(callback);
@@ -96,8 +96,10 @@ impl EventLoop {
 }
 
 /// Drops an entry, and its callback also if a handle keeps the entry.
-fn end(entry: Rc<dyn Entry>) {
-    entry.forget();
+fn end(entry: Entry) {
+    if let Entry::Callback(callback) = &entry {
+        callback.function.forget();
+    }
     drop_quietly(entry);
 }
 

@@ -16,7 +16,7 @@
 //!   every read stops short.
 //! - The kernel's registration stays while nobody waits; what it reports then is noted here and makes no turn.
 
-use super::callback::Entry;
+use super::callback::Callback;
 use super::{EventLoop, Inner};
 use crate::trace::Direction;
 use mio::{Interest, Token};
@@ -41,7 +41,7 @@ pub(crate) struct Edge {
 /// The callback out of a direction's cell is there again at the end of each function: nothing of the user's runs in them.
 #[derive(Default)]
 struct Side {
-    entry: Cell<Option<Rc<dyn Entry>>>,
+    entry: Cell<Option<Rc<Callback>>>,
     claimed: Cell<bool>,
     /// The state DRAINED.
     drained: Cell<bool>,
@@ -50,7 +50,7 @@ struct Side {
 
 impl Side {
     #[inline]
-    fn entry(&self) -> Option<Rc<dyn Entry>> {
+    fn entry(&self) -> Option<Rc<Callback>> {
         let entry = self.entry.take();
         self.entry.set(entry.clone());
         entry
@@ -119,7 +119,7 @@ impl Edge {
 
     /// Arrow 1; the callback to queue, if somebody waits.
     #[inline]
-    pub(in crate::event_loop) fn report(&self, direction: Direction, ended: bool) -> Option<Rc<dyn Entry>> {
+    pub(in crate::event_loop) fn report(&self, direction: Direction, ended: bool) -> Option<Rc<Callback>> {
         let side = self.side(direction);
         side.drained.set(false);
         side.ended.set(side.ended.get() || ended);
@@ -151,7 +151,7 @@ impl Edge {
     }
 
     #[inline]
-    pub(in crate::event_loop) fn entry(&self, direction: Direction) -> Option<Rc<dyn Entry>> {
+    pub(in crate::event_loop) fn entry(&self, direction: Direction) -> Option<Rc<Callback>> {
         self.side(direction).entry()
     }
 
@@ -166,8 +166,8 @@ impl Edge {
     pub(in crate::event_loop) fn replace(
         &self,
         direction: Direction,
-        entry: Option<Rc<dyn Entry>>,
-    ) -> Option<Rc<dyn Entry>> {
+        entry: Option<Rc<Callback>>,
+    ) -> Option<Rc<Callback>> {
         self.side(direction).entry.replace(entry)
     }
 

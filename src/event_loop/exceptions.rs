@@ -4,14 +4,15 @@
 //! that was set, from there to the default one if that fails, and from there to `log`, or to standard error if no
 //! logger is installed. The two errors that mean "leave the loop" never come here.
 
-use super::callback::{About, Leaves, call};
+use super::callback::call;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::panics::{Nested, drop_quietly, text_of, to_stderr};
-use crate::trace::{Event, Place};
+use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// A handler may be called this often inside of itself, by destructors that report what it has made.
@@ -27,9 +28,9 @@ type Handler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
 #[derive(Default)]
 pub(super) struct Exceptions {
     handler: RefCell<Option<Handler>>,
-    leaving: Cell<Option<Error>>,
-    /// Whether there is one: a turn asks after each entry.
-    is_leaving: Cell<bool>,
+    exit: Cell<Option<Error>>,
+    /// Whether there is one. The turn looks after each entry.
+    exit_requested: Cell<bool>,
 }
 
 /// What an exception handler is told (the `context` dictionary of asyncio).
@@ -205,7 +206,7 @@ impl EventLoop {
     /// loop. A handler that answers with an error which leaves the loop ends the run that is under way; without one that
     /// is logged.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        self.0.trace(|| Event::Reported { message: context.message() });
+        self.0.reported(context.message());
         let handler = self.0.exceptions.handler.borrow().clone();
         let Some(handler) = handler else { return self.default_exception_handler(context) };
         let Some(level) = Nested::enter(&HANDLING, NESTED) else {
@@ -217,7 +218,7 @@ impl EventLoop {
         drop(level);
         match answer {
             Ok(()) => {}
-            Err(error) if error.leaves_the_loop() => self.0.leave_with(error),
+            Err(error) if error.leaves_the_loop() => self.0.request_exit(error),
             Err(error) => {
                 let about = ExceptionContext::new("Unhandled error in exception handler").with_error(error);
                 let about = ExceptionContext { context: Some(Box::new(context.clone())), ..about };
@@ -254,30 +255,33 @@ fn write_report(context: &ExceptionContext) {
 }
 
 impl Inner {
-    /// An exception handler wants to leave the loop.
+    /// Keeps an error with which an exception handler leaves the loop, until its entry has returned.
     #[cold]
-    fn leave_with(&self, error: Error) {
+    fn request_exit(&self, error: Error) {
         if self.running.get() {
-            self.exceptions.leaving.set(Some(error));
-            self.exceptions.is_leaving.set(true);
+            self.exceptions.exit.set(Some(error));
+            self.exceptions.exit_requested.set(true);
         } else {
             // There is no run to leave, and the next one has nothing to do with it.
             log_error!("an exception handler cannot leave a loop that does not run: {error:?}");
         }
     }
 
-    /// Whether an exception handler wants to leave the loop.
+    /// Returns what ends the run: the entry's own exit, or the one that an exception handler has requested meanwhile.
     #[inline]
-    pub(super) fn somebody_wants_to_leave(&self) -> bool {
-        self.exceptions.is_leaving.get()
+    pub(super) fn take_exit(&self, own: ControlFlow<Box<Error>>) -> ControlFlow<Box<Error>> {
+        if own.is_continue() && !self.exceptions.exit_requested.get() { own } else { self.choose_exit(own) }
     }
 
-    /// With what an entry leaves the loop, if with anything: its own error before that of an exception handler. Neither
-    /// can end the next run.
+    /// Chooses the entry's own exit before a requested one. Neither can end the next run.
     #[cold]
-    pub(super) fn what_leaves(&self, judged: Leaves) -> Result<()> {
-        self.exceptions.is_leaving.set(false);
-        judged.map_err(|error| *error).and(self.exceptions.leaving.take().map_or(Ok(()), Err))
+    fn choose_exit(&self, own: ControlFlow<Box<Error>>) -> ControlFlow<Box<Error>> {
+        self.exceptions.exit_requested.set(false);
+        let requested = self.exceptions.exit.take();
+        match (own, requested) {
+            (ControlFlow::Continue(()), Some(exit)) => ControlFlow::Break(Box::new(exit)),
+            (own, _) => own,
+        }
     }
 
     /// Takes the handler out, for `close`: it may hold the loop.
@@ -286,9 +290,8 @@ impl Inner {
     }
 }
 
-/// The context of a callback that failed.
-pub(super) fn in_callback(about: About, error: Error) -> ExceptionContext {
-    let message = format!("Exception in callback {}{}", about.label, At(about.place));
-    let handle = HandleInfo { label: about.label, place: about.place };
+/// Describes a callback that failed.
+pub(super) fn in_callback(handle: HandleInfo, error: Error) -> ExceptionContext {
+    let message = format!("Exception in callback {}{}", handle.label, At(handle.place));
     ExceptionContext { handle: Some(handle), ..ExceptionContext::new(message).with_error(error) }
 }

@@ -10,19 +10,20 @@
 //! never while anything of the user's runs or is dropped. (Rejected: a channel without a lock. It takes an atomic operation
 //! or two for each message on the loop's side too, and two more on the sender's to tell whether the loop sleeps.)
 
-use super::callback::{Callback, short_name};
+use super::ready::Entry;
 use super::running::{self, LoopId};
 use super::tasks::TaskKey;
-use super::{EventLoop, Inner, Origin};
+use super::transitions::PushInfo;
+use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::panics::Guarded;
 use crate::threads::job::{Begun, Returning};
-use crate::trace::{EntryKind, Place, Via};
+use crate::trace::{Place, Via};
+use std::any::type_name;
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,8 +42,8 @@ pub(super) enum Message {
 
 pub(super) struct Call {
     pub(super) function: Guarded<Box<dyn FnOnce() -> Result<()> + Send>>,
-    /// How a reader knows the function.
-    pub(super) name: fn() -> String,
+    /// The full path of the function.
+    pub(super) name: &'static str,
     pub(super) place: Place,
     /// Who has sent it. Only a traced loop wants to know, so the others are spared an allocation for each call.
     pub(super) thread: Option<Box<str>>,
@@ -139,7 +140,7 @@ impl Line {
                 let call = move || function().into_result().map(drop);
                 let function: Guarded<Box<dyn FnOnce() -> Result<()> + Send>> = Guarded::new(Box::new(call));
                 let thread = self.traced.then(|| std::thread::current().name().unwrap_or("unnamed").into());
-                self.send(Message::Call(Call { function, name: short_name::<F>, place, thread }))
+                self.send(Message::Call(Call { function, name: type_name::<F>(), place, thread }))
             }
         }
     }
@@ -162,7 +163,7 @@ impl Line {
         }
         match running::find(self.id) {
             Some(lp) if lp.is_closed() => drop(job),
-            Some(lp) => lp.0.queue_returned(job, Via::CallSoon),
+            Some(lp) => lp.queue_returned(job, Via::CallSoon),
             None => {
                 let _ = self.send(Message::JobEnded(job));
             }
@@ -185,10 +186,17 @@ pub(crate) struct Inbox {
     delivering: Cell<bool>,
 }
 
-/// A delivery under way.
-pub(super) struct Delivery<'a>(&'a Cell<bool>);
+/// When the loop takes what was sent.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Delivery {
+    BeforePoll,
+    AfterPoll,
+}
 
-impl Drop for Delivery<'_> {
+/// A delivery under way.
+pub(super) struct Delivering<'a>(&'a Cell<bool>);
+
+impl Drop for Delivering<'_> {
     fn drop(&mut self) {
         self.0.set(false);
     }
@@ -222,9 +230,9 @@ impl Inbox {
         self.delivering.get()
     }
 
-    pub(super) fn begin_delivery(&self) -> Delivery<'_> {
+    pub(super) fn begin_delivery(&self) -> Delivering<'_> {
         self.delivering.set(true);
-        Delivery(&self.delivering)
+        Delivering(&self.delivering)
     }
 
     /// What has come until now; what comes meanwhile is for the next time, so that a busy sender cannot hold the turn.
@@ -281,33 +289,31 @@ impl EventLoop {
     /// jobs come back then, one in a turn. So a program whose jobs wait for each other makes the same turns in every run,
     /// whoever is quicker, the thread or the loop.
     #[inline]
-    pub(super) fn empty_inbox(&self, polled: bool) {
+    pub(super) fn empty_inbox(&self, when: Delivery) {
         if !self.0.inbox.is_empty() || !self.0.jobs.is_empty() {
-            self.receive(polled);
+            self.receive(when);
         }
     }
 
     #[cold]
-    fn receive(&self, polled: bool) {
+    fn receive(&self, when: Delivery) {
         let lp = &*self.0;
         let _delivery = lp.inbox.begin_delivery();
         // Another thread has sent this, not the entry that runs.
         let running = lp.running_entry.replace(0);
-        let quiet = polled && lp.ready.is_empty() && !lp.stopping.get();
+        let quiet = when == Delivery::AfterPoll && lp.ready.is_empty() && !lp.stopping.get();
         let taken = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
         lp.hear_of_begun_jobs(taken.begun);
         let mut messages = taken.messages;
         for message in messages.drain(..) {
             match message {
-                Message::JobEnded(job) => lp.queue_returned(job, Via::Threadsafe),
+                Message::JobEnded(job) => self.queue_returned(job, Via::Threadsafe),
                 Message::Call(call) => {
                     let Call { function, name, place, thread } = call;
-                    let function = function.into_inner();
-                    let h = lp.next_handle();
-                    let entry = Callback::new(h, EntryKind::Callback, place, function).named(name);
-                    let thread = thread.as_deref();
-                    let origin = Origin { via: Via::Threadsafe, thread, ..Origin::CALL_SOON };
-                    lp.push(Rc::new(entry), origin);
+                    let callback = self.named_once(place, name, function.into_inner());
+                    let info =
+                        PushInfo { via: Via::Threadsafe, thread: thread.as_deref(), ..PushInfo::CALL_SOON };
+                    lp.enqueue(Entry::Callback(callback), info);
                 }
                 Message::Wake(task) => self.wake_task(task),
             }
@@ -318,17 +324,22 @@ impl EventLoop {
 }
 
 impl Inner {
-    /// Gives the calls of other threads their place: asyncio has one queue for them and for the loop's own calls. Returns
-    /// whether anything was sent.
-    pub(crate) fn queue_what_was_sent(&self) -> bool {
-        // What is delivered right now is pushed, too.
-        if self.inbox.is_empty() || self.inbox.is_delivering() {
-            return false;
+    /// Queues what other threads have sent until now: asyncio has one queue for their calls and the loop's own.
+    #[inline]
+    pub(crate) fn deliver_sent(&self) {
+        if !self.inbox.is_empty() {
+            self.deliver_before_push();
         }
-        if let Some(lp) = running::find(self.id) {
-            lp.receive(false);
+    }
+
+    #[cold]
+    fn deliver_before_push(&self) {
+        // During a delivery each message is pushed, too.
+        if !self.inbox.is_delivering()
+            && let Some(lp) = running::find(self.id)
+        {
+            lp.receive(Delivery::BeforePoll);
         }
-        true
     }
 }
 

@@ -1,8 +1,7 @@
 //! The loop: a ready queue, timers, a poll, and the turn that runs through them in asyncio's order.
 //!
 //! It promises what CPython's `BaseEventLoop` promises, turn for turn, and that every misuse is an error value. It knows
-//! nothing of tasks and futures: the ready queue holds entries behind one small trait, and tasks are residents behind
-//! another. It holds no borrow while user code runs.
+//! nothing of futures, and of tasks only what `AnyTask` says. It holds no borrow while user code runs.
 //!
 //! Read [`turn`] first: it is the event loop. Then `run` (who calls a turn, and how often), and after that the rooms that
 //! a turn goes through: `inbox`, `timers`, `reactor`, `signals`, `ready`, `handle`.
@@ -13,6 +12,7 @@ mod close;
 mod dependants;
 mod edge;
 mod exceptions;
+mod handle;
 mod inbox;
 mod reactor;
 mod readers;
@@ -23,27 +23,28 @@ mod running;
 mod snapshot;
 mod tasks;
 mod timers;
+mod transitions;
 mod turn;
 mod waker;
 mod watch;
 
-pub use callback::{Handle, TimerHandle};
 pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
+pub use handle::{Handle, TimerHandle};
 pub use inbox::Remote;
 /// The public one looks whether the process was forked; the library's own callers do not.
 pub use running::get_running_loop as public_running_loop;
 pub use running::stop;
 
-pub(crate) use crate::threads::job::{Errand, JobId, Receiver, Returning, WayBack};
-pub(crate) use callback::{About, Callback, Entry, Leaves, Repeating, Timed, call, short_name};
+pub(crate) use callback::{Callback, Function, WhenDone, call};
 pub(crate) use dependants::{Dependant, Dependence};
 pub(crate) use exceptions::report;
 pub(crate) use inbox::Line;
 pub(crate) use reactor::SIGNALS;
-pub(crate) use ready::Origin;
+pub(crate) use ready::Entry;
 pub(crate) use running::{running, running_loop as get_running_loop};
-pub(crate) use tasks::{Resident, TaskKey};
+pub(crate) use tasks::{AnyTask, TaskKey};
+pub(crate) use transitions::PushInfo;
 pub(crate) use waker::TaskWaker;
 pub(crate) use watch::{Claim, Watch};
 
@@ -53,7 +54,7 @@ use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
 use crate::signals;
 use crate::threads::job;
-use crate::trace::{EntryKind, Event, Life, Observer, Place, Record, Snapshot, Truth};
+use crate::trace::{Life, Observer, Place, Record, Snapshot, Truth};
 use running::LoopId;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -93,10 +94,10 @@ pub(crate) struct Inner {
     pub(crate) reactor: RefCell<reactor::Reactor>,
     pub(crate) inbox: inbox::Inbox,
     pub(crate) signals: RefCell<signals::Signals>,
-    pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<Repeating>>>,
+    pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<Callback>>>,
     /// The entry that reads the signals; made when the first handler is added.
-    pub(crate) signal_reader: OnceCell<Rc<Repeating>>,
-    residents: tasks::Residents,
+    pub(crate) signal_reader: OnceCell<Rc<Callback>>,
+    pub(crate) tasks: tasks::TaskTable,
     dependants: dependants::Dependants,
     pub(crate) jobs: job::Jobs,
     pub(crate) executor: job::DefaultExecutor,
@@ -167,7 +168,7 @@ impl EventLoop {
             signals: RefCell::new(signals::Signals::new()),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
-            residents: tasks::Residents::default(),
+            tasks: tasks::TaskTable::default(),
             dependants: dependants::Dependants::default(),
             jobs: job::Jobs::default(),
             executor: job::DefaultExecutor::new(options.executor_threads),
@@ -192,7 +193,7 @@ impl EventLoop {
             parking: RefCell::new(options.parking),
             watchdog,
         }));
-        lp.0.trace(|| Event::Loop(Life::New));
+        lp.0.life_changed(Life::New);
         Ok(lp)
     }
 
@@ -218,9 +219,9 @@ impl EventLoop {
             drop_quietly(callback);
             return Err(closed);
         }
-        let entry = self.callback(EntryKind::Callback, place, callback);
-        self.0.push_soon(entry.clone());
-        Ok(Handle::new(entry, self.downgrade()))
+        let callback = self.once(place, callback);
+        self.0.enqueue(Entry::Callback(callback.clone()), PushInfo::CALL_SOON);
+        Ok(Handle::new(callback, self.downgrade()))
     }
 
     /// Runs `callback` once `delay` has passed, in the turn whose poll sees it (`loop.call_later`). A zero delay is
@@ -263,9 +264,9 @@ impl EventLoop {
             drop_quietly(callback);
             return Err(closed);
         }
-        let entry = self.callback(EntryKind::Callback, place, callback);
-        self.0.schedule(when, entry.clone());
-        Ok(TimerHandle::new(entry, when, Rc::downgrade(&self.0)))
+        let callback = self.once(place, callback);
+        self.0.schedule(when, callback.clone());
+        Ok(TimerHandle::new(callback, when, self.downgrade()))
     }
 
     /// The loop's time: what deadlines are compared with (`loop.time`). Still answers on a closed loop.
@@ -315,10 +316,6 @@ impl EventLoop {
     pub fn snapshot(&self) -> Snapshot {
         Truth::snapshot(&*self.0)
     }
-
-    pub(crate) fn callback<F>(&self, kind: EntryKind, place: Place, function: F) -> Rc<Callback<F>> {
-        Rc::new(Callback::new(self.0.next_handle(), kind, place, function))
-    }
 }
 
 impl Inner {
@@ -351,78 +348,12 @@ impl Inner {
         self.runs.get() + u64::from(!self.running.get())
     }
 
-    /// The entry that runs now, on a loop with an observer: what a trace calls `by`.
-    #[inline]
-    pub(crate) fn running_entry(&self) -> Option<u64> {
-        Some(self.running_entry.get()).filter(|q| *q != 0)
-    }
-
-    /// Puts an entry on the timer heap.
-    pub(crate) fn schedule(&self, when: Instant, entry: Rc<dyn Timed>) {
-        let when = self.clock.cut(when);
-        self.timers.push(when, entry.clone());
-        if self.traced.get() {
-            let about = entry.about();
-            self.trace(|| Event::Timer {
-                h: entry.id(),
-                when,
-                label: &about.label,
-                by: self.running_entry(),
-                task: about.task,
-                place: about.place,
-            });
-        }
-    }
-
-    pub(crate) fn cancel_entry(&self, entry: &dyn Entry) {
-        if entry.cancel() {
-            self.trace(|| Event::Cancelled { h: entry.id(), by: self.running_entry() });
-        }
-    }
-
-    pub(crate) fn timer_cancelled(&self, entry: &dyn Timed) {
-        let on_heap = entry.on_heap().get();
-        self.timers.note_cancelled(entry);
-        let (h, by) = (entry.id(), self.running_entry());
-        self.trace(|| if on_heap { Event::TimerCancelled { h, by } } else { Event::Cancelled { h, by } });
-    }
-
     pub(crate) fn now(&self) -> Instant {
         self.clock.now()
     }
 
     pub(crate) fn deadline(&self, delay: Duration) -> Instant {
         self.clock.deadline(delay)
-    }
-
-    #[inline]
-    pub(crate) fn settle_in(&self, resident: Rc<dyn Resident>) -> TaskKey {
-        self.residents.insert(resident)
-    }
-
-    #[inline]
-    pub(crate) fn move_out(&self, key: TaskKey) -> Option<Rc<dyn Resident>> {
-        self.residents.remove(key)
-    }
-
-    pub(crate) fn resident(&self, key: TaskKey) -> Option<Rc<dyn Resident>> {
-        self.residents.get(key)
-    }
-
-    pub(crate) fn resident_list(&self) -> Vec<Rc<dyn Resident>> {
-        self.residents.list()
-    }
-
-    /// Whether anybody observes. For events that cost something to describe.
-    #[inline]
-    pub(crate) fn is_traced(&self) -> bool {
-        self.traced.get()
-    }
-
-    /// Whether anybody looks on while entries run: an observer, the watchdog, debug mode.
-    #[inline]
-    fn is_observed(&self) -> bool {
-        self.traced.get() | self.debug.get() | self.watchdog.is_some()
     }
 
     /// Whether anyone but the loop itself holds a way to wake it: a `Remote`, or a waker that was kept.
@@ -432,49 +363,13 @@ impl Inner {
         self.lent.set(lent);
         Arc::strong_count(self.inbox.mailbox()) > own
     }
-
-    /// Tells the recorder and the observer, if there are any, of a transition that has just been made.
-    #[inline]
-    pub(crate) fn trace<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        if self.traced.get() {
-            self.tell(event);
-        }
-    }
-
-    #[cold]
-    fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        let record = Record {
-            event: event(),
-            loop_number: self.number,
-            time: self.clock.now(),
-            virtual_time: self.clock.is_virtual(),
-            truth: self,
-        };
-        // The recorder comes first, so that it writes this event before those that the observer causes.
-        if let Some(recorder) = &self.recorder {
-            recorder(&record);
-        }
-        // The observer is out of its cell while it is called, so it is not called for what it does itself.
-        let Some(mut observer) = self.observer.borrow_mut().take() else { return };
-        if let Err(error) = call(|| observer.observe(&record)) {
-            log_error!("the observer panicked and is not called any more: {error}");
-            self.traced.set(self.recorder.is_some());
-            return drop_quietly(observer);
-        }
-        if self.over.get() {
-            // It has closed the loop itself.
-            return drop_quietly(observer);
-        }
-        *self.observer.borrow_mut() = Some(observer);
-    }
 }
 
 impl EventLoop {
     /// A task's waker was woken on this thread.
     pub(crate) fn wake_task(&self, key: TaskKey) {
-        let resident = self.0.residents.get(key);
-        if let Some(resident) = resident {
-            resident.wake(self);
+        if let Some(task) = self.0.tasks.get(key) {
+            task.wake(self);
         }
     }
 

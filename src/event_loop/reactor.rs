@@ -22,7 +22,7 @@
 //! - A socket of looplab's own is not armed again while its owner knows that it is drained: see [`Edge`].
 //! - Registering again under a reused number fails with ENOENT, which is how a stale registration is recognised.
 
-use super::callback::Repeating;
+use super::callback::Callback;
 use super::edge::Edge;
 use super::registration::{Kind, Orphans, Registration, Registrations, Sides};
 use super::running::LoopId;
@@ -73,7 +73,7 @@ pub(super) struct Batch {
 /// What adding came to.
 pub(super) enum Added {
     /// It is registered, in place of this one.
-    Registered(Option<Rc<Repeating>>),
+    Registered(Option<Rc<Callback>>),
     /// What was registered under the number belonged to a file that is closed: it is forgotten, and these lost their
     /// registration. Bury them and add again.
     Stale(Orphans),
@@ -177,7 +177,7 @@ impl Reactor {
     }
 
     /// Adds a reader or writer, in place of the one there was.
-    pub(super) fn add(&mut self, fd: RawFd, direction: Direction, callback: &Rc<Repeating>) -> Added {
+    pub(super) fn add(&mut self, fd: RawFd, direction: Direction, callback: &Rc<Callback>) -> Added {
         let Some(registration) = self.registrations.get_mut(fd) else {
             let mut kind = Kind::Level { reader: None, writer: None };
             kind.side(direction).map(|side| side.replace(callback.clone()));
@@ -272,7 +272,7 @@ impl Reactor {
 
     /// Removes a reader or writer; the callback, if there was one. An error of the kernel is no error here: it says that
     /// the descriptor is closed already.
-    pub(super) fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<Rc<Repeating>> {
+    pub(super) fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<Rc<Callback>> {
         let registration = self.registrations.get_mut(fd)?;
         let callback = registration.kind.side(direction)?.take()?;
         if registration.interest().is_some() {
@@ -391,7 +391,7 @@ impl Reactor {
 
     /// The descriptors for which somebody waits.
     pub(super) fn list(&self) -> Vec<IoEntry> {
-        let side = |r: &Registration, direction| r.entry(direction).map(|callback| callback.id());
+        let side = |r: &Registration, direction| r.entry(direction).map(|callback| callback.id);
         let entry = |r: &Registration| IoEntry {
             fd: r.fd(),
             reader: side(r, Direction::Read),

@@ -3,16 +3,17 @@
 //! Readiness only ever queues a callback, adding again replaces, a callback may remove itself, and a callback that was
 //! removed before its turn does not run. How descriptors are watched is the reactor's matter.
 
-use super::callback::{Entry, Repeating};
+use super::callback::Callback;
 use super::reactor::Added;
 use super::registration::Orphans;
 use super::{EventLoop, Inner};
 use crate::error::Result;
 use crate::outcome::Outcome;
 use crate::panics::Guarded;
-use crate::trace::{Direction, EntryKind, Event};
+use crate::trace::{Direction, EntryKind};
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;
+use std::rc::Rc;
 
 impl EventLoop {
     /// Calls `callback` in every turn in which the descriptor is ready to be read, or has hung up or failed
@@ -94,15 +95,14 @@ impl EventLoop {
     {
         let callback = Guarded::new(callback);
         self.0.check_open()?;
-        let callback = Repeating::new(self.0.next_handle(), EntryKind::Io, place, callback.into_inner());
+        let callback: Rc<Callback> = self.repeated(EntryKind::Io, place, callback.into_inner());
         loop {
             let added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
             match added {
                 Added::Registered(before) => {
-                    let h = callback.id();
-                    self.0.trace(|| Event::Registered { fd, direction, h, label: callback.label() });
+                    self.0.registered(fd, direction, &callback);
                     if let Some(before) = before {
-                        self.0.cancel_entry(&*before);
+                        self.0.cancel(&before);
                     }
                     return Ok(());
                 }
@@ -125,8 +125,8 @@ impl Inner {
     /// Cancels callbacks that lost their registration: queued calls of them are skipped.
     pub(super) fn bury(&self, orphans: Orphans) {
         for (fd, direction, callback) in orphans {
-            self.trace(|| Event::Unregistered { fd, direction });
-            self.cancel_entry(&*callback);
+            self.unregistered(fd, direction);
+            self.cancel(&callback);
         }
     }
 }

@@ -1,39 +1,110 @@
 //! The ready queue: first in, first out, nothing else.
 //!
-//! It promises that entries leave in the order in which they came, so an entry's number `q` needs no storage: the
-//! first entry's is the count of those that have left, plus one. It does not decide how many run: the turn does.
+//! Entries leave in the order in which they came, so an entry's number `q` needs no storage: the first entry's number is
+//! the count of entries that have left, plus one. The queue does not decide how many entries run: the turn does.
 
-use super::Inner;
-use super::callback::Entry;
-use crate::trace::{EntryKind, Event, On, Via};
+use super::EventLoop;
+use super::callback::Callback;
+use super::exceptions::HandleInfo;
+use super::tasks::AnyTask;
+use crate::error::Result;
+use crate::trace::{EntryKind, Place};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+/// What the ready queue holds.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    Callback(Rc<Callback>),
+    /// A task's step.
+    Step(Rc<dyn AnyTask>),
+}
+
+impl Entry {
+    /// Returns the number of its handle.
+    pub(super) fn id(&self) -> u64 {
+        match self {
+            Self::Callback(callback) => callback.id,
+            Self::Step(task) => task.handle(),
+        }
+    }
+
+    /// A step is never cancelled.
+    #[inline]
+    pub(super) fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Callback(callback) => callback.is_cancelled(),
+            Self::Step(_) => false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn run(&self, lp: &EventLoop) -> Result<()> {
+        match self {
+            Self::Callback(callback) => callback.function.call(lp),
+            Self::Step(task) => task.clone().step(lp),
+        }
+    }
+
+    pub(super) fn kind(&self) -> EntryKind {
+        match self {
+            Self::Callback(callback) => callback.kind,
+            Self::Step(task) => task.kind(),
+        }
+    }
+
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::Callback(callback) => callback.label(),
+            Self::Step(task) => task.label(),
+        }
+    }
+
+    /// Returns the number of the task whose step it is.
+    pub(super) fn task(&self) -> Option<u64> {
+        match self {
+            Self::Callback(_) => None,
+            Self::Step(task) => Some(task.id()),
+        }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Callback(callback) => callback.place,
+            Self::Step(task) => task.place(),
+        }
+    }
+
+    pub(super) fn info(&self) -> HandleInfo {
+        HandleInfo { label: self.label(), place: Some(self.place()) }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct ReadyQueue {
-    entries: RefCell<VecDeque<Rc<dyn Entry>>>,
-    /// How many ever came.
+    entries: RefCell<VecDeque<Entry>>,
+    /// How many entries ever came.
     pushed: Cell<u64>,
 }
 
 impl ReadyQueue {
-    /// Appends an entry; its number.
+    /// Appends an entry and returns its number.
     #[inline]
-    pub(super) fn push(&self, entry: Rc<dyn Entry>) -> u64 {
+    pub(super) fn push(&self, entry: Entry) -> u64 {
         let q = self.pushed.get() + 1;
         self.pushed.set(q);
         self.entries.borrow_mut().push_back(entry);
         q
     }
 
-    /// Takes the first entry. Its number is how many have [left](Self::left) then.
+    /// Takes the first entry. Its number is then the count of those that have [left](Self::left).
     #[inline]
-    pub(super) fn pop(&self) -> Option<Rc<dyn Entry>> {
+    pub(super) fn pop(&self) -> Option<Entry> {
         self.entries.borrow_mut().pop_front()
     }
 
-    /// How many have left.
+    /// Returns how many entries have left.
     pub(super) fn left(&self) -> u64 {
         self.pushed.get() - self.len() as u64
     }
@@ -48,96 +119,14 @@ impl ReadyQueue {
         self.entries.borrow().is_empty()
     }
 
-    /// The entries with their numbers, first one first.
-    pub(super) fn list(&self) -> Vec<(u64, Rc<dyn Entry>)> {
+    /// Lists the entries with their numbers, first one first.
+    pub(super) fn list(&self) -> Vec<(u64, Entry)> {
         let first = self.left() + 1;
         (first..).zip(self.entries.borrow().iter().cloned()).collect()
     }
 
     /// Empties the queue, for `close`.
-    pub(super) fn take_all(&self) -> VecDeque<Rc<dyn Entry>> {
+    pub(super) fn take_all(&self) -> VecDeque<Entry> {
         std::mem::take(&mut *self.entries.borrow_mut())
-    }
-}
-
-/// How an entry came into the ready queue, for the trace.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin<'a> {
-    pub(crate) via: Via,
-    pub(crate) kind: Option<EntryKind>,
-    pub(crate) cause: Option<On>,
-    pub(crate) thread: Option<&'a str>,
-    pub(crate) fd: Option<i32>,
-    pub(crate) signal: Option<i32>,
-}
-
-impl Origin<'_> {
-    pub(crate) const CALL_SOON: Self =
-        Self { via: Via::CallSoon, kind: None, cause: None, thread: None, fd: None, signal: None };
-}
-
-impl Inner {
-    /// Appends an entry to the ready queue, after what other threads have sent before.
-    #[inline]
-    pub(crate) fn push(&self, entry: Rc<dyn Entry>, origin: Origin<'_>) {
-        if self.is_pushed_slowly() {
-            return self.push_slowly(entry, &origin);
-        }
-        self.ready.push(entry);
-    }
-
-    /// The same from `call_soon`, whose origin is a constant: an untraced push does not build it.
-    #[inline]
-    pub(crate) fn push_soon(&self, entry: Rc<dyn Entry>) {
-        if self.is_pushed_slowly() {
-            return self.push_slowly(entry, &Origin::CALL_SOON);
-        }
-        self.ready.push(entry);
-    }
-
-    /// Whether an observer looks on, or other threads have sent something. One question for both keeps each push short.
-    #[inline]
-    pub(crate) fn is_pushed_slowly(&self) -> bool {
-        self.traced.get() | !self.inbox.is_empty()
-    }
-
-    /// Appends an entry of an untraced loop to which no other thread has sent anything.
-    #[inline]
-    pub(crate) fn push_here(&self, entry: Rc<dyn Entry>) {
-        self.ready.push(entry);
-    }
-
-    #[cold]
-    fn push_slowly(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
-        self.queue_what_was_sent();
-        self.append(entry, origin);
-    }
-
-    /// The second half of [`push`](Self::push), for an entry that changes its own state between the two.
-    pub(crate) fn append(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
-        if self.traced.get() {
-            return self.push_traced(entry, origin);
-        }
-        self.ready.push(entry);
-    }
-
-    #[cold]
-    fn push_traced(&self, entry: Rc<dyn Entry>, origin: &Origin<'_>) {
-        let (about, h) = (entry.about(), entry.id());
-        let q = self.ready.push(entry);
-        self.trace(|| Event::Push {
-            q,
-            h,
-            via: origin.via,
-            kind: origin.kind.unwrap_or(about.kind),
-            label: &about.label,
-            task: about.task,
-            cause: origin.cause,
-            by: self.running_entry(),
-            thread: origin.thread,
-            fd: origin.fd,
-            signal: origin.signal,
-            place: about.place,
-        });
     }
 }

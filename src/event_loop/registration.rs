@@ -4,7 +4,7 @@
 //! of a registration that is gone finds nothing. (Generations come again, but only after 2^31 registrations; on a 32-bit
 //! system after 2^15.) It makes no system call.
 
-use super::callback::{Entry, Repeating};
+use super::callback::Callback;
 use super::edge::Edge;
 use super::reactor::SIGNALS;
 use crate::trace::{Direction, Ready};
@@ -30,16 +30,16 @@ pub(super) type Reported = (u64, usize);
 
 pub(super) enum Kind {
     /// A reader and a writer of the user's.
-    Level { reader: Option<Rc<Repeating>>, writer: Option<Rc<Repeating>> },
+    Level { reader: Option<Rc<Callback>>, writer: Option<Rc<Callback>> },
     /// A descriptor of looplab's own.
     Edge(Rc<Edge>),
 }
 
 /// The callbacks of one descriptor: the reader, the writer.
-pub(super) type Sides = [Option<Rc<dyn Entry>>; 2];
+pub(super) type Sides = [Option<Rc<Callback>>; 2];
 
 /// Callbacks that lost their registration. They hold user values: the caller drops them with no borrow held.
-pub(super) type Orphans = Vec<(RawFd, Direction, Rc<dyn Entry>)>;
+pub(super) type Orphans = Vec<(RawFd, Direction, Rc<Callback>)>;
 
 impl Registration {
     pub(super) fn new(token: Token, kind: Kind) -> Self {
@@ -99,12 +99,10 @@ impl Registration {
     }
 
     /// The callbacks that are to be queued when it is ready.
-    pub(super) fn entry(&self, direction: Direction) -> Option<Rc<dyn Entry>> {
+    pub(super) fn entry(&self, direction: Direction) -> Option<Rc<Callback>> {
         match (&self.kind, direction) {
             (Kind::Level { reader: side, .. }, Direction::Read)
-            | (Kind::Level { writer: side, .. }, Direction::Write) => {
-                side.as_ref().map(|side| side.clone() as Rc<dyn Entry>)
-            }
+            | (Kind::Level { writer: side, .. }, Direction::Write) => side.clone(),
             (Kind::Edge(edge), _) => edge.entry(direction),
         }
     }
@@ -121,7 +119,7 @@ impl Registration {
 
 impl Kind {
     /// The reader or the writer, if these are the user's.
-    pub(super) fn side(&mut self, direction: Direction) -> Option<&mut Option<Rc<Repeating>>> {
+    pub(super) fn side(&mut self, direction: Direction) -> Option<&mut Option<Rc<Callback>>> {
         match (self, direction) {
             (Self::Level { reader: side, .. }, Direction::Read)
             | (Self::Level { writer: side, .. }, Direction::Write) => Some(side),

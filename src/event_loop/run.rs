@@ -17,7 +17,7 @@
 use super::running::{self, set_running};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
-use crate::trace::{Event, Life};
+use crate::trace::Life;
 use std::time::Duration;
 
 /// A run under way. Dropping it ends the run, also when an error or a panic leaves it.
@@ -31,7 +31,7 @@ impl<'a> Run<'a> {
         lp.0.runs.set(lp.0.runs.get() + 1);
         let run = Self(&lp.0);
         // From here on it ends also by a panic: that of an observer is caught, but that of a logger who is told of it is not.
-        lp.0.trace(|| Event::Loop(Life::Run));
+        lp.0.life_changed(Life::Run);
         Ok(run)
     }
 }
@@ -41,11 +41,9 @@ impl Drop for Run<'_> {
         let lp = self.0;
         lp.batch_left.set(0);
         lp.running_entry.set(0);
-        if lp.stopping.replace(false) {
-            lp.trace(|| Event::Unstop);
-        }
+        lp.clear_stop_flag();
         lp.running.set(false);
-        lp.trace(|| Event::Loop(Life::End));
+        lp.life_changed(Life::End);
         set_running(None);
     }
 }
@@ -139,8 +137,7 @@ impl EventLoop {
     /// Asks the run to end after the turn that is under way (`loop.stop`). Before a run it makes the next one end after
     /// one turn. Idempotent; harmless on a closed loop. From another thread use [`Remote::stop`](crate::Remote::stop).
     pub fn stop(&self) {
-        self.0.stopping.set(true);
-        self.0.trace(|| Event::Stop { by: self.0.running_entry() });
+        self.0.set_stop_flag();
     }
 
     /// How many turns the loop has made.

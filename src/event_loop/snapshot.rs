@@ -1,9 +1,12 @@
 //! The loop's structures as data, and as text.
 
 use super::Inner;
-use super::callback::Entry;
+use super::callback::Callback;
+use super::ready::Entry;
 use crate::trace::{On, ReadyEntry, SignalEntry, Snapshot, TaskEntry, TaskState, TimerEntry, Truth, Wait};
 use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
 
 impl Truth for Inner {
     fn snapshot(&self) -> Snapshot {
@@ -18,43 +21,42 @@ impl Truth for Inner {
             io: self.reactor.borrow().list(),
             signals: self.signal_entries(),
             jobs: self.jobs.list(),
-            tasks: self.residents.list().iter().map(|resident| resident.entry()).collect(),
+            tasks: self.tasks.list().iter().map(|task| task.entry()).collect(),
         }
     }
 }
 
 impl Inner {
     fn ready_entries(&self) -> Vec<ReadyEntry> {
-        let entry = |(q, entry): (u64, std::rc::Rc<dyn Entry>)| {
-            let about = entry.about();
-            ReadyEntry {
-                q,
-                h: entry.id(),
-                kind: about.kind,
-                label: about.label,
-                task: about.task,
-                cancelled: entry.is_cancelled(),
-                place: about.place,
-            }
+        let entry = |(q, entry): (u64, Entry)| ReadyEntry {
+            q,
+            h: entry.id(),
+            kind: entry.kind(),
+            label: entry.label(),
+            task: entry.task(),
+            cancelled: entry.is_cancelled(),
+            place: Some(entry.place()),
         };
         self.ready.list().into_iter().map(entry).collect()
     }
 
     fn timer_entries(&self) -> Vec<TimerEntry> {
-        let entry = |(when, entry): (_, std::rc::Rc<dyn super::Timed>)| {
-            let about = entry.about();
-            let (h, cancelled) = (entry.id(), entry.is_cancelled());
-            TimerEntry { h, when, label: about.label, cancelled, place: about.place }
+        let entry = |(when, timer): (Instant, Rc<Callback>)| TimerEntry {
+            h: timer.id,
+            when,
+            label: timer.label(),
+            cancelled: timer.is_cancelled(),
+            place: Some(timer.place),
         };
         self.timers.list().into_iter().map(entry).collect()
     }
 
     fn signal_entries(&self) -> Vec<SignalEntry> {
         let handlers = self.signal_handlers.borrow();
-        let entry = |(signal, handler): (&i32, &std::rc::Rc<super::Repeating>)| SignalEntry {
+        let entry = |(signal, handler): (&i32, &Rc<Callback>)| SignalEntry {
             signal: *signal,
-            h: handler.id(),
-            label: handler.label().to_owned(),
+            h: handler.id,
+            label: handler.label(),
         };
         handlers.iter().map(entry).collect()
     }

@@ -1,30 +1,40 @@
-//! The tasks that live on a loop, as far as the loop must know them.
+//! The live tasks of a loop.
 //!
-//! The loop keeps every task that is not done alive (asyncio keeps weak references: a row of `docs/differences.md`),
-//! wakes it by key, shows it in a snapshot, and ends it at `close`. It knows nothing else of tasks: they are
-//! [`Resident`]s behind this small trait, so that the loop does not import the task layer.
+//! The loop keeps every task that is not done alive. (asyncio keeps weak references: a row of `docs/differences.md`.) It
+//! runs a task's steps, wakes it by key, shows it in a snapshot, and ends it at `close`. All that it knows of a task is
+//! [`AnyTask`], so that the loop does not depend on the task layer.
 
 use super::EventLoop;
-use crate::trace::TaskEntry;
+use crate::error::Result;
+use crate::trace::{EntryKind, Place, TaskEntry};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// A task, as its loop sees it.
-pub(crate) trait Resident {
-    /// Its number; they are given in order of creation.
+pub(crate) trait AnyTask {
+    /// Returns its number. Numbers are given in order of creation.
     fn id(&self) -> u64;
-    /// A waker of it was woken on the loop's thread.
+    /// Returns the number of the handle under which its steps are queued.
+    fn handle(&self) -> u64;
+    fn place(&self) -> Place;
+    /// Tells a first step, or one after a yield, from a wakeup.
+    fn kind(&self) -> EntryKind;
+    /// Names the step that is queued.
+    fn label(&self) -> String;
+    /// Runs one step. The error is one that leaves the loop.
+    fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()>;
+    /// Queues its step, because a waker of it was woken.
     fn wake(self: Rc<Self>, lp: &EventLoop);
-    /// The loop is closed: report that the task was destroyed, and drop its body.
+    /// Reports that the task was destroyed, and drops its body: the loop is closed.
     fn abandon(self: Rc<Self>, lp: &EventLoop);
-    /// For a snapshot.
+    /// Describes it for a snapshot.
     fn entry(&self) -> TaskEntry;
-    /// The task layer's own handle (`TaskRef`), boxed because the loop cannot name it.
+    /// Returns the task layer's own handle (`TaskRef`), boxed because the loop cannot name it.
     fn reveal(self: Rc<Self>) -> Box<dyn Any>;
 }
 
-/// A task's key: its slot, and a generation that tells it from a task which had the slot before.
+/// A task's key: its slot, and a generation that tells it from an earlier task in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskKey {
     slot: u32,
@@ -43,27 +53,27 @@ impl TaskKey {
 }
 
 #[derive(Default)]
-pub(super) struct Residents {
-    slots: RefCell<slab::Slab<(u32, Rc<dyn Resident>)>>,
+pub(crate) struct TaskTable {
+    slots: RefCell<slab::Slab<(u32, Rc<dyn AnyTask>)>>,
     generation: Cell<u32>,
 }
 
-impl Residents {
-    pub(super) fn insert(&self, resident: Rc<dyn Resident>) -> TaskKey {
+impl TaskTable {
+    pub(crate) fn insert(&self, task: Rc<dyn AnyTask>) -> TaskKey {
         let generation = self.generation.get();
         self.generation.set(generation.wrapping_add(1));
-        let slot = self.slots.borrow_mut().insert((generation, resident));
+        let slot = self.slots.borrow_mut().insert((generation, task));
         TaskKey { slot: slot as u32, generation }
     }
 
-    pub(super) fn get(&self, key: TaskKey) -> Option<Rc<dyn Resident>> {
+    pub(crate) fn get(&self, key: TaskKey) -> Option<Rc<dyn AnyTask>> {
         let slots = self.slots.borrow();
-        let (generation, resident) = slots.get(key.slot as usize)?;
-        (*generation == key.generation).then(|| resident.clone())
+        let (generation, task) = slots.get(key.slot as usize)?;
+        (*generation == key.generation).then(|| task.clone())
     }
 
-    /// Takes a task that is done out. It is returned so that it is dropped with no borrow held.
-    pub(super) fn remove(&self, key: TaskKey) -> Option<Rc<dyn Resident>> {
+    /// Removes a task that is done. The caller drops it with no borrow held.
+    pub(crate) fn remove(&self, key: TaskKey) -> Option<Rc<dyn AnyTask>> {
         let mut slots = self.slots.borrow_mut();
         match slots.get(key.slot as usize) {
             Some((generation, _)) if *generation == key.generation => Some(slots.remove(key.slot as usize).1),
@@ -71,19 +81,19 @@ impl Residents {
         }
     }
 
-    /// All of them, in order of creation.
-    pub(super) fn list(&self) -> Vec<Rc<dyn Resident>> {
-        let mut all: Vec<_> = self.slots.borrow().iter().map(|(_, (_, resident))| resident.clone()).collect();
+    /// Lists all tasks in order of creation.
+    pub(crate) fn list(&self) -> Vec<Rc<dyn AnyTask>> {
+        let mut all: Vec<_> = self.slots.borrow().iter().map(|(_, (_, task))| task.clone()).collect();
         #[cfg(test)]
         tests::LISTED.set(tests::LISTED.get() + all.len());
-        all.sort_by_key(|resident| resident.id());
+        all.sort_by_key(|task| task.id());
         all
     }
 
-    /// All of them, in order of creation, leaving none: for `close`.
-    pub(super) fn take_all(&self) -> Vec<Rc<dyn Resident>> {
-        let mut all: Vec<_> = self.slots.borrow_mut().drain().map(|(_, resident)| resident).collect();
-        all.sort_by_key(|resident| resident.id());
+    /// Removes all tasks and returns them in order of creation, for `close`.
+    pub(crate) fn take_all(&self) -> Vec<Rc<dyn AnyTask>> {
+        let mut all: Vec<_> = self.slots.borrow_mut().drain().map(|(_, task)| task).collect();
+        all.sort_by_key(|task| task.id());
         all
     }
 }

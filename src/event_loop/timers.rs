@@ -13,7 +13,7 @@
 //! cache. So when many timers are due in one turn, only the first of them are popped; the rest are taken out in one pass
 //! and sorted, which gives the same order.
 
-use super::callback::Timed;
+use super::callback::Callback;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -44,7 +44,7 @@ pub(super) struct Timers {
 #[derive(Default)]
 struct Scheduled {
     heap: BinaryHeap<Reverse<Key>>,
-    entries: Slab<Rc<dyn Timed>>,
+    entries: Slab<Rc<Callback>>,
     /// What the next key gets.
     sequence: u32,
 }
@@ -62,7 +62,7 @@ struct Key {
 
 /// A timer that was taken because it is due.
 pub(super) struct Due {
-    pub(super) entry: Rc<dyn Timed>,
+    pub(super) callback: Rc<Callback>,
     /// For how many nanoseconds it has been due.
     pub(super) late: u64,
 }
@@ -101,13 +101,13 @@ impl Timers {
         instant.unwrap_or(zero)
     }
 
-    pub(super) fn push(&self, when: Instant, entry: Rc<dyn Timed>) {
+    pub(super) fn push(&self, when: Instant, entry: Rc<Callback>) {
         entry.on_heap().set(true);
         self.scheduled.borrow_mut().push(self.nanos(when), entry);
     }
 
     /// Told that a timer was cancelled.
-    pub(super) fn note_cancelled(&self, entry: &dyn Timed) {
+    pub(super) fn note_cancelled(&self, entry: &Callback) {
         if entry.on_heap().get() {
             self.cancelled.set(self.cancelled.get() + 1);
         }
@@ -120,7 +120,7 @@ impl Timers {
 
     /// Drops cancelled timers: all of them if they are more than half of more than 100, else those at the head. With `list`
     /// it gives their handles, by deadline. They are dropped where they are found, under the borrow: by the promise of
-    /// [`Timed`] nothing of the user's is left in them. (Rejected: to hand them out first. That is a second way through all
+    /// a cancelled callback nothing of the user's is left in them. (Rejected: to hand them out first. That is a second way through all
     /// of them.)
     pub(super) fn drop_cancelled(&self, list: bool) -> Vec<u64> {
         let mut scheduled = self.scheduled.borrow_mut();
@@ -138,19 +138,19 @@ impl Timers {
     pub(super) fn first(&self) -> Option<(Instant, u64)> {
         let scheduled = self.scheduled.borrow();
         let Reverse(key) = scheduled.heap.peek()?;
-        Some((self.instant(key.when), scheduled.entry(key).id()))
+        Some((self.instant(key.when), scheduled.entry(key).id))
     }
 
     /// Takes the first timer if it is due. A cancelled one comes too, as in asyncio: the turn skips it.
     pub(super) fn pop_due(&self, now: i64) -> Option<Due> {
         let scheduled = &mut *self.scheduled.borrow_mut();
         let key = scheduled.pop_key_if(|key| key.when <= now)?;
-        Some(Due { entry: self.take(scheduled, key), late: now.abs_diff(key.when) })
+        Some(Due { callback: self.take(scheduled, key), late: now.abs_diff(key.when) })
     }
 
     /// Takes all timers that are due, the first one first: what [`pop_due`](Self::pop_due) gives one by one. `queue` must
     /// not call anything of the user's.
-    pub(super) fn take_due(&self, now: i64, mut queue: impl FnMut(Rc<dyn Timed>)) {
+    pub(super) fn take_due(&self, now: i64, mut queue: impl FnMut(Rc<Callback>)) {
         let scheduled = &mut *self.scheduled.borrow_mut();
         let mut popped = 0;
         while let Some(key) = scheduled.pop_key_if(|key| key.when <= now) {
@@ -166,7 +166,7 @@ impl Timers {
 
     /// The entry of a key that was taken off the heap because it is due.
     #[inline]
-    fn take(&self, scheduled: &mut Scheduled, key: Key) -> Rc<dyn Timed> {
+    fn take(&self, scheduled: &mut Scheduled, key: Key) -> Rc<Callback> {
         let entry = scheduled.take(key);
         if entry.is_cancelled() {
             self.cancelled.set(self.cancelled.get() - 1);
@@ -184,14 +184,14 @@ impl Timers {
     }
 
     /// All timers by deadline.
-    pub(super) fn list(&self) -> Vec<(Instant, Rc<dyn Timed>)> {
+    pub(super) fn list(&self) -> Vec<(Instant, Rc<Callback>)> {
         let scheduled = self.scheduled.borrow();
         let timer = |key: Key| (self.instant(key.when), scheduled.entry(&key).clone());
         scheduled.keys().into_iter().map(timer).collect()
     }
 
     /// Takes all timers off, by deadline: for `close`.
-    pub(super) fn take_all(&self) -> Vec<Rc<dyn Timed>> {
+    pub(super) fn take_all(&self) -> Vec<Rc<Callback>> {
         self.cancelled.set(0);
         let mut taken = std::mem::take(&mut *self.scheduled.borrow_mut());
         taken.keys().into_iter().map(|key| taken.take(key)).collect()
@@ -199,7 +199,7 @@ impl Timers {
 }
 
 impl Scheduled {
-    fn push(&mut self, when: i64, entry: Rc<dyn Timed>) {
+    fn push(&mut self, when: i64, entry: Rc<Callback>) {
         if self.sequence == u32::MAX {
             self.number_anew();
         }
@@ -217,7 +217,7 @@ impl Scheduled {
         self.heap = (0..).zip(keys).map(|(sequence, key)| Reverse(Key { sequence, ..key })).collect();
     }
 
-    fn entry(&self, key: &Key) -> &Rc<dyn Timed> {
+    fn entry(&self, key: &Key) -> &Rc<Callback> {
         &self.entries[key.slot as usize]
     }
 
@@ -254,7 +254,7 @@ impl Scheduled {
 
     /// The entry of a key that was taken off.
     #[inline]
-    fn take(&mut self, key: Key) -> Rc<dyn Timed> {
+    fn take(&mut self, key: Key) -> Rc<Callback> {
         let entry = self.entries.remove(key.slot as usize);
         entry.on_heap().set(false);
         entry
@@ -266,7 +266,7 @@ impl Scheduled {
         if list {
             let keys = self.keys();
             let entries = keys.iter().map(|key| self.entry(key));
-            handles.extend(entries.filter(|entry| entry.is_cancelled()).map(|entry| entry.id()));
+            handles.extend(entries.filter(|entry| entry.is_cancelled()).map(|entry| entry.id));
         }
         self.entries.retain(|_, entry| !entry.is_cancelled());
         self.heap.retain(|Reverse(key)| self.entries.contains(key.slot as usize));
@@ -283,7 +283,7 @@ impl Scheduled {
         {
             let entry = self.take(key);
             if list {
-                handles.push(entry.id());
+                handles.push(entry.id);
             }
         }
         handles
@@ -292,7 +292,7 @@ impl Scheduled {
 
 #[cfg(test)]
 mod tests {
-    use super::super::callback::Callback;
+    use super::super::callback::Once;
     use super::*;
     use crate::trace::EntryKind;
     use std::panic::Location;
@@ -300,8 +300,10 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
 
     /// Sets timer number `id`; its deadline in seconds.
-    fn set(timers: &Timers, id: u64, seconds: u64) -> Rc<dyn Timed> {
-        let timer = Rc::new(Callback::new(id, EntryKind::Callback, Location::caller(), || ()));
+    fn set(timers: &Timers, id: u64, seconds: u64) -> Rc<Callback> {
+        let function = Once::new(|| ());
+        let timer: Rc<Callback> =
+            Rc::new(Callback::new(id, EntryKind::Callback, Location::caller(), "timer", function));
         timers.push(timers.zero.get() + Duration::from_secs(seconds), timer.clone());
         timer
     }
@@ -319,15 +321,15 @@ mod tests {
         timers
     }
 
-    fn ids(entries: Vec<Rc<dyn Timed>>) -> Vec<u64> {
-        entries.into_iter().map(|entry| entry.id()).collect()
+    fn ids(entries: Vec<Rc<Callback>>) -> Vec<u64> {
+        entries.into_iter().map(|entry| entry.id).collect()
     }
 
     #[test]
     fn all_that_are_due_come_in_the_order_in_which_they_come_one_by_one() {
         for now in [0, 5 * SECOND, 30 * SECOND, 100 * SECOND] {
             let (singly, together) = (many(), many());
-            let popped: Vec<_> = std::iter::from_fn(|| singly.pop_due(now)).map(|due| due.entry).collect();
+            let popped: Vec<_> = std::iter::from_fn(|| singly.pop_due(now)).map(|due| due.callback).collect();
             let mut taken = Vec::new();
             together.take_due(now, |entry| taken.push(entry));
             assert!(popped.iter().chain(&taken).all(|entry| !entry.on_heap().get()));

@@ -9,13 +9,16 @@
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
 //! ```
 
-use super::callback::{About, Entry, Leaves};
+use super::exceptions::{in_callback, report};
+use super::inbox::Delivery;
+use super::ready::Entry;
 use super::snapshot::describe_all;
-use super::{EventLoop, Inner, Origin, exceptions, reactor};
+use super::transitions::PushInfo;
+use super::{EventLoop, Inner, Parking, reactor};
 use crate::error::{Error, Result};
-use crate::panics::drop_quietly;
-use crate::trace::{Event, TaskState, Via, Why};
-use std::rc::Rc;
+use crate::panics::{Guarded, drop_quietly};
+use crate::trace::{TaskState, Via, Why};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// No poll waits longer than a day (`MAXIMUM_SELECT_TIMEOUT`).
@@ -25,127 +28,111 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 const NAMED_IN_A_DEADLOCK: usize = 20;
 
 /// How long the poll waits, and why.
-struct Wait {
-    timeout: Option<Duration>,
+struct PollTimeout {
+    wait: Option<Duration>,
     why: Why,
+    /// The handle of the timer that it waits for.
     timer: Option<u64>,
 }
 
+impl PollTimeout {
+    fn is_zero(&self) -> bool {
+        self.wait == Some(Duration::ZERO)
+    }
+}
+
 impl EventLoop {
-    /// This is the event loop: `run_forever` calls it again and again, and everything that ever happens on a loop
-    /// happens in here. An error is one that leaves the loop; the rest of the batch then stays queued, in order.
+    /// Makes one turn. This is the event loop: `run_forever` calls it again and again, and everything that ever happens on
+    /// a loop happens in here.
+    ///
+    /// # Errors
+    /// An error that leaves the loop. The rest of the batch then stays queued, in order.
     pub(super) fn turn(&self) -> Result<()> {
         let lp = &*self.0;
-        lp.turns.set(lp.turns.get() + 1);
-        lp.trace(|| Event::Turn { n: lp.turns.get() });
+        lp.begin_turn();
 
         if !lp.has_ready_entries_only() {
             // Calls of other threads come first, so that the choice of the timeout knows of them.
-            self.empty_inbox(false);
+            self.empty_inbox(Delivery::BeforePoll);
             lp.drop_cancelled_timers();
 
             // The poll is the only place where the loop sleeps. It comes before the callbacks of every turn, so callbacks
             // that schedule each other for ever cannot keep I/O and timers from their turn.
-            let batch = self.poll(lp.how_long())?;
-            self.empty_inbox(true);
+            let batch = self.poll(lp.poll_timeout())?;
+            self.empty_inbox(Delivery::AfterPoll);
             lp.queue_io(batch);
             lp.queue_due_timers();
         }
 
         // What is queued from here on is not in this turn: the batch is frozen.
-        let n = lp.ready.len();
-        lp.batch_left.set(n);
-        lp.trace(|| Event::Batch { n });
-        for _ in 0..n {
-            self.run_first_entry()?;
+        for _ in 0..lp.freeze_batch() {
+            if let ControlFlow::Break(exit) = self.run_next_entry() {
+                return Err(*exit);
+            }
         }
         Ok(())
     }
 
-    /// Takes the first entry of the ready queue, and gives it its turn.
+    /// Takes the first entry of the ready queue and runs it. Breaks with an error that leaves the loop.
     #[inline]
-    fn run_first_entry(&self) -> Result<()> {
+    fn run_next_entry(&self) -> ControlFlow<Box<Error>> {
         let lp = &*self.0;
-        let Some(entry) = lp.ready.pop() else { return Ok(()) };
-        lp.batch_left.set(lp.batch_left.get() - 1);
-        if lp.is_observed() {
-            return self.run_observed(entry);
-        }
-        let result = entry.take_turn(self);
-        if result.is_err() || lp.somebody_wants_to_leave() { lp.what_leaves(result) } else { Ok(()) }
-    }
-
-    /// The same step by step, for those who look on: the observer, the watchdog, debug mode.
-    #[cold]
-    fn run_observed(&self, entry: Rc<dyn Entry>) -> Result<()> {
-        let lp = &*self.0;
-        let q = lp.ready.left();
+        let Some(entry) = lp.dequeue() else { return ControlFlow::Continue(()) };
         if entry.is_cancelled() {
-            lp.trace(|| Event::Skip { q, h: entry.id() });
-            return lp.what_leaves(Ok(()));
+            lp.skipped(&entry);
+            return lp.take_exit(ControlFlow::Continue(()));
         }
-        lp.trace(|| Event::Run { q, h: entry.id() });
-        lp.running_entry.set(q);
-        let watch = lp.watchdog.as_ref().map(|watchdog| watchdog.watch(&*entry));
-        let began = lp.debug.get().then(|| lp.now());
-        let result = Rc::clone(&entry).run(self);
-        if let Some(began) = began {
-            self.warn_if_slow(&*entry, began);
-        }
-        let judged = result.clone().or_else(|error| self.judge(entry.about(), error));
+
+        let watched = lp.begin_entry(&entry);
+        let result = entry.run(self);
+        lp.warn_if_slow(watched.as_ref(), &entry);
+        let exit = match &result {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => self.report_or_exit(&entry, error.clone()),
+        };
+        // A destructor in the entry may report an error, and the exception handler may then ask to leave the loop.
         drop(entry);
-        drop(watch);
-        let leaves = lp.what_leaves(judged);
-        lp.trace(|| Event::Returned { q, error: leaves.as_ref().err().or(result.as_ref().err()) });
-        lp.running_entry.set(0);
-        drop_quietly(result);
-        leaves
+        let exit = lp.take_exit(exit);
+        lp.end_entry(watched, result.as_ref().err(), &exit);
+        if let Err(error) = result {
+            drop_quietly(error);
+        }
+        exit
     }
 
-    /// What an entry left behind goes to the exception handler, unless it leaves the loop.
+    /// Reports the error of an entry to the exception handler, or breaks with one that leaves the loop.
     #[cold]
-    pub(crate) fn judge(&self, about: About, error: Error) -> Leaves {
+    fn report_or_exit(&self, entry: &Entry, error: Error) -> ControlFlow<Box<Error>> {
         if error.leaves_the_loop() {
-            return Err(Box::new(error));
+            return ControlFlow::Break(Box::new(error));
         }
-        exceptions::report(Some(self.clone()), exceptions::in_callback(about, error));
-        Ok(())
-    }
-
-    fn warn_if_slow(&self, entry: &dyn Entry, began: Instant) {
-        let took = self.0.now().saturating_duration_since(began);
-        if took >= self.0.slow.get() {
-            let about = entry.about();
-            let place =
-                about.place.map(|p| format!(" created at {}:{}", p.file(), p.line())).unwrap_or_default();
-            let took = took.as_secs_f64();
-            log_warn!("Executing <{}{place}> took {took:.3} seconds", about.label);
-        }
+        report(Some(self.clone()), in_callback(entry.info(), error));
+        ControlFlow::Continue(())
     }
 
     /// Polls, and passes virtual time.
     #[inline]
-    fn poll(&self, wait: Wait) -> Result<reactor::Batch> {
+    fn poll(&self, timeout: PollTimeout) -> Result<reactor::Batch> {
         let lp = &*self.0;
-        let wait = if lp.is_traced() { lp.tell_of_the_poll(&wait) } else { wait };
-        if wait.timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
-            lp.trace(|| Event::Polled { events: &[] });
+        let timeout = if lp.is_traced() { lp.announce_poll(&timeout) } else { timeout };
+        if timeout.is_zero() && lp.nothing_to_poll() {
+            lp.polled(&[]);
             return Ok(reactor::Batch::default());
         }
-        self.really_poll(&wait)
+        self.poll_descriptors(&timeout)
     }
 
-    fn really_poll(&self, wait: &Wait) -> Result<reactor::Batch> {
+    fn poll_descriptors(&self, timeout: &PollTimeout) -> Result<reactor::Batch> {
         let lp = &*self.0;
         let flagged = lp.signals_wait();
-        let mut batch = if lp.clock.is_virtual() && wait.timeout != Some(Duration::ZERO) {
-            self.poll_in_virtual_time(wait.timeout)?
+        let mut batch = if lp.clock.is_virtual() && !timeout.is_zero() {
+            self.poll_in_virtual_time(timeout.wait)?
         } else {
-            self.poll_for_real(wait.timeout)?
+            self.poll_for_real(timeout.wait)?
         };
         if lp.is_traced() {
             let events: Vec<_> = batch.ready.iter().map(|(fd, ready, _)| (*fd, *ready)).collect();
-            lp.trace(|| Event::Polled { events: &events });
+            lp.polled(&events);
         }
         // The poll found no byte for a signal that its flag announced: the byte is still to come, or was read too early.
         // The signal's place is after the I/O, where its byte would stand if it were sent now.
@@ -162,14 +149,14 @@ impl EventLoop {
         }
         lp.rearm()?;
         if timeout != Some(Duration::ZERO) {
-            self.park(true);
+            self.call_hook(|parking| &mut parking.on_park);
             lp.look_for_jobs();
             // Somebody may have sent, or a signal may have come, just before.
             let awaited = lp.inbox.going_to_sleep() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
             lp.inbox.awake();
-            self.park(false);
+            self.call_hook(|parking| &mut parking.on_unpark);
             return batch;
         }
         lp.reactor.borrow_mut().poll(timeout)
@@ -207,21 +194,14 @@ impl EventLoop {
         }
     }
 
-    fn park(&self, begins: bool) {
-        let pick = |parking: &mut super::Parking| match begins {
-            true => parking.on_park.take(),
-            false => parking.on_unpark.take(),
-        };
-        let hook = pick(&mut self.0.parking.borrow_mut());
+    /// Calls a hook around the poll. It is out of its place meanwhile, with no borrow held.
+    fn call_hook(&self, which: impl Fn(&mut Parking) -> &mut Option<Guarded<Box<dyn FnMut()>>>) {
+        let hook = which(&mut self.0.parking.borrow_mut()).take();
         let Some(mut hook) = hook else { return };
         if let Err(error) = super::call(&mut *hook) {
             log_error!("a parking hook panicked: {error}");
         }
-        let mut parking = self.0.parking.borrow_mut();
-        match begins {
-            true => parking.on_park = Some(hook),
-            false => parking.on_unpark = Some(hook),
-        }
+        *which(&mut self.0.parking.borrow_mut()) = Some(hook);
     }
 }
 
@@ -251,41 +231,31 @@ impl Inner {
         self.reactor.borrow().is_empty() && !self.signals.borrow().need_poll()
     }
 
-    fn drop_cancelled_timers(&self) {
-        if !self.timers.any_cancelled() {
-            return;
-        }
-        let handles = self.timers.drop_cancelled(self.is_traced());
-        if !handles.is_empty() {
-            self.trace(|| Event::TimersDropped { handles: &handles });
-        }
-    }
-
     /// Zero if anything is ready or the loop is stopping; else until the first timer; else for ever.
     #[inline]
-    fn how_long(&self) -> Wait {
+    fn poll_timeout(&self) -> PollTimeout {
         let now = Some(Duration::ZERO);
         if !self.ready.is_empty() {
-            return Wait { timeout: now, why: Why::Ready, timer: None };
+            return PollTimeout { wait: now, why: Why::Ready, timer: None };
         }
         if self.stopping.get() {
-            return Wait { timeout: now, why: Why::Stopping, timer: None };
+            return PollTimeout { wait: now, why: Why::Stopping, timer: None };
         }
         match self.timers.first() {
-            None => Wait { timeout: None, why: Why::Idle, timer: None },
+            None => PollTimeout { wait: None, why: Why::Idle, timer: None },
             Some((when, timer)) => {
                 let left = when.saturating_duration_since(self.now());
                 let why = if left > LONGEST_WAIT { Why::Cap } else { Why::Timer };
-                Wait { timeout: Some(left.min(LONGEST_WAIT)), why, timer: Some(timer) }
+                PollTimeout { wait: Some(left.min(LONGEST_WAIT)), why, timer: Some(timer) }
             }
         }
     }
 
-    /// Traces the poll. The observer may have queued, timed or stopped something, so the wait is computed anew.
+    /// Announces the poll. The observer may have queued, timed or stopped something, so the timeout is computed anew.
     #[cold]
-    fn tell_of_the_poll(&self, wait: &Wait) -> Wait {
-        self.trace(|| Event::Select { timeout: wait.timeout, why: wait.why, handle: wait.timer });
-        self.how_long()
+    fn announce_poll(&self, timeout: &PollTimeout) -> PollTimeout {
+        self.poll_begins(timeout.wait, timeout.why, timeout.timer);
+        self.poll_timeout()
     }
 
     /// Registers again what the last poll reported, so that the next one reports what is still ready.
@@ -313,12 +283,9 @@ impl Inner {
             if signals == Some(i) {
                 self.queue_signal_reader();
             }
-            let origin = Origin { via: Via::Io, fd: Some(fd), ..Origin::CALL_SOON };
-            if let Some(reader) = reader {
-                self.push(reader, origin);
-            }
-            if let Some(writer) = writer {
-                self.push(writer, origin);
+            let info = PushInfo { via: Via::Io, fd: Some(fd), ..PushInfo::CALL_SOON };
+            for callback in [reader, writer].into_iter().flatten() {
+                self.enqueue(Entry::Callback(callback), info);
             }
         }
         if signals == Some(descriptors) {
@@ -331,29 +298,8 @@ impl Inner {
 
     fn queue_signal_reader(&self) {
         if let Some(reader) = self.signal_reader.get() {
-            self.push(reader.clone(), Origin { via: Via::Io, ..Origin::CALL_SOON });
-        }
-    }
-
-    fn queue_due_timers(&self) {
-        if self.timers.is_empty() {
-            return;
-        }
-        let now = self.timers.nanos(self.now());
-        if !self.is_traced() {
-            return self.timers.take_due(now, |entry| {
-                self.ready.push(entry);
-            });
-        }
-        // Popped one by one: an observer that looks at the loop sees those on the heap that it has not heard of. A timer that
-        // the observer sets meanwhile waits for the next turn.
-        let newest = self.last_handle.get();
-        while self.timers.first().is_some_and(|(_, h)| h <= newest)
-            && let Some(timer) = self.timers.pop_due(now)
-        {
-            let h = timer.entry.id();
-            let q = self.ready.push(timer.entry);
-            self.trace(|| Event::Due { q, h, late: Duration::from_nanos(timer.late) });
+            let info = PushInfo { via: Via::Io, ..PushInfo::CALL_SOON };
+            self.enqueue(Entry::Callback(reader.clone()), info);
         }
     }
 
@@ -368,7 +314,7 @@ impl Inner {
         let mut text = String::from(
             "deadlock: nothing is ready, no timer is set, and nothing is registered that could wake the loop",
         );
-        let tasks: Vec<_> = self.residents.list().iter().map(|resident| resident.entry()).collect();
+        let tasks: Vec<_> = self.tasks.list().iter().map(|task| task.entry()).collect();
         for task in tasks.iter().take(NAMED_IN_A_DEADLOCK) {
             text.push_str(&format!("; {} waits", task.name));
             if let TaskState::Waiting(waits) = &task.state {

@@ -4,13 +4,13 @@
 //! reaches a registration that is gone), at less cost: see [`Edge`] for how the owner's `drained` saves a system call for
 //! each event. While a `Watch` has no callback the loop counts it as nothing to wait for.
 
-use super::callback::{Entry, Repeating};
+use super::callback::Callback;
 use super::edge::Edge;
 use super::reactor::Added;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::trace::{Direction, EntryKind, Event, Place};
+use crate::trace::{Direction, EntryKind, Place};
 use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -59,26 +59,22 @@ impl Watch {
         R: Outcome,
     {
         let lp = self.event_loop()?;
-        self.set(&lp, direction, Repeating::new(lp.0.next_handle(), EntryKind::Io, place, callback))
+        self.set(&lp, direction, lp.repeated(EntryKind::Io, place, callback))
     }
 
     /// As [`call`](Self::call), for an entry. `lp` is its loop.
-    pub(crate) fn set(&self, lp: &EventLoop, direction: Direction, entry: Rc<dyn Entry>) -> Result<()> {
+    pub(crate) fn set(&self, lp: &EventLoop, direction: Direction, callback: Rc<Callback>) -> Result<()> {
         // The kernel watches one that is drained, and tells of what comes.
         if !self.0.is_drained(direction) {
             self.arm(lp, direction)?;
         }
-        let told = lp.0.is_traced().then(|| entry.clone());
-        let before = self.0.replace(direction, Some(entry));
+        let before = self.0.replace(direction, Some(callback.clone()));
         if before.is_none() {
             lp.0.reactor.borrow_mut().count_callback(true);
         }
-        if let Some(entry) = told {
-            let label = entry.about().label;
-            lp.0.trace(|| Event::Registered { fd: self.0.fd, direction, h: entry.id(), label: &label });
-        }
+        lp.0.registered(self.0.fd, direction, &callback);
         if let Some(before) = before {
-            lp.0.cancel_entry(&*before);
+            lp.0.cancel(&before);
         }
         Ok(())
     }
@@ -99,8 +95,8 @@ impl Watch {
     pub(crate) fn unset(&self, direction: Direction) -> bool {
         let Some(lp) = self.0.lp.upgrade().map(EventLoop) else { return false };
         let removed = lp.0.unset(&self.0, direction);
-        removed.is_some_and(|entry| {
-            lp.0.cancel_entry(&*entry);
+        removed.is_some_and(|callback| {
+            lp.0.cancel(&callback);
             true
         })
     }
@@ -188,10 +184,10 @@ impl Drop for Claim {
 
 impl Inner {
     #[inline]
-    fn unset(&self, edge: &Edge, direction: Direction) -> Option<Rc<dyn Entry>> {
+    fn unset(&self, edge: &Edge, direction: Direction) -> Option<Rc<Callback>> {
         let removed = edge.replace(direction, None)?;
         self.reactor.borrow_mut().count_callback(false);
-        self.trace(|| Event::Unregistered { fd: edge.fd, direction });
+        self.unregistered(edge.fd, direction);
         Some(removed)
     }
 }

@@ -1,13 +1,13 @@
 //! Waiting for a descriptor: how a task sleeps until a socket is ready.
 //!
-//! It promises asyncio's turns: in turn T the poll queues this wait's entry, the entry runs in the same turn and queues
-//! the task, and the task goes on in turn T+1. Nothing is read or written here: whoever waited makes its attempt when it
+//! It takes asyncio's turns: in turn T the poll queues this wait's callback, the callback runs in the same turn and queues
+//! the task, and the task goes on in turn T+1. Nothing is read or written here: the operation makes its attempt when it
 //! goes on, so a wait that is cancelled or dropped, even at that late moment, loses nothing.
 
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Claim, Entry, EventLoop, Watch};
+use crate::event_loop::{Callback, Claim, EventLoop, Function, Watch};
 use crate::task::future::cancel_now;
-use crate::task::future_core::{Awaitable, Begin, Head, Message, complete};
+use crate::task::future_core::{Awaitable, Begin, Head, Message};
 use crate::task::leaf::Awaiting;
 use crate::trace::{Direction, Done, EntryKind, Place};
 use std::any::Any;
@@ -18,25 +18,23 @@ use std::task::{Context, Poll, ready};
 /// A place to wait for a descriptor, used again and again by one operation, or by one direction of a stream.
 #[derive(Default)]
 pub(crate) struct Readiness {
-    waiting: Option<Awaiting<ReadinessCell>>,
+    waiting: Option<Awaiting<Callback<ReadyWait>>>,
 }
 
-/// A future and the reader (or writer) that sets it, in one.
-struct ReadinessCell {
+/// The function of a reader (or writer) that wakes one operation, and the future that it completes, in one allocation.
+struct ReadyWait {
     head: Head,
-    handle: u64,
-    cancelled: Cell<bool>,
     ran: Cell<bool>,
-    /// Given back when the waiter has gone on, and not before: between the readiness and that moment nobody else reads.
+    /// Held until the waiter has gone on. Between the readiness and that moment no other operation reads.
     claim: Claim,
 }
 
-/// The cell of a wait that is over, for the next one on the same socket, which then allocates nothing.
+/// Keeps the callback of a wait that is over for the next wait on the same socket, which then allocates nothing.
 #[derive(Default)]
-pub(crate) struct Spare(Cell<Option<Rc<ReadinessCell>>>);
+pub(crate) struct Spare(Cell<Option<Rc<Callback<ReadyWait>>>>);
 
 impl Spare {
-    /// A cell with the right to wait, as if it was new; `None` if another operation has that right.
+    /// Returns a callback with the right to wait, as if it was new; `None` if another operation has that right.
     #[inline]
     fn renewed(
         &self,
@@ -44,35 +42,22 @@ impl Spare {
         direction: Direction,
         kind: &'static str,
         place: Place,
-    ) -> Option<Rc<ReadinessCell>> {
+    ) -> Option<Rc<Callback<ReadyWait>>> {
         if let Some(mut spare) = self.0.take()
-            // One that was cancelled, or was queued twice because a turn was interrupted, may stand in the ready queue.
-            && let Some(cell) = Rc::get_mut(&mut spare)
+            // One that was cancelled, or was queued twice because a turn was interrupted, may be in the ready queue.
+            && let Some(callback) = Rc::get_mut(&mut spare)
         {
-            return cell.renew(lp, direction, kind, place).then_some(spare);
+            if !callback.function.claim.renew(direction) {
+                return None;
+            }
+            callback.function.head.renew(lp, kind, place);
+            callback.renew(lp.0.next_handle(), place, kind);
+            *callback.function.ran.get_mut() = false;
+            return Some(spare);
         }
         let claim = watch.claim(direction)?;
-        Some(Rc::new(ReadinessCell {
-            head: Head::future(lp, kind, place),
-            handle: lp.0.next_handle(),
-            cancelled: Cell::new(false),
-            ran: Cell::new(false),
-            claim,
-        }))
-    }
-}
-
-impl ReadinessCell {
-    #[inline]
-    fn renew(&mut self, lp: &EventLoop, direction: Direction, kind: &'static str, place: Place) -> bool {
-        if !self.claim.renew(direction) {
-            return false;
-        }
-        self.head.renew(lp, kind, place);
-        self.handle = lp.0.next_handle();
-        *self.cancelled.get_mut() = false;
-        *self.ran.get_mut() = false;
-        true
+        let function = ReadyWait { head: Head::future(lp, kind, place), ran: Cell::new(false), claim };
+        Some(Rc::new(Callback::new(lp.0.next_handle(), EntryKind::Io, place, kind, function)))
     }
 }
 
@@ -107,7 +92,7 @@ impl Readiness {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, spare: &Spare) -> Poll<Result<()>> {
         let Some(waiting) = &mut self.waiting else { return Poll::Ready(Ok(())) };
         let thrown = ready!(waiting.poll(cx));
-        let cancelled = waiting.on().head.cancellation();
+        let cancelled = waiting.on().error();
         spare.0.set(self.end());
         Poll::Ready(match cancelled {
             None => thrown,
@@ -115,17 +100,17 @@ impl Readiness {
         })
     }
 
-    /// Takes the wait back; its cell.
+    /// Takes the wait back and returns its callback.
     #[inline]
-    fn end(&mut self) -> Option<Rc<ReadinessCell>> {
-        let cell = self.waiting.take()?.end();
-        cell.claim.release();
-        if !cell.ran.get()
-            && let Some(lp) = cell.head.event_loop()
+    fn end(&mut self) -> Option<Rc<Callback<ReadyWait>>> {
+        let callback = self.waiting.take()?.end();
+        callback.function.claim.release();
+        if !callback.function.ran.get()
+            && let Some(lp) = callback.head().event_loop()
         {
-            lp.0.cancel_entry(&*cell);
+            lp.0.cancel(&*callback);
         }
-        Some(cell)
+        Some(callback)
     }
 }
 
@@ -139,43 +124,25 @@ impl Drop for Readiness {
     }
 }
 
-impl Entry for ReadinessCell {
-    fn id(&self) -> u64 {
-        self.handle
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
-    }
-
-    fn cancel(&self) -> bool {
-        !self.cancelled.replace(true)
-    }
-
-    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
+impl Function for ReadyWait {
+    fn call(&self, lp: &EventLoop) -> Result<()> {
         self.ran.set(true);
         // It waits no more, so the next poll does not report it.
         self.claim.end_wait(lp);
-        if self.head.done() { Ok(()) } else { complete(&self, Done::Ok, None) }
+        if self.head.done() { Ok(()) } else { self.head.complete_private(Done::Ok) }
     }
 
-    fn about(&self) -> About {
-        About {
-            kind: EntryKind::Io,
-            label: self.head.kind().to_owned(),
-            task: None,
-            place: Some(self.head.place()),
-        }
-    }
+    /// It owns nothing of the user's.
+    fn discard(&self) {}
 }
 
-impl Awaitable for ReadinessCell {
+impl Awaitable for Callback<ReadyWait> {
     fn head(&self) -> &Head {
-        &self.head
+        &self.function.head
     }
 
     fn error(&self) -> Option<Error> {
-        self.head.cancellation()
+        self.head().cancellation()
     }
 
     fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {

@@ -10,7 +10,7 @@
 //! Alternative: ring for every entry. Problem: a system call each. Alternative: a tick. Problem: it wakes an idle machine.
 
 use crate::error::{Error, Result};
-use crate::event_loop::Entry;
+use crate::event_loop::HandleInfo;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,11 +72,10 @@ impl Watchdog {
     }
 
     /// Publishes an entry that begins to run.
-    pub(crate) fn watch(&self, entry: &dyn Entry) -> Watch<'_> {
-        let about = entry.about();
-        let name = match about.place {
-            Some(place) => format!("<{} created at {}:{}>", about.label, place.file(), place.line()),
-            None => format!("<{}>", about.label),
+    pub(crate) fn watch(&self, entry: &HandleInfo) -> Watch<'_> {
+        let name = match entry.place {
+            Some(place) => format!("<{} created at {}:{}>", entry.label, place.file(), place.line()),
+            None => format!("<{}>", entry.label),
         };
         let running = Running { name, began: Instant::now(), patience: self.limit };
         let wake = lock(&self.watched).begin(running);

@@ -5,10 +5,10 @@
 
 use super::{Signals, check_number};
 use crate::error::Result;
-use crate::event_loop::{Entry, EventLoop, Origin, Repeating, SIGNALS, running};
+use crate::event_loop::{Callback, Entry, EventLoop, PushInfo, SIGNALS, running};
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
-use crate::trace::{EntryKind, Event, Via};
+use crate::trace::{EntryKind, Via};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -48,11 +48,10 @@ impl EventLoop {
         lp.check_open()?;
         let place = Location::caller();
         lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?, SIGNALS)?;
-        lp.signal_reader.get_or_init(|| Repeating::new(lp.next_handle(), EntryKind::Io, place, read_signals));
-        let callback = Repeating::new(lp.next_handle(), EntryKind::Callback, place, callback.into_inner());
+        lp.signal_reader.get_or_init(|| self.repeated(EntryKind::Io, place, read_signals));
+        let callback: Rc<Callback> = self.repeated(EntryKind::Callback, place, callback.into_inner());
         let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
-        let h = callback.id();
-        lp.trace(|| Event::SignalRegistered { signal, h, label: callback.label() });
+        lp.signal_registered(signal, &callback);
         drop_quietly(before);
         Ok(())
     }
@@ -80,7 +79,7 @@ impl EventLoop {
             Err(_) => check_number(signal).map(|()| false),
         };
         let Some(handler) = handler else { return unwatched };
-        lp.trace(|| Event::SignalUnregistered { signal });
+        lp.signal_unregistered(signal);
         drop_quietly(handler);
         unwatched
     }
@@ -109,12 +108,12 @@ impl EventLoop {
             self.unregister_signal(signal)?;
             return Err(error);
         }
-        Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.id()))
+        Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.id))
     }
 
     /// Removes that handler, unless the program has put its own in its place.
     pub(crate) fn remove_default_handler(&self, signal: i32, handler: u64) -> Result<()> {
-        let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.id() == handler);
+        let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.id == handler);
         if ours { self.unregister_signal(signal).map(drop) } else { Ok(()) }
     }
 }
@@ -128,8 +127,8 @@ fn read_signals() {
     for arrival in arrivals {
         let Some(handler) = lp.signal_handlers.borrow().get(&arrival.signal).cloned() else { continue };
         let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };
-        lp.trace(|| Event::Signal { signal: arrival.signal, at });
-        let origin = Origin { via: Via::Signal, signal: Some(arrival.signal), ..Origin::CALL_SOON };
-        lp.push(handler as Rc<dyn Entry>, origin);
+        lp.signal_read(arrival.signal, at);
+        let info = PushInfo { via: Via::Signal, signal: Some(arrival.signal), ..PushInfo::CALL_SOON };
+        lp.enqueue(Entry::Callback(handler), info);
     }
 }

@@ -17,7 +17,7 @@ mod any;
 mod content;
 mod resident;
 
-pub(crate) use any::AnyTask;
+pub(crate) use any::TypedTask;
 pub(crate) use content::Body;
 
 use super::cancel;
@@ -25,10 +25,10 @@ use super::context::{Entered, Stepper, Stepping};
 use super::future_core::{Awaitable, Begin, Head, Message, Source, Woken, complete};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, Leaves, Origin, TaskKey, TaskWaker};
+use crate::event_loop::{Entry, EventLoop, PushInfo, TaskKey, TaskWaker};
 use crate::outcome::Outcome;
 use crate::panics::{catch, drop_quietly};
-use crate::trace::{Done, EntryKind, Event, On, Place, Wait};
+use crate::trace::{Done, On, Place, Wait};
 use content::Content;
 use std::any::{Any, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -110,18 +110,12 @@ impl<T: 'static> TaskCell<T> {
         let task =
             Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));
         task.content.put_body(Box::pin(body));
-        task.key.set(Some(lp.0.settle_in(task.clone())));
+        task.key.set(Some(lp.0.tasks.insert(task.clone())));
         // Set before the trace tells of the task: it is queued from its first moment on.
         task.queued.set(Queued::Step);
         if lp.0.is_traced() {
             let (name, parent) = (task.name(), super::context::current_task().map(|task| task.id()));
-            lp.0.trace(|| Event::Task {
-                task: id,
-                name: &name,
-                body: type_name::<F>(),
-                parent,
-                place: Some(task.head.place()),
-            });
+            lp.0.task_named(id, &name, type_name::<F>(), parent, task.head.place());
         }
         task.clone().enqueue(lp, Queued::Step, None);
         Ok(task)
@@ -159,27 +153,18 @@ impl<T: 'static> TaskCell<T> {
 
     #[inline]
     fn enqueue(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
-        if lp.0.is_pushed_slowly() {
-            return self.enqueue_slowly(lp, why, cause);
-        }
-        self.queued.set(why);
-        lp.0.push_here(self);
-    }
-
-    #[cold]
-    fn enqueue_slowly(self: Rc<Self>, lp: &EventLoop, why: Queued, cause: Option<On>) {
-        // Another thread may have woken this very task.
         let before = self.queued.get();
-        if lp.0.queue_what_was_sent() && self.queued.get() != before {
+        lp.0.deliver_sent();
+        if self.queued.get() != before {
+            // Another thread had woken this very task before.
             return;
         }
         self.queued.set(why);
-        let kind = Some(if why == Queued::Wakeup { EntryKind::Wakeup } else { EntryKind::Step });
-        lp.0.append(self, &Origin { kind, cause, ..Origin::CALL_SOON });
+        lp.0.enqueue(Entry::Step(self), PushInfo { cause, ..PushInfo::CALL_SOON });
     }
 
     /// Arrow 2 (or 5): one step.
-    fn step(self: &Rc<Self>, lp: &EventLoop) -> Result<()> {
+    fn run_step(self: &Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.queued.set(Queued::No);
         self.parked.set(false);
         let Some(mut body) = self.content.take_body() else { return Ok(()) };
@@ -193,7 +178,7 @@ impl<T: 'static> TaskCell<T> {
         let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
         let entered = Entered::new(self.clone(), waker.data());
         self.stepper.begin(thrown.clone());
-        lp.0.trace(|| Event::Step { task: self.head.id(), thrown: thrown.as_deref() });
+        lp.0.step_began(self.head.id(), thrown.as_deref());
 
         let polled = if self.started.replace(true) || thrown.is_none() {
             let mut cx = Context::from_waker(waker);
@@ -252,12 +237,11 @@ impl<T: 'static> TaskCell<T> {
         if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
             let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
             let id = *self.foreign.get_or_init(number);
-            lp.0.trace(|| Event::Future { future: id.get(), kind: FOREIGN, place: None });
+            lp.0.future_made(id.get(), FOREIGN, None);
         }
         self.parked.set(true);
         if lp.0.is_traced() {
-            let on = self.describe_waits();
-            lp.0.trace(|| Event::Park { task: self.head.id(), on: &on });
+            lp.0.suspended(self.head.id(), &self.describe_waits());
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
         if let Some(message) = self.take_must_cancel() {
@@ -306,12 +290,12 @@ impl<T: 'static> TaskCell<T> {
             Err(error) => (Done::Err, Some(error.clone())),
         };
         self.content.put_outcome(outcome);
-        let resident = match (self.head.event_loop(), self.key.take()) {
-            (Some(lp), Some(key)) => lp.0.move_out(key),
+        let kept_by_loop = match (self.head.event_loop(), self.key.take()) {
+            (Some(lp), Some(key)) => lp.0.tasks.remove(key),
             _ => None,
         };
         let completed = complete(self, state, error.as_ref());
-        drop(resident);
+        drop(kept_by_loop);
         // Its destructor is the user's code: it comes last, when the task is done.
         drop_quietly(lost);
         if let Err(error) = completed {
@@ -330,38 +314,6 @@ impl<T: 'static> TaskCell<T> {
 
     pub(crate) fn take_outcome(&self) -> Option<Result<T>> {
         self.content.take_outcome()
-    }
-}
-
-impl<T: 'static> Entry for TaskCell<T> {
-    fn id(&self) -> u64 {
-        self.handle
-    }
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
-
-    fn cancel(&self) -> bool {
-        false
-    }
-
-    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
-        self.step(lp)
-    }
-
-    /// A task is never cancelled as an entry.
-    fn take_turn(self: Rc<Self>, lp: &EventLoop) -> Leaves {
-        self.step(lp).or_else(|error| lp.judge(self.about(), error))
-    }
-
-    fn about(&self) -> About {
-        let (kind, word) = match self.queued.get() {
-            Queued::Wakeup => (EntryKind::Wakeup, "wakeup"),
-            _ => (EntryKind::Step, "step"),
-        };
-        let label = format!("{}.{word}", self.name());
-        About { kind, label, task: Some(self.head.id()), place: Some(self.head.place()) }
     }
 }
 
@@ -410,7 +362,7 @@ impl<T: 'static> Awaitable for TaskCell<T> {
         }
         self.cancels.set(self.cancels.get() + 1);
         if let Some(lp) = self.head.event_loop() {
-            lp.0.trace(|| Event::CancelRequested { task: self.head.id(), by: lp.0.running_entry() });
+            lp.0.cancel_requested(self.head.id());
         }
         let waits = if self.stepper.is_active() { Vec::new() } else { self.stepper.waits() };
         if waits.is_empty() {

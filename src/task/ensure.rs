@@ -220,23 +220,20 @@ impl EventLoop {
         // The request to stop is tied to this run. (In asyncio it is not: one that is queued in the turn in which
         // something else stops the loop ends the *next* run.)
         let (run, watched) = (self.0.this_run(), Rc::downgrade(target));
-        let name = || "run_until_complete".to_owned();
+        let name = "run_until_complete";
         let id = super::handles::add_done_callback(target.clone(), place, name, move |_| {
-            // From here on the queue holds it, as in asyncio: if an error leaves the loop in this very turn, the callback
-            // runs in the next run and reads the error of a task that nobody else may hold any more.
-            let target = watched.upgrade();
-            move || {
-                let lp = crate::event_loop::get_running_loop()?;
-                let leaves = target.is_some_and(|target| {
-                    // Looking at the error counts as reading it, as in asyncio.
-                    target.head().retrieved();
-                    target.error().is_some_and(|error| error.leaves_the_loop())
-                });
-                if lp.0.this_run() == run && !leaves {
-                    lp.stop();
-                }
-                Ok(())
+            // The queue holds the target, as in asyncio: if an error leaves the loop in this very turn, this callback runs
+            // in the next run and reads the error of a task that may have no other handle left.
+            let lp = crate::event_loop::get_running_loop()?;
+            let leaves = watched.upgrade().is_some_and(|target| {
+                // Looking at the error counts as reading it, as in asyncio.
+                target.head().retrieved();
+                target.error().is_some_and(|error| error.leaves_the_loop())
+            });
+            if lp.0.this_run() == run && !leaves {
+                lp.stop();
             }
+            Ok(())
         });
         let result = self.run_forever();
         target.head().drop_waiter(id.key());

@@ -5,11 +5,11 @@ use super::future_core::{Awaitable, Begin, Head, Holder, Message, Source, comple
 use super::handles::{CallbackId, add_done_callback};
 use super::join::Join;
 use crate::error::{Error, Result};
-use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report, short_name};
+use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{Done, Place};
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
@@ -167,9 +167,9 @@ impl<T: 'static> Future<T> {
             let weak: Weak<FutureCell<T>> = Rc::downgrade(&self.0);
             self.0.head.end_with_loop(weak);
         }
-        add_done_callback(self.0.clone(), place, short_name::<F>, move |object| {
+        add_done_callback(self.0.clone(), place, type_name::<F>(), move |object| {
             let future = object.downcast::<FutureCell<T>>().ok().map(Future);
-            move || future.map_or(Ok(()), |future| callback(&future).into_result().map(drop))
+            future.map_or(Ok(()), |future| callback(&future).into_result().map(drop))
         })
     }
 

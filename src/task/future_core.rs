@@ -11,9 +11,11 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Dependant, Dependence, Entry, EventLoop, ExceptionContext, Inner, Origin, report};
+use crate::event_loop::{
+    Callback, Dependant, Dependence, Entry, EventLoop, ExceptionContext, Inner, PushInfo, report,
+};
 use crate::panics::{drop_all, drop_quietly};
-use crate::trace::{Done, EntryKind, Event, On, Place};
+use crate::trace::{Done, On, Place};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -107,25 +109,19 @@ enum Waiters {
 /// How many are few.
 const FEW: usize = 8;
 
-/// A done callback, made when it is registered: so that one allocation does for the waiter and for the entry.
-pub(crate) trait DoneCallback: Entry {
-    /// What to queue, now that `object` is done.
-    fn bind(self: Rc<Self>, object: Rc<dyn Any>) -> Rc<dyn Entry>;
-}
-
 pub(crate) enum Waiter {
     /// A task that waits through its own waker: it is pushed itself.
     Step(Rc<dyn Woken>),
     /// Anything else that polls futures: `join!`, `FuturesUnordered`, another executor.
     Waker(Waker),
     /// A done callback.
-    Callback(Rc<dyn DoneCallback>),
+    Callback(Rc<Callback>),
 }
 
 impl Head {
     pub(crate) fn future(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
         let head = Self::new(lp.downgrade(), lp.0.next_object(), false, kind, place);
-        lp.0.trace(|| Event::Future { future: head.id, kind, place: Some(place) });
+        lp.0.future_made(head.id, kind, Some(place));
         head
     }
 
@@ -158,7 +154,7 @@ impl Head {
         if self.rare.get().is_some() {
             self.rare = OnceCell::new();
         }
-        lp.0.trace(|| Event::Future { future: self.id, kind, place: Some(place) });
+        lp.0.future_made(self.id, kind, Some(place));
     }
 
     #[inline]
@@ -207,7 +203,7 @@ impl Head {
         let waiters = self.waiters.take();
         let callbacks = waiters.callbacks();
         self.waiters.set(waiters);
-        callbacks.iter().for_each(|callback| callback.forget());
+        callbacks.iter().for_each(|callback| callback.function.forget());
     }
 
     pub(crate) fn belongs_to(&self, lp: &EventLoop) -> bool {
@@ -349,60 +345,68 @@ impl Waiter {
     }
 }
 
-/// Arrows 1, 2 and 3: sets the state and pushes everyone who waits. `error` is told to the trace.
+/// Arrows 1, 2 and 3: sets the state and queues everything that waits. `error` is for the trace.
 ///
 /// # Errors
-/// [`Error::Closed`] if somebody waits and the loop is closed; the state has changed then, as in asyncio.
+/// [`Error::Closed`] if something waits and the loop is closed; the state has changed then, as in asyncio.
 pub(crate) fn complete<A>(owner: &Rc<A>, state: Done, error: Option<&Error>) -> Result<()>
 where
     A: Awaitable + ?Sized,
 {
-    let head = owner.head();
-    head.state.set(Some(state));
-    head.unretrieved.set(state == Done::Err);
-    let lp = head.event_loop();
-    if let Some(lp) = &lp {
-        lp.0.trace(|| {
-            let by = lp.0.running_entry();
-            match head.on() {
-                On::Task(task) => Event::TaskDone { task, state, error, by },
-                On::Future(future) => Event::FutureDone { future, state, error, by },
-            }
-        });
-    }
-    let waiters = head.waiters.take();
-    if let Waiters::None = waiters {
-        return Ok(());
-    }
-    let Some(lp) = lp.filter(|lp| !lp.is_closed()) else {
-        waiters.discard();
-        return Err(Error::Closed);
-    };
-    let cause = Some(head.on());
-    match waiters {
-        Waiters::One(_, waiter) => tell(waiter, &lp, cause, owner),
-        several => several.into_iter().for_each(|waiter| tell(waiter, &lp, cause, owner)),
-    }
-    Ok(())
+    owner.head().complete(state, error, || owner.clone().into_any())
 }
 
-/// Tells one that `owner` is complete.
-#[inline]
-fn tell<A>(waiter: Waiter, lp: &EventLoop, cause: Option<On>, owner: &Rc<A>)
-where
-    A: Awaitable + ?Sized,
-{
-    match waiter {
-        Waiter::Step(waiting) => waiting.wakeup(lp, cause),
-        Waiter::Waker(waker) => {
-            // Somebody else's waker that panics must not cost the others their wake-up.
-            if let Err(error) = crate::event_loop::call(|| waker.wake()) {
-                report(Some(lp.clone()), ExceptionContext::new("Exception in a waker").with_error(error));
-            }
+impl Head {
+    /// Completes a future that nothing outside of looplab can reach, so that it has no done callbacks.
+    pub(crate) fn complete_private(&self, state: Done) -> Result<()> {
+        self.complete(state, None, || Rc::new(()))
+    }
+
+    /// `owner` gives the future itself, for its done callbacks.
+    fn complete<O>(&self, state: Done, error: Option<&Error>, owner: O) -> Result<()>
+    where
+        O: Fn() -> Rc<dyn Any>,
+    {
+        self.state.set(Some(state));
+        self.unretrieved.set(state == Done::Err);
+        let lp = self.event_loop();
+        if let Some(lp) = &lp {
+            lp.0.completed(self.on(), state, error);
         }
-        Waiter::Callback(callback) => {
-            let entry = callback.bind(owner.clone().into_any());
-            lp.0.push(entry, Origin { kind: Some(EntryKind::DoneCallback), cause, ..Origin::CALL_SOON });
+        let waiters = self.waiters.take();
+        if let Waiters::None = waiters {
+            return Ok(());
+        }
+        let Some(lp) = lp.filter(|lp| !lp.is_closed()) else {
+            waiters.discard();
+            return Err(Error::Closed);
+        };
+        let cause = Some(self.on());
+        match waiters {
+            Waiters::One(_, waiter) => waiter.notify(&lp, cause, &owner),
+            several => several.into_iter().for_each(|waiter| waiter.notify(&lp, cause, &owner)),
+        }
+        Ok(())
+    }
+}
+
+impl Waiter {
+    /// Queues or wakes it, because `owner` is complete.
+    #[inline]
+    fn notify(self, lp: &EventLoop, cause: Option<On>, owner: impl Fn() -> Rc<dyn Any>) {
+        match self {
+            Self::Step(waiting) => waiting.wakeup(lp, cause),
+            Self::Waker(waker) => {
+                // A foreign waker that panics must not cost the others their wake-up.
+                if let Err(error) = crate::event_loop::call(|| waker.wake()) {
+                    let context = ExceptionContext::new("Exception in a waker").with_error(error);
+                    report(Some(lp.clone()), context);
+                }
+            }
+            Self::Callback(callback) => {
+                callback.function.bind(owner());
+                lp.0.enqueue(Entry::Callback(callback), PushInfo { cause, ..PushInfo::CALL_SOON });
+            }
         }
     }
 }
@@ -443,7 +447,7 @@ impl Waiters {
     }
 
     /// The done callbacks among them.
-    fn callbacks(&self) -> Vec<Rc<dyn DoneCallback>> {
+    fn callbacks(&self) -> Vec<Rc<Callback>> {
         let callback = |waiter: &Waiter| match waiter {
             Waiter::Callback(callback) => Some(callback.clone()),
             Waiter::Step(_) | Waiter::Waker(_) => None,

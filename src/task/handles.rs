@@ -4,17 +4,16 @@
 //! and nobody has read the failure, it is reported.
 
 use super::cancel;
-use super::cell::{AnyTask, TaskCell};
-use super::future_core::{Awaitable, DoneCallback, Waiter};
+use super::cell::{TaskCell, TypedTask};
+use super::future_core::{Awaitable, Waiter};
 use super::join::{Join, JoinRef};
 use super::spawn::TaskBuilder;
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, TaskInfo, TaskKey, call, running, short_name};
+use crate::event_loop::{Callback, Entry, EventLoop, PushInfo, TaskInfo, TaskKey, WhenDone, running};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
-use std::any::Any;
-use std::cell::Cell;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
@@ -61,7 +60,7 @@ pub struct Task<T: 'static>(Rc<TaskCell<T>>);
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct TaskRef(Rc<dyn AnyTask>);
+pub struct TaskRef(Rc<dyn TypedTask>);
 
 /// The methods that both handles have, written once.
 macro_rules! handle_methods {
@@ -210,9 +209,9 @@ impl<T: 'static> Task<T> {
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        add_done_callback(self.0.clone(), place, short_name::<F>, move |object| {
+        add_done_callback(self.0.clone(), place, type_name::<F>(), move |object| {
             let task = object.downcast::<TaskCell<T>>().ok().map(Task);
-            move || task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
+            task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })
     }
 
@@ -272,7 +271,7 @@ impl Task<()> {
 impl TaskRef {
     handle_methods!();
 
-    pub(crate) fn new(task: Rc<dyn AnyTask>) -> Self {
+    pub(crate) fn new(task: Rc<dyn TypedTask>) -> Self {
         Self(task)
     }
 
@@ -305,9 +304,9 @@ impl TaskRef {
         R: Outcome,
     {
         let (place, task) = (Location::caller(), Rc::downgrade(&self.0));
-        add_done_callback(self.0.clone().as_awaitable(), place, short_name::<F>, move |_object| {
+        add_done_callback(self.0.clone().as_awaitable(), place, type_name::<F>(), move |_object| {
             let task = task.upgrade().map(TaskRef);
-            move || task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
+            task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })
     }
 
@@ -318,112 +317,37 @@ impl TaskRef {
     }
 }
 
-/// Registers a done callback: `bind` gets the finished object and makes what is to be queued, `name` names that for a
-/// reader.
-pub(crate) fn add_done_callback<B, C, R>(
+/// Registers a done callback, which gets the finished object. `name` names it for a reader.
+pub(crate) fn add_done_callback<F, R>(
     owner: Rc<dyn Awaitable>,
     place: Place,
-    name: fn() -> String,
-    bind: B,
+    name: &'static str,
+    function: F,
 ) -> CallbackId
 where
-    B: FnOnce(Rc<dyn Any>) -> C + 'static,
-    C: FnOnce() -> R + 'static,
+    F: FnOnce(Rc<dyn Any>) -> R + 'static,
     R: Outcome,
 {
     let head = owner.head();
-    // A task that could not be made is on no loop: whoever asks for it hears of it on the running one.
+    // A task that could not be made has no loop: its callbacks are for the running one.
     let lp = if head.has_no_loop() { running() } else { head.event_loop() };
-    let handle = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
-    let callback = Rc::new(Registered { handle, place, name, state: Cell::new(State::Waits(bind)) });
+    let h = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
+    let callback = Callback::new(h, EntryKind::DoneCallback, place, name, WhenDone::new(function));
+    let callback: Rc<Callback> = Rc::new(callback);
     let lp = lp.filter(|lp| !lp.is_closed());
-    if !owner.head().done() {
+    if !head.done() {
         if lp.is_none() {
-            // It will never run. It is registered all the same: completing the future says that somebody cannot be told.
-            callback.forget();
+            // It will never run. It stays registered, so that completing the future reports that.
+            callback.function.forget();
         }
-        return CallbackId(owner.head().add_waiter(Waiter::Callback(callback)));
+        return CallbackId(head.add_waiter(Waiter::Callback(callback)));
     }
     if let Some(lp) = lp {
-        let cause = Some(owner.head().on());
-        let origin = crate::event_loop::Origin { cause, ..crate::event_loop::Origin::CALL_SOON };
-        lp.0.push(callback.bind(owner.into_any()), origin);
+        let cause = Some(head.on());
+        callback.function.bind(owner.into_any());
+        lp.0.enqueue(Entry::Callback(callback), PushInfo { cause, ..PushInfo::CALL_SOON });
     }
     CallbackId(0)
-}
-
-/// A done callback: first it waits for its object, then for its turn.
-struct Registered<B: 'static, C: 'static> {
-    handle: u64,
-    place: Place,
-    name: fn() -> String,
-    state: Cell<State<B, C>>,
-}
-
-enum State<B, C> {
-    Waits(B),
-    Queued(C),
-    Over,
-}
-
-impl<B, C> Drop for Registered<B, C> {
-    #[inline]
-    fn drop(&mut self) {
-        match std::mem::replace(self.state.get_mut(), State::Over) {
-            State::Waits(bind) => drop_quietly(bind),
-            State::Queued(callback) => drop_quietly(callback),
-            State::Over => {}
-        }
-    }
-}
-
-impl<B, C, R> DoneCallback for Registered<B, C>
-where
-    B: FnOnce(Rc<dyn Any>) -> C + 'static,
-    C: FnOnce() -> R + 'static,
-    R: Outcome,
-{
-    fn bind(self: Rc<Self>, object: Rc<dyn Any>) -> Rc<dyn Entry> {
-        if let State::Waits(bind) = self.state.replace(State::Over) {
-            self.state.set(State::Queued(bind(object)));
-        }
-        self
-    }
-}
-
-/// Nobody has a handle of it, so it is never cancelled: a done callback is taken back before it is queued, or not at all.
-impl<B, C, R> Entry for Registered<B, C>
-where
-    C: FnOnce() -> R,
-    R: Outcome,
-{
-    fn id(&self) -> u64 {
-        self.handle
-    }
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
-
-    fn cancel(&self) -> bool {
-        false
-    }
-
-    fn forget(&self) {
-        drop_quietly(self.state.replace(State::Over));
-    }
-
-    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
-        match self.state.replace(State::Over) {
-            State::Queued(callback) => call(callback),
-            State::Waits(_) | State::Over => Ok(()),
-        }
-    }
-
-    fn about(&self) -> About {
-        let kind = EntryKind::DoneCallback;
-        About { kind, label: (self.name)(), task: None, place: Some(self.place) }
-    }
 }
 
 /// So that `|| create_task(f())` is a callback.

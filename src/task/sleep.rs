@@ -4,10 +4,10 @@
 //! turn after; a yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
 
 use super::future::cancel_now;
-use super::future_core::{Awaitable, Begin, Head, Message, complete};
+use super::future_core::{Awaitable, Begin, Head, Message};
 use super::leaf::{Awaiting, Yielding};
 use crate::error::{Error, Result};
-use crate::event_loop::{About, Entry, EventLoop, Timed, get_running_loop};
+use crate::event_loop::{Callback, EventLoop, Function, get_running_loop};
 use crate::trace::{Done, EntryKind, Place};
 use std::any::Any;
 use std::cell::Cell;
@@ -61,19 +61,16 @@ enum State {
     /// For no time at all: it only yields.
     Yielding(Yielding),
     /// It knows its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
-    Waiting(Awaiting<SleepCell>),
+    Waiting(Awaiting<Callback<SleepTimer>>),
 }
 
 /// Made by [`yield_now`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct YieldNow(Yielding);
 
-/// A future and the timer that sets it, in one.
-pub(crate) struct SleepCell {
+/// The function of a sleep's timer, and the future that it completes, in one allocation.
+struct SleepTimer {
     head: Head,
-    handle: u64,
-    cancelled: Cell<bool>,
-    on_heap: Cell<bool>,
     ran: Cell<bool>,
 }
 
@@ -89,7 +86,7 @@ impl Future for Sleep {
             State::Yielding(yielding) => yielding.poll(cx),
             State::Waiting(waiting) => {
                 let thrown = ready!(waiting.poll(cx));
-                let cancelled = waiting.on().head.cancellation();
+                let cancelled = waiting.on().error();
                 self.end_timer();
                 Poll::Ready(thrown.and_then(|()| cancelled.map_or(Ok(()), Err)))
             }
@@ -104,26 +101,22 @@ impl Sleep {
             return Ok(State::Yielding(Yielding::default()));
         }
         let lp = get_running_loop()?;
-        let cell = Rc::new(SleepCell {
-            head: Head::future(&lp, "sleep", self.place),
-            handle: lp.0.next_handle(),
-            cancelled: Cell::new(false),
-            on_heap: Cell::new(false),
-            ran: Cell::new(false),
-        });
-        lp.0.schedule(lp.0.deadline(self.delay), cell.clone());
-        Ok(State::Waiting(Awaiting::new(cell)))
+        let function = SleepTimer { head: Head::future(&lp, "sleep", self.place), ran: Cell::new(false) };
+        let h = lp.0.next_handle();
+        let timer = Rc::new(Callback::new(h, EntryKind::Callback, self.place, "sleep", function));
+        lp.0.schedule(lp.0.deadline(self.delay), timer.clone());
+        Ok(State::Waiting(Awaiting::new(timer)))
     }
 
     /// The timer goes when the sleeper does (`finally: h.cancel()` in asyncio's `sleep`).
     fn end_timer(&self) {
         let State::Waiting(waiting) = &self.state else { return };
-        let cell = waiting.on();
-        if cell.mark_cancelled()
-            && !cell.ran.get()
-            && let Some(lp) = cell.head.event_loop()
+        let timer = &**waiting.on();
+        if timer.mark_cancelled()
+            && !timer.function.ran.get()
+            && let Some(lp) = timer.head().event_loop()
         {
-            lp.0.timer_cancelled(&**cell);
+            lp.0.timer_cancelled(timer);
         }
     }
 }
@@ -146,51 +139,23 @@ impl Future for YieldNow {
     }
 }
 
-impl Entry for SleepCell {
-    fn id(&self) -> u64 {
-        self.handle
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
-    }
-
-    fn cancel(&self) -> bool {
-        self.mark_cancelled()
-    }
-
-    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+impl Function for SleepTimer {
+    fn call(&self, _: &EventLoop) -> Result<()> {
         self.ran.set(true);
-        if self.head.done() { Ok(()) } else { complete(&self, Done::Ok, None) }
+        if self.head.done() { Ok(()) } else { self.head.complete_private(Done::Ok) }
     }
 
-    fn about(&self) -> About {
-        About {
-            kind: EntryKind::Callback,
-            label: "sleep".to_owned(),
-            task: None,
-            place: Some(self.head.place()),
-        }
-    }
+    /// It owns nothing of the user's.
+    fn discard(&self) {}
 }
 
-impl Timed for SleepCell {
-    fn mark_cancelled(&self) -> bool {
-        !self.cancelled.replace(true)
-    }
-
-    fn on_heap(&self) -> &Cell<bool> {
-        &self.on_heap
-    }
-}
-
-impl Awaitable for SleepCell {
+impl Awaitable for Callback<SleepTimer> {
     fn head(&self) -> &Head {
-        &self.head
+        &self.function.head
     }
 
     fn error(&self) -> Option<Error> {
-        self.head.cancellation()
+        self.head().cancellation()
     }
 
     fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {

@@ -3,7 +3,7 @@
 use super::cell::{Making, TaskCell};
 use super::{Future, Task, TaskRef, context};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Resident, TaskKey, running};
+use crate::event_loop::{AnyTask, EventLoop, TaskKey, running};
 use crate::outcome::Outcome;
 use crate::trace::Place;
 use std::panic::Location;
@@ -126,17 +126,17 @@ impl EventLoop {
     /// The tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        self.0.resident_list().into_iter().filter_map(reveal).collect()
+        self.0.tasks.list().into_iter().filter_map(reveal).collect()
     }
 
     /// The task with this key, if it is not done.
     pub(crate) fn task(&self, key: TaskKey) -> Option<TaskRef> {
-        self.0.resident(key).and_then(reveal)
+        self.0.tasks.get(key).and_then(reveal)
     }
 }
 
-fn reveal(resident: Rc<dyn Resident>) -> Option<TaskRef> {
-    resident.reveal().downcast().ok().map(|task| *task)
+fn reveal(task: Rc<dyn AnyTask>) -> Option<TaskRef> {
+    task.reveal().downcast().ok().map(|task| *task)
 }
 
 /// Makes a task on the running loop (`asyncio.create_task`). Without one the task has failed already with

@@ -3,13 +3,11 @@
 //! It promises that a loop which waits for jobs is not taken for deadlocked, and that what is to get a job's result is kept
 //! here, on the loop's thread, while the job is elsewhere. It knows neither how a pool runs a job nor what a future is.
 
-pub(crate) use super::errand::Errand;
-use super::errand::{Errands, What};
 use super::pool::{Executor, Ticket, look};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Inner, Line, Origin};
+use crate::event_loop::{Callback, Entry, EventLoop, Inner, Line, PushInfo, WhenDone, get_running_loop};
 use crate::panics::drop_quietly;
-use crate::trace::{Event, JobEntry, Place, Via};
+use crate::trace::{EntryKind, JobEntry, Place, Via};
 use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -73,7 +71,6 @@ impl WayBack {
 pub(crate) struct Jobs {
     pending: RefCell<Slab<(u64, Pending)>>,
     last: Cell<u64>,
-    pub(super) errands: Errands,
     /// Whether one came home since the loop last slept.
     came_home: Cell<bool>,
 }
@@ -151,8 +148,7 @@ impl Inner {
         let pending = Pending { receiver, label, place, begun, ticket: None };
         let slot = self.jobs.pending.borrow_mut().insert((number, pending));
         if self.is_traced() {
-            let label = label();
-            self.trace(|| Event::Job { job: number, label: &label, by: self.running_entry(), place });
+            self.job_created(number, &label(), place);
         }
         JobId { number, slot }
     }
@@ -170,9 +166,14 @@ impl Inner {
 
     /// A pool has taken a job. What is to be queued when its future is done: as in asyncio that tells the pool, one turn
     /// after a cancellation.
-    pub(crate) fn job_submitted(&self, job: JobId, ticket: Ticket, place: Place) -> Rc<Errand> {
+    pub(crate) fn job_submitted(&self, job: JobId, ticket: Ticket, place: Place) -> Rc<Callback> {
         self.jobs.with(job, |pending| pending.ticket = Some(ticket));
-        self.errand(place, What::CheckCancel { job, done: None })
+        let check = move |future: Rc<dyn Any>| {
+            drop(future);
+            get_running_loop().map(|lp| lp.0.check_cancel(job))
+        };
+        let h = self.next_handle();
+        Rc::new(Callback::new(h, EntryKind::DoneCallback, place, "job.check_cancel", WhenDone::new(check)))
     }
 
     /// A job's future is done. If it was cancelled, and the job has not begun, the job never will.
@@ -195,7 +196,7 @@ impl Inner {
         for (job, thread) in begun {
             if self.jobs.set_running(job) {
                 let thread = thread.as_deref().unwrap_or_default();
-                self.trace(|| Event::JobRuns { job: job.number, thread });
+                self.job_began(job.number, thread);
             }
         }
     }
@@ -212,20 +213,24 @@ impl Inner {
         }
     }
 
-    /// Queues the call with which a job arrives.
-    pub(crate) fn queue_returned(&self, job: Box<dyn Returning>, via: Via) {
-        let thread = if self.is_traced() { job.thread().cloned() } else { None };
-        self.jobs.came_home.set(true);
-        let errand = self.errand(job.place(), What::SetResult(job));
-        let thread = (via == Via::Threadsafe).then(|| thread.as_deref().unwrap_or_default());
-        self.push(errand, Origin { via, thread, ..Origin::CALL_SOON });
-    }
-
     /// Takes a job out that is over, or never will run.
     pub(crate) fn leave_job(&self, job: JobId, thread: &str, state: &str) -> Option<Rc<dyn Receiver>> {
         let pending = self.jobs.remove(job)?;
-        self.trace(|| Event::JobEnds { job: job.number, thread, state });
+        self.job_ended(job.number, thread, state);
         Some(pending.receiver)
+    }
+}
+
+impl EventLoop {
+    /// Queues the call with which a job arrives.
+    pub(crate) fn queue_returned(&self, job: Box<dyn Returning>, via: Via) {
+        let thread = if self.0.is_traced() { job.thread().cloned() } else { None };
+        self.0.jobs.came_home.set(true);
+        let place = job.place();
+        let arrive = move || job.arrive(&get_running_loop()?);
+        let callback = self.named_once(place, "job.set_result", arrive);
+        let thread = (via == Via::Threadsafe).then(|| thread.as_deref().unwrap_or_default());
+        self.0.enqueue(Entry::Callback(callback), PushInfo { via, thread, ..PushInfo::CALL_SOON });
     }
 }
 

@@ -3,7 +3,6 @@
 //! `pool` runs jobs and knows no loop; `job` is the loop's side of them; `run_in_executor` ties both to a future.
 //! `remote_task` is the other direction: a thread submits a body to a loop, and waits for it.
 
-mod errand;
 pub(crate) mod job;
 mod pool;
 mod queue;

@@ -4,14 +4,14 @@
 //! turn and its awaiter goes on in the next; cancelling the future keeps a queued job from ever running and drops the
 //! result of a running one. A job that outlives its loop is harmless: the loss of its result is logged, once.
 
+use super::job::{JobId, Receiver, Returning, WayBack};
 use super::pool::{Executor, Work};
 use crate::error::{Error, Result};
-use crate::event_loop::{
-    Entry, Errand, EventLoop, JobId, Receiver, Returning, WayBack, get_running_loop, short_name,
-};
+use crate::event_loop::{EventLoop, get_running_loop};
+use crate::observe::names::short_name;
 use crate::panics::{Guarded, catch, drop_quietly};
 use crate::task::future::FutureCell;
-use crate::task::future_core::{Awaitable, DoneCallback, Waiter};
+use crate::task::future_core::{Awaitable, Waiter};
 use crate::trace::Place;
 use crate::{Future, Timeout};
 use std::any::Any;
@@ -308,12 +308,6 @@ fn arrive<R: 'static>(lp: &EventLoop, job: JobId, thread: &str, result: Result<R
 impl<R: 'static> Receiver for FutureCell<R> {
     fn is_cancelled(&self) -> bool {
         self.head().cancelled()
-    }
-}
-
-impl DoneCallback for Errand {
-    fn bind(self: Rc<Self>, future: Rc<dyn Any>) -> Rc<dyn Entry> {
-        self.with_done(future)
     }
 }
 

@@ -16,13 +16,13 @@ mod entries;
 
 use super::socket::{Endpoint, Socket};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, Inner, Watch, report};
+use crate::event_loop::{Callback, EventLoop, ExceptionContext, Inner, Watch, report};
 use crate::net::readiness::with_read_buffer;
 use crate::net::server::Shared as Server;
 use crate::net::stream_reader::{Bytes, Source, StreamReader};
 use crate::sync::wait_queue::WaitQueue;
-use crate::trace::{Direction, Place};
-use entries::{Loss, Readiness};
+use crate::trace::{Direction, EntryKind, Place};
+use entries::{Loss, SocketReady};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -125,8 +125,9 @@ impl Link {
     fn watch(&self, io: &Io, direction: Direction) -> Result<()> {
         let lp = self.event_loop()?;
         let id = lp.0.next_handle();
-        let link = RefCell::new(self.me.upgrade());
-        io.watch.set(&lp, direction, Rc::new(Readiness { id, direction, place: self.place, link }))
+        let ready = SocketReady::new(direction, self.me.upgrade());
+        let callback = Callback::new(id, EntryKind::Io, self.place, ready.name(), ready);
+        io.watch.set(&lp, direction, Rc::new(callback))
     }
 
     fn unwatch(&self, direction: Direction) {

@@ -3,13 +3,12 @@
 use super::super::context::{Stepping, is_some};
 use super::super::future_core::Awaitable;
 use super::TaskCell;
-use crate::event_loop::{Resident, TaskKey};
-use crate::trace::Event;
+use crate::event_loop::TaskKey;
 use std::any::type_name;
 use std::rc::Rc;
 
 /// A task, whatever its type.
-pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
+pub(crate) trait TypedTask: Awaitable + crate::event_loop::AnyTask + Stepping {
     /// Its key on its loop, as long as it is not done.
     fn key(&self) -> Option<TaskKey>;
     fn name(&self) -> Rc<str>;
@@ -20,7 +19,7 @@ pub(crate) trait AnyTask: Awaitable + Resident + Stepping {
     fn cancel_undelivered(&self) -> bool;
 }
 
-impl<T: 'static> AnyTask for TaskCell<T> {
+impl<T: 'static> TypedTask for TaskCell<T> {
     fn key(&self) -> Option<TaskKey> {
         self.key.get()
     }
@@ -33,8 +32,8 @@ impl<T: 'static> AnyTask for TaskCell<T> {
         let before = self.rare().name.replace(Some(name.clone()));
         drop(before);
         if let Some(lp) = self.head.event_loop().filter(|_| !self.head.done()) {
-            let (task, place) = (self.head.id(), Some(self.head.place()));
-            lp.0.trace(|| Event::Task { task, name: &name, body: type_name::<T>(), parent: None, place });
+            let (task, place) = (self.head.id(), self.head.place());
+            lp.0.task_named(task, &name, type_name::<T>(), None, place);
         }
     }
 

@@ -3,16 +3,38 @@
 use super::super::TaskRef;
 use super::super::context::Entered;
 use super::super::future_core::Woken;
-use super::{AnyTask, Queued, TaskCell};
-use crate::event_loop::{EventLoop, ExceptionContext, Resident, TaskInfo, report};
+use super::{Queued, TaskCell, TypedTask};
+use crate::error::Result;
+use crate::event_loop::{AnyTask, EventLoop, ExceptionContext, TaskInfo, report};
 use crate::panics::drop_quietly;
-use crate::trace::{TaskEntry, TaskState};
+use crate::trace::{EntryKind, Place, TaskEntry, TaskState};
 use std::any::Any;
 use std::rc::Rc;
 
-impl<T: 'static> Resident for TaskCell<T> {
+impl<T: 'static> AnyTask for TaskCell<T> {
     fn id(&self) -> u64 {
         self.head.id()
+    }
+
+    fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    fn place(&self) -> Place {
+        self.head.place()
+    }
+
+    fn kind(&self) -> EntryKind {
+        if self.queued.get() == Queued::Wakeup { EntryKind::Wakeup } else { EntryKind::Step }
+    }
+
+    fn label(&self) -> String {
+        let word = if self.queued.get() == Queued::Wakeup { "wakeup" } else { "step" };
+        format!("{}.{word}", self.name())
+    }
+
+    fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
+        self.run_step(lp)
     }
 
     fn wake(self: Rc<Self>, lp: &EventLoop) {

@@ -4,8 +4,8 @@
 
 use super::Link;
 use crate::error::Result;
-use crate::event_loop::{About, Entry, EventLoop};
-use crate::trace::{Direction, EntryKind, Place};
+use crate::event_loop::{EventLoop, Function};
+use crate::trace::Direction;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -23,36 +23,28 @@ impl Drop for Loss {
     }
 }
 
-/// The entry that stands in the ready queue when the socket is ready.
-pub(super) struct Readiness {
-    pub(super) id: u64,
-    pub(super) direction: Direction,
-    pub(super) place: Place,
-    /// Gone when it was cancelled.
-    pub(super) link: RefCell<Option<Rc<Link>>>,
+/// The function of a connection's reader or writer.
+pub(super) struct SocketReady {
+    direction: Direction,
+    /// `None` after it was cancelled.
+    link: RefCell<Option<Rc<Link>>>,
 }
 
-impl Entry for Readiness {
-    fn id(&self) -> u64 {
-        self.id
+impl SocketReady {
+    pub(super) fn new(direction: Direction, link: Option<Rc<Link>>) -> Self {
+        Self { direction, link: RefCell::new(link) }
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.link.borrow().is_none()
-    }
-
-    fn cancel(&self) -> bool {
-        let link = self.link.take();
-        let first = link.is_some();
-        if let Some(link) = link.filter(|link| link.event_loop().is_err()) {
-            // The loop closes, and its connections with it.
-            link.closing.set(true);
-            link.connection_lost(Ok(()));
+    pub(super) fn name(&self) -> &'static str {
+        match self.direction {
+            Direction::Read => "read_ready",
+            Direction::Write => "write_ready",
         }
-        first
     }
+}
 
-    fn run(self: Rc<Self>, _: &EventLoop) -> Result<()> {
+impl Function for SocketReady {
+    fn call(&self, _: &EventLoop) -> Result<()> {
         let link = self.link.borrow().clone();
         match (link, self.direction) {
             (None, _) => Ok(()),
@@ -61,11 +53,12 @@ impl Entry for Readiness {
         }
     }
 
-    fn about(&self) -> About {
-        let label = match self.direction {
-            Direction::Read => "read_ready",
-            Direction::Write => "write_ready",
-        };
-        About { kind: EntryKind::Io, label: label.to_owned(), task: None, place: Some(self.place) }
+    fn discard(&self) {
+        let link = self.link.take();
+        if let Some(link) = link.filter(|link| link.event_loop().is_err()) {
+            // The loop closes, and its connections with it.
+            link.closing.set(true);
+            link.connection_lost(Ok(()));
+        }
     }
 }

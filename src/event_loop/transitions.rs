@@ -1,0 +1,365 @@
+//! The transitions: every change of state that is an event of the trace is one method here.
+//!
+//! A transition of the loop changes the state first and then calls the observer, with no borrow held. The state of tasks,
+//! futures and jobs is in rooms above the loop: their transitions are announced here after the change. Nothing else calls
+//! the observer, and traced, watched and plain loops take the same path. Without an observer a transition costs one test.
+
+use super::Inner;
+use super::callback::{Callback, call};
+use super::ready::Entry;
+use crate::error::Error;
+use crate::observe::watchdog;
+use crate::panics::drop_quietly;
+use crate::trace::{Direction, Done, Event, Life, On, Place, Ready, Record, Via, Wait, Why};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How an entry came into the ready queue, for the trace.
+#[derive(Clone, Copy)]
+pub(crate) struct PushInfo<'a> {
+    pub(crate) via: Via,
+    pub(crate) cause: Option<On>,
+    pub(crate) thread: Option<&'a str>,
+    pub(crate) fd: Option<i32>,
+    pub(crate) signal: Option<i32>,
+}
+
+impl PushInfo<'_> {
+    pub(crate) const CALL_SOON: Self =
+        Self { via: Via::CallSoon, cause: None, thread: None, fd: None, signal: None };
+}
+
+/// What watches an entry that runs: the observer, debug mode, the watchdog.
+pub(super) struct EntryWatch<'a> {
+    q: u64,
+    /// When it began, in debug mode.
+    began: Option<Instant>,
+    _watch: Option<watchdog::Watch<'a>>,
+}
+
+/// Runs and turns.
+impl Inner {
+    pub(super) fn life_changed(&self, life: Life) {
+        self.trace(|| Event::Loop(life));
+    }
+
+    pub(super) fn set_stop_flag(&self) {
+        self.stopping.set(true);
+        self.trace(|| Event::Stop { by: self.running_entry() });
+    }
+
+    pub(super) fn clear_stop_flag(&self) {
+        if self.stopping.replace(false) {
+            self.trace(|| Event::Unstop);
+        }
+    }
+
+    #[inline]
+    pub(super) fn begin_turn(&self) {
+        let n = self.turns.get() + 1;
+        self.turns.set(n);
+        self.trace(|| Event::Turn { n });
+    }
+
+    pub(super) fn poll_begins(&self, timeout: Option<Duration>, why: Why, handle: Option<u64>) {
+        self.trace(|| Event::Select { timeout, why, handle });
+    }
+
+    pub(super) fn polled(&self, events: &[(i32, Ready)]) {
+        self.trace(|| Event::Polled { events });
+    }
+
+    /// Freezes the batch: the entries that are ready now. Those that come later are for the next turn.
+    #[inline]
+    pub(super) fn freeze_batch(&self) -> usize {
+        let n = self.ready.len();
+        self.batch_left.set(n);
+        self.trace(|| Event::Batch { n });
+        n
+    }
+}
+
+/// Entries.
+impl Inner {
+    /// Appends an entry to the ready queue, after the calls that other threads have sent before.
+    #[inline]
+    pub(crate) fn enqueue(&self, entry: Entry, info: PushInfo<'_>) {
+        if self.traced.get() | !self.inbox.is_empty() {
+            return self.enqueue_slowly(entry, &info);
+        }
+        self.ready.push(entry);
+    }
+
+    #[cold]
+    fn enqueue_slowly(&self, entry: Entry, info: &PushInfo<'_>) {
+        self.deliver_sent();
+        if !self.traced.get() {
+            self.ready.push(entry);
+            return;
+        }
+        let (h, kind, label) = (entry.id(), entry.kind(), entry.label());
+        let (task, place) = (entry.task(), Some(entry.place()));
+        let q = self.ready.push(entry);
+        let PushInfo { via, cause, thread, fd, signal } = *info;
+        let (label, by) = (label.as_str(), self.running_entry());
+        self.trace(|| Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place });
+    }
+
+    /// Takes the first entry of the batch.
+    #[inline]
+    pub(super) fn dequeue(&self) -> Option<Entry> {
+        let entry = self.ready.pop()?;
+        self.batch_left.set(self.batch_left.get() - 1);
+        Some(entry)
+    }
+
+    #[inline]
+    pub(super) fn skipped(&self, entry: &Entry) {
+        self.trace(|| Event::Skip { q: self.ready.left(), h: entry.id() });
+    }
+
+    /// Marks the entry as the running one, and starts what watches it.
+    #[inline]
+    pub(super) fn begin_entry(&self, entry: &Entry) -> Option<EntryWatch<'_>> {
+        if self.traced.get() | self.debug.get() | self.watchdog.is_some() {
+            Some(self.watch_entry(entry))
+        } else {
+            None
+        }
+    }
+
+    #[cold]
+    fn watch_entry(&self, entry: &Entry) -> EntryWatch<'_> {
+        let q = self.ready.left();
+        self.trace(|| Event::Run { q, h: entry.id() });
+        self.running_entry.set(q);
+        let _watch = self.watchdog.as_ref().map(|watchdog| watchdog.watch(&entry.info()));
+        let began = self.debug.get().then(|| self.now());
+        EntryWatch { q, began, _watch }
+    }
+
+    /// Warns of a slow entry, in debug mode. Called before its error is reported, which takes time of its own.
+    #[inline]
+    pub(super) fn warn_if_slow(&self, watched: Option<&EntryWatch<'_>>, entry: &Entry) {
+        let Some(began) = watched.and_then(|watched| watched.began) else { return };
+        let took = self.now().saturating_duration_since(began);
+        if took >= self.slow.get() {
+            let (label, place, took) = (entry.label(), entry.place(), took.as_secs_f64());
+            let (file, line) = (place.file(), place.line());
+            log_warn!("Executing <{label} created at {file}:{line}> took {took:.3} seconds");
+        }
+    }
+
+    /// Ends the watching. `error` is what the entry left behind, `exit` what ends the run.
+    #[inline]
+    pub(super) fn end_entry(
+        &self,
+        watched: Option<EntryWatch<'_>>,
+        error: Option<&Error>,
+        exit: &ControlFlow<Box<Error>>,
+    ) {
+        let Some(EntryWatch { q, .. }) = watched else { return };
+        let error = match exit {
+            ControlFlow::Break(exit) => Some(&**exit),
+            ControlFlow::Continue(()) => error,
+        };
+        self.trace(|| Event::Returned { q, error });
+        self.running_entry.set(0);
+    }
+
+    /// Cancels a callback that is not on the timer heap.
+    pub(crate) fn cancel(&self, callback: &Callback) {
+        if callback.cancel() {
+            self.trace(|| Event::Cancelled { h: callback.id, by: self.running_entry() });
+        }
+    }
+}
+
+/// Timers.
+impl Inner {
+    /// Puts a callback on the timer heap.
+    pub(crate) fn schedule(&self, when: Instant, callback: Rc<Callback>) {
+        let when = self.clock.cut(when);
+        if !self.traced.get() {
+            return self.timers.push(when, callback);
+        }
+        let (h, label, place) = (callback.id, callback.label(), Some(callback.place));
+        self.timers.push(when, callback);
+        let (label, by) = (label.as_str(), self.running_entry());
+        self.trace(|| Event::Timer { h, when, label, by, task: None, place });
+    }
+
+    /// Notes that a timer was marked as cancelled.
+    pub(crate) fn timer_cancelled(&self, callback: &Callback) {
+        let on_heap = callback.on_heap().get();
+        self.timers.note_cancelled(callback);
+        let (h, by) = (callback.id, self.running_entry());
+        self.trace(|| if on_heap { Event::TimerCancelled { h, by } } else { Event::Cancelled { h, by } });
+    }
+
+    pub(super) fn drop_cancelled_timers(&self) {
+        if !self.timers.any_cancelled() {
+            return;
+        }
+        let handles = self.timers.drop_cancelled(self.is_traced());
+        if !handles.is_empty() {
+            self.trace(|| Event::TimersDropped { handles: &handles });
+        }
+    }
+
+    pub(super) fn queue_due_timers(&self) {
+        if self.timers.is_empty() {
+            return;
+        }
+        let now = self.timers.nanos(self.now());
+        if !self.is_traced() {
+            return self.timers.take_due(now, |callback| {
+                self.ready.push(Entry::Callback(callback));
+            });
+        }
+        // Popped one by one: an observer that looks at the loop sees on the heap what was not announced yet. A timer that
+        // the observer sets meanwhile waits for the next turn.
+        let newest = self.last_handle.get();
+        while self.timers.first().is_some_and(|(_, h)| h <= newest)
+            && let Some(timer) = self.timers.pop_due(now)
+        {
+            let h = timer.callback.id;
+            let q = self.ready.push(Entry::Callback(timer.callback));
+            self.trace(|| Event::Due { q, h, late: Duration::from_nanos(timer.late) });
+        }
+    }
+}
+
+/// Registrations.
+impl Inner {
+    pub(super) fn registered(&self, fd: i32, direction: Direction, callback: &Callback) {
+        if self.is_traced() {
+            let (h, label) = (callback.id, callback.label());
+            self.trace(|| Event::Registered { fd, direction, h, label: &label });
+        }
+    }
+
+    pub(super) fn unregistered(&self, fd: i32, direction: Direction) {
+        self.trace(|| Event::Unregistered { fd, direction });
+    }
+
+    pub(crate) fn signal_registered(&self, signal: i32, handler: &Callback) {
+        if self.is_traced() {
+            let (h, label) = (handler.id, handler.label());
+            self.trace(|| Event::SignalRegistered { signal, h, label: &label });
+        }
+    }
+
+    pub(crate) fn signal_unregistered(&self, signal: i32) {
+        self.trace(|| Event::SignalUnregistered { signal });
+    }
+
+    pub(crate) fn signal_read(&self, signal: i32, at: Instant) {
+        self.trace(|| Event::Signal { signal, at });
+    }
+
+    pub(super) fn reported(&self, message: &str) {
+        self.trace(|| Event::Reported { message });
+    }
+}
+
+/// Tasks and futures.
+impl Inner {
+    /// Announces a new task, or a new name of one.
+    pub(crate) fn task_named(&self, task: u64, name: &str, body: &str, parent: Option<u64>, place: Place) {
+        self.trace(|| Event::Task { task, name, body, parent, place: Some(place) });
+    }
+
+    #[inline]
+    pub(crate) fn step_began(&self, task: u64, thrown: Option<&Error>) {
+        self.trace(|| Event::Step { task, thrown });
+    }
+
+    pub(crate) fn suspended(&self, task: u64, on: &[Wait]) {
+        self.trace(|| Event::Park { task, on });
+    }
+
+    pub(crate) fn cancel_requested(&self, task: u64) {
+        self.trace(|| Event::CancelRequested { task, by: self.running_entry() });
+    }
+
+    #[inline]
+    pub(crate) fn future_made(&self, future: u64, kind: &str, place: Option<Place>) {
+        self.trace(|| Event::Future { future, kind, place });
+    }
+
+    #[inline]
+    pub(crate) fn completed(&self, on: On, state: Done, error: Option<&Error>) {
+        let by = || self.running_entry();
+        self.trace(|| match on {
+            On::Task(task) => Event::TaskDone { task, state, error, by: by() },
+            On::Future(future) => Event::FutureDone { future, state, error, by: by() },
+        });
+    }
+}
+
+/// Jobs.
+impl Inner {
+    pub(crate) fn job_created(&self, job: u64, label: &str, place: Place) {
+        self.trace(|| Event::Job { job, label, by: self.running_entry(), place });
+    }
+
+    pub(crate) fn job_began(&self, job: u64, thread: &str) {
+        self.trace(|| Event::JobRuns { job, thread });
+    }
+
+    pub(crate) fn job_ended(&self, job: u64, thread: &str, state: &str) {
+        self.trace(|| Event::JobEnds { job, thread, state });
+    }
+}
+
+/// The observer.
+impl Inner {
+    /// Tells whether anything observes. For transitions that cost something to describe.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.get()
+    }
+
+    /// Returns the entry that runs now, on a loop with an observer: what a trace calls `by`.
+    #[inline]
+    fn running_entry(&self) -> Option<u64> {
+        Some(self.running_entry.get()).filter(|q| *q != 0)
+    }
+
+    /// Calls the recorder and the observer, after the transition.
+    #[inline]
+    fn trace<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        if self.traced.get() {
+            self.announce(event());
+        }
+    }
+
+    #[cold]
+    fn announce(&self, event: Event<'_>) {
+        let record = Record {
+            event,
+            loop_number: self.number,
+            time: self.clock.now(),
+            virtual_time: self.clock.is_virtual(),
+            truth: self,
+        };
+        // The recorder comes first, so that it writes this event before those that the observer causes.
+        if let Some(recorder) = &self.recorder {
+            recorder(&record);
+        }
+        // The observer is out of its cell during the call, so it is not called for what it does itself.
+        let Some(mut observer) = self.observer.borrow_mut().take() else { return };
+        if let Err(error) = call(|| observer.observe(&record)) {
+            log_error!("the observer panicked and is not called any more: {error}");
+            self.traced.set(self.recorder.is_some());
+            return drop_quietly(observer);
+        }
+        if self.over.get() {
+            // It has closed the loop itself.
+            return drop_quietly(observer);
+        }
+        *self.observer.borrow_mut() = Some(observer);
+    }
+}

@@ -1,0 +1,80 @@
+//! Names of functions, as their reader wrote them.
+
+use std::any::type_name;
+
+/// Names a function or closure by the last part of its path, or the last two.
+pub(crate) fn short_name<F>() -> String {
+    shorten(type_name::<F>())
+}
+
+/// Shortens the path of a function; a name without a path stays as it is.
+pub(crate) fn shorten(full: &str) -> String {
+    if full.starts_with("fn(") || full.starts_with("for<") {
+        return "fn pointer".to_owned();
+    }
+    // Usually there are no brackets, and nothing is copied. (A traced loop asks for a name with each entry.)
+    if full.contains('<') { last_parts(&outside_of_brackets(full)) } else { last_parts(full) }
+}
+
+/// Leaves out what is in <>: arguments of a generic, and the type that an `impl` is for.
+fn outside_of_brackets(full: &str) -> String {
+    let mut path = String::with_capacity(full.len());
+    let (mut depth, mut before) = (0, ' ');
+    for c in full.chars() {
+        match c {
+            '<' => depth += 1,
+            '>' if before == '-' => {}
+            '>' => depth -= 1,
+            _ if depth == 0 => path.push(c),
+            _ => {}
+        }
+        before = c;
+    }
+    path
+}
+
+fn last_parts(path: &str) -> String {
+    // Two parts are separated by `::`, so every second part of this split is empty.
+    let mut parts = path.rsplit(':').filter(|part| !part.is_empty());
+    let last = parts.next().unwrap_or(path);
+    if !last.starts_with('{') {
+        return last.to_owned();
+    }
+    match parts.find(|part| !part.starts_with('{')) {
+        Some(named) => [named, "::{closure}"].concat(),
+        None => last.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_is_named_as_its_reader_wrote_it() {
+        for (full, name) in [
+            ("crate::first", "first"),
+            ("crate::main::{{closure}}", "main::{closure}"),
+            ("crate::main::{{closure}}::{{closure}}", "main::{closure}"),
+            ("crate::room::<impl crate::EventLoop>::run<A>::{{closure}}", "run::{closure}"),
+            ("<crate::Job as crate::Steps>::step::{{closure}}", "step::{closure}"),
+            ("crate::generic<fn() -> i32>", "generic"),
+            ("alloc::boxed::Box<dyn core::ops::FnOnce() -> ()>", "Box"),
+            ("fn() -> i32", "fn pointer"),
+            ("for<'a> fn(&'a i32)", "fn pointer"),
+        ] {
+            assert_eq!(shorten(full), name, "{full}");
+        }
+    }
+
+    #[test]
+    fn the_compilers_names_have_the_form_that_is_expected() {
+        fn named() {}
+        fn name_of<F>(_: &F) -> String {
+            short_name::<F>()
+        }
+        let here = "the_compilers_names_have_the_form_that_is_expected::{closure}";
+        assert_eq!((name_of(&named).as_str(), name_of(&|| ()).as_str()), ("named", here));
+        assert_eq!(name_of(&(named as fn())), "fn pointer");
+    }
+}
