@@ -108,7 +108,7 @@ impl<T: 'static> AsCompleted<T> {
         let mut seen = HashSet::new();
         for (index, one) in ensured.into_iter().enumerate() {
             let on = one.awaitable();
-            if !seen.insert(std::ptr::from_ref(on.head()) as usize) {
+            if !seen.insert(std::ptr::from_ref(on.core()) as usize) {
                 continue;
             }
             // Weak: when nobody can await them any more, nobody is to be told.
@@ -251,7 +251,7 @@ impl<T: 'static> Several<T> {
     fn time_is_over(&self) -> Result<()> {
         let todo = self.todo.take();
         for (one, id) in todo.values() {
-            one.awaitable().head().drop_waiter(id.key());
+            one.awaitable().core().drop_waiter(id.key());
             self.put(None)?;
         }
         Ok(())
@@ -348,7 +348,7 @@ impl<T: 'static> Drop for Several<T> {
     fn drop(&mut self) {
         self.stop_timer();
         for (one, id) in self.todo.take().into_values() {
-            one.awaitable().head().drop_waiter(id.key());
+            one.awaitable().core().drop_waiter(id.key());
         }
     }
 }

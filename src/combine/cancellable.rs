@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
 use crate::task::future::cancel_now;
-use crate::task::future_core::{Awaitable, Begin, Head, Message};
-use crate::task::leaf::Awaiting;
+use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
+use crate::task::leaf::Leaf;
 use crate::trace::Place;
 use std::any::Any;
 use std::fmt;
@@ -41,12 +41,12 @@ pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
 pub struct Cancellable<F> {
     foreign: Pin<Box<F>>,
     place: Place,
-    waiting: Option<Awaiting<CancellableCell>>,
+    waiting: Option<Leaf<CancellableCell>>,
 }
 
 /// What a cancellation is aimed at while the foreign future is pending.
 struct CancellableCell {
-    head: Head,
+    core: FutureCore,
 }
 
 impl<F: Future> Future for Cancellable<F> {
@@ -66,8 +66,8 @@ impl<F: Future> Future for Cancellable<F> {
         }
         if self.waiting.is_none() {
             let lp = get_running_loop()?;
-            let cell = CancellableCell { head: Head::future(&lp, "cancellable", self.place) };
-            let waiting = self.waiting.insert(Awaiting::new(Rc::new(cell)));
+            let cell = CancellableCell { core: FutureCore::future(&lp, "cancellable", self.place) };
+            let waiting = self.waiting.insert(Leaf::new(Rc::new(cell)));
             return interrupted(waiting, cx).map(Err);
         }
         Poll::Pending
@@ -75,20 +75,20 @@ impl<F: Future> Future for Cancellable<F> {
 }
 
 /// Ready with what is thrown here.
-fn interrupted(waiting: &mut Awaiting<CancellableCell>, cx: &mut Context<'_>) -> Poll<Error> {
-    waiting.poll(cx).map(|thrown| thrown.err().unwrap_or_else(|| waiting.on().head.cancelled_error()))
+fn interrupted(waiting: &mut Leaf<CancellableCell>, cx: &mut Context<'_>) -> Poll<Error> {
+    waiting.poll(cx).map(|thrown| thrown.err().unwrap_or_else(|| waiting.on().core.cancelled_error()))
 }
 
-impl Awaitable for CancellableCell {
-    fn head(&self) -> &Head {
-        &self.head
+impl AnyFuture for CancellableCell {
+    fn core(&self) -> &FutureCore {
+        &self.core
     }
 
     fn error(&self) -> Option<Error> {
-        self.head.cancellation()
+        self.core.cancellation()
     }
 
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
         cancel_now(self, message)
     }
 
@@ -96,7 +96,7 @@ impl Awaitable for CancellableCell {
         self
     }
 
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self
     }
 }

@@ -10,8 +10,8 @@ use crate::outcome::Outcome;
 use crate::panics::{catch, drop_quietly};
 use crate::task::TaskRef;
 use crate::task::cell::Body;
-use crate::task::context::{Entered, Stepper, Stepping};
-use crate::task::future_core::{Head, Woken};
+use crate::task::context::{EnterGuard, StepContext, Stepping};
+use crate::task::future_core::{FutureCore, Woken};
 use crate::trace::On;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -51,7 +51,7 @@ pub enum Step<T> {
 }
 
 struct CoroutineCell<T: 'static> {
-    stepper: Stepper,
+    context: StepContext,
     body: RefCell<Option<Pin<Box<dyn Body<T>>>>>,
     started: Cell<bool>,
     /// Thrown, but not taken by any await yet.
@@ -66,7 +66,7 @@ impl<T: 'static> Coroutine<T> {
     {
         Self {
             cell: Rc::new(CoroutineCell {
-                stepper: Stepper::default(),
+                context: StepContext::default(),
                 body: RefCell::new(Some(Box::pin(body))),
                 started: Cell::new(false),
                 untaken: RefCell::new(None),
@@ -124,9 +124,9 @@ impl<T: 'static> Coroutine<T> {
             return Step::Returned(Err(Error::Runtime("cannot reuse already awaited coroutine".into())));
         };
         cell.started.set(true);
-        let entered = Entered::new(cell.clone(), Waker::noop().data());
-        let thrown = thrown.map(Box::new).or_else(|| cell.stepper.take_refused());
-        cell.stepper.begin(thrown);
+        let entered = EnterGuard::new(cell.clone(), Waker::noop().data());
+        let thrown = thrown.map(Box::new).or_else(|| cell.context.take_refused());
+        cell.context.begin(thrown);
         let mut cx = Context::from_waker(Waker::noop());
         let polled =
             catch(|| body.as_mut().poll_body(&mut cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)));
@@ -143,7 +143,7 @@ impl<T: 'static> Coroutine<T> {
                 Step::Suspended
             }
         };
-        *cell.untaken.borrow_mut() = cell.stepper.end().map(|error| *error);
+        *cell.untaken.borrow_mut() = cell.context.end().map(|error| *error);
         drop(entered);
         step
     }
@@ -155,15 +155,15 @@ impl<T: 'static> Woken for CoroutineCell<T> {
 }
 
 impl<T: 'static> Stepping for CoroutineCell<T> {
-    fn stepper(&self) -> &Stepper {
-        &self.stepper
+    fn context(&self) -> &StepContext {
+        &self.context
     }
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
         None
     }
 
-    fn task_head(&self) -> Option<&Head> {
+    fn task_core(&self) -> Option<&FutureCore> {
         None
     }
 }

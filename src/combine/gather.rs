@@ -14,9 +14,9 @@ use crate::panics::drop_quietly;
 use crate::task::TaskRef;
 use crate::task::cancel;
 use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
-use crate::task::future_core::{Awaitable, Begin, Head, Message, Source, complete};
+use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, complete};
 use crate::task::handles::add_done_callback;
-use crate::task::leaf::Awaiting;
+use crate::task::leaf::Leaf;
 use crate::trace::{Done, Place};
 use children::Boxed;
 use std::any::Any;
@@ -65,7 +65,7 @@ where
     }
 }
 
-/// Several at once; made by [`gather`]. Awaiting it gives the values.
+/// Several at once; made by [`gather`]. Leaf it gives the values.
 #[must_use = "the children run, but nobody awaits them"]
 pub struct Gather<V: Values> {
     state: Result<Rc<GatherCell>>,
@@ -78,15 +78,15 @@ pub struct GatherAll<V: Values>(Gather<V>);
 
 /// The gathering itself, whatever the types of its children.
 struct GatherCell {
-    head: Head,
+    core: FutureCore,
     /// In the order of the arguments; one that was given twice is here twice, and is asked twice to cancel, as in
     /// asyncio. Weak, for each child that is not done holds the gathering in its callback; `Gather` keeps them alive.
-    children: Vec<Weak<dyn Awaitable>>,
+    children: Vec<Weak<dyn AnyFuture>>,
     /// How many different ones they are.
     count: usize,
     return_exceptions: Cell<bool>,
     /// Children that were done at the call; looked at once it is known whether exceptions are wanted as values.
-    done_at_once: RefCell<Vec<Rc<dyn Awaitable>>>,
+    done_at_once: RefCell<Vec<Rc<dyn AnyFuture>>>,
     finished: Cell<usize>,
     error: RefCell<Option<Error>>,
     /// `cancel` reached a child: the end will be a cancellation whatever the children make of it.
@@ -102,10 +102,10 @@ impl<V: Values> Gather<V> {
         let mut unique = children.awaitables();
         let all = unique.iter().map(Rc::downgrade).collect();
         let mut seen = std::collections::HashSet::new();
-        unique.retain(|child| seen.insert(std::ptr::from_ref(child.head()) as usize));
-        let (done, pending): (Vec<_>, Vec<_>) = unique.into_iter().partition(|child| child.head().done());
+        unique.retain(|child| seen.insert(std::ptr::from_ref(child.core()) as usize));
+        let (done, pending): (Vec<_>, Vec<_>) = unique.into_iter().partition(|child| child.core().done());
         let cell = Rc::new(GatherCell {
-            head: Head::future(lp, "gather", place),
+            core: FutureCore::future(lp, "gather", place),
             children: all,
             count: seen.len(),
             return_exceptions: Cell::new(false),
@@ -115,7 +115,7 @@ impl<V: Values> Gather<V> {
             cancel_requested: Cell::new(false),
         });
         for child in pending {
-            let (cell, of) = (cell.clone(), Rc::downgrade(&child.clone().as_awaitable()));
+            let (cell, of) = (cell.clone(), Rc::downgrade(&child.clone().as_any_future()));
             let name = "gather";
             add_done_callback(child, place, name, move |_| {
                 of.upgrade().map_or(Ok(()), |of| cell.child_done(&*of))
@@ -153,14 +153,14 @@ impl<V: Values> Gather<V> {
     /// Whether it is over: all children done, or one failed.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.settled().is_none_or(|cell| cell.head.done())
+        self.settled().is_none_or(|cell| cell.core.done())
     }
 
     /// Whether it was cancelled *as a future*. As in asyncio, one that ends because its children were cancelled is not:
     /// the cancellation is its error.
     #[must_use]
     pub fn cancelled(&self) -> bool {
-        self.settled().is_some_and(|cell| cell.head.cancelled())
+        self.settled().is_some_and(|cell| cell.core.cancelled())
     }
 
     fn settled(&self) -> Option<Rc<GatherCell>> {
@@ -171,7 +171,7 @@ impl<V: Values> Gather<V> {
 
     fn finished(&self) -> Result<&Boxed<V>> {
         let cell = self.state.as_ref().map_err(Clone::clone)?;
-        cell.head.retrieved();
+        cell.core.retrieved();
         if let Some(error) = cell.error.borrow().clone() {
             return Err(error);
         }
@@ -204,7 +204,7 @@ impl GatherCell {
     /// for only then is it known whether exceptions are wanted as values; nobody can tell the difference.
     fn settle(self: &Rc<Self>) {
         let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
-        let nothing_to_do = self.children.is_empty() && !self.head.done();
+        let nothing_to_do = self.children.is_empty() && !self.core.done();
         for child in done {
             // An error of completing can only say that the loop is closed, and then nobody waits.
             let _ = self.child_done(&*child);
@@ -214,15 +214,15 @@ impl GatherCell {
         }
     }
 
-    fn child_done(self: &Rc<Self>, child: &dyn Awaitable) -> Result<()> {
+    fn child_done(self: &Rc<Self>, child: &dyn AnyFuture) -> Result<()> {
         self.settle();
         self.finished.set(self.finished.get() + 1);
-        if self.head.done() {
-            child.head().retrieved();
+        if self.core.done() {
+            child.core().retrieved();
             return Ok(());
         }
         if !self.return_exceptions.get() {
-            child.head().retrieved();
+            child.core().retrieved();
             if let Some(error) = child.error() {
                 return self.fail(error);
             }
@@ -233,15 +233,15 @@ impl GatherCell {
         // Errors that are wanted as values are read only now, all together.
         let children = self.living_children();
         for child in &children {
-            child.head().retrieved();
+            child.core().retrieved();
         }
         match children.last() {
-            Some(last) if self.cancel_requested.get() => self.fail(last.head().cancelled_error()),
+            Some(last) if self.cancel_requested.get() => self.fail(last.core().cancelled_error()),
             _ => complete(self, Done::Ok, None),
         }
     }
 
-    fn living_children(&self) -> Vec<Rc<dyn Awaitable>> {
+    fn living_children(&self) -> Vec<Rc<dyn AnyFuture>> {
         self.children.iter().filter_map(Weak::upgrade).collect()
     }
 
@@ -255,31 +255,31 @@ impl GatherCell {
 impl Drop for GatherCell {
     fn drop(&mut self) {
         let Some(error) = self.error.get_mut().take() else { return };
-        if !self.head.is_unretrieved() {
+        if !self.core.is_unretrieved() {
             return drop_quietly(error);
         }
-        let info = FutureInfo { id: self.head.id(), place: self.head.place() };
+        let info = FutureInfo { id: self.core.id(), place: self.core.place() };
         let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
         let context = context.with_error(error).with_future(info);
-        report(self.head.event_loop(), context);
+        report(self.core.event_loop(), context);
     }
 }
 
-impl Awaitable for GatherCell {
-    fn head(&self) -> &Head {
-        &self.head
+impl AnyFuture for GatherCell {
+    fn core(&self) -> &FutureCore {
+        &self.core
     }
 
     fn error(&self) -> Option<Error> {
         self.error.borrow().clone()
     }
 
-    fn begin_cancel(self: Rc<Self>, _: &Message) -> Begin {
+    fn begin_cancel(self: Rc<Self>, _: &CancelMessage) -> Begin {
         // Unlike that of a plain future, a vain cancellation does not count as reading the error.
-        if self.head.done() { Begin::Decided(false) } else { Begin::Forward(self.living_children()) }
+        if self.core.done() { Begin::Decided(false) } else { Begin::Forward(self.living_children()) }
     }
 
-    fn end_cancel(self: Rc<Self>, accepted: bool, _: &Message) -> bool {
+    fn end_cancel(self: Rc<Self>, accepted: bool, _: &CancelMessage) -> bool {
         if accepted {
             self.cancel_requested.set(true);
         }
@@ -290,7 +290,7 @@ impl Awaitable for GatherCell {
         self
     }
 
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self
     }
 }
@@ -302,20 +302,20 @@ struct Readable<V: Values, R> {
     read: fn(&Boxed<V>) -> Result<R>,
 }
 
-impl<V: Values, R: 'static> Awaitable for Readable<V, R> {
-    fn head(&self) -> &Head {
-        &self.cell.head
+impl<V: Values, R: 'static> AnyFuture for Readable<V, R> {
+    fn core(&self) -> &FutureCore {
+        &self.cell.core
     }
 
     fn error(&self) -> Option<Error> {
-        Awaitable::error(&*self.cell)
+        AnyFuture::error(&*self.cell)
     }
 
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
         self.cell.clone().begin_cancel(message)
     }
 
-    fn end_cancel(self: Rc<Self>, accepted: bool, message: &Message) -> bool {
+    fn end_cancel(self: Rc<Self>, accepted: bool, message: &CancelMessage) -> bool {
         self.cell.clone().end_cancel(accepted, message)
     }
 
@@ -324,12 +324,12 @@ impl<V: Values, R: 'static> Awaitable for Readable<V, R> {
     }
 
     /// The gathering itself: the outer one that holds this may be dropped before the inner one is done.
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self.cell.clone()
     }
 }
 
-impl<V: Values, R: 'static> Source<R> for Readable<V, R> {
+impl<V: Values, R: 'static> FutureOf<R> for Readable<V, R> {
     fn outcome(&self) -> Result<R> {
         (self.read)(self.gather.finished()?)
     }
@@ -387,14 +387,14 @@ impl<V: Values> IntoFuture for GatherAll<V> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Gathering<V: Values, R> {
     /// None if it could not be made.
-    awaiting: Option<Awaiting<GatherCell>>,
+    awaiting: Option<Leaf<GatherCell>>,
     gather: Gather<V>,
     read: fn(&Boxed<V>) -> Result<R>,
 }
 
 impl<V: Values, R> Gathering<V, R> {
     fn of(gather: Gather<V>, read: fn(&Boxed<V>) -> Result<R>) -> Self {
-        let awaiting = gather.state.as_ref().ok().map(|cell| Awaiting::new(cell.clone()));
+        let awaiting = gather.state.as_ref().ok().map(|cell| Leaf::new(cell.clone()));
         Self { awaiting, gather, read }
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, running};
 use crate::panics::catch;
 use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
-use crate::task::future_core::Source;
+use crate::task::future_core::FutureOf;
 use crate::task::handles::add_done_callback;
 use crate::task::join::Join;
 use crate::task::{Future, cancel};
@@ -28,7 +28,7 @@ use std::task::{Context, Poll};
 /// handle goes: `Task exception was never retrieved`.
 ///
 /// # Errors
-/// Awaiting fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
+/// Leaf fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
 /// the inner one was cancelled, and with [`Error::Cancelled`] if the waiter is cancelled. It fails with [`Error::Runtime`]
 /// if the inner one is of another loop and not done, and with [`Error::NoRunningLoop`] without a loop.
 ///
@@ -61,16 +61,16 @@ where
 /// reference, gathered, and given to [`wait_for`](crate::wait_for) and its like, as a future can.
 #[must_use = "what is shielded runs, but nobody awaits it"]
 #[derive(Clone)]
-pub struct Shield<T>(Result<Rc<dyn Source<T>>>);
+pub struct Shield<T>(Result<Rc<dyn FutureOf<T>>>);
 
 /// The outer future; or the inner one itself, if it is done.
-fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T>> {
+fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn FutureOf<T>> {
     let inner = inner.share();
-    if inner.head().done() {
+    if inner.core().done() {
         return inner;
     }
     // Of the inner one's loop, as in asyncio: only there can its end be passed on. Without that loop it never ends.
-    let Some(lp) = inner.head().event_loop() else { return inner };
+    let Some(lp) = inner.core().event_loop() else { return inner };
     let outer = Future::of_kind(&lp, "shield", place);
     let name = "shield";
     // Weak, because the inner one holds both callbacks, one of them through the outer one.
@@ -80,9 +80,9 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T
     });
     let weak = Rc::downgrade(&inner);
     add_done_callback(outer.cell().clone(), place, name, move |_| {
-        let inner = weak.upgrade().filter(|inner| !inner.head().done());
+        let inner = weak.upgrade().filter(|inner| !inner.core().done());
         if let Some(inner) = inner {
-            inner.head().drop_waiter(hand_on.key());
+            inner.core().drop_waiter(hand_on.key());
         }
     });
     Rc::<crate::task::future::FutureCell<T>>::clone(outer.cell())
@@ -90,11 +90,11 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn Source<T
 
 /// The inner one is done: so is the outer one. If nobody waits any more, the outcome is not read, so that a failure is
 /// reported, once. (Before 3.14, asyncio loses it if both ended in the same turn.)
-fn hand_on<T: 'static>(inner: &dyn Source<T>, outer: &Future<T>) -> Result<()> {
+fn hand_on<T: 'static>(inner: &dyn FutureOf<T>, outer: &Future<T>) -> Result<()> {
     if outer.cancelled() {
         return Ok(());
     }
-    if inner.head().cancelled() {
+    if inner.core().cancelled() {
         outer.cancel();
         return Ok(());
     }
@@ -115,13 +115,13 @@ impl<T: Clone + 'static> Shield<T> {
     /// Whether the wait is over.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.0.as_ref().map_or(true, |source| source.head().done())
+        self.0.as_ref().map_or(true, |source| source.core().done())
     }
 
     /// Whether the wait was cancelled, from either side.
     #[must_use]
     pub fn cancelled(&self) -> bool {
-        self.0.as_ref().is_ok_and(|source| source.head().cancelled())
+        self.0.as_ref().is_ok_and(|source| source.core().cancelled())
     }
 
     /// The result, once the wait is over.
@@ -183,7 +183,7 @@ impl<T: Clone + 'static> Ensure for &Shield<T> {
 impl<T: 'static> fmt::Debug for Shield<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Ok(source) => write!(f, "<Shield of {} {}>", source.head().kind(), source.head().id()),
+            Ok(source) => write!(f, "<Shield of {} {}>", source.core().kind(), source.core().id()),
             Err(error) => write!(f, "<Shield failed: {error}>"),
         }
     }

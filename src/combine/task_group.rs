@@ -167,7 +167,7 @@ impl TaskGroup {
         let (group, number) = (self.0.clone(), child.id());
         let name = "task group";
         let done = move || group.child_done(number);
-        let id = add_done_callback(child.as_awaitable(), place, name, move |_| done());
+        let id = add_done_callback(child.as_any_future(), place, name, move |_| done());
         self.0.children.borrow_mut().insert(number, (child, id));
     }
 

@@ -6,7 +6,7 @@
 use super::timeout::set_timer;
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
-use crate::task::future_core::Awaitable;
+use crate::task::future_core::AnyFuture;
 use crate::task::handles::{CallbackId, add_done_callback};
 use crate::task::{Future, Task, TaskRef};
 use crate::trace::Place;
@@ -33,40 +33,40 @@ pub trait Waitable: Clone + sealed::Waitable {}
 impl<W: Clone + sealed::Waitable> Waitable for W {}
 
 mod sealed {
-    use super::{Awaitable, Rc};
+    use super::{AnyFuture, Rc};
 
     pub trait Waitable {
         #[doc(hidden)]
         #[allow(private_interfaces)]
-        fn awaitable(&self) -> Rc<dyn Awaitable>;
+        fn awaitable(&self) -> Rc<dyn AnyFuture>;
     }
 }
 
 impl<T: 'static> sealed::Waitable for Task<T> {
     #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn Awaitable> {
+    fn awaitable(&self) -> Rc<dyn AnyFuture> {
         self.cell().clone()
     }
 }
 
 impl<T: 'static> sealed::Waitable for Future<T> {
     #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn Awaitable> {
+    fn awaitable(&self) -> Rc<dyn AnyFuture> {
         self.cell().clone()
     }
 }
 
 impl<W: sealed::Waitable> sealed::Waitable for &W {
     #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn Awaitable> {
+    fn awaitable(&self) -> Rc<dyn AnyFuture> {
         W::awaitable(self)
     }
 }
 
 impl sealed::Waitable for TaskRef {
     #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn Awaitable> {
-        self.as_awaitable()
+    fn awaitable(&self) -> Rc<dyn AnyFuture> {
+        self.as_any_future()
     }
 }
 
@@ -78,7 +78,7 @@ pub type DoneAndPending<W> = (Vec<W>, Vec<W>);
 ///
 /// It cancels nothing, also when it is cancelled itself, and reads no result: those who are done keep their errors.
 ///
-/// Awaiting fails with [`Error::Value`] if there is nothing to wait for, with [`Error::Cancelled`] if the waiter is
+/// Leaf fails with [`Error::Value`] if there is nothing to wait for, with [`Error::Cancelled`] if the waiter is
 /// cancelled, and with [`Error::NoRunningLoop`] without a loop.
 ///
 /// ```
@@ -117,19 +117,19 @@ where
         }
         let watch = Watch::start(&unique, when, timeout, place)?;
         (&watch.waiter).await?;
-        Ok(unique.into_iter().partition(|one| sealed::Waitable::awaitable(one).head().done()))
+        Ok(unique.into_iter().partition(|one| sealed::Waitable::awaitable(one).core().done()))
     }
 }
 
 fn address(one: &impl Waitable) -> usize {
-    std::ptr::from_ref(sealed::Waitable::awaitable(one).head()) as usize
+    std::ptr::from_ref(sealed::Waitable::awaitable(one).core()) as usize
 }
 
 /// The callbacks of one `wait`; dropping it takes them back (`finally` in asyncio's `_wait`).
 struct Watch {
     waiter: Future<()>,
     timer: Rc<RefCell<Option<crate::event_loop::TimerHandle>>>,
-    callbacks: Vec<(Rc<dyn Awaitable>, CallbackId)>,
+    callbacks: Vec<(Rc<dyn AnyFuture>, CallbackId)>,
 }
 
 impl Watch {
@@ -163,7 +163,7 @@ impl Watch {
                     || match when {
                         ReturnWhen::AllCompleted => false,
                         ReturnWhen::FirstCompleted => true,
-                        ReturnWhen::FirstException => one.head().failed_and_read(),
+                        ReturnWhen::FirstException => one.core().failed_and_read(),
                     };
                 if !enough {
                     return Ok(());
@@ -189,7 +189,7 @@ impl Drop for Watch {
             timer.cancel();
         }
         for (on, id) in self.callbacks.drain(..) {
-            on.head().drop_waiter(id.key());
+            on.core().drop_waiter(id.key());
         }
     }
 }

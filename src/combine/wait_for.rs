@@ -12,7 +12,7 @@ use crate::event_loop::get_running_loop;
 use crate::outcome::Outcome;
 use crate::task::cancel;
 use crate::task::ensure::{EnsureFuture, sealed::Ensure};
-use crate::task::future_core::Awaitable;
+use crate::task::future_core::AnyFuture;
 use crate::task::handles::{CallbackId, add_done_callback};
 use crate::trace::Place;
 use crate::{Future, Timeout};
@@ -71,7 +71,7 @@ async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensur
         // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
         let lp = get_running_loop()?;
         let target = target.ensure(&lp, place)?.reported();
-        if target.awaitable().head().done() {
+        if target.awaitable().core().done() {
             return target.take();
         }
         // On another loop nobody might ever tell of the cancellation's end: asyncio waits for it all the same.
@@ -86,7 +86,7 @@ async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensur
 
 /// Cancels, and waits until that is finished. Through a future of its own: a wait on the target itself would hand a
 /// cancellation of the waiter on to it, and would end only when it does.
-async fn cancel_and_wait(on: Rc<dyn Awaitable>, place: Place) -> Result<()> {
+async fn cancel_and_wait(on: Rc<dyn AnyFuture>, place: Place) -> Result<()> {
     let waiter = Future::of_kind(&get_running_loop()?, "wait_for", place);
     let woken = waiter.clone();
     let name = "wait_for";
@@ -98,12 +98,12 @@ async fn cancel_and_wait(on: Rc<dyn Awaitable>, place: Place) -> Result<()> {
 
 /// A done callback that is taken back when the wait ends.
 struct Watch {
-    on: Rc<dyn Awaitable>,
+    on: Rc<dyn AnyFuture>,
     id: CallbackId,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.on.head().drop_waiter(self.id.key());
+        self.on.core().drop_waiter(self.id.key());
     }
 }

@@ -7,8 +7,8 @@
 use crate::error::{Error, Result};
 use crate::event_loop::{Callback, Claim, EventLoop, Function, Watch};
 use crate::task::future::cancel_now;
-use crate::task::future_core::{Awaitable, Begin, Head, Message};
-use crate::task::leaf::Awaiting;
+use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
+use crate::task::leaf::Leaf;
 use crate::trace::{Direction, Done, EntryKind, Place};
 use std::any::Any;
 use std::cell::Cell;
@@ -18,12 +18,12 @@ use std::task::{Context, Poll, ready};
 /// A place to wait for a descriptor, used again and again by one operation, or by one direction of a stream.
 #[derive(Default)]
 pub(crate) struct Readiness {
-    waiting: Option<Awaiting<Callback<ReadyWait>>>,
+    waiting: Option<Leaf<Callback<ReadyWait>>>,
 }
 
 /// The function of a reader (or writer) that wakes one operation, and the future that it completes, in one allocation.
 struct ReadyWait {
-    head: Head,
+    core: FutureCore,
     ran: Cell<bool>,
     /// Held until the waiter has gone on. Between the readiness and that moment no other operation reads.
     claim: Claim,
@@ -50,13 +50,13 @@ impl Spare {
             if !callback.function.claim.renew(direction) {
                 return None;
             }
-            callback.function.head.renew(lp, kind, place);
+            callback.function.core.renew(lp, kind, place);
             callback.renew(lp.0.next_handle(), place, kind);
             *callback.function.ran.get_mut() = false;
             return Some(spare);
         }
         let claim = watch.claim(direction)?;
-        let function = ReadyWait { head: Head::future(lp, kind, place), ran: Cell::new(false), claim };
+        let function = ReadyWait { core: FutureCore::future(lp, kind, place), ran: Cell::new(false), claim };
         Some(Rc::new(Callback::new(lp.0.next_handle(), EntryKind::Io, place, kind, function)))
     }
 }
@@ -81,7 +81,7 @@ impl Readiness {
         let Some(cell) = spare.renewed((lp, watch), direction, kind, place) else { return Ok(false) };
         // If that fails the cell goes, and the claim with it.
         watch.set(lp, direction, cell.clone())?;
-        match self.waiting.insert(Awaiting::new(cell)).poll(cx) {
+        match self.waiting.insert(Leaf::new(cell)).poll(cx) {
             Poll::Pending => Ok(true),
             Poll::Ready(_) => Err(Error::Runtime("a wait that has just begun is over".into())),
         }
@@ -106,7 +106,7 @@ impl Readiness {
         let callback = self.waiting.take()?.end();
         callback.function.claim.release();
         if !callback.function.ran.get()
-            && let Some(lp) = callback.head().event_loop()
+            && let Some(lp) = callback.core().event_loop()
         {
             lp.0.cancel(&*callback);
         }
@@ -129,23 +129,23 @@ impl Function for ReadyWait {
         self.ran.set(true);
         // It waits no more, so the next poll does not report it.
         self.claim.end_wait(lp);
-        if self.head.done() { Ok(()) } else { self.head.complete_private(Done::Ok) }
+        if self.core.done() { Ok(()) } else { self.core.complete_private(Done::Ok) }
     }
 
     /// It owns nothing of the user's.
     fn discard(&self) {}
 }
 
-impl Awaitable for Callback<ReadyWait> {
-    fn head(&self) -> &Head {
-        &self.function.head
+impl AnyFuture for Callback<ReadyWait> {
+    fn core(&self) -> &FutureCore {
+        &self.function.core
     }
 
     fn error(&self) -> Option<Error> {
-        self.head().cancellation()
+        self.core().cancellation()
     }
 
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
         cancel_now(self, message)
     }
 
@@ -153,7 +153,7 @@ impl Awaitable for Callback<ReadyWait> {
         self
     }
 
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self
     }
 }

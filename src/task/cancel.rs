@@ -6,26 +6,26 @@
 //! order. A chain that comes back to itself (two tasks that await each other) is noticed by a mark, and the task that
 //! closes the circle gets the cancellation itself.
 
-use super::future_core::{Awaitable, Begin, Message};
+use super::future_core::{AnyFuture, Begin, CancelMessage};
 use std::rc::Rc;
 
 struct Frame {
-    of: Rc<dyn Awaitable>,
-    to: std::vec::IntoIter<Rc<dyn Awaitable>>,
+    of: Rc<dyn AnyFuture>,
+    to: std::vec::IntoIter<Rc<dyn AnyFuture>>,
     accepted: bool,
 }
 
 /// Requests cancellation of `root`; whether it was accepted.
-pub(crate) fn cancel(root: Rc<dyn Awaitable>, message: &Message) -> bool {
+pub(crate) fn cancel(root: Rc<dyn AnyFuture>, message: &CancelMessage) -> bool {
     walk(Vec::new(), Some(root), message)
 }
 
 /// Hands a request that `of` has accepted already on to what it waits on now.
-pub(crate) fn forward(of: Rc<dyn Awaitable>, to: Vec<Rc<dyn Awaitable>>, message: &Message) {
+pub(crate) fn forward(of: Rc<dyn AnyFuture>, to: Vec<Rc<dyn AnyFuture>>, message: &CancelMessage) {
     walk(vec![Frame { of, to: to.into_iter(), accepted: false }], None, message);
 }
 
-fn walk(mut frames: Vec<Frame>, mut next: Option<Rc<dyn Awaitable>>, message: &Message) -> bool {
+fn walk(mut frames: Vec<Frame>, mut next: Option<Rc<dyn AnyFuture>>, message: &CancelMessage) -> bool {
     loop {
         let answer = match next.take() {
             Some(object) => match object.clone().begin_cancel(message) {

@@ -21,8 +21,8 @@ pub(crate) use any::TypedTask;
 pub(crate) use content::Body;
 
 use super::cancel;
-use super::context::{Entered, Stepper, Stepping};
-use super::future_core::{Awaitable, Begin, Head, Message, Source, Woken, complete};
+use super::context::{EnterGuard, StepContext, Stepping};
+use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, Woken, complete};
 use super::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{Entry, EventLoop, PushInfo, TaskKey, TaskWaker};
@@ -48,8 +48,8 @@ enum Queued {
 }
 
 pub(crate) struct TaskCell<T: 'static> {
-    head: Head,
-    stepper: Stepper,
+    core: FutureCore,
+    context: StepContext,
     content: Content<T>,
     handle: u64,
     key: Cell<Option<TaskKey>>,
@@ -74,7 +74,7 @@ pub(crate) struct TaskCell<T: 'static> {
 struct Rare {
     name: RefCell<Option<Rc<str>>>,
     /// A cancellation to be thrown in the next step.
-    must_cancel: Cell<Option<Message>>,
+    must_cancel: Cell<Option<CancelMessage>>,
     /// Its waker, while somebody keeps a clone of the lent one.
     waker: Cell<Option<Box<TaskWaker>>>,
 }
@@ -107,15 +107,18 @@ impl<T: 'static> TaskCell<T> {
             return Err(closed);
         }
         let id = lp.0.next_object();
-        let task =
-            Rc::new(Self::new(Head::task(lp.downgrade(), id, making.place), lp.0.next_handle(), making));
+        let task = Rc::new(Self::new(
+            FutureCore::task(lp.downgrade(), id, making.place),
+            lp.0.next_handle(),
+            making,
+        ));
         task.content.put_body(Box::pin(body));
         task.key.set(Some(lp.0.tasks.insert(task.clone())));
         // Set before the trace tells of the task: it is queued from its first moment on.
         task.queued.set(Queued::Step);
         if lp.0.is_traced() {
             let (name, parent) = (task.name(), super::context::current_task().map(|task| task.id()));
-            lp.0.task_named(id, &name, type_name::<F>(), parent, task.head.place());
+            lp.0.task_named(id, &name, type_name::<F>(), parent, task.core.place());
         }
         task.clone().enqueue(lp, Queued::Step, None);
         Ok(task)
@@ -123,17 +126,17 @@ impl<T: 'static> TaskCell<T> {
 
     /// A task that failed before it could be made, on no loop.
     pub(crate) fn failed(error: Error, making: Making) -> Rc<Self> {
-        let task = Rc::new(Self::new(Head::task(Weak::new(), 0, making.place), 0, making));
+        let task = Rc::new(Self::new(FutureCore::task(Weak::new(), 0, making.place), 0, making));
         // What leaves a loop has none to leave here.
         let _ = task.finish(Err(error));
         task
     }
 
     #[inline]
-    fn new(head: Head, handle: u64, making: Making) -> Self {
+    fn new(core: FutureCore, handle: u64, making: Making) -> Self {
         Self {
-            head,
-            stepper: Stepper::default(),
+            core,
+            context: StepContext::default(),
             content: Content::empty(),
             handle,
             key: Cell::new(None),
@@ -169,16 +172,16 @@ impl<T: 'static> TaskCell<T> {
         self.parked.set(false);
         let Some(mut body) = self.content.take_body() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
-        let refused = self.stepper.take_refused();
+        let refused = self.context.take_refused();
         let due = self.take_must_cancel();
         let thrown = due.map(|message| Box::new(Error::Cancelled(message))).or(refused);
 
         let kept = self.rare.get().and_then(|rare| rare.waker.take());
         let lent = kept.or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
         let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
-        let entered = Entered::new(self.clone(), waker.data());
-        self.stepper.begin(thrown.clone());
-        lp.0.step_began(self.head.id(), thrown.as_deref());
+        let entered = EnterGuard::new(self.clone(), waker.data());
+        self.context.begin(thrown.clone());
+        lp.0.step_began(self.core.id(), thrown.as_deref());
 
         let polled = if self.started.replace(true) || thrown.is_none() {
             let mut cx = Context::from_waker(waker);
@@ -214,8 +217,8 @@ impl<T: 'static> TaskCell<T> {
     /// Gives the lent waker back, or keeps it while somebody has a clone of it: so the loop knows, at each end of a step,
     /// whether anybody is left who could wake it.
     #[inline]
-    fn end_step(&self, lp: &EventLoop, entered: Entered, lent: Option<Box<TaskWaker>>) {
-        let untaken = self.stepper.end();
+    fn end_step(&self, lp: &EventLoop, entered: EnterGuard, lent: Option<Box<TaskWaker>>) {
+        let untaken = self.context.end();
         drop(entered);
         if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
             self.rare().waker.set(Some(kept));
@@ -231,40 +234,40 @@ impl<T: 'static> TaskCell<T> {
 
     /// Arrow 4: the step ended at an await.
     fn suspend(self: &Rc<Self>, lp: &EventLoop) {
-        if self.stepper.was_woken() || self.stepper.has_refused() {
+        if self.context.was_woken() || self.context.has_refused() {
             return self.clone().enqueue(lp, Queued::Step, None);
         }
-        if !self.stepper.waits_on_something() && self.foreign.get().is_none() {
+        if !self.context.waits_on_something() && self.foreign.get().is_none() {
             let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
             let id = *self.foreign.get_or_init(number);
             lp.0.future_made(id.get(), FOREIGN, None);
         }
         self.parked.set(true);
         if lp.0.is_traced() {
-            lp.0.suspended(self.head.id(), &self.describe_waits());
+            lp.0.suspended(self.core.id(), &self.describe_waits());
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
         if let Some(message) = self.take_must_cancel() {
             // Unless somebody accepts, `end_cancel` remembers it again.
             self.asked.set(true);
-            cancel::forward(self.clone(), self.stepper.waits(), &message);
+            cancel::forward(self.clone(), self.context.waits(), &message);
         }
     }
 
     /// A cancellation is to be thrown in the next step. Its message stays the task's, whatever the body makes of it: a
     /// gathering whose children swallow its cancellation ends with the message of the last one.
-    fn must_cancel(&self, message: &Message) {
+    fn must_cancel(&self, message: &CancelMessage) {
         self.rare().must_cancel.set(Some(message.clone()));
-        self.head.set_message(message.clone());
+        self.core.set_message(message.clone());
     }
 
     #[inline]
-    fn take_must_cancel(&self) -> Option<Message> {
+    fn take_must_cancel(&self) -> Option<CancelMessage> {
         self.rare.get()?.must_cancel.take()
     }
 
     fn describe_waits(&self) -> Vec<Wait> {
-        let waits = self.stepper.describe_waits();
+        let waits = self.context.describe_waits();
         match self.foreign.get() {
             Some(id) if waits.is_empty() => {
                 vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }]
@@ -284,13 +287,13 @@ impl<T: 'static> TaskCell<T> {
         let (state, error) = match &outcome {
             Ok(_) => (Done::Ok, None),
             Err(Error::Cancelled(message)) => {
-                self.head.set_message(message.clone());
+                self.core.set_message(message.clone());
                 (Done::Cancelled, outcome.as_ref().err().cloned())
             }
             Err(error) => (Done::Err, Some(error.clone())),
         };
         self.content.put_outcome(outcome);
-        let kept_by_loop = match (self.head.event_loop(), self.key.take()) {
+        let kept_by_loop = match (self.core.event_loop(), self.key.take()) {
             (Some(lp), Some(key)) => lp.0.tasks.remove(key),
             _ => None,
         };
@@ -320,51 +323,51 @@ impl<T: 'static> TaskCell<T> {
 impl<T: 'static> Woken for TaskCell<T> {
     /// Arrow 5.
     fn wakeup(self: Rc<Self>, lp: &EventLoop, cause: Option<On>) {
-        if self.stepper.is_active() {
-            self.stepper.wake();
-        } else if self.queued.get() == Queued::No && !self.head.done() {
+        if self.context.is_active() {
+            self.context.wake();
+        } else if self.queued.get() == Queued::No && !self.core.done() {
             self.enqueue(lp, Queued::Wakeup, cause);
         }
     }
 }
 
 impl<T: 'static> Stepping for TaskCell<T> {
-    fn stepper(&self) -> &Stepper {
-        &self.stepper
+    fn context(&self) -> &StepContext {
+        &self.context
     }
 
     fn task(self: Rc<Self>) -> Option<TaskRef> {
         Some(TaskRef::new(self))
     }
 
-    fn task_head(&self) -> Option<&Head> {
-        Some(&self.head)
+    fn task_core(&self) -> Option<&FutureCore> {
+        Some(&self.core)
     }
 }
 
-impl<T: 'static> Awaitable for TaskCell<T> {
-    fn head(&self) -> &Head {
-        &self.head
+impl<T: 'static> AnyFuture for TaskCell<T> {
+    fn core(&self) -> &FutureCore {
+        &self.core
     }
 
     fn error(&self) -> Option<Error> {
         let failure = self.content.outcome(|outcome| outcome.as_ref().err().cloned()).flatten();
-        failure.or_else(|| self.head.cancellation())
+        failure.or_else(|| self.core.cancellation())
     }
 
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
-        self.head.retrieved();
-        if self.head.done() || (self.key.get().is_none() && !self.content.has_body()) {
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
+        self.core.retrieved();
+        if self.core.done() || (self.key.get().is_none() && !self.content.has_body()) {
             return Begin::Decided(false);
         }
         if self.asked.get() {
             return Begin::Circle;
         }
         self.cancels.set(self.cancels.get() + 1);
-        if let Some(lp) = self.head.event_loop() {
-            lp.0.cancel_requested(self.head.id());
+        if let Some(lp) = self.core.event_loop() {
+            lp.0.cancel_requested(self.core.id());
         }
-        let waits = if self.stepper.is_active() { Vec::new() } else { self.stepper.waits() };
+        let waits = if self.context.is_active() { Vec::new() } else { self.context.waits() };
         if waits.is_empty() {
             self.must_cancel(message);
             return Begin::Decided(true);
@@ -373,7 +376,7 @@ impl<T: 'static> Awaitable for TaskCell<T> {
         Begin::Forward(waits)
     }
 
-    fn end_cancel(self: Rc<Self>, accepted: bool, message: &Message) -> bool {
+    fn end_cancel(self: Rc<Self>, accepted: bool, message: &CancelMessage) -> bool {
         self.asked.set(false);
         if !accepted {
             self.must_cancel(message);
@@ -382,7 +385,7 @@ impl<T: 'static> Awaitable for TaskCell<T> {
     }
 
     fn break_circle(self: Rc<Self>) -> bool {
-        if let Some(lp) = self.head.event_loop().filter(|lp| !lp.is_closed()) {
+        if let Some(lp) = self.core.event_loop().filter(|lp| !lp.is_closed()) {
             self.wakeup(&lp, None);
         }
         true
@@ -392,16 +395,16 @@ impl<T: 'static> Awaitable for TaskCell<T> {
         self
     }
 
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self
     }
 }
 
-impl<T: Clone + 'static> Source<T> for TaskCell<T> {
+impl<T: Clone + 'static> FutureOf<T> for TaskCell<T> {
     fn outcome(&self) -> Result<T> {
-        self.head.retrieved();
+        self.core.retrieved();
         let outcome = self.content.outcome(Clone::clone);
-        outcome.unwrap_or_else(|| Err(self.head.no_result()))
+        outcome.unwrap_or_else(|| Err(self.core.no_result()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Steps: what is being polled now, what it waits on, and what is to be thrown into it.
 //!
 //! This is where asyncio's "throw into the coroutine at its await" becomes Rust. Each task (and each `Coroutine` driven
-//! by hand) has a [`Stepper`]; while it is polled it is the thread's current one, and the leaf futures that it awaits find
+//! by hand) has a [`StepContext`]; while it is polled it is the thread's current one, and the leaf futures that it awaits find
 //! it there. It promises:
 //!
 //! - An injected error is taken by a leaf that was pending in an *earlier* step, never by one that is polled for the
@@ -12,7 +12,7 @@
 //! - A task waits on those leaves that it polled in its last step, and on those polled through another waker than its
 //!   own (`join!`, `FuturesUnordered`), which are polled only when they are woken.
 
-use super::future_core::{Awaitable, Head, Woken, next_key};
+use super::future_core::{AnyFuture, FutureCore, Woken, next_key};
 use crate::error::Error;
 use crate::trace::Wait;
 use std::cell::{Cell, RefCell};
@@ -22,17 +22,17 @@ use std::rc::Rc;
 
 /// A task or a coroutine, as the leaves that it awaits see it.
 pub(crate) trait Stepping: Woken {
-    fn stepper(&self) -> &Stepper;
+    fn context(&self) -> &StepContext;
     /// Its handle, if it is a task.
     fn task(self: Rc<Self>) -> Option<super::TaskRef>;
-    /// The head, if it is a task.
-    fn task_head(&self) -> Option<&Head>;
+    /// The core, if it is a task.
+    fn task_core(&self) -> Option<&FutureCore>;
 }
 
 /// An error that is to be thrown into a body. Boxed: it is rare, and every task has the room for it.
 pub(crate) type Thrown = Option<Box<Error>>;
 
-pub(crate) struct Stepper {
+pub(crate) struct StepContext {
     /// Tells it from all others of this thread.
     pub(super) id: u64,
     /// The number of its step: the one it is in, or was in last. Steps and registrations are numbered by one counter: a
@@ -54,26 +54,26 @@ pub(crate) struct Stepper {
 pub(super) enum Waits {
     #[default]
     None,
-    One(u64, Registered),
-    Many(BTreeMap<u64, Registered>),
+    One(u64, LeafWait),
+    Many(BTreeMap<u64, LeafWait>),
 }
 
 /// One leaf's registration.
-pub(crate) struct Registered {
-    pub(super) on: Rc<dyn Awaitable>,
+pub(crate) struct LeafWait {
+    pub(super) on: Rc<dyn AnyFuture>,
     /// The step in which it was polled last.
     pub(super) seen: u64,
     pub(super) own_waker: bool,
 }
 
-impl Registered {
+impl LeafWait {
     /// Whether it is waited on after the step with this number.
     fn counts(&self, last: u64) -> bool {
         self.seen == last || !self.own_waker
     }
 }
 
-impl Default for Stepper {
+impl Default for StepContext {
     fn default() -> Self {
         Self {
             id: next_key(),
@@ -90,7 +90,7 @@ impl Default for Stepper {
 impl Waits {
     /// Keys only grow.
     #[inline]
-    pub(super) fn insert(&mut self, key: u64, wait: Registered) {
+    pub(super) fn insert(&mut self, key: u64, wait: LeafWait) {
         match self {
             Self::None => *self = Self::One(key, wait),
             _ => self.insert_another(key, wait),
@@ -98,7 +98,7 @@ impl Waits {
     }
 
     #[cold]
-    fn insert_another(&mut self, key: u64, wait: Registered) {
+    fn insert_another(&mut self, key: u64, wait: LeafWait) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(key, wait),
             Self::One(first, before) => Self::Many(BTreeMap::from([(first, before), (key, wait)])),
@@ -109,7 +109,7 @@ impl Waits {
         };
     }
 
-    fn get_mut(&mut self, key: u64) -> Option<&mut Registered> {
+    fn get_mut(&mut self, key: u64) -> Option<&mut LeafWait> {
         match self {
             Self::One(only, wait) if *only == key => Some(wait),
             Self::Many(map) => map.get_mut(&key),
@@ -117,7 +117,7 @@ impl Waits {
         }
     }
 
-    fn remove(&mut self, key: u64) -> Option<Registered> {
+    fn remove(&mut self, key: u64) -> Option<LeafWait> {
         match self {
             Self::One(only, _) if *only == key => match std::mem::take(self) {
                 Self::One(_, wait) => Some(wait),
@@ -129,8 +129,8 @@ impl Waits {
     }
 
     /// Those that count after the step with this number, in order of registration.
-    fn list(&self, last: u64) -> Vec<Rc<dyn Awaitable>> {
-        let on = |wait: &Registered| wait.counts(last).then(|| wait.on.clone());
+    fn list(&self, last: u64) -> Vec<Rc<dyn AnyFuture>> {
+        let on = |wait: &LeafWait| wait.counts(last).then(|| wait.on.clone());
         match self {
             Self::None => Vec::new(),
             Self::One(_, wait) => on(wait).into_iter().collect(),
@@ -148,7 +148,7 @@ impl Waits {
     }
 }
 
-impl Stepper {
+impl StepContext {
     /// Begins a step with what is to be thrown in it.
     #[inline]
     pub(crate) fn begin(&self, injected: Thrown) {
@@ -202,7 +202,7 @@ impl Stepper {
     }
 
     /// What it waits on, first what it came to first.
-    pub(crate) fn waits(&self) -> Vec<Rc<dyn Awaitable>> {
+    pub(crate) fn waits(&self) -> Vec<Rc<dyn AnyFuture>> {
         self.waits.borrow().list(self.number.get())
     }
 
@@ -241,9 +241,9 @@ impl Stepper {
 
     /// The same for people.
     pub(crate) fn describe_waits(&self) -> Vec<Wait> {
-        let describe = |on: Rc<dyn Awaitable>| {
-            let head = on.head();
-            Wait { on: head.on(), kind: head.kind(), place: Some(head.place()), holder: head.holder() }
+        let describe = |on: Rc<dyn AnyFuture>| {
+            let core = on.core();
+            Wait { on: core.on(), kind: core.kind(), place: Some(core.place()), holder: core.holder() }
         };
         self.waits().into_iter().map(describe).collect()
     }
@@ -274,11 +274,11 @@ thread_local! {
 }
 
 /// Makes `stepping` the current one while the guard lives.
-pub(crate) struct Entered {
+pub(crate) struct EnterGuard {
     nested: bool,
 }
 
-impl Entered {
+impl EnterGuard {
     /// `waker` is the data pointer of the waker that it is polled with.
     #[inline]
     pub(crate) fn new(stepping: Rc<dyn Stepping>, waker: *const ()) -> Self {
@@ -295,7 +295,7 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for EnterGuard {
     #[inline]
     fn drop(&mut self) {
         let outer =
@@ -317,8 +317,8 @@ pub(crate) fn current() -> Option<Current> {
 
 /// The same, for a look at it: nothing of the user's may run in `look`.
 #[inline]
-pub(crate) fn look_at_current<R>(look: impl FnOnce(&Stepper, *const ()) -> R) -> Option<R> {
-    let look = |current: &Current| look(current.stepping.stepper(), current.waker);
+pub(crate) fn look_at_current<R>(look: impl FnOnce(&StepContext, *const ()) -> R) -> Option<R> {
+    let look = |current: &Current| look(current.stepping.context(), current.waker);
     CURRENT.with_borrow(|current| current.as_ref().map(look))
 }
 

@@ -2,7 +2,7 @@
 
 use super::cell::{Making, TaskCell};
 use super::future::FutureCell;
-use super::future_core::{Awaitable, Source};
+use super::future_core::{AnyFuture, FutureOf};
 use super::spawn::Prepared;
 use super::{Future, Task, TaskRef};
 use crate::error::{Error, Result};
@@ -42,17 +42,17 @@ pub enum Ensured<T: 'static> {
 
 /// Something that others hold too: its value is cloned.
 #[allow(missing_debug_implementations, reason = "Ensured shows it")]
-pub struct Shared<T>(pub(crate) Rc<dyn Source<T>>);
+pub struct Shared<T>(pub(crate) Rc<dyn FutureOf<T>>);
 
 impl<T: 'static> std::fmt::Debug for Ensured<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let awaitable = self.awaitable();
-        write!(f, "<{} {}>", awaitable.head().kind(), awaitable.head().id())
+        write!(f, "<{} {}>", awaitable.core().kind(), awaitable.core().id())
     }
 }
 
 impl<T: 'static> Ensured<T> {
-    pub(crate) fn awaitable(&self) -> Rc<dyn Awaitable> {
+    pub(crate) fn awaitable(&self) -> Rc<dyn AnyFuture> {
         match self {
             Self::New(task) => task.cell().clone(),
             Self::Shared(shared) => shared.0.clone(),
@@ -71,7 +71,7 @@ impl<T: 'static> Ensured<T> {
     /// Refuses what belongs to another loop, for a caller whose counterpart in asyncio does.
     pub(crate) fn of_loop(self, lp: &EventLoop) -> Result<Self> {
         let awaitable = self.awaitable();
-        if awaitable.head().belongs_to(lp) || awaitable.head().has_no_loop() {
+        if awaitable.core().belongs_to(lp) || awaitable.core().has_no_loop() {
             return Ok(self);
         }
         let text = "The future belongs to a different loop than the one specified as the loop argument";
@@ -87,7 +87,7 @@ impl<T: 'static> Ensured<T> {
     }
 
     /// As something whose value is cloned.
-    pub(crate) fn share(self) -> Rc<dyn Source<T>>
+    pub(crate) fn share(self) -> Rc<dyn FutureOf<T>>
     where
         T: Clone,
     {
@@ -173,7 +173,7 @@ impl sealed::Ensure for TaskRef {
 }
 
 /// What others hold too, of whichever loop.
-pub(crate) fn shared<T: 'static>(source: Rc<dyn Source<T>>) -> Ensured<T> {
+pub(crate) fn shared<T: 'static>(source: Rc<dyn FutureOf<T>>) -> Ensured<T> {
     Ensured::Shared(Shared(source))
 }
 
@@ -181,7 +181,7 @@ impl EventLoop {
     /// Runs until `target` is done, and returns its outcome (`loop.run_until_complete`). A body becomes a task; a task or
     /// future (or a reference to one) is taken as it is, and need not be new.
     ///
-    /// Whatever else waits stays, and goes on in the next run. Awaiting takes asyncio's turns: a body that returns at
+    /// Whatever else waits stays, and goes on in the next run. Leaf takes asyncio's turns: a body that returns at
     /// once takes two, its step and the callback that ends the run.
     ///
     /// # Errors
@@ -204,7 +204,7 @@ impl EventLoop {
         if let Err(error) = self.run_until(&awaitable, place) {
             // What left the loop is the new task's own error, as a rule: it counts as read. Others may read a shared one.
             if let Ensured::New(_) = target {
-                awaitable.head().retrieved();
+                awaitable.core().retrieved();
             }
             return Err(error);
         }
@@ -212,8 +212,8 @@ impl EventLoop {
     }
 
     /// Runs until `target` is done, and leaves its outcome in it.
-    pub(crate) fn run_until(&self, target: &Rc<dyn Awaitable>, place: Place) -> Result<()> {
-        if target.head().has_no_loop() {
+    pub(crate) fn run_until(&self, target: &Rc<dyn AnyFuture>, place: Place) -> Result<()> {
+        if target.core().has_no_loop() {
             // A task that could not be made has failed already, and no loop will ever tell of it.
             return Ok(());
         }
@@ -227,7 +227,7 @@ impl EventLoop {
             let lp = crate::event_loop::get_running_loop()?;
             let leaves = watched.upgrade().is_some_and(|target| {
                 // Looking at the error counts as reading it, as in asyncio.
-                target.head().retrieved();
+                target.core().retrieved();
                 target.error().is_some_and(|error| error.leaves_the_loop())
             });
             if lp.0.this_run() == run && !leaves {
@@ -236,8 +236,8 @@ impl EventLoop {
             Ok(())
         });
         let result = self.run_forever();
-        target.head().drop_waiter(id.key());
+        target.core().drop_waiter(id.key());
         result?;
-        if target.head().done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
+        if target.core().done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
     }
 }

@@ -1,7 +1,7 @@
 //! `Future`: a result that somebody will set.
 
 use super::cancel;
-use super::future_core::{Awaitable, Begin, Head, Holder, Message, Source, complete};
+use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, Holder, complete};
 use super::handles::{CallbackId, add_done_callback};
 use super::join::Join;
 use crate::error::{Error, Result};
@@ -17,13 +17,13 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 pub(crate) struct FutureCell<T: 'static> {
-    head: Head,
+    core: FutureCore,
     outcome: RefCell<Option<Result<T>>>,
 }
 
 /// A result that somebody will set (`asyncio.Future`). Cloning gives another handle of the same future.
 ///
-/// Made by [`EventLoop::create_future`]. Awaiting one that is done does not suspend. A failure that nobody reads is
+/// Made by [`EventLoop::create_future`]. Leaf one that is done does not suspend. A failure that nobody reads is
 /// reported when the last handle goes.
 ///
 /// ```
@@ -44,13 +44,13 @@ impl<T: 'static> Future<T> {
 
     /// One that a combinator waits on, shown under the combinator's name.
     pub(crate) fn of_kind(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
-        Self(Rc::new(FutureCell { head: Head::future(lp, kind, place), outcome: RefCell::new(None) }))
+        Self(Rc::new(FutureCell { core: FutureCore::future(lp, kind, place), outcome: RefCell::new(None) }))
     }
 
     /// Shows who holds what this future waits for.
     pub(crate) fn held_by(self, holder: Option<&Holder>) -> Self {
         if let Some(holder) = holder {
-            self.0.head.set_holder(holder.clone());
+            self.0.core.set_holder(holder.clone());
         }
         self
     }
@@ -97,12 +97,12 @@ impl<T: 'static> Future<T> {
     /// Takes the outcome of one that is done.
     pub(crate) fn take(self) -> Result<T> {
         if self.cancelled() {
-            return Err(self.0.head.cancelled_error());
+            return Err(self.0.core.cancelled_error());
         }
-        self.0.head.retrieved();
+        self.0.core.retrieved();
         // A reader's `clone`, which is user code, may be under way on it: then it cannot be taken, and that is no panic.
         let taken = self.0.outcome.try_borrow_mut().ok().and_then(|mut outcome| outcome.take());
-        taken.unwrap_or(Err(self.0.head.no_result()))
+        taken.unwrap_or(Err(self.0.core.no_result()))
     }
 
     /// Cancels it at once (`Future.cancel`); false if it is done. Everyone who waits gets [`Error::Cancelled`].
@@ -118,13 +118,13 @@ impl<T: 'static> Future<T> {
     /// Whether it is done: set, failed or cancelled (`Future.done`).
     #[must_use]
     pub fn done(&self) -> bool {
-        self.0.head.done()
+        self.0.core.done()
     }
 
     /// Whether it was cancelled (`Future.cancelled`).
     #[must_use]
     pub fn cancelled(&self) -> bool {
-        self.0.head.cancelled()
+        self.0.core.cancelled()
     }
 
     /// The result of one that is done (`Future.result`).
@@ -144,9 +144,9 @@ impl<T: 'static> Future<T> {
     /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
     pub fn error(&self) -> Result<Option<Error>> {
         if self.cancelled() {
-            return Err(self.0.head.cancelled_error());
+            return Err(self.0.core.cancelled_error());
         }
-        self.0.head.retrieved();
+        self.0.core.retrieved();
         match &*self.0.outcome.borrow() {
             Some(outcome) => Ok(outcome.as_ref().err().cloned()),
             None => Err(Error::InvalidState("Exception is not set.")),
@@ -165,7 +165,7 @@ impl<T: 'static> Future<T> {
         let place = Location::caller();
         if !self.done() {
             let weak: Weak<FutureCell<T>> = Rc::downgrade(&self.0);
-            self.0.head.end_with_loop(weak);
+            self.0.core.end_with_loop(weak);
         }
         add_done_callback(self.0.clone(), place, type_name::<F>(), move |object| {
             let future = object.downcast::<FutureCell<T>>().ok().map(Future);
@@ -176,7 +176,7 @@ impl<T: 'static> Future<T> {
     /// Removes a done callback; how many were removed (`Future.remove_done_callback`). One that is queued already cannot
     /// be removed.
     pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-        let removed = self.0.head.remove_waiter(id.key());
+        let removed = self.0.core.remove_waiter(id.key());
         let count = usize::from(removed.is_some());
         drop_quietly(removed);
         count
@@ -185,27 +185,27 @@ impl<T: 'static> Future<T> {
     /// Its number among the tasks and futures of its loop.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.0.head.id()
+        self.0.core.id()
     }
 
     /// The loop that it belongs to, if that still exists (`Future.get_loop`).
     #[must_use]
     pub fn event_loop(&self) -> Option<EventLoop> {
-        self.0.head.event_loop()
+        self.0.core.event_loop()
     }
 }
 
-impl<T: 'static> Awaitable for FutureCell<T> {
-    fn head(&self) -> &Head {
-        &self.head
+impl<T: 'static> AnyFuture for FutureCell<T> {
+    fn core(&self) -> &FutureCore {
+        &self.core
     }
 
     fn error(&self) -> Option<Error> {
         let failure = self.outcome.borrow().as_ref().and_then(|outcome| outcome.as_ref().err().cloned());
-        failure.or_else(|| self.head.cancellation())
+        failure.or_else(|| self.core.cancellation())
     }
 
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
         cancel_now(self, message)
     }
 
@@ -213,7 +213,7 @@ impl<T: 'static> Awaitable for FutureCell<T> {
         self
     }
 
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self
     }
 }
@@ -221,33 +221,33 @@ impl<T: 'static> Awaitable for FutureCell<T> {
 /// A pending future's callbacks may hold the future itself, and then nobody but the loop can end them.
 impl<T: 'static> Dependant for FutureCell<T> {
     fn loop_closed(&self) {
-        self.head.forget_callbacks();
+        self.core.forget_callbacks();
     }
 }
 
 /// What cancelling a plain future means.
-pub(crate) fn cancel_now(future: Rc<dyn Awaitable>, message: &Message) -> Begin {
+pub(crate) fn cancel_now(future: Rc<dyn AnyFuture>, message: &CancelMessage) -> Begin {
     // Asking counts as reading, as in asyncio: a failed future that was to be cancelled is not reported.
-    future.head().retrieved();
-    if future.head().done() {
+    future.core().retrieved();
+    if future.core().done() {
         return Begin::Decided(false);
     }
-    future.head().set_message(message.clone());
-    let error = future.head().cancelled_error();
+    future.core().set_message(message.clone());
+    let error = future.core().cancelled_error();
     if let Err(closed) = complete(&future, Done::Cancelled, Some(&error)) {
-        log_error!("nobody can be told that future {} is cancelled: {closed}", future.head().id());
+        log_error!("nobody can be told that future {} is cancelled: {closed}", future.core().id());
     }
     Begin::Decided(true)
 }
 
-impl<T: Clone + 'static> Source<T> for FutureCell<T> {
+impl<T: Clone + 'static> FutureOf<T> for FutureCell<T> {
     fn outcome(&self) -> Result<T> {
-        if self.head.cancelled() {
-            return Err(self.head.cancelled_error());
+        if self.core.cancelled() {
+            return Err(self.core.cancelled_error());
         }
-        self.head.retrieved();
+        self.core.retrieved();
         let outcome = self.outcome.borrow().clone();
-        outcome.unwrap_or_else(|| Err(self.head.no_result()))
+        outcome.unwrap_or_else(|| Err(self.core.no_result()))
     }
 }
 
@@ -256,10 +256,10 @@ impl<T> Drop for FutureCell<T> {
     fn drop(&mut self) {
         match self.outcome.get_mut().take() {
             None => {}
-            Some(Err(error)) if self.head.is_unretrieved() => {
+            Some(Err(error)) if self.core.is_unretrieved() => {
                 let context = ExceptionContext::new("Future exception was never retrieved");
-                let info = FutureInfo { id: self.head.id(), place: self.head.place() };
-                report(self.head.event_loop(), context.with_error(error).with_future(info));
+                let info = FutureInfo { id: self.core.id(), place: self.core.place() };
+                report(self.core.event_loop(), context.with_error(error).with_future(info));
             }
             Some(Ok(value)) => drop_quietly(value),
             Some(Err(error)) => drop_quietly(error),
@@ -284,13 +284,13 @@ impl<T: 'static> Eq for Future<T> {}
 
 impl<T: 'static> fmt::Debug for Future<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match (self.done(), self.cancelled(), self.0.head.failed()) {
+        let state = match (self.done(), self.cancelled(), self.0.core.failed()) {
             (false, ..) => "pending",
             (true, true, _) => "cancelled",
             (true, false, true) => "failed",
             (true, false, false) => "finished",
         };
-        let place = self.0.head.place();
+        let place = self.0.core.place();
         write!(f, "<Future {state} created at {}:{}>", place.file(), place.line())
     }
 }

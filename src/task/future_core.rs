@@ -1,4 +1,4 @@
-//! The head: what a future and a task have in common, whatever their type.
+//! The core: what a future and a task have in common, whatever their type.
 //!
 //! It promises that the state goes one way, that completing walks *one* list in order of registration, and that nothing
 //! of the user's is called while it does: waiting tasks and done callbacks are pushed to the ready queue. (Rejected:
@@ -24,17 +24,17 @@ use std::sync::Arc;
 use std::task::Waker;
 
 /// The message of a cancellation.
-pub(crate) type Message = Option<Arc<str>>;
+pub(crate) type CancelMessage = Option<Arc<str>>;
 
 /// A future, a task, a sleep, a gathering: whatever can be waited on and cancelled.
-pub(crate) trait Awaitable: Any {
-    fn head(&self) -> &Head;
+pub(crate) trait AnyFuture: Any {
+    fn core(&self) -> &FutureCore;
     /// What it failed or was cancelled with; reading it here does not count as retrieving.
     fn error(&self) -> Option<Error>;
     /// What cancelling it means; `cancel` makes the walk.
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin;
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin;
     /// All that it forwarded the cancellation to has answered; `accepted` if any did. Whether it accepts.
-    fn end_cancel(self: Rc<Self>, _accepted: bool, _message: &Message) -> bool {
+    fn end_cancel(self: Rc<Self>, _accepted: bool, _message: &CancelMessage) -> bool {
         true
     }
     /// It waits, through others, on itself: nobody else will ever queue it, and a cancellation must. False if it is
@@ -43,15 +43,15 @@ pub(crate) trait Awaitable: Any {
         false
     }
     fn into_any(self: Rc<Self>) -> Rc<dyn Any>;
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable>;
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture>;
 }
 
 /// What cancelling one object begins with.
 pub(crate) enum Begin {
     /// It is decided: whether the request was accepted.
     Decided(bool),
-    /// Ask these first, then [`Awaitable::end_cancel`].
-    Forward(Vec<Rc<dyn Awaitable>>),
+    /// Ask these first, then [`AnyFuture::end_cancel`].
+    Forward(Vec<Rc<dyn AnyFuture>>),
     /// The walk came back to a task that it is just asking.
     Circle,
 }
@@ -63,12 +63,12 @@ pub(crate) trait Woken {
 }
 
 /// An awaitable with a value.
-pub(crate) trait Source<T>: Awaitable {
+pub(crate) trait FutureOf<T>: AnyFuture {
     /// The outcome of one that is done; marks it as retrieved.
     fn outcome(&self) -> Result<T>;
 }
 
-pub(crate) struct Head {
+pub(crate) struct FutureCore {
     lp: Weak<Inner>,
     id: u64,
     is_task: bool,
@@ -85,7 +85,7 @@ pub(crate) struct Head {
 #[derive(Default)]
 struct Rare {
     /// The message of its cancellation.
-    message: RefCell<Message>,
+    message: RefCell<CancelMessage>,
     /// Kept by a lock: who holds what is waited for.
     holder: OnceCell<Holder>,
     /// Ends it with its loop: it has callbacks.
@@ -118,11 +118,11 @@ pub(crate) enum Waiter {
     Callback(Rc<Callback>),
 }
 
-impl Head {
+impl FutureCore {
     pub(crate) fn future(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
-        let head = Self::new(lp.downgrade(), lp.0.next_object(), false, kind, place);
-        lp.0.future_made(head.id, kind, Some(place));
-        head
+        let core = Self::new(lp.downgrade(), lp.0.next_object(), false, kind, place);
+        lp.0.future_made(core.id, kind, Some(place));
+        core
     }
 
     pub(crate) fn task(lp: Weak<Inner>, id: u64, place: Place) -> Self {
@@ -143,7 +143,7 @@ impl Head {
         }
     }
 
-    /// Makes it the head of another future of its loop, as if it was new. Whoever owns it knows that nobody waits.
+    /// Makes it the core of another future of its loop, as if it was new. Whoever owns it knows that nobody waits.
     #[inline]
     pub(crate) fn renew(&mut self, lp: &EventLoop, kind: &'static str, place: Place) {
         self.id = lp.0.next_object();
@@ -260,7 +260,7 @@ impl Head {
     }
 
     #[inline]
-    pub(crate) fn set_message(&self, message: Message) {
+    pub(crate) fn set_message(&self, message: CancelMessage) {
         if message.is_some() || self.rare.get().is_some() {
             *self.rare.get_or_init(Box::default).message.borrow_mut() = message;
         }
@@ -324,7 +324,7 @@ impl Head {
     }
 }
 
-impl Drop for Head {
+impl Drop for FutureCore {
     #[inline]
     fn drop(&mut self) {
         match self.waiters.take() {
@@ -351,12 +351,12 @@ impl Waiter {
 /// [`Error::Closed`] if something waits and the loop is closed; the state has changed then, as in asyncio.
 pub(crate) fn complete<A>(owner: &Rc<A>, state: Done, error: Option<&Error>) -> Result<()>
 where
-    A: Awaitable + ?Sized,
+    A: AnyFuture + ?Sized,
 {
-    owner.head().complete(state, error, || owner.clone().into_any())
+    owner.core().complete(state, error, || owner.clone().into_any())
 }
 
-impl Head {
+impl FutureCore {
     /// Completes a future that nothing outside of looplab can reach, so that it has no done callbacks.
     pub(crate) fn complete_private(&self, state: Done) -> Result<()> {
         self.complete(state, None, || Rc::new(()))

@@ -5,7 +5,7 @@
 
 use super::cancel;
 use super::cell::{TaskCell, TypedTask};
-use super::future_core::{Awaitable, Waiter};
+use super::future_core::{AnyFuture, Waiter};
 use super::join::{Join, JoinRef};
 use super::spawn::TaskBuilder;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ impl CallbackId {
 
 /// A task: a body that the loop runs step by step (`asyncio.Task`). Cloning gives another handle of the same task.
 ///
-/// Awaiting it (`task.await`, or `(&task).await` to keep the handle) gives its result; if the awaiting task is
+/// Leaf it (`task.await`, or `(&task).await` to keep the handle) gives its result; if the awaiting task is
 /// cancelled meanwhile, so is this one. Its result can be awaited any number of times, as Python's can, which needs
 /// `T: Clone`; see [`into_output`](Self::into_output) for other types.
 ///
@@ -68,25 +68,25 @@ macro_rules! handle_methods {
         /// Whether it is done: returned, failed or cancelled (`Task.done`).
         #[must_use]
         pub fn done(&self) -> bool {
-            self.0.head().done()
+            self.0.core().done()
         }
 
         /// Whether it ended cancelled (`Task.cancelled`). A request alone does not count.
         #[must_use]
         pub fn cancelled(&self) -> bool {
-            self.0.head().cancelled()
+            self.0.core().cancelled()
         }
 
         /// Requests cancellation (`Task.cancel`): [`Error::Cancelled`] is thrown at the await where the task is
         /// suspended, in one of the next turns. The task may clean up, pass it on with `?`, or swallow it. False if it
         /// is done. May be called at any time.
         pub fn cancel(&self) -> bool {
-            cancel::cancel(self.0.clone().as_awaitable(), &None)
+            cancel::cancel(self.0.clone().as_any_future(), &None)
         }
 
         /// As [`cancel`](Self::cancel), with a message for whoever reads the error.
         pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
-            cancel::cancel(self.0.clone().as_awaitable(), &Some(message.into()))
+            cancel::cancel(self.0.clone().as_any_future(), &Some(message.into()))
         }
 
         /// How many cancellations were requested and not taken back (`Task.cancelling`).
@@ -115,13 +115,13 @@ macro_rules! handle_methods {
         /// Its number among the tasks and futures of its loop, in order of creation.
         #[must_use]
         pub fn id(&self) -> u64 {
-            self.0.head().id()
+            self.0.core().id()
         }
 
         /// Where it was made.
         #[must_use]
         pub fn spawned_at(&self) -> Place {
-            self.0.head().place()
+            self.0.core().place()
         }
 
         /// Its error (`Task.exception`): `None` if it returned a value.
@@ -132,7 +132,7 @@ macro_rules! handle_methods {
             if !self.done() {
                 return Err(Error::InvalidState("Exception is not set."));
             }
-            self.0.head().retrieved();
+            self.0.core().retrieved();
             match self.0.error() {
                 Some(error) if self.cancelled() => Err(error),
                 error => Ok(error),
@@ -142,7 +142,7 @@ macro_rules! handle_methods {
         /// Removes a done callback; how many were removed (`Task.remove_done_callback`). One that is queued already
         /// cannot be removed.
         pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-            let removed = self.0.head().remove_waiter(id.0);
+            let removed = self.0.core().remove_waiter(id.0);
             let count = usize::from(removed.is_some());
             drop_quietly(removed);
             count
@@ -151,7 +151,7 @@ macro_rules! handle_methods {
         /// The loop that it belongs to, if that still exists (`Task.get_loop`).
         #[must_use]
         pub fn event_loop(&self) -> Option<EventLoop> {
-            self.0.head().event_loop()
+            self.0.core().event_loop()
         }
     };
 }
@@ -223,7 +223,7 @@ impl<T: 'static> Task<T> {
     where
         T: Clone,
     {
-        super::future_core::Source::outcome(&*self.0)
+        super::future_core::FutureOf::outcome(&*self.0)
     }
 
     /// Awaits the task and takes its value out, which needs no `Clone`. Other handles find [`Error::InvalidState`]
@@ -246,11 +246,11 @@ impl<T: 'static> Task<T> {
 
     /// Takes the value of a task that is done. An error is shared: others may still want to read it.
     pub(crate) fn take(self) -> Result<T> {
-        self.0.head().retrieved();
+        self.0.core().retrieved();
         if let Some(error) = self.0.error() {
             return Err(error);
         }
-        self.0.take_outcome().unwrap_or(Err(self.0.head().no_result()))
+        self.0.take_outcome().unwrap_or(Err(self.0.core().no_result()))
     }
 
     /// The handle without its type.
@@ -279,8 +279,8 @@ impl TaskRef {
         TaskInfo { id: self.id(), name: self.name().to_string(), place: self.spawned_at() }
     }
 
-    pub(crate) fn as_awaitable(&self) -> Rc<dyn Awaitable> {
-        self.0.clone().as_awaitable()
+    pub(crate) fn as_any_future(&self) -> Rc<dyn AnyFuture> {
+        self.0.clone().as_any_future()
     }
 
     pub(crate) fn key(&self) -> Option<TaskKey> {
@@ -293,7 +293,7 @@ impl TaskRef {
 
     /// The number of its last step.
     pub(crate) fn step_number(&self) -> u64 {
-        self.0.stepper().number()
+        self.0.context().number()
     }
 
     /// As [`Task::add_done_callback`], without the type.
@@ -304,7 +304,7 @@ impl TaskRef {
         R: Outcome,
     {
         let (place, task) = (Location::caller(), Rc::downgrade(&self.0));
-        add_done_callback(self.0.clone().as_awaitable(), place, type_name::<F>(), move |_object| {
+        add_done_callback(self.0.clone().as_any_future(), place, type_name::<F>(), move |_object| {
             let task = task.upgrade().map(TaskRef);
             task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })
@@ -319,7 +319,7 @@ impl TaskRef {
 
 /// Registers a done callback, which gets the finished object. `name` names it for a reader.
 pub(crate) fn add_done_callback<F, R>(
-    owner: Rc<dyn Awaitable>,
+    owner: Rc<dyn AnyFuture>,
     place: Place,
     name: &'static str,
     function: F,
@@ -328,22 +328,22 @@ where
     F: FnOnce(Rc<dyn Any>) -> R + 'static,
     R: Outcome,
 {
-    let head = owner.head();
+    let core = owner.core();
     // A task that could not be made has no loop: its callbacks are for the running one.
-    let lp = if head.has_no_loop() { running() } else { head.event_loop() };
+    let lp = if core.has_no_loop() { running() } else { core.event_loop() };
     let h = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
     let callback = Callback::new(h, EntryKind::DoneCallback, place, name, WhenDone::new(function));
     let callback: Rc<Callback> = Rc::new(callback);
     let lp = lp.filter(|lp| !lp.is_closed());
-    if !head.done() {
+    if !core.done() {
         if lp.is_none() {
             // It will never run. It stays registered, so that completing the future reports that.
             callback.function.forget();
         }
-        return CallbackId(head.add_waiter(Waiter::Callback(callback)));
+        return CallbackId(core.add_waiter(Waiter::Callback(callback)));
     }
     if let Some(lp) = lp {
-        let cause = Some(head.on());
+        let cause = Some(core.on());
         callback.function.bind(owner.into_any());
         lp.0.enqueue(Entry::Callback(callback), PushInfo { cause, ..PushInfo::CALL_SOON });
     }

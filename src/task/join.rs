@@ -1,8 +1,8 @@
-//! Awaiting: the futures that wait on a task or a future.
+//! Leaf: the futures that wait on a task or a future.
 
 use super::TaskRef;
-use super::future_core::{Awaitable, Source};
-use super::leaf::Awaiting;
+use super::future_core::{AnyFuture, FutureOf};
+use super::leaf::Leaf;
 use crate::error::Result;
 use std::fmt;
 use std::pin::Pin;
@@ -11,11 +11,11 @@ use std::task::{Context, Poll, ready};
 
 /// Awaits a [`Task`](crate::Task) or a [`Future`](crate::Future); made by awaiting one.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Join<T: 'static>(Awaiting<dyn Source<T>>);
+pub struct Join<T: 'static>(Leaf<dyn FutureOf<T>>);
 
 impl<T: 'static> Join<T> {
-    pub(crate) fn new(source: Rc<dyn Source<T>>) -> Self {
-        Self(Awaiting::new(source))
+    pub(crate) fn new(source: Rc<dyn FutureOf<T>>) -> Self {
+        Self(Leaf::new(source))
     }
 }
 
@@ -30,7 +30,7 @@ impl<T: 'static> Future for Join<T> {
 
 impl<T: 'static> fmt::Debug for Join<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<await {} {}>", self.0.on().head().kind(), self.0.on().head().id())
+        write!(f, "<await {} {}>", self.0.on().core().kind(), self.0.on().core().id())
     }
 }
 
@@ -44,7 +44,7 @@ pub struct JoinRef {
 
 impl JoinRef {
     pub(crate) fn new(task: TaskRef) -> Self {
-        Self { done: done(task.as_awaitable()), task }
+        Self { done: done(task.as_any_future()), task }
     }
 }
 
@@ -63,10 +63,10 @@ pub(crate) fn outcome_of(task: &TaskRef) -> Result<()> {
 }
 
 /// Awaits that something is done, whatever came of it.
-pub(crate) struct Done(Awaiting<dyn Awaitable>);
+pub(crate) struct Done(Leaf<dyn AnyFuture>);
 
-pub(crate) fn done(on: Rc<dyn Awaitable>) -> Done {
-    Done(Awaiting::new(on))
+pub(crate) fn done(on: Rc<dyn AnyFuture>) -> Done {
+    Done(Leaf::new(on))
 }
 
 impl Future for Done {
@@ -79,6 +79,6 @@ impl Future for Done {
 
 impl fmt::Debug for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<await {} {}>", self.0.on().head().kind(), self.0.on().head().id())
+        write!(f, "<await {} {}>", self.0.on().core().kind(), self.0.on().core().id())
     }
 }

@@ -1,37 +1,37 @@
-//! The leaves: what every future embeds that waits on an [`Awaitable`], or yields.
+//! The leaves: what every future embeds that waits on an [`AnyFuture`], or yields.
 //!
-//! A leaf registers with what it waits on, and is noted in the stepper of who polls it; it takes back both when it is done
-//! or dropped, wherever that happens. So it holds both. (Rejected: to hold neither, and to look for the stepper where the leaf
+//! A leaf registers with what it waits on, and is noted in the context of who polls it; it takes back both when it is done
+//! or dropped, wherever that happens. So it holds both. (Rejected: to hold neither, and to look for the context where the leaf
 //! is registered. Once `on` is done it is registered nowhere, and a leaf that is dropped outside of its task's step leaves its
 //! note behind.)
 
-use super::context::{Current, Registered, Stepper, Stepping, Thrown, current, look_at_current};
-use super::future_core::{Awaitable, Head, Waiter};
+use super::context::{Current, LeafWait, StepContext, Stepping, Thrown, current, look_at_current};
+use super::future_core::{AnyFuture, FutureCore, Waiter};
 use crate::error::{Error, Result};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// One leaf's part: it waits on `on`.
-pub(crate) struct Awaiting<A: Awaitable + ?Sized> {
+pub(crate) struct Leaf<A: AnyFuture + ?Sized> {
     on: Rc<A>,
-    place: Place,
+    state: LeafState,
 }
 
 #[derive(Default)]
-enum Place {
+enum LeafState {
     #[default]
     Nowhere,
     /// Registered with what it waits on, and with who polls it.
     Registered { with: Rc<dyn Stepping>, key: u64 },
     /// Registered only with what it waits on: polled outside of any step.
     Alone { key: u64 },
-    /// It refused to wait, and its error comes in the next step of the stepper with this id.
+    /// It refused to wait, and its error comes in the next step of the context with this id.
     Refused { with: u64, since: u64 },
 }
 
-impl<A: Awaitable + ?Sized> Awaiting<A> {
+impl<A: AnyFuture + ?Sized> Leaf<A> {
     pub(crate) fn new(on: Rc<A>) -> Self {
-        Self { on, place: Place::Nowhere }
+        Self { on, state: LeafState::Nowhere }
     }
 
     /// What it waits on.
@@ -48,17 +48,17 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
     /// Ready with `Ok` once it is done, with `Err` if something is thrown here.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if !matches!(self.place, Place::Nowhere)
-            && let Some(error) = self.place.thrown()
+        if !matches!(self.state, LeafState::Nowhere)
+            && let Some(error) = self.state.thrown()
             && let Some(error) = self.throw(*error)
         {
             return Poll::Ready(Err(error));
         }
-        if self.on.head().done() {
+        if self.on.core().done() {
             self.release();
             return Poll::Ready(Ok(()));
         }
-        if matches!(self.place, Place::Nowhere) || !self.place.is_polled_again(cx) {
+        if matches!(self.state, LeafState::Nowhere) || !self.state.is_polled_again(cx) {
             self.wait(cx);
         }
         Poll::Pending
@@ -67,13 +67,13 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
     /// What is thrown here, unless what it waits on was cancelled itself: that one is kept.
     #[cold]
     fn throw(&mut self, error: Error) -> Option<Error> {
-        let refused = matches!(self.place, Place::Refused { .. });
+        let refused = matches!(self.state, LeafState::Refused { .. });
         if !refused && self.on.error().is_some_and(|own| own.is_cancelled()) {
             return None;
         }
-        if !refused && self.on.head().done() {
+        if !refused && self.on.core().done() {
             // asyncio has read the outcome by now, and throws the cancellation in its place. What was refused is not read.
-            self.on.head().retrieved();
+            self.on.core().retrieved();
         }
         self.release();
         Some(error)
@@ -82,14 +82,14 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
     /// Registers with what is not done yet, or refuses to wait.
     fn wait(&mut self, cx: &Context<'_>) {
         self.release();
-        let head = self.on.head();
+        let core = self.on.core();
         let Some(Current { stepping, waker }) = current() else {
-            self.place = Place::Alone { key: head.add_waiter(Waiter::Waker(cx.waker().clone())) };
+            self.state = LeafState::Alone { key: core.add_waiter(Waiter::Waker(cx.waker().clone())) };
             return;
         };
-        let task = stepping.task_head();
-        if let Some(error) = task.and_then(|task| refusal(&stepping, task, head)) {
-            self.place = stepping.stepper().refuse(error);
+        let task = stepping.task_core();
+        if let Some(error) = task.and_then(|task| refusal(&stepping, task, core)) {
+            self.state = stepping.context().refuse(error);
             return;
         }
         let own_waker = waker == cx.waker().data();
@@ -98,76 +98,76 @@ impl<A: Awaitable + ?Sized> Awaiting<A> {
         } else {
             Waiter::Waker(cx.waker().clone())
         };
-        let key = head.add_waiter(waiter);
-        stepping.stepper().note(key, self.on.clone().as_awaitable(), own_waker);
-        self.place = Place::Registered { with: stepping, key };
+        let key = core.add_waiter(waiter);
+        stepping.context().note(key, self.on.clone().as_any_future(), own_waker);
+        self.state = LeafState::Registered { with: stepping, key };
     }
 
     /// Takes the registration back: the leaf is done, or is dropped.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if !matches!(self.place, Place::Nowhere) {
+        if !matches!(self.state, LeafState::Nowhere) {
             self.leave();
         }
     }
 
     fn leave(&mut self) {
-        match std::mem::take(&mut self.place) {
-            Place::Registered { with, key } => {
-                with.stepper().forget(key);
-                self.on.head().drop_waiter(key);
+        match std::mem::take(&mut self.state) {
+            LeafState::Registered { with, key } => {
+                with.context().forget(key);
+                self.on.core().drop_waiter(key);
             }
-            Place::Alone { key } => self.on.head().drop_waiter(key),
-            Place::Nowhere | Place::Refused { .. } => {}
+            LeafState::Alone { key } => self.on.core().drop_waiter(key),
+            LeafState::Nowhere | LeafState::Refused { .. } => {}
         }
     }
 }
 
-impl<A: Awaitable + ?Sized> Drop for Awaiting<A> {
+impl<A: AnyFuture + ?Sized> Drop for Leaf<A> {
     #[inline]
     fn drop(&mut self) {
         self.release();
     }
 }
 
-impl Place {
+impl LeafState {
     /// The injected error, if the leaf was pending in an earlier step of the current one.
     #[inline]
     fn thrown(&self) -> Thrown {
         let (with, since) = match self {
             // Nearly always there is nothing, and who is the current one need not be asked.
-            Self::Registered { with, .. } if !with.stepper().has_untaken() => return None,
-            Self::Registered { with, key } => (with.stepper().id, *key),
+            Self::Registered { with, .. } if !with.context().has_untaken() => return None,
+            Self::Registered { with, key } => (with.context().id, *key),
             Self::Refused { with, since } => (*with, *since),
             Self::Nowhere | Self::Alone { .. } => return None,
         };
-        look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten()
+        look_at_current(|context, _| context.take_injected(with, since)).flatten()
     }
 
     /// Whether it is registered already just as it is polled now.
     #[inline]
     fn is_polled_again(&self, cx: &Context<'_>) -> bool {
         let Self::Registered { with, key } = self else { return false };
-        let id = with.stepper().id;
-        let again = |stepper: &Stepper, waker| {
-            stepper.id == id && waker == cx.waker().data() && stepper.is_polled_again(*key)
+        let id = with.context().id;
+        let again = |context: &StepContext, waker| {
+            context.id == id && waker == cx.waker().data() && context.is_polled_again(*key)
         };
         look_at_current(again).unwrap_or_default()
     }
 }
 
-impl Stepper {
+impl StepContext {
     /// Notes that a leaf waits on `on`.
     #[inline]
-    fn note(&self, key: u64, on: Rc<dyn Awaitable>, own_waker: bool) {
-        self.waits.borrow_mut().insert(key, Registered { on, seen: self.number.get(), own_waker });
+    fn note(&self, key: u64, on: Rc<dyn AnyFuture>, own_waker: bool) {
+        self.waits.borrow_mut().insert(key, LeafWait { on, seen: self.number.get(), own_waker });
     }
 
     /// Keeps what a leaf refuses with for the next step.
     #[cold]
-    fn refuse(&self, error: Error) -> Place {
+    fn refuse(&self, error: Error) -> LeafState {
         self.refused.set(Some(Box::new(error)));
-        Place::Refused { with: self.id, since: self.number.get() }
+        LeafState::Refused { with: self.id, since: self.number.get() }
     }
 }
 
@@ -175,7 +175,7 @@ impl Stepper {
 #[derive(Default)]
 pub(crate) struct Yielding(Option<Yielded>);
 
-/// In which step it yielded; the stepper's id is 0 if nobody's step it was.
+/// In which step it yielded; the context's id is 0 if nobody's step it was.
 #[derive(Clone, Copy, Default)]
 struct Yielded {
     with: u64,
@@ -187,18 +187,18 @@ impl Yielding {
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(Yielded { with, since }) = self.0.take() {
-            let error = look_at_current(|stepper, _| stepper.take_injected(with, since)).flatten();
+            let error = look_at_current(|context, _| context.take_injected(with, since)).flatten();
             return Poll::Ready(match error {
                 None => Ok(()),
                 Some(error) => Err(*error),
             });
         }
-        let current = look_at_current(|stepper, waker| {
+        let current = look_at_current(|context, waker| {
             let own_waker = waker == cx.waker().data();
             if own_waker {
-                stepper.wake();
+                context.wake();
             }
-            (Yielded { with: stepper.id, since: stepper.number.get() }, own_waker)
+            (Yielded { with: context.id, since: context.number.get() }, own_waker)
         });
         let (yielded, woken) = current.unwrap_or_default();
         if !woken {
@@ -209,15 +209,15 @@ impl Yielding {
     }
 }
 
-/// Why `current`, which has the head `task`, may not wait on what has the head `on`, if it may not: asyncio's two errors,
+/// Why `current`, which has the core `task`, may not wait on what has the core `on`, if it may not: asyncio's two errors,
 /// thrown in the next step.
 #[inline]
-fn refusal(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Option<Error> {
+fn refusal(current: &Rc<dyn Stepping>, task: &FutureCore, on: &FutureCore) -> Option<Error> {
     if std::ptr::eq(task, on) || !task.has_the_loop_of(on) { Some(refused(current, task, on)) } else { None }
 }
 
 #[cold]
-fn refused(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Error {
+fn refused(current: &Rc<dyn Stepping>, task: &FutureCore, on: &FutureCore) -> Error {
     let name = current.clone().task().map(|task| task.name());
     let name = name.as_deref().unwrap_or_default();
     let text = if std::ptr::eq(task, on) {
@@ -231,6 +231,6 @@ fn refused(current: &Rc<dyn Stepping>, task: &Head, on: &Head) -> Error {
 }
 
 /// Names the loop of a task or future, for an error.
-fn loop_of(head: &Head) -> String {
-    head.event_loop().map_or_else(|| "a loop that is gone".to_owned(), |lp| format!("loop {}", lp.0.id()))
+fn loop_of(core: &FutureCore) -> String {
+    core.event_loop().map_or_else(|| "a loop that is gone".to_owned(), |lp| format!("loop {}", lp.0.id()))
 }

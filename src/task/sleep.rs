@@ -4,8 +4,8 @@
 //! turn after; a yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
 
 use super::future::cancel_now;
-use super::future_core::{Awaitable, Begin, Head, Message};
-use super::leaf::{Awaiting, Yielding};
+use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
+use super::leaf::{Leaf, Yielding};
 use crate::error::{Error, Result};
 use crate::event_loop::{Callback, EventLoop, Function, get_running_loop};
 use crate::trace::{Done, EntryKind, Place};
@@ -61,7 +61,7 @@ enum State {
     /// For no time at all: it only yields.
     Yielding(Yielding),
     /// It knows its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
-    Waiting(Awaiting<Callback<SleepTimer>>),
+    Waiting(Leaf<Callback<SleepTimer>>),
 }
 
 /// Made by [`yield_now`].
@@ -70,7 +70,7 @@ pub struct YieldNow(Yielding);
 
 /// The function of a sleep's timer, and the future that it completes, in one allocation.
 struct SleepTimer {
-    head: Head,
+    core: FutureCore,
     ran: Cell<bool>,
 }
 
@@ -101,11 +101,12 @@ impl Sleep {
             return Ok(State::Yielding(Yielding::default()));
         }
         let lp = get_running_loop()?;
-        let function = SleepTimer { head: Head::future(&lp, "sleep", self.place), ran: Cell::new(false) };
+        let function =
+            SleepTimer { core: FutureCore::future(&lp, "sleep", self.place), ran: Cell::new(false) };
         let h = lp.0.next_handle();
         let timer = Rc::new(Callback::new(h, EntryKind::Callback, self.place, "sleep", function));
         lp.0.schedule(lp.0.deadline(self.delay), timer.clone());
-        Ok(State::Waiting(Awaiting::new(timer)))
+        Ok(State::Waiting(Leaf::new(timer)))
     }
 
     /// The timer goes when the sleeper does (`finally: h.cancel()` in asyncio's `sleep`).
@@ -114,7 +115,7 @@ impl Sleep {
         let timer = &**waiting.on();
         if timer.mark_cancelled()
             && !timer.function.ran.get()
-            && let Some(lp) = timer.head().event_loop()
+            && let Some(lp) = timer.core().event_loop()
         {
             lp.0.timer_cancelled(timer);
         }
@@ -142,23 +143,23 @@ impl Future for YieldNow {
 impl Function for SleepTimer {
     fn call(&self, _: &EventLoop) -> Result<()> {
         self.ran.set(true);
-        if self.head.done() { Ok(()) } else { self.head.complete_private(Done::Ok) }
+        if self.core.done() { Ok(()) } else { self.core.complete_private(Done::Ok) }
     }
 
     /// It owns nothing of the user's.
     fn discard(&self) {}
 }
 
-impl Awaitable for Callback<SleepTimer> {
-    fn head(&self) -> &Head {
-        &self.function.head
+impl AnyFuture for Callback<SleepTimer> {
+    fn core(&self) -> &FutureCore {
+        &self.function.core
     }
 
     fn error(&self) -> Option<Error> {
-        self.head().cancellation()
+        self.core().cancellation()
     }
 
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
         cancel_now(self, message)
     }
 
@@ -166,7 +167,7 @@ impl Awaitable for Callback<SleepTimer> {
         self
     }
 
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self
     }
 }

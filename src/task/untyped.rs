@@ -1,7 +1,7 @@
 //! A task whose type is not known, as something that can be run, gathered or waited for: its value is `()`.
 
 use super::TaskRef;
-use super::future_core::{Awaitable, Begin, Head, Message, Source};
+use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf};
 use crate::error::{Error, Result};
 use std::any::Any;
 use std::rc::Rc;
@@ -9,29 +9,29 @@ use std::rc::Rc;
 /// Stands for a task and leaves everything but the value to it.
 pub(crate) struct Untyped {
     task: TaskRef,
-    on: Rc<dyn Awaitable>,
+    on: Rc<dyn AnyFuture>,
 }
 
 impl Untyped {
     pub(crate) fn of(task: &TaskRef) -> Self {
-        Self { on: task.as_awaitable(), task: task.clone() }
+        Self { on: task.as_any_future(), task: task.clone() }
     }
 }
 
-impl Awaitable for Untyped {
-    fn head(&self) -> &Head {
-        self.on.head()
+impl AnyFuture for Untyped {
+    fn core(&self) -> &FutureCore {
+        self.on.core()
     }
 
     fn error(&self) -> Option<Error> {
         self.on.error()
     }
 
-    fn begin_cancel(self: Rc<Self>, message: &Message) -> Begin {
+    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
         self.on.clone().begin_cancel(message)
     }
 
-    fn end_cancel(self: Rc<Self>, accepted: bool, message: &Message) -> bool {
+    fn end_cancel(self: Rc<Self>, accepted: bool, message: &CancelMessage) -> bool {
         self.on.clone().end_cancel(accepted, message)
     }
 
@@ -43,12 +43,12 @@ impl Awaitable for Untyped {
         self.on.clone().into_any()
     }
 
-    fn as_awaitable(self: Rc<Self>) -> Rc<dyn Awaitable> {
+    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
         self
     }
 }
 
-impl Source<()> for Untyped {
+impl FutureOf<()> for Untyped {
     fn outcome(&self) -> Result<()> {
         super::join::outcome_of(&self.task)
     }

@@ -11,7 +11,7 @@ use crate::event_loop::{EventLoop, get_running_loop};
 use crate::observe::names::short_name;
 use crate::panics::{Guarded, catch, drop_quietly};
 use crate::task::future::FutureCell;
-use crate::task::future_core::{Awaitable, Waiter};
+use crate::task::future_core::{AnyFuture, Waiter};
 use crate::trace::Place;
 use crate::{Future, Timeout};
 use std::any::Any;
@@ -85,7 +85,7 @@ impl EventLoop {
             }
         };
         let check = self.0.job_submitted(id, ticket, place);
-        future.cell().head().add_waiter(Waiter::Callback(check));
+        future.cell().core().add_waiter(Waiter::Callback(check));
         Ok(future)
     }
 
@@ -307,7 +307,7 @@ fn arrive<R: 'static>(lp: &EventLoop, job: JobId, thread: &str, result: Result<R
 
 impl<R: 'static> Receiver for FutureCell<R> {
     fn is_cancelled(&self) -> bool {
-        self.head().cancelled()
+        self.core().cancelled()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, running};
 use crate::panics::{Apart, Guarded};
 use crate::task::ensure::EnsureFuture;
-use crate::task::future_core::{Awaitable, Source};
+use crate::task::future_core::{AnyFuture, FutureOf};
 use crate::trace::Place;
 use std::panic::Location;
 use std::rc::Rc;
@@ -14,17 +14,17 @@ use std::rc::Rc;
 pub(super) trait Children {
     type Values: 'static;
     type Results: 'static;
-    fn awaitables(&self) -> Vec<Rc<dyn Awaitable>>;
+    fn awaitables(&self) -> Vec<Rc<dyn AnyFuture>>;
     fn values(&self) -> Result<Self::Values>;
     fn results(&self) -> Self::Results;
 }
 
-impl<T: 'static> Children for Vec<Rc<dyn Source<T>>> {
+impl<T: 'static> Children for Vec<Rc<dyn FutureOf<T>>> {
     type Values = Vec<T>;
     type Results = Vec<Result<T>>;
 
-    fn awaitables(&self) -> Vec<Rc<dyn Awaitable>> {
-        self.iter().cloned().map(|child| -> Rc<dyn Awaitable> { child }).collect()
+    fn awaitables(&self) -> Vec<Rc<dyn AnyFuture>> {
+        self.iter().cloned().map(|child| -> Rc<dyn AnyFuture> { child }).collect()
     }
 
     fn values(&self) -> Result<Vec<T>> {
@@ -96,11 +96,11 @@ macro_rules! tuple {
             type Results = ($(Result<$name>,)+);
         }
 
-        impl<$($name: Clone + 'static),+> Children for ($(Rc<dyn Source<$name>>,)+) {
+        impl<$($name: Clone + 'static),+> Children for ($(Rc<dyn FutureOf<$name>>,)+) {
             type Values = ($($name,)+);
             type Results = ($(Result<$name>,)+);
 
-            fn awaitables(&self) -> Vec<Rc<dyn Awaitable>> {
+            fn awaitables(&self) -> Vec<Rc<dyn AnyFuture>> {
                 vec![$(self.$index.clone()),+]
             }
 

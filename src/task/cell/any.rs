@@ -1,14 +1,14 @@
 //! A task whose type nobody asks for.
 
 use super::super::context::{Stepping, is_some};
-use super::super::future_core::Awaitable;
+use super::super::future_core::AnyFuture;
 use super::TaskCell;
 use crate::event_loop::TaskKey;
 use std::any::type_name;
 use std::rc::Rc;
 
 /// A task, whatever its type.
-pub(crate) trait TypedTask: Awaitable + crate::event_loop::AnyTask + Stepping {
+pub(crate) trait TypedTask: AnyFuture + crate::event_loop::AnyTask + Stepping {
     /// Its key on its loop, as long as it is not done.
     fn key(&self) -> Option<TaskKey>;
     fn name(&self) -> Rc<str>;
@@ -31,8 +31,8 @@ impl<T: 'static> TypedTask for TaskCell<T> {
     fn set_name(&self, name: Rc<str>) {
         let before = self.rare().name.replace(Some(name.clone()));
         drop(before);
-        if let Some(lp) = self.head.event_loop().filter(|_| !self.head.done()) {
-            let (task, place) = (self.head.id(), self.head.place());
+        if let Some(lp) = self.core.event_loop().filter(|_| !self.core.done()) {
+            let (task, place) = (self.core.id(), self.core.place());
             lp.0.task_named(task, &name, type_name::<T>(), None, place);
         }
     }
@@ -51,6 +51,6 @@ impl<T: 'static> TypedTask for TaskCell<T> {
     }
 
     fn cancel_undelivered(&self) -> bool {
-        self.rare.get().is_some_and(|rare| is_some(&rare.must_cancel)) || self.stepper.has_untaken()
+        self.rare.get().is_some_and(|rare| is_some(&rare.must_cancel)) || self.context.has_untaken()
     }
 }

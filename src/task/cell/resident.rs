@@ -1,7 +1,7 @@
 //! A task as its loop sees it, and its end: what is reported of it when nobody is left to ask.
 
 use super::super::TaskRef;
-use super::super::context::Entered;
+use super::super::context::EnterGuard;
 use super::super::future_core::Woken;
 use super::{Queued, TaskCell, TypedTask};
 use crate::error::Result;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 impl<T: 'static> AnyTask for TaskCell<T> {
     fn id(&self) -> u64 {
-        self.head.id()
+        self.core.id()
     }
 
     fn handle(&self) -> u64 {
@@ -21,7 +21,7 @@ impl<T: 'static> AnyTask for TaskCell<T> {
     }
 
     fn place(&self) -> Place {
-        self.head.place()
+        self.core.place()
     }
 
     fn kind(&self) -> EntryKind {
@@ -50,10 +50,10 @@ impl<T: 'static> AnyTask for TaskCell<T> {
         }
         let body = self.content.take_body();
         // It is not polled: this is nobody's waker (null is that of `Waker::noop`).
-        let entered = Entered::new(self.clone(), std::ptr::dangling());
+        let entered = EnterGuard::new(self.clone(), std::ptr::dangling());
         drop_quietly(body);
         drop(entered);
-        self.head.drop_waiters();
+        self.core.drop_waiters();
     }
 
     fn entry(&self) -> TaskEntry {
@@ -62,7 +62,7 @@ impl<T: 'static> AnyTask for TaskCell<T> {
             false => TaskState::Running,
             true => TaskState::Waiting(self.describe_waits()),
         };
-        TaskEntry { id: self.head.id(), name: self.name().to_string(), state, place: Some(self.head.place()) }
+        TaskEntry { id: self.core.id(), name: self.name().to_string(), state, place: Some(self.core.place()) }
     }
 
     fn reveal(self: Rc<Self>) -> Box<dyn Any> {
@@ -73,7 +73,7 @@ impl<T: 'static> AnyTask for TaskCell<T> {
 impl<T> TaskCell<T> {
     fn info(&self) -> TaskInfo {
         let name = self.given_name().map_or_else(|| format!("Task-{}", self.number), |name| name.to_string());
-        TaskInfo { id: self.head.id(), name, place: self.head.place() }
+        TaskInfo { id: self.core.id(), name, place: self.core.place() }
     }
 }
 
@@ -81,7 +81,7 @@ impl<T> TaskCell<T> {
 impl<T> Drop for TaskCell<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.head.is_unretrieved() {
+        if self.core.is_unretrieved() {
             self.report_unread();
         }
         self.content.discard();
@@ -93,6 +93,6 @@ impl<T> TaskCell<T> {
     fn report_unread(&self) {
         let Some(Err(error)) = self.content.take_outcome() else { return };
         let context = ExceptionContext::new("Task exception was never retrieved");
-        report(self.head.event_loop(), context.with_error(error).with_task(self.info()));
+        report(self.core.event_loop(), context.with_error(error).with_task(self.info()));
     }
 }
