@@ -40,10 +40,10 @@ if [[ $bless = yes && ${#words[@]} -gt 0 ]]; then
 fi
 
 rustc=$(rustc --version)
-program=$(cargo bench --quiet --bench instructions --no-run --message-format=json |
+program=$(cargo bench --quiet -p looplab-instructions --no-run --message-format=json |
     sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 if [[ -z $program ]]; then
-    echo "instructions.sh: the program benches/instructions.rs was not built" >&2
+    echo "instructions.sh: the program benches/instructions was not built" >&2
     exit 2
 fi
 

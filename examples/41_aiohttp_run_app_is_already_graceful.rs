@@ -5,18 +5,16 @@
 //! timeout, else it is cancelled and its client is cut off; then the cleanup hooks run, and `run_app` returns.
 //!
 //! With a port as argument it serves there, for `curl localhost:PORT/slow`, until Ctrl-C. HTTP is hyper's;
-//! `run_app` stands in `examples/support`, and the twin has aiohttp's.
+//! `run_app` stands in `examples/app`, and the twin has aiohttp's.
 
-mod support;
-
+use app::browser::{Answer, gate, get, listen, send};
+use app::{App, Options, run_app, text};
 use looplab::{Error, Result, sleep};
 use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
-use support::browser::{Answer, gate, get, listen, send};
-use support::{App, Options, run_app, text};
 
 fn application(margin: &'static str, in_flight: Sender<()>, closing: Sender<()>) -> App {
     let app = App::new();

@@ -5,16 +5,14 @@
 //! main task is another, and so it ends with a cancellation instead of returning. And, as in lesson 13, the
 //! handler looks up which signal it was when it is too late.
 
-mod support;
-
+use app::browser::{gate, get, listen, send};
+use app::{App, Options, run_app_on, text};
 use looplab::{Error, EventLoop, Result, Task, all_tasks, current_task, gather, sleep};
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
-use support::browser::{gate, get, listen, send};
-use support::{App, Options, run_app_on, text};
 
 async fn shutdown(signal: Signal) -> Result<()> {
     println!("shutdown({signal})");

@@ -5,13 +5,11 @@
 //! is only the program's: it is caught, so the process does not die of it, but the loop that should answer does
 //! not run. The signal is swallowed, and the server serves on.
 
-mod support;
-
+use app::browser::{gate, get, listen, send};
+use app::{App, Options, run_app, text};
 use looplab::{EventLoop, Result, get_running_loop};
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
 use std::thread;
-use support::browser::{gate, get, listen, send};
-use support::{App, Options, run_app, text};
 
 fn main() -> Result<()> {
     let mine = EventLoop::new()?;

@@ -7,15 +7,13 @@
 //!
 //! The `yield` is `serving.await` here: with a `?` behind it, what follows does not run when it fails.
 
-mod support;
-
+use app::browser::{free_address, gate, get, send};
+use app::{App, Options, Serving, run_app};
 use looplab::{Error, Result, sleep};
 use nix::sys::signal::Signal::SIGTERM;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
-use support::browser::{free_address, gate, get, send};
-use support::{App, Options, Serving, run_app};
 
 async fn endless() -> Result<()> {
     loop {

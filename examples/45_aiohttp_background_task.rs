@@ -4,14 +4,12 @@
 //! same, with the task stored in the application between. Either way the job runs while requests are served, it
 //! has ended before `run_app` returns, and nobody else has to know of it.
 
-mod support;
-
+use app::browser::{gate, get, listen, send};
+use app::{App, Options, Serving, run_app, text};
 use looplab::{Error, Result, Task, create_task, sleep};
 use nix::sys::signal::Signal::SIGTERM;
 use std::thread;
 use std::time::Duration;
-use support::browser::{gate, get, listen, send};
-use support::{App, Options, Serving, run_app, text};
 
 async fn job() -> Result<()> {
     println!("  job: begins");

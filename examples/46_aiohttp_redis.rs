@@ -6,16 +6,14 @@
 //!
 //! The lesson talks to the server that REDIS_URL names; else it starts a `redis-server` of its own.
 
-mod support;
-
+use app::browser::{gate, get, listen, send};
+use app::redis::{Redis, is_connection_error};
+use app::redis_server::RedisServer;
+use app::{App, Options, Serving, answer, run_app, text};
 use looplab::{EventLoop, Result, sleep};
 use nix::sys::signal::Signal::SIGTERM;
 use std::thread;
 use std::time::Duration;
-use support::browser::{gate, get, listen, send};
-use support::redis::{Redis, is_connection_error};
-use support::redis_server::RedisServer;
-use support::{App, Options, Serving, answer, run_app, text};
 
 const KEY: &str = "looplab:hits";
 

@@ -4,8 +4,8 @@
 //! with status 1. Whoever wants to be patient, whatever comes, waits for an event of the program's own, which
 //! cannot be set twice, and calls the runner's cleanup once.
 
-mod support;
-
+use app::browser::{gate, get, listen, send};
+use app::{App, Options, Running, run_app, text};
 use looplab::sync::Event;
 use looplab::{Error, Result, get_running_loop, sleep};
 use nix::sys::signal::Signal::SIGTERM;
@@ -13,8 +13,6 @@ use std::net::TcpListener;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
-use support::browser::{gate, get, listen, send};
-use support::{App, Options, Running, run_app, text};
 
 fn application(in_flight: Sender<()>) -> App {
     let app = App::new();

@@ -1,10 +1,10 @@
 //! looplab beside its peers: nanoseconds for an operation, and the ratio to tokio and to the best of them.
 //!
 //! ```text
-//! cargo bench --bench peers                    all works, in seven minutes
-//! cargo bench --bench peers -- --quick         a first look, in under a minute
-//! cargo bench --bench peers -- timer post      the works whose names contain one of these words
-//! cargo bench --bench peers -- --csv           a line per figure: bench,work,param,peer,ns_per_op,ratio_to_tokio
+//! cargo bench -p looplab-peers                    all works, in seven minutes
+//! cargo bench -p looplab-peers -- --quick         a first look, in under a minute
+//! cargo bench -p looplab-peers -- timer post      the works whose names contain one of these words
+//! cargo bench -p looplab-peers -- --csv           a line per figure: bench,work,param,peer,ns_per_op,ratio_to_tokio
 //! ```
 //!
 //! The peers take turns, round by round, in one process: whatever slows the machine slows all. A figure is the median of

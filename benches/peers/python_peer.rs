@@ -11,7 +11,7 @@ const SHARE: u32 = 10;
 
 pub(crate) fn measure(work: &str, n: u32, rounds: usize) -> Vec<(String, Figures)> {
     let python = std::env::var("LOOPLAB_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/peers.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py");
     let arguments = [script, work, &(n / SHARE).to_string(), &rounds.div_ceil(2).to_string()];
     let output = Command::new(python).args(arguments).stderr(Stdio::inherit()).output();
     let Ok(output) = output else { return Vec::new() };

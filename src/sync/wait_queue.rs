@@ -192,7 +192,9 @@ mod tests {
     use super::*;
     use crate::sync::{Condition, Event, Lock, Queue, Semaphore};
     use crate::{EventLoop, Task, create_task, yield_now};
+    use std::future::poll_fn;
     use std::rc::Rc;
+    use std::task::Poll;
 
     thread_local! { pub(super) static LOOKS: Cell<usize> = const { Cell::new(0) } }
 
@@ -331,7 +333,7 @@ mod tests {
             yield_now().await?;
             queue.wake_all(&Ok(()));
             let mut second = std::pin::pin!(wait(queue.clone()));
-            assert!(futures::poll!(&mut second).is_pending());
+            assert!(poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx).is_pending())).await);
             first.await?;
             assert_eq!(queue.len(), 1);
             queue.wake_all(&Err(Error::msg("lost")));

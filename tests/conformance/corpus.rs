@@ -50,7 +50,7 @@ impl Recorded {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/corpus")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conformance/corpus")
 }
 
 /// The programs that were written or found, by name.

@@ -253,7 +253,7 @@ pub(crate) fn bless(reached: &Reached) {
     if std::env::var_os("LOOPLAB_BLESS").is_none() {
         return;
     }
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/conformance.md");
     let text = std::fs::read_to_string(page).expect("the page");
     let (before, rest) = text.split_once("<!-- coverage -->\n").expect("the mark of the tables");
     let (_, after) = rest.split_once("<!-- /coverage -->").expect("the mark of their end");

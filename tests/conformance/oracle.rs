@@ -20,7 +20,7 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// Starts `command` (a Python, with its options) on the oracle's script.
     pub(crate) fn start(command: &str) -> Result<Self, String> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/conformance.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/conformance.py");
         let mut words = command.split_whitespace();
         let mut python = Command::new(words.next().unwrap_or("python3"));
         // Options behind the script's name are the script's.

@@ -1,6 +1,5 @@
 //! The programs that run on the terminal. What one says is what its test waits for.
 
-use crate::support::report;
 use looplab::{Clock, Error, EventLoop, Result, Runner};
 use looplab::{create_task, current_task, get_running_loop, run, sleep, to_thread, yield_now};
 use std::fmt::Debug;
@@ -9,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
+use support::report;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SIGINT: i32 = 2;

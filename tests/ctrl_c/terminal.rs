@@ -4,7 +4,6 @@
 //! the byte that stands for Ctrl-C, written to the other end, makes the system itself send SIGINT. What the program
 //! reports goes through a pipe as in every test, so that a test can wait for it.
 
-use crate::support::{Ended, Process, command};
 use nix::sys::signal::{Signal, kill};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{ioctl_tiocsctty, setsid};
@@ -15,6 +14,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use support::{Ended, Process, command};
 
 /// What the terminal sends for Ctrl-C, until it is told otherwise.
 const CTRL_C: &[u8] = b"\x03";

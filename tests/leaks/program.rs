@@ -1,13 +1,13 @@
 //! A program that is cut off in the middle, and what is left of it.
 
 use crate::MEMORY;
-use crate::support::{Counted, Drops};
 use looplab::{Builder, EventLoop, ExceptionContext, Result, Task};
 use std::any::Any;
 use std::cell::Cell;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
+use support::{Counted, Drops};
 
 /// Makes a test of each shape: `name(p) { … }`, where `p` is the [`Program`].
 macro_rules! shapes {
@@ -20,7 +20,7 @@ macro_rules! shapes {
                 Ok(())
             }
             // In a process of its own: bytes and descriptors are those of a whole process.
-            let ended = $crate::support::child!(|| $crate::program::nothing_is_left(shape, $ends));
+            let ended = support::child!(|| $crate::program::nothing_is_left(shape, $ends));
             ended.fine();
         }
     )*};

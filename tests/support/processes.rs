@@ -17,49 +17,49 @@ const ROLE: &str = "LOOPLAB_TEST_ROLE";
 
 /// Runs the body in a process of its own and waits for its end: `let ended = child!(|| …);`. What stands behind it in
 /// the test runs in the first process only.
+#[macro_export]
 macro_rules! child {
     ($body:expr) => {{
         fn here() {}
-        $crate::support::in_child(&$crate::support::name_of(&here), $body)
+        $crate::in_child(&$crate::name_of(&here), $body)
     }};
 }
-pub(crate) use child;
 
 /// The command that runs this very test again in a role; see [`role`].
+#[macro_export]
 macro_rules! again {
     ($role:expr) => {{
         fn here() {}
-        $crate::support::command(&$crate::support::name_of(&here), $role)
+        $crate::command(&$crate::name_of(&here), $role)
     }};
 }
-pub(crate) use again;
 
 /// The name of the test in whose body the function `here` stands, as the test program knows it.
-pub(crate) fn name_of<F>(_here: &F) -> String {
+pub fn name_of<F>(_here: &F) -> String {
     let path = std::any::type_name::<F>();
     let inside = path.split_once("::").map_or(path, |(_, inside)| inside);
     inside.strip_suffix("::here").unwrap_or(inside).to_owned()
 }
 
 /// The role in which this process runs its one test; `None` in the test program itself.
-pub(crate) fn role() -> Option<String> {
+pub fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
 /// Says something to the process that waits for this one's [`Ended::lines`].
-pub(crate) fn report(line: impl Display) {
+pub fn report(line: impl Display) {
     // On a line of its own: the test program has begun one with the test's name.
     println!("\n@ {line}");
 }
 
-pub(crate) fn command(test: &str, role: &str) -> Command {
+pub fn command(test: &str, role: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("a test knows its own file"));
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
     command
 }
 
-pub(crate) fn in_child<R: Verdict>(test: &str, body: impl FnOnce() -> R) -> Ended {
+pub fn in_child<R: Verdict>(test: &str, body: impl FnOnce() -> R) -> Ended {
     if role().as_deref() == Some("child") {
         let _dog = watchdog();
         body().check();
@@ -69,7 +69,7 @@ pub(crate) fn in_child<R: Verdict>(test: &str, body: impl FnOnce() -> R) -> Ende
 }
 
 /// What a body in a process of its own may return.
-pub(crate) trait Verdict {
+pub trait Verdict {
     fn check(self);
 }
 
@@ -85,23 +85,23 @@ impl Verdict for looplab::Result<()> {
 
 /// How a process ended, and what it had said.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
-    pub(crate) lines: Vec<String>,
-    pub(crate) stderr: String,
+pub struct Ended {
+    pub status: ExitStatus,
+    pub lines: Vec<String>,
+    pub stderr: String,
 }
 
 impl Ended {
     /// It ended by itself and without an error; what it reported.
     #[track_caller]
-    pub(crate) fn fine(self) -> Vec<String> {
+    pub fn fine(self) -> Vec<String> {
         assert!(self.status.success(), "{}; it reported {:?}\n{}", self.status, self.lines, self.stderr);
         self.lines
     }
 
     /// It was killed by this signal; what it had reported.
     #[track_caller]
-    pub(crate) fn killed_by(self, signal: i32) -> Vec<String> {
+    pub fn killed_by(self, signal: i32) -> Vec<String> {
         let message = format!("{}; it reported {:?}\n{}", self.status, self.lines, self.stderr);
         assert_eq!(self.status.signal(), Some(signal), "{message}");
         self.lines
@@ -109,7 +109,7 @@ impl Ended {
 }
 
 /// A process that runs.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
     stderr: Option<JoinHandle<String>>,
@@ -118,14 +118,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         let mut with_defaults = with_default_signals(command);
         Self::reading(with_defaults.as_mut().unwrap_or(command), Stdio::null())
     }
 
     /// With something to read from.
     #[allow(dead_code, reason = "only for the tests that have a terminal")]
-    pub(crate) fn start_reading(command: &mut Command, stdin: Stdio) -> Self {
+    pub fn start_reading(command: &mut Command, stdin: Stdio) -> Self {
         let mut with_defaults = with_default_signals(command);
         Self::reading(with_defaults.as_mut().unwrap_or(command), stdin)
     }
@@ -150,12 +150,12 @@ impl Process {
         Self { child, stdout, stderr: Some(stderr), lines: Vec::new(), _dog }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         pid_of(&self.child)
     }
 
     /// What it reports next; `None` if it will not.
-    pub(crate) fn next(&mut self) -> Option<String> {
+    pub fn next(&mut self) -> Option<String> {
         let mut line = String::new();
         while self.stdout.read_line(&mut line).expect("its output is text") > 0 {
             if let Some(report) = line.strip_prefix("@ ") {
@@ -169,7 +169,7 @@ impl Process {
     }
 
     /// Waits until it has ended.
-    pub(crate) fn end(mut self) -> Ended {
+    pub fn end(mut self) -> Ended {
         while self.next().is_some() {}
         let status = self.child.wait().expect("it is our child");
         let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
@@ -179,7 +179,7 @@ impl Process {
 
 /// The same command with all signals at their defaults, if this process was started with some of them ignored, as `nohup`
 /// and a shell's `&` do: a child inherits that, and would not die of them.
-pub(crate) fn with_default_signals(command: &Command) -> Option<Command> {
+pub fn with_default_signals(command: &Command) -> Option<Command> {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask").trim();
     // Rust itself ignores SIGPIPE, and gives children the default; 32 and 33 are the C library's own.

@@ -14,12 +14,12 @@ thread_local! {
 }
 
 /// Writes a word into the thread's log.
-pub(crate) fn say(word: impl Display) {
+pub fn say(word: impl Display) {
     write(format!("'{word}'"));
 }
 
 /// A callback that says `word`.
-pub(crate) fn says(word: &'static str) -> impl Fn() + Copy + Send + 'static {
+pub fn says(word: &'static str) -> impl Fn() + Copy + Send + 'static {
     move || say(word)
 }
 
@@ -29,13 +29,13 @@ fn write(line: String) {
 }
 
 /// The words alone, in order; the log stays as it is.
-pub(crate) fn words() -> Vec<String> {
+pub fn words() -> Vec<String> {
     let word = |line: &String| Some(line.strip_prefix('\'')?.strip_suffix('\'')?.to_owned());
     LOG.with_borrow(|log| log.iter().filter_map(word).collect())
 }
 
 /// A recorded loop with a watchdog. It is used as the loop that it holds.
-pub(crate) struct Lab {
+pub struct Lab {
     lp: EventLoop,
     _dog: Watchdog,
 }
@@ -49,12 +49,12 @@ impl Deref for Lab {
 
 impl Lab {
     /// In virtual time: waits take none, and a loop that nothing can wake ends with an error instead of hanging.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(Clock::virtual_time())
     }
 
     /// In the machine's time.
-    pub(crate) fn in_real_time() -> Self {
+    pub fn in_real_time() -> Self {
         Self::with(Clock::monotonic())
     }
 
@@ -72,18 +72,18 @@ impl Lab {
     }
 
     /// Forgets what is in the log.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         LOG.with_borrow_mut(Vec::clear);
     }
 
     /// The log, line by line, which is empty afterwards.
-    pub(crate) fn take(&self) -> Vec<String> {
+    pub fn take(&self) -> Vec<String> {
         LOG.take()
     }
 
     /// The log is exactly this, and is empty afterwards. Lines stand apart by ` | ` or a line's end.
     #[track_caller]
-    pub(crate) fn is(&self, expected: &str) {
+    pub fn is(&self, expected: &str) {
         let lines = expected.split(['|', '\n']).map(str::trim).filter(|line| !line.is_empty());
         let (expected, happened) = (lines.map(str::to_owned).collect::<Vec<_>>(), self.take());
         assert!(

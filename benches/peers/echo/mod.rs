@@ -91,7 +91,7 @@ impl Server {
         let mut command = match peer {
             "asyncio" | "uvloop" => {
                 let python = std::env::var("LOOPLAB_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-                let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/peers.py");
+                let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers.py");
                 let mut command = Command::new(python);
                 command.args([script, "echo_server", peer]);
                 command

@@ -4,7 +4,7 @@
 
 use super::super::from_env;
 use super::fake::FakeLoop;
-use super::lines::valid_lines;
+use super::lines::parsed;
 use crate::error::Error;
 use crate::xray::Replay;
 use std::path::PathBuf;
@@ -125,7 +125,7 @@ fn all_loops_of_the_process_write_to_the_file() {
     for snapshots in ["", "0", "1"] {
         let variables = [("LOOPLAB_TRACE", file.path()), ("LOOPLAB_TRACE_SNAPSHOTS", snapshots)];
         succeeded(&child("all_loops_of_the_process_write_to_the_file", &variables));
-        let lines = valid_lines(&std::fs::read_to_string(&file.0).unwrap());
+        let lines = parsed(&std::fs::read_to_string(&file.0).unwrap());
         let mut replay = Replay::new();
         lines.iter().for_each(|line| replay.value(line).unwrap());
         assert_eq!(replay.loops(), 2);
@@ -151,7 +151,7 @@ fn a_program_that_exits_inside_a_callback_leaves_its_last_events() {
         assert_eq!(child(test, &[("LOOPLAB_TRACE", file.path())]).status.code(), Some(7));
         let text = std::fs::read_to_string(&file.0).unwrap();
         assert!(text.contains("the last one"), "{name}: {text}");
-        assert!(name.ends_with("txt") || valid_lines(&text).last().unwrap()["e"] == "run", "{text}");
+        assert!(name.ends_with("txt") || parsed(&text).last().unwrap()["e"] == "run", "{text}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::jsonl::JsonLines;
 use super::super::recorder::{Form, Recorder};
 use super::fake::{FakeLoop, Paper};
-use super::lines::valid_lines;
+use super::lines::parsed;
 use crate::error::Error;
 use crate::trace::*;
 use crate::xray::Replay;
@@ -40,7 +40,7 @@ fn a_trace_in_virtual_time_is_the_same_byte_for_byte() {
     };
     let first = trace(Instant::now());
     assert_eq!(first, trace(Instant::now() + Duration::from_secs(1000)));
-    let lines = valid_lines(&first);
+    let lines = parsed(&first);
     assert_eq!(lines[0]["clock"], "virtual");
     assert!(lines[0].get("pid").is_none() && lines[0].get("wall0").is_none(), "{}", lines[0]);
     let second: Vec<&Value> = lines.iter().filter(|line| line["l"] == 2).collect();
@@ -56,7 +56,7 @@ fn a_trace_in_real_time_says_when_and_in_which_process_it_was_made() {
     let recorder = paper.recorder(json_lines(), false);
     drop(FakeLoop::new(recorder.recording(), false));
     drop(FakeLoop::new(recorder.recording(), true));
-    let lines = valid_lines(&paper.text());
+    let lines = parsed(&paper.text());
     assert_eq!(lines[0]["clock"], "monotonic");
     assert_eq!(lines[0]["pid"], std::process::id());
     assert!(lines[0]["wall0"].as_u64().unwrap() > 1_600_000_000_000_000_000, "{}", lines[0]);
@@ -88,7 +88,7 @@ fn loops_of_several_threads_share_a_file_and_no_line_is_torn() {
         }
     });
     let text = paper.text();
-    valid_lines(&text);
+    parsed(&text);
     let mut replay = Replay::new();
     text.lines().for_each(|line| replay.line(line).unwrap());
     assert_eq!(replay.loops(), THREADS as usize);
@@ -101,7 +101,7 @@ fn loops_of_several_threads_share_a_file_and_no_line_is_torn() {
 #[test]
 fn nothing_waits_in_memory_while_the_loop_sleeps_or_after_a_run() {
     let last =
-        |paper: &Paper| valid_lines(&paper.text()).last().map(|line| line["e"].as_str().unwrap().to_owned());
+        |paper: &Paper| parsed(&paper.text()).last().map(|line| line["e"].as_str().unwrap().to_owned());
     let paper = Paper::default();
     let recorder = paper.recorder(json_lines(), false);
     let mut lp = FakeLoop::new(recorder.recording(), true);
@@ -118,7 +118,7 @@ fn nothing_waits_in_memory_while_the_loop_sleeps_or_after_a_run() {
     assert_eq!(last(&paper).unwrap(), "loop");
     lp.stop();
     lp.close();
-    assert_eq!(valid_lines(&paper.text()).last().unwrap()["ev"], "closed");
+    assert_eq!(parsed(&paper.text()).last().unwrap()["ev"], "closed");
     lp.tell(Event::Unstop);
     drop(lp);
     assert_eq!(last(&paper).unwrap(), "unstop", "a loop that is dropped leaves nothing");

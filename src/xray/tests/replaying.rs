@@ -3,7 +3,7 @@
 use super::super::jsonl::JsonLines;
 use super::super::recorder::Form;
 use super::fake::{FakeLoop, Paper};
-use super::lines::valid_lines;
+use super::lines::parsed;
 use crate::trace::*;
 use crate::xray::Replay;
 use serde_json::{Value, json};
@@ -156,7 +156,7 @@ fn short_trace() -> Vec<Value> {
     lp.run_next(|lp, _| lp.stop());
     lp.end_run();
     drop(lp);
-    let lines = valid_lines(&paper.text());
+    let lines = parsed(&paper.text());
     assert!(refusal(lines.clone()).is_none());
     lines
 }

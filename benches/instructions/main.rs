@@ -1,0 +1,58 @@
+//! The works of `benches/peers` that stay within the process, to be run under an instruction counter.
+//!
+//! `instructions WORK PEER N` does the work with `N` operations and prints nothing; without arguments it lists the works
+//! and peers, a line each. `benches/instructions.sh` runs each with N and with 2 N: what the second counts more, divided by
+//! N, is the number of instructions for an operation. Start-up, set-up and take-down fall out of it.
+
+#[path = "../peers/common.rs"]
+#[allow(dead_code)]
+mod common;
+#[path = "../peers/echo/counted_only.rs"]
+mod echo;
+#[path = "../peers/looplab_peer.rs"]
+#[allow(dead_code)]
+mod looplab_peer;
+#[path = "../peers/tokio_peer.rs"]
+#[allow(dead_code)]
+mod tokio_peer;
+
+use std::time::Duration;
+
+/// A name without spaces, and the work of looplab and of tokio.
+type Work = (&'static str, fn(u32) -> Duration, fn(u32) -> Duration);
+
+const WORKS: &[Work] = &[
+    ("callback-hop-1000", looplab_peer::callback_hop, tokio_peer::callback_hop),
+    ("callback-hop-1", looplab_peer::lone_callback_hop, tokio_peer::lone_callback_hop),
+    ("task-hop-1000", looplab_peer::task_hop, tokio_peer::task_hop),
+    ("task-hop-1", looplab_peer::lone_task_hop, tokio_peer::lone_task_hop),
+    ("spawn-await", looplab_peer::spawn_await, tokio_peer::spawn_await),
+    ("future-hop", looplab_peer::future_hop, tokio_peer::future_hop),
+    ("restart", looplab_peer::restart, tokio_peer::restart),
+    ("timer-insert", looplab_peer::timer_insert, tokio_peer::timer_insert),
+    ("timer-cancel", looplab_peer::timer_cancel, tokio_peer::timer_cancel),
+    ("timer-fire", looplab_peer::timer_fire, tokio_peer::sleeper_wake),
+    ("sleeper-wake", looplab_peer::sleeper_wake, tokio_peer::sleeper_wake),
+    ("tcp-echo", echo::counted::on_looplab, echo::counted::on_tokio),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [first, rest @ ..] if first == echo::counted::CLIENT => echo::counted::be_the_client(rest),
+        [work, peer, n] => {
+            let found = WORKS.iter().find(|(name, ..)| name == work);
+            let (Some((_, looplab, tokio)), Ok(n)) = (found, n.parse()) else {
+                eprintln!("no such work, or not a number: {work} {peer} {n}");
+                std::process::exit(2);
+            };
+            let run = if peer == "tokio" { tokio } else { looplab };
+            run(n);
+        }
+        _ => {
+            for (name, ..) in WORKS {
+                println!("{name} looplab\n{name} tokio");
+            }
+        }
+    }
+}

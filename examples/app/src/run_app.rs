@@ -1,0 +1,170 @@
+//! `run_app`: an application's whole life, from its startup to its cleanup, and what signals mean to it.
+//!
+//! It promises aiohttp's life cycle. SIGINT and SIGTERM end the serving: the port is closed, idle connections are closed,
+//! the shutdown hooks run, requests in flight are answered until the deadline and cancelled behind it, the cleanup runs,
+//! and `run_app` returns. A second signal gives all that up, the cleanup included, and `run_app` fails with
+//! [`Error::Exit`]`(1)`. A signal during the startup ends it where it stands. When the startup fails or is ended, neither
+//! the shutdown nor the cleanup hooks run, and contexts that were entered are told so (see [`App::abandon`]).
+//!
+//! [`Running`] is the same without signals and without a loop of its own, for programs that decide themselves when to end.
+
+use super::app::App;
+use super::connections::Connections;
+use looplab::net::TcpListener;
+use looplab::sync::Event;
+use looplab::{Error, EventLoop, ExceptionContext, Result, Task, gather, get_running_loop, yield_now};
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Where to serve: a socket that listens already (connections wait in it until the startup is done), or an address that is
+/// bound when the startup is done.
+pub enum Site {
+    /// A socket that listens already.
+    Socket(std::net::TcpListener),
+    /// An address that is bound when the startup is done.
+    Address(SocketAddr),
+}
+
+impl Site {
+    fn listen(self) -> Result<TcpListener> {
+        match self {
+            Self::Socket(socket) => TcpListener::from_std(socket),
+            Self::Address(address) => TcpListener::bind(address),
+        }
+    }
+}
+
+impl From<std::net::TcpListener> for Site {
+    fn from(socket: std::net::TcpListener) -> Self {
+        Self::Socket(socket)
+    }
+}
+
+impl From<SocketAddr> for Site {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+/// How the application ends.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// How long requests in flight may take when the application ends.
+    pub shutdown_timeout: Duration,
+    /// Whether SIGINT and SIGTERM end it.
+    pub handle_signals: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { shutdown_timeout: Duration::from_secs(60), handle_signals: true }
+    }
+}
+
+/// Runs an application on a loop of its own until a signal ends it.
+pub fn run_app(app: &App, site: impl Into<Site>, options: Options) -> Result<()> {
+    run_app_on(&EventLoop::new()?, app, site, options)
+}
+
+/// The same on this loop, which is closed then.
+pub fn run_app_on(lp: &EventLoop, app: &App, site: impl Into<Site>, options: Options) -> Result<()> {
+    let main = lp.create_task(serve(app.clone(), site.into(), options))?;
+    let served = match lp.run_until_complete(&main) {
+        Err(Error::Exit(_) | Error::KeyboardInterrupt) => Ok(()), // the first signal
+        ended => ended,
+    };
+    // From here on a signal is the second one, and goes out of whatever runs then.
+    let ended = end_main(lp, &main);
+    let app = app.clone();
+    let rest = end_the_rest(lp).and_then(|()| lp.run_until_complete(async move { app.abandon().await }));
+    lp.close()?;
+    rest.and(ended).and(served)
+}
+
+/// Cancels the main task and waits for it: this is where the graceful shutdown runs.
+fn end_main(lp: &EventLoop, main: &Task<()>) -> Result<()> {
+    if main.done() {
+        return Ok(());
+    }
+    main.cancel();
+    match lp.run_until_complete(main) {
+        Err(Error::Cancelled(_)) => Ok(()),
+        ended => ended,
+    }
+}
+
+/// Cancels all tasks that are left, and waits for them.
+fn end_the_rest(lp: &EventLoop) -> Result<()> {
+    let left = lp.all_tasks();
+    if left.is_empty() {
+        return Ok(());
+    }
+    left.iter().for_each(|task| _ = task.cancel());
+    let all = left.clone();
+    lp.run_until_complete(async move { gather(all).return_exceptions().await.map(drop) })?;
+    for task in left {
+        if let Ok(Some(error)) = task.error() {
+            let context = ExceptionContext::new("unhandled exception during asyncio.run() shutdown");
+            lp.call_exception_handler(&context.with_error(error));
+        }
+    }
+    Ok(())
+}
+
+async fn serve(app: App, site: Site, options: Options) -> Result<()> {
+    if options.handle_signals {
+        // A signal is an error that leaves the loop: not even a startup hook that never returns keeps it.
+        for signal in [SIGINT, SIGTERM] {
+            get_running_loop()?.add_signal_handler(signal as i32, || Err::<(), _>(Error::Exit(1)))?;
+        }
+    }
+    let running = Running::start(app, site).await?;
+    let ended = Event::new().wait().await; // serving
+    running.end(options.shutdown_timeout).await?;
+    if options.handle_signals {
+        for signal in [SIGINT, SIGTERM] {
+            get_running_loop()?.remove_signal_handler(signal as i32)?;
+        }
+    }
+    ended
+}
+
+/// An application that serves (aiohttp's `AppRunner`).
+pub struct Running {
+    app: App,
+    connections: Connections,
+    accepting: Task<()>,
+}
+
+impl Running {
+    /// Runs the startup, and serves.
+    pub async fn start(app: App, site: impl Into<Site>) -> Result<Self> {
+        app.startup().await?;
+        let listener = match site.into().listen() {
+            Ok(listener) => listener,
+            Err(error) => {
+                app.shutdown().await?;
+                app.cleanup().await?;
+                return Err(error);
+            }
+        };
+        let connections = Connections::new(app.clone());
+        let accepting = Task::builder().name("accept").spawn(connections.clone().accept_from(listener));
+        Ok(Self { app, connections, accepting })
+    }
+
+    /// Ends it gracefully.
+    pub async fn end(self, shutdown_timeout: Duration) -> Result<()> {
+        self.accepting.cancel();
+        // What had come when the port was closed is in flight: the poll tells of it in the first turn from here, its
+        // connection reads it in the second, and so it is not taken for idle in the third.
+        for _ in 0..3 {
+            yield_now().await?;
+        }
+        self.connections.close_idle();
+        self.app.shutdown().await?;
+        self.connections.shutdown(shutdown_timeout).await?;
+        self.app.cleanup().await
+    }
+}

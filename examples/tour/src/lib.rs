@@ -1,0 +1,108 @@
+//! The tour: every lesson of looplab, run and checked against what CPython prints.
+//!
+//! `cargo run --example tour` is the whole of it; `cargo run --example tour -- --help` names the rest.
+//!
+//! The tour promises: a lesson is marked ✓ only if its output equals its transcript byte for byte and its
+//! exit status is 0; every lesson runs in a process of its own that cannot outlive the watchdog; the lessons
+//! are built before they run, so an old binary never answers for new source unless the tour says so. It does
+//! not know looplab: to it a lesson is a program, a text and a twin in Python. So it cannot be fooled by a
+//! bug in the library that it checks.
+//!
+//! Where to read: `lessons` finds them, `binaries` builds them, `child` runs one process, `run`, `compare`
+//! and `trace` are the three things to do with a lesson; `screen` and `diff` are what the eye sees,
+//! `interrupt` is Ctrl-C.
+
+mod binaries;
+mod child;
+mod cli;
+mod compare;
+mod diff;
+mod interrupt;
+mod lessons;
+mod list;
+mod python;
+mod run;
+mod screen;
+mod trace;
+
+use std::io;
+use std::process::ExitCode;
+
+use cli::{Command, Options};
+use lessons::Lesson;
+use screen::{Screen, notice};
+
+/// Why a command ended before its end.
+#[derive(Debug)]
+enum Stop {
+    /// What was asked cannot be done; exit status 2.
+    Cannot(String),
+    /// Somebody sent this signal; the tour ends as the signal would have ended it.
+    Interrupted(i32),
+    /// Standard output does not take any more.
+    Output(io::Error),
+}
+
+// Only writes to standard output are passed on with `?` as plain I/O errors; every other one gets its words
+// where it happens.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Output(error)
+    }
+}
+
+/// Exit status: 0 all is well, 1 something differs, 2 it could not be done.
+pub fn main() -> ExitCode {
+    let cli = cli::parse();
+    interrupt::watch();
+    match dispatch(cli.command, &cli.options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(Stop::Cannot(why)) => {
+            notice(&format!("tour: {why}"));
+            ExitCode::from(2)
+        }
+        Err(Stop::Interrupted(signal)) => interrupt::die(signal),
+        // `tour | head`: the reader has seen enough. The usual Unix answer is to die of SIGPIPE, without a
+        // word.
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            interrupt::die(signal_hook::consts::SIGPIPE)
+        }
+        Err(Stop::Output(error)) => {
+            notice(&format!("tour: standard output: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// True if nothing differs.
+fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
+    let mut screen = Screen::new(options.ascii, options.json);
+    let folder = lessons::folder(options.folder.as_deref());
+    let all = lessons::find(&folder)?;
+    match command.unwrap_or(Command::Run { lessons: Vec::new() }) {
+        Command::List => list::print(&mut screen, &all).map(|()| true),
+        Command::Run { lessons: names } if names.is_empty() => {
+            let lessons: Vec<&Lesson> = all.iter().collect();
+            let binaries = binaries::build(&lessons, options.no_build)?;
+            run::all(&mut screen, &lessons, &binaries, options.timeout)
+        }
+        Command::Run { lessons: names } => {
+            let lessons = lessons::resolve_each(&all, &names)?;
+            let binaries = binaries::build(&lessons, options.no_build)?;
+            run::named(&mut screen, &lessons, &binaries, options.timeout)
+        }
+        Command::Compare { lessons: names, all: every, python } => {
+            let lessons = if every { all.iter().collect() } else { lessons::resolve_each(&all, &names)? };
+            let pythons = python::find(&python)?;
+            let binaries = binaries::build(&lessons, options.no_build)?;
+            compare::compare(&mut screen, &lessons, &pythons, &binaries, options.timeout)
+        }
+        Command::Trace { lesson, jsonl } => {
+            let lesson = lessons::resolve(&all, &lesson)?;
+            let binaries = binaries::build(&[lesson], options.no_build)?;
+            let form = if jsonl || options.json { trace::Form::JsonLines } else { trace::Form::TurnTable };
+            trace::trace(&mut screen, lesson, &binaries, options.timeout, form)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The pages of the lessons show what the lessons really do: each table in them stands behind a mark,
+//! `<!-- trace of examples/NAME.rs -->`, and is what the lesson writes today.
+//!
+//! After a change of a lesson or of the table's form, `LOOPLAB_BLESS=1 cargo test --test book pages` writes the tables
+//! anew.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use support::with_default_signals;
+
+const MARK: &str = "<!-- trace of examples/";
+
+fn pages() -> Vec<PathBuf> {
+    let folder = support::root().join("docs/lessons");
+    let mut pages: Vec<PathBuf> =
+        fs::read_dir(folder).expect("docs/lessons").filter_map(|entry| Some(entry.ok()?.path())).collect();
+    pages.sort();
+    pages
+}
+
+/// The turn table of a lesson in virtual time.
+fn table(lesson: &str) -> String {
+    let program = support::examples().join(lesson);
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("trace.txt");
+    let mut command = Command::new(&program);
+    command.env("LOOPLAB_TRACE", &trace).env("LOOPLAB_CLOCK", "virtual");
+    // A lesson that answers Ctrl-C must not inherit "ignore".
+    let status = with_default_signals(&command)
+        .unwrap_or(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    assert!(status.success(), "{lesson}: {status}");
+    fs::read_to_string(trace).expect("a trace")
+}
+
+/// The page with every marked table as it would be written today.
+fn renewed(page: &str) -> (String, usize) {
+    let (mut out, mut tables) = (String::new(), 0);
+    let mut rest = page;
+    while let Some(at) = rest.find(MARK) {
+        let (before, from) = rest.split_at(at);
+        let lesson = from[MARK.len()..].split(".rs").next().expect("a name");
+        let open = from.find("```text\n").expect("a text block behind the mark") + "```text\n".len();
+        let close = open + from[open..].find("```").expect("the block ends");
+        out.push_str(before);
+        out.push_str(&from[..open]);
+        out.push_str(&table(lesson));
+        rest = &from[close..];
+        tables += 1;
+    }
+    out.push_str(rest);
+    (out, tables)
+}
+
+#[test]
+fn every_table_in_the_lessons_pages_is_what_the_lesson_writes() {
+    let mut tables = 0;
+    for path in pages() {
+        let page = fs::read_to_string(&path).expect("a page");
+        let (renewed, found) = renewed(&page);
+        tables += found;
+        if std::env::var_os("LOOPLAB_BLESS").is_some() {
+            fs::write(&path, renewed).expect("the page can be written");
+        } else {
+            assert!(page == renewed, "{}: a table is out of date; see the head of this test", path.display());
+        }
+    }
+    assert!(tables >= 20, "{tables} tables found");
+}

@@ -1,0 +1,6 @@
+//! What the tests of sockets, streams and many connections share.
+
+pub(crate) mod clients;
+pub(crate) mod many;
+pub(crate) mod sockets;
+pub(crate) mod streams;
