@@ -21,7 +21,7 @@ use crate::observe::names::shorten;
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
-use std::any::{Any, type_name};
+use std::any::{Any, type_name_of_val};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -105,11 +105,7 @@ impl<F> Once<F> {
     }
 }
 
-impl<F, R> Function for Once<F>
-where
-    F: FnOnce() -> R,
-    R: Outcome,
-{
+impl<R: Outcome, F: FnOnce() -> R> Function for Once<F> {
     fn call(&self, _: &EventLoop) -> Result<()> {
         self.0.take().map_or(Ok(()), call)
     }
@@ -150,11 +146,7 @@ impl<F> Repeated<F> {
     }
 }
 
-impl<F, R> Function for Repeated<F>
-where
-    F: FnMut() -> R,
-    R: Outcome,
-{
+impl<R: Outcome, F: FnMut() -> R> Function for Repeated<F> {
     fn call(&self, _: &EventLoop) -> Result<()> {
         let Some(mut function) = self.take() else { return Ok(()) };
         let result = call(&mut function);
@@ -192,11 +184,7 @@ impl<F> WhenDone<F> {
     }
 }
 
-impl<F, R> Function for WhenDone<F>
-where
-    F: FnOnce(Rc<dyn Any>) -> R,
-    R: Outcome,
-{
+impl<R: Outcome, F: FnOnce(Rc<dyn Any>) -> R> Function for WhenDone<F> {
     fn call(&self, _: &EventLoop) -> Result<()> {
         match (self.function.take(), self.future.take()) {
             (Some(function), Some(future)) => call(|| function(future)),
@@ -229,51 +217,39 @@ impl<F> Drop for WhenDone<F> {
 
 impl EventLoop {
     /// Makes a callback that calls a function of the user's once.
-    pub(crate) fn once<F, R>(&self, place: Place, function: F) -> Rc<Callback<Once<F>>>
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
-        self.named_once(place, type_name::<F>(), function)
+    pub(crate) fn once<R: Outcome>(
+        &self,
+        place: Place,
+        function: impl FnOnce() -> R + 'static,
+    ) -> Rc<Callback> {
+        self.named_once(place, type_name_of_val(&function), function)
     }
 
     /// Makes a callback as [`once`](Self::once), under a name of looplab's.
-    pub(crate) fn named_once<F, R>(
+    pub(crate) fn named_once<R: Outcome>(
         &self,
         place: Place,
         name: &'static str,
-        function: F,
-    ) -> Rc<Callback<Once<F>>>
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
+        function: impl FnOnce() -> R + 'static,
+    ) -> Rc<Callback> {
         let id = self.0.next_handle();
         Rc::new(Callback::new(id, EntryKind::Callback, place, name, Once::new(function)))
     }
 
     /// Makes a callback that calls a function of the user's again and again.
-    pub(crate) fn repeated<F, R>(
+    pub(crate) fn repeated<R: Outcome>(
         &self,
         kind: EntryKind,
         place: Place,
-        function: F,
-    ) -> Rc<Callback<Repeated<F>>>
-    where
-        F: FnMut() -> R + 'static,
-        R: Outcome,
-    {
-        let id = self.0.next_handle();
-        Rc::new(Callback::new(id, kind, place, type_name::<F>(), Repeated::new(function)))
+        function: impl FnMut() -> R + 'static,
+    ) -> Rc<Callback> {
+        let (id, name) = (self.0.next_handle(), type_name_of_val(&function));
+        Rc::new(Callback::new(id, kind, place, name, Repeated::new(function)))
     }
 }
 
 /// Calls user code; a panic in it becomes an error.
-pub(crate) fn call<F, R>(function: F) -> Result<()>
-where
-    F: FnOnce() -> R,
-    R: Outcome,
-{
+pub(crate) fn call<R: Outcome>(function: impl FnOnce() -> R) -> Result<()> {
     // Alternative: `panics::catch`. Problem: its `Result` in a `Result` costs instructions for each entry.
     let caught = catch_unwind(AssertUnwindSafe(|| function().into_result().map(drop)));
     caught.unwrap_or_else(|payload| Err(Error::from_panic(payload)))

@@ -6,6 +6,7 @@
 //! that is the program's matter, before.
 
 use super::ready::Entry;
+use super::registration::Orphan;
 use super::running::delist;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
@@ -75,7 +76,7 @@ impl EventLoop {
         drop_quietly(jobs);
         ready.into_iter().for_each(end);
         timers.into_iter().for_each(|timer| end(Entry::Callback(timer)));
-        for (_, _, callback) in readers {
+        for Orphan { callback, .. } in readers {
             callback.cancel();
             drop_quietly(callback);
         }

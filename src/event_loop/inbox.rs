@@ -16,10 +16,11 @@ use super::tasks::TaskKey;
 use super::transitions::PushInfo;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
+use crate::outcome::Outcome;
 use crate::panics::Guarded;
 use crate::threads::job::{Begun, Returning};
 use crate::trace::{Place, Via};
-use std::any::type_name;
+use std::any::type_name_of_val;
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
@@ -129,18 +130,15 @@ impl Line {
     }
 
     /// Has the loop call `function`; from its own thread it is queued at once, behind what was queued before.
-    fn call<F, R>(&self, place: Place, function: F) -> Result<()>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: crate::Outcome,
-    {
+    fn call<R: Outcome>(&self, place: Place, function: impl FnOnce() -> R + Send + 'static) -> Result<()> {
         match running::find(self.id) {
             Some(lp) => lp.queue(place, function).map(drop),
             None => {
+                let name = type_name_of_val(&function);
                 let call = move || function().into_result().map(drop);
                 let function: Guarded<Box<dyn FnOnce() -> Result<()> + Send>> = Guarded::new(Box::new(call));
                 let thread = self.traced.then(|| std::thread::current().name().unwrap_or("unnamed").into());
-                self.send(Message::Call(Call { function, name: type_name::<F>(), place, thread }))
+                self.send(Message::Call(Call { function, name, place, thread }))
             }
         }
     }
@@ -414,11 +412,7 @@ impl Remote {
     /// # Errors
     /// [`Error::Closed`] after the loop's end; the function is dropped.
     #[track_caller]
-    pub fn call_soon<F, R>(&self, function: F) -> Result<()>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: crate::Outcome,
-    {
+    pub fn call_soon<R: Outcome>(&self, function: impl FnOnce() -> R + Send + 'static) -> Result<()> {
         self.line.call(Location::caller(), function)
     }
 

@@ -10,7 +10,6 @@ mod callback;
 mod clock;
 mod close;
 mod dependants;
-mod edge;
 mod exceptions;
 mod handle;
 mod inbox;
@@ -18,6 +17,7 @@ mod reactor;
 mod readers;
 mod ready;
 mod registration;
+mod registrations;
 mod run;
 mod running;
 mod snapshot;
@@ -202,19 +202,15 @@ impl EventLoop {
     /// # Errors
     /// [`Error::Closed`] after `close`; the callback is dropped.
     #[track_caller]
-    pub fn call_soon<F, R>(&self, callback: F) -> Result<Handle>
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
+    pub fn call_soon<R: Outcome>(&self, callback: impl FnOnce() -> R + 'static) -> Result<Handle> {
         self.queue(Location::caller(), callback)
     }
 
-    pub(crate) fn queue<F, R>(&self, place: Place, callback: F) -> Result<Handle>
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
+    pub(crate) fn queue<R: Outcome>(
+        &self,
+        place: Place,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<Handle> {
         if let Err(closed) = self.0.check_open() {
             drop_quietly(callback);
             return Err(closed);
@@ -231,11 +227,11 @@ impl EventLoop {
     /// # Errors
     /// [`Error::Closed`] after `close`.
     #[track_caller]
-    pub fn call_later<F, R>(&self, delay: Duration, callback: F) -> Result<TimerHandle>
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
+    pub fn call_later<R: Outcome>(
+        &self,
+        delay: Duration,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
         let place = Location::caller();
         self.set_timer(place, self.0.clock.deadline(delay), callback)
     }
@@ -246,20 +242,21 @@ impl EventLoop {
     /// # Errors
     /// [`Error::Closed`] after `close`.
     #[track_caller]
-    pub fn call_at<F, R>(&self, when: Instant, callback: F) -> Result<TimerHandle>
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
+    pub fn call_at<R: Outcome>(
+        &self,
+        when: Instant,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
         let place = Location::caller();
         self.set_timer(place, when, callback)
     }
 
-    pub(crate) fn set_timer<F, R>(&self, place: Place, when: Instant, callback: F) -> Result<TimerHandle>
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
+    pub(crate) fn set_timer<R: Outcome>(
+        &self,
+        place: Place,
+        when: Instant,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
         if let Err(closed) = self.0.check_open() {
             drop_quietly(callback);
             return Err(closed);

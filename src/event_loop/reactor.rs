@@ -1,30 +1,29 @@
 //! The reactor: mio's edges made level-triggered, as asyncio's readers and writers are.
 //!
-//! It promises that a registered descriptor is reported in every turn in which it is ready, whether or not the callback
-//! drained it; that an event never reaches a registration other than the one it was made for, even if the descriptor's
-//! number was reused; and that nothing of the user's runs here. It does not own descriptors: closing one without
-//! removing it first is allowed, and ends the registration as soon as the reactor notices.
+//! A registered descriptor is reported in every turn in which it is ready, whether or not the callback drained it. An event
+//! never reaches a registration other than the one it was made for, even if the descriptor's number was reused. No user
+//! code runs here. The reactor does not own descriptors: closing one without removing it first is allowed, and ends the
+//! registration as soon as the reactor notices.
 //!
 //! Some facts about epoll, and what follows:
 //! - mio is always edge-triggered. Level-triggering is had by *re-arming*: before the next poll every registration that
-//!   was reported is registered again, which makes the kernel report it again if it is still ready. (Rejected: asking
-//!   `poll(2)` for each descriptor, which costs a call for those that are not ready as well.)
+//!   was reported is registered again, which makes the kernel report it again if it is still ready. Alternative: ask
+//!   `poll(2)` for each descriptor. Problem: it costs a call for those that are not ready as well.
 //! - A level-triggered epoll puts what it has reported back to the end of its list at once. So what it reports twice running
 //!   comes first, in the order of the first time, and what becomes ready later comes after it. Re-arming comes too late for
 //!   that order, so each registration keeps the place at which it was last reported, and so does the self-pipe of the
-//!   signals. (Rejected: re-arming right after the poll. It gives the same order, but then nothing notices that a callback
-//!   has closed its descriptor.)
-//! - There is one registration per descriptor, so a reader and a writer share one, with the union of their interests.
-//! - Descriptors are small numbers, for the system gives the lowest that is free. So the registrations stand in a list
-//!   under their descriptors' numbers. (Rejected: a map, and a slab with a map; they take more room and more steps.)
+//!   signals. Alternative: re-arm right after the poll. Problem: then nothing notices that a callback has closed its
+//!   descriptor.
+//! - There is one registration for each descriptor, so a reader and a writer share one, with the union of their interests.
+//! - Descriptors are small numbers, for the system gives the lowest that is free. So the registrations are in a list under
+//!   their descriptors' numbers. Alternative: a map, or a slab with a map. Problem: more room and more steps.
 //! - A descriptor that is closed leaves epoll, unless a duplicate of it lives on: then events keep coming under the old
-//!   token. So a token carries a generation, and an event whose generation is not the registration's is dropped.
-//! - A socket of looplab's own is not armed again while its owner knows that it is drained: see [`Edge`].
+//!   token. So a token carries a generation, and an event of another generation is dropped.
 //! - Registering again under a reused number fails with ENOENT, which is how a stale registration is recognised.
 
 use super::callback::Callback;
-use super::edge::Edge;
-use super::registration::{Kind, Orphans, Registration, Registrations, Sides};
+use super::registration::{Orphan, Owner, Registration};
+use super::registrations::Registrations;
 use super::running::LoopId;
 use crate::error::{Error, IoError, Result};
 use crate::trace::{Direction, IoEntry, Ready};
@@ -38,56 +37,52 @@ use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
-/// For how many events there is room at first; there always is for one of each registration, so a poll reports all that
-/// is ready, as CPython's does.
+/// The room for events at first. There always is room for one event of each registration, so a poll reports all that is
+/// ready, as CPython's does.
 const EVENTS: usize = 1024;
 
 pub(crate) struct Reactor {
     id: LoopId,
-    /// None when the loop is closed: its descriptor is closed then, however long a handle of the loop is kept.
+    /// `None` when the loop is closed: its descriptor is closed then, however long a handle of the loop is kept.
     poll: Option<Poll>,
     events: Events,
     registrations: Registrations,
-    /// What the last poll reported: to be armed again.
+    /// What the last poll reported, to be armed again.
     reported: Vec<Token>,
-    /// Room for the next batch.
-    room: Vec<(RawFd, Ready, Sides)>,
+    /// The last poll that has reported the self-pipe of the signals, and its place in that poll.
+    signals_reported: (u64, usize),
+    /// Room for the next poll's events.
+    room: Vec<PollEvent>,
     /// The number of the last poll.
     polls: u64,
-    /// How many registrations are the user's, and how many callbacks the others have.
-    levels: usize,
-    waiting: usize,
+    /// How many callbacks the registrations have.
+    callbacks: usize,
+}
+
+/// One ready descriptor: what it is ready for, and the callbacks to queue, the reader before the writer.
+pub(super) struct PollEvent {
+    pub(super) fd: RawFd,
+    pub(super) ready: Ready,
+    pub(super) callbacks: [Option<Rc<Callback>>; 2],
 }
 
 /// What a poll brought.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct PollEvents {
     /// How many descriptors in `ready` come before the self-pipe of the signals; `None` if no signal is to be read.
     pub(super) signals: Option<usize>,
     /// Another thread has called.
     woken: bool,
-    /// Per ready descriptor: what for, and the callbacks to queue, the reader before the writer.
-    pub(super) ready: Vec<(RawFd, Ready, Sides)>,
+    pub(super) ready: Vec<PollEvent>,
 }
 
-/// What adding came to.
+/// What adding a callback came to.
 pub(super) enum Added {
     /// It is registered, in place of this one.
     Registered(Option<Rc<Callback>>),
-    /// What was registered under the number belonged to a file that is closed: it is forgotten, and these lost their
-    /// registration. Bury them and add again.
-    Stale(Orphans),
+    /// The number was registered for a file that is closed. That registration is ended: drop its callbacks and add again.
+    Stale(Vec<Orphan>),
     Refused(Error),
-}
-
-/// What an owner's descriptor is watched for. Urgent data, too, where the kernel tells of it: a read stops short of it,
-/// with more behind, so from then on a short read proves nothing.
-fn news_in(direction: Direction) -> Interest {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if direction == Direction::Read {
-        return Interest::READABLE.add(Interest::PRIORITY);
-    }
-    interest_in(direction)
 }
 
 fn interest_in(direction: Direction) -> Interest {
@@ -97,29 +92,14 @@ fn interest_in(direction: Direction) -> Interest {
     }
 }
 
-impl Batch {
-    /// Notes an event, and in `reported` that what it is for is to be armed again.
-    #[inline(always)]
-    fn note(&mut self, poll: u64, event: &Event, registrations: &Registrations, reported: &mut Vec<Token>) {
-        let place = (poll, reported.len());
-        match event.token() {
-            WAKER => self.woken = true,
-            SIGNALS => {
-                self.signals.get_or_insert(self.ready.len());
-                registrations.signals.set(place);
-                reported.push(SIGNALS);
-            }
-            token => {
-                let Some(registration) = registrations.of(token) else { return };
-                let (ready, sides) = registration.report(event);
-                if ready.read || ready.write {
-                    registration.reported.set(place);
-                    reported.push(token);
-                    self.ready.push((registration.fd(), ready, sides));
-                }
-            }
-        }
+/// Returns what a socket is watched for: urgent data too, where the kernel reports it. A read stops short of urgent data,
+/// so a short read proves nothing from then on.
+fn socket_interest_in(direction: Direction) -> Interest {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if direction == Direction::Read {
+        return Interest::READABLE.add(Interest::PRIORITY);
     }
+    interest_in(direction)
 }
 
 impl Reactor {
@@ -136,147 +116,113 @@ impl Reactor {
             events: Events::with_capacity(events),
             registrations: Registrations::default(),
             reported: Vec::new(),
+            signals_reported: (0, 0),
             room: Vec::new(),
             polls: 1,
-            levels: 0,
-            waiting: 0,
+            callbacks: 0,
         }
     }
 
-    /// What descriptors are registered with.
+    /// Returns what descriptors are registered with.
     ///
     /// # Errors
-    /// On a closed loop, which asks for nothing any more: its callers have checked before. In a forked child, whose poll is
-    /// its parent's: what it removed would be deaf in the parent.
+    /// On a closed loop; callers have checked that before. In a forked child, which shares the poll with its parent: what
+    /// the child removed would be lost to the parent.
     pub(crate) fn registry(&self) -> Result<&Registry> {
         self.id.check_process()?;
         self.poll.as_ref().map(Poll::registry).ok_or(Error::Closed)
     }
 
-    /// Does not ask for the process: its callers have.
-    fn rearm_one(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
-        match &self.poll {
-            Some(poll) => poll.registry().reregister(&mut SourceFd(&fd), token, interest),
-            None => Err(io::Error::other("the loop is closed")),
-        }
-    }
-
-    fn disarm(&self, fd: RawFd) {
-        // An error says that the descriptor is closed already.
-        let _ = self.registry().map(|registry| registry.deregister(&mut SourceFd(&fd)));
-    }
-
-    /// Whether there is no descriptor to wait for.
+    /// Tells whether there is no callback to wait for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.levels == 0 && self.waiting == 0
+        self.callbacks == 0
     }
 
-    /// An owner's descriptor has got a callback, or lost it.
-    pub(super) fn count_callback(&mut self, more: bool) {
-        self.waiting = if more { self.waiting + 1 } else { self.waiting.saturating_sub(1) };
+    /// Sets or removes the callback of one side of a socket's registration; returns the one before.
+    pub(super) fn set_callback(
+        &mut self,
+        registration: &Registration,
+        direction: Direction,
+        callback: Option<Rc<Callback>>,
+    ) -> Option<Rc<Callback>> {
+        self.callbacks += usize::from(callback.is_some());
+        let before = registration.replace(direction, callback);
+        self.callbacks -= usize::from(before.is_some());
+        before
     }
 
     /// Adds a reader or writer, in place of the one there was.
-    pub(super) fn add(&mut self, fd: RawFd, direction: Direction, callback: &Rc<Callback>) -> Added {
-        let Some(registration) = self.registrations.get_mut(fd) else {
-            let mut kind = Kind::Level { reader: None, writer: None };
-            kind.side(direction).map(|side| side.replace(callback.clone()));
-            return match self.register(fd, kind, interest_in(direction), direction) {
-                Ok(_) => Added::Registered(None),
-                Err(error) => Added::Refused(error),
-            };
+    pub(super) fn add(&mut self, new: Registration, direction: Direction, callback: &Rc<Callback>) -> Added {
+        let fd = new.fd;
+        let Some(registration) = self.registrations.get(fd).cloned() else {
+            let new = Rc::new(new);
+            let added = self.register(new.clone(), direction, interest_in(direction));
+            if let Added::Registered(_) = added {
+                self.set_callback(&new, direction, Some(callback.clone()));
+            }
+            return added;
         };
-        let Some(side) = registration.kind.side(direction) else { return self.occupied(fd) };
-        let before = side.replace(callback.clone());
+        if registration.owner != Owner::User {
+            return self.occupied(&registration);
+        }
+        let before = self.set_callback(&registration, direction, Some(callback.clone()));
         // The number names another file now if this answers ENOENT, and none if it answers EBADF.
-        if self.reregister(fd) {
+        if self.rearm_for_callbacks(&registration) {
             return Added::Registered(before);
         }
-        let side = self.registrations.get_mut(fd).and_then(|registration| registration.kind.side(direction));
-        side.map(|side| std::mem::replace(side, before));
+        self.set_callback(&registration, direction, before);
         Added::Stale(self.forget(fd))
     }
 
-    /// A descriptor of looplab's own is to be reported when it is ready. If it may be ready now, the next poll tells.
-    pub(super) fn watch(&mut self, edge: &Rc<Edge>, direction: Direction) -> Added {
-        let fd = edge.fd;
-        let wanted = news_in(direction);
-        let Some((token, armed)) = edge.armed() else {
-            if edge.is_gone() {
-                let text = format!("descriptor {fd} was closed by somebody else than its owner");
+    /// Has the next poll report a socket if it is ready.
+    pub(super) fn watch(&mut self, registration: &Rc<Registration>, direction: Direction) -> Added {
+        let (fd, wanted) = (registration.fd, socket_interest_in(direction));
+        let Some(armed) = registration.interest() else {
+            if registration.is_gone() {
+                let text = format!("descriptor {fd} was closed by code that does not own it");
                 return Added::Refused(Error::Runtime(text.into()));
             }
-            if self.registrations.get(fd).is_some() {
-                return self.occupied(fd);
+            if let Some(other) = self.registrations.get(fd).cloned() {
+                return self.occupied(&other);
             }
-            return match self.register(fd, Kind::Edge(edge.clone()), wanted, direction) {
-                Ok(token) => {
-                    // Registering reports what is ready: no need to ask again.
-                    edge.arm(token, wanted, direction);
-                    Added::Registered(None)
-                }
-                Err(error) => Added::Refused(error),
-            };
+            let added = self.register(registration.clone(), direction, wanted);
+            // Registering reports what is ready: no need to ask again.
+            registration.drained(direction);
+            return added;
         };
         let both = armed.add(wanted);
         if both != armed {
             if let Err(error) = self.id.check_process() {
                 return Added::Refused(error);
             }
-            if let Err(error) = self.rearm_one(fd, token, both) {
+            if let Err(error) = self.arm(registration, both) {
                 return Added::Refused(refused(fd, direction, error));
             }
-            edge.arm(token, both, direction);
-        } else if !edge.is_drained(direction) {
-            self.reported.push(token);
+            registration.drained(direction);
+        } else if !registration.is_drained(direction) {
+            self.reported.push(registration.token());
         }
         Added::Registered(None)
     }
 
-    /// Ends the registration of a descriptor of looplab's own.
-    pub(super) fn unwatch(&mut self, edge: &Edge) -> Orphans {
-        let armed = edge.armed().and_then(|(token, _)| self.registrations.of(token));
-        let Some(fd) = armed.map(Registration::fd) else { return Orphans::new() };
-        self.disarm(fd);
-        self.forget(fd)
-    }
-
-    /// The number has a registration of the other kind: it is in use, or stale.
-    fn occupied(&mut self, fd: RawFd) -> Added {
-        if !self.reregister(fd) {
-            return Added::Stale(self.forget(fd));
+    /// Ends the registration of a socket.
+    pub(super) fn unwatch(&mut self, registration: &Registration) -> Vec<Orphan> {
+        if registration.interest().is_none() {
+            return Vec::new();
         }
-        let by = match self.registrations.get(fd).map(|registration| &registration.kind) {
-            Some(Kind::Edge(_)) => "a socket",
-            _ => "a reader or writer of the loop",
-        };
-        Added::Refused(Error::Runtime(format!("File descriptor {fd} is used by {by}").into()))
+        self.disarm(registration.fd);
+        self.forget(registration.fd)
     }
 
-    fn register(&mut self, fd: RawFd, kind: Kind, interest: Interest, direction: Direction) -> Result<Token> {
-        let refused = |error| refused(fd, direction, error);
-        let token = self.registrations.new_token(fd);
-        let token = token.ok_or_else(|| refused(io::ErrorKind::InvalidInput.into()))?;
-        self.registry()?.register(&mut SourceFd(&fd), token, interest).map_err(refused)?;
-        self.levels += usize::from(matches!(kind, Kind::Level { .. }));
-        self.registrations.insert(Registration::new(token, kind));
-        Ok(token)
-    }
-
-    /// Arms one again; false if its descriptor is closed, or in a forked child.
-    fn reregister(&mut self, fd: RawFd) -> bool {
-        let Some(registration) = self.registrations.get(fd) else { return false };
-        let interest = registration.interest().unwrap_or(Interest::READABLE);
-        self.id.is_of_this_process() && self.rearm_one(fd, registration.token, interest).is_ok()
-    }
-
-    /// Removes a reader or writer; the callback, if there was one. An error of the kernel is no error here: it says that
-    /// the descriptor is closed already.
+    /// Removes a reader or writer and returns it. An error of the kernel is ignored: it says that the descriptor is closed.
     pub(super) fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<Rc<Callback>> {
-        let registration = self.registrations.get_mut(fd)?;
-        let callback = registration.kind.side(direction)?.take()?;
-        if registration.interest().is_some() {
-            self.reregister(fd);
+        let registration = self.registrations.get(fd)?.clone();
+        if registration.owner != Owner::User {
+            return None;
+        }
+        let callback = self.set_callback(&registration, direction, None)?;
+        if registration.callbacks_interest().is_some() {
+            self.rearm_for_callbacks(&registration);
         } else {
             self.disarm(fd);
             self.forget(fd);
@@ -284,37 +230,81 @@ impl Reactor {
         Some(callback)
     }
 
-    fn forget(&mut self, fd: RawFd) -> Orphans {
-        let Some(registration) = self.registrations.remove(fd) else { return Orphans::new() };
-        let level = matches!(registration.kind, Kind::Level { .. });
-        let orphans = registration.orphans();
-        if level {
-            self.levels -= 1;
-        } else {
-            self.waiting = self.waiting.saturating_sub(orphans.len());
+    /// Refuses a number that has a registration of the other owner, unless that one is stale.
+    fn occupied(&mut self, registration: &Registration) -> Added {
+        let (fd, interest) = (registration.fd, registration.interest().unwrap_or(Interest::READABLE));
+        if !self.id.is_of_this_process() || self.arm(registration, interest).is_err() {
+            return Added::Stale(self.forget(fd));
         }
+        let by = match registration.owner {
+            Owner::Socket => "a socket",
+            Owner::User => "a reader or writer of the loop",
+        };
+        Added::Refused(Error::Runtime(format!("File descriptor {fd} is used by {by}").into()))
+    }
+
+    fn register(&mut self, new: Rc<Registration>, direction: Direction, interest: Interest) -> Added {
+        let fd = new.fd;
+        let Some(token) = self.registrations.new_token(fd) else {
+            return Added::Refused(refused(fd, direction, io::ErrorKind::InvalidInput.into()));
+        };
+        let registry = match self.registry() {
+            Ok(registry) => registry,
+            Err(error) => return Added::Refused(error),
+        };
+        if let Err(error) = registry.register(&mut SourceFd(&fd), token, interest) {
+            return Added::Refused(refused(fd, direction, error));
+        }
+        new.arm(token, interest);
+        self.registrations.insert(new);
+        Added::Registered(None)
+    }
+
+    /// Arms a registration again. Its callers have checked the process.
+    fn arm(&self, registration: &Registration, interest: Interest) -> io::Result<()> {
+        let Some(poll) = &self.poll else { return Err(io::Error::other("the loop is closed")) };
+        let token = registration.token();
+        poll.registry().reregister(&mut SourceFd(&registration.fd), token, interest)?;
+        registration.arm(token, interest);
+        Ok(())
+    }
+
+    fn disarm(&self, fd: RawFd) {
+        // An error says that the descriptor is closed already.
+        let _ = self.registry().map(|registry| registry.deregister(&mut SourceFd(&fd)));
+    }
+
+    /// Arms a registration of the user's for its callbacks; false if its descriptor is closed, or in a forked child.
+    fn rearm_for_callbacks(&self, registration: &Registration) -> bool {
+        let interest = registration.callbacks_interest().unwrap_or(Interest::READABLE);
+        self.id.is_of_this_process() && self.arm(registration, interest).is_ok()
+    }
+
+    fn forget(&mut self, fd: RawFd) -> Vec<Orphan> {
+        let Some(registration) = self.registrations.remove(fd) else { return Vec::new() };
+        let orphans = registration.end();
+        self.callbacks -= orphans.len();
         orphans
     }
 
-    /// Arms again what the last poll reported, but for what is known to be drained. What turns out to be closed loses its
-    /// registration.
+    /// Arms again what the last poll reported, except for what is known to be drained. A registration whose descriptor is
+    /// closed ends.
     ///
     /// # Errors
     /// In a forked child.
-    pub(super) fn rearm(&mut self) -> Result<Orphans> {
+    pub(super) fn rearm(&mut self) -> Result<Vec<Orphan>> {
         self.id.check_process()?;
         let mut orphans = Vec::new();
         self.polls += 1;
         let mut reported = std::mem::take(&mut self.reported);
         for token in reported.drain(..) {
             let Some(registration) = self.registrations.of(token) else { continue };
-            // What waited, gave up and waited again in one turn stands here several times.
-            if registration.armed_for.replace(self.polls) == self.polls {
+            // What waited, gave up and waited again in one turn is here several times.
+            if registration.armed_for.replace(self.polls) == self.polls || !registration.is_due() {
                 continue;
             }
-            let Some(interest) = registration.due() else { continue };
-            let fd = registration.fd();
-            if let Err(error) = self.rearm_one(fd, token, interest) {
+            let (fd, interest) = (registration.fd, registration.interest().unwrap_or(Interest::READABLE));
+            if let Err(error) = self.arm(registration, interest) {
                 log_warn!("descriptor {fd} was closed without removing its reader or writer: {error}");
                 orphans.extend(self.forget(fd));
             }
@@ -324,15 +314,15 @@ impl Reactor {
         Ok(orphans)
     }
 
-    /// Whether the poll before this one has reported the self-pipe of the signals.
+    /// Tells whether the poll before this one has reported the self-pipe of the signals.
     pub(super) fn signals_were_reported(&self) -> bool {
-        self.registrations.rank(SIGNALS, self.polls).is_some()
+        self.signals_reported.0 + 1 == self.polls
     }
 
     /// Polls. `None` waits for ever. A signal that interrupts the wait does not end it: as in CPython, the poll goes on
-    /// with the time that is left, and finds the self-pipe readable if the signal was one of the loop's. Nor does what
-    /// comes for descriptors for which nobody waits.
-    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> Result<Batch> {
+    /// with the time that is left, and finds the self-pipe readable if the signal was one of the loop's. An event that no
+    /// callback waits for does not end it either.
+    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> Result<PollEvents> {
         let most = self.registrations.len() + [WAKER, SIGNALS].len();
         if self.events.capacity() < most {
             self.events = Events::with_capacity(most.next_power_of_two());
@@ -343,10 +333,10 @@ impl Reactor {
             let Some(poll) = &mut self.poll else { return Err(Error::Closed) };
             match poll.poll(&mut self.events, left) {
                 Ok(()) => {
-                    let batch = self.collect();
-                    let asked = batch.signals.is_some() || batch.woken || !batch.ready.is_empty();
-                    if asked || self.events.is_empty() || left == Some(Duration::ZERO) {
-                        return Ok(batch);
+                    let found = self.collect();
+                    let awaited = found.signals.is_some() || found.woken || !found.ready.is_empty();
+                    if awaited || self.events.is_empty() || left == Some(Duration::ZERO) {
+                        return Ok(found);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -356,44 +346,76 @@ impl Reactor {
         }
     }
 
-    /// What the poll brought.
-    fn collect(&mut self) -> Batch {
-        let Self { events, registrations, reported, polls, room, .. } = self;
-        let mut batch = Batch { ready: std::mem::take(room), ..Batch::default() };
-        let mut several = events.iter().skip(1);
-        if several.next().is_none() {
-            for event in &*events {
-                batch.note(*polls, event, registrations, reported);
-            }
+    /// Notes the events of a poll, first those of what the last poll has reported, too.
+    fn collect(&mut self) -> PollEvents {
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut found = PollEvents { ready: std::mem::take(&mut self.room), ..PollEvents::default() };
+        if events.iter().nth(1).is_none() {
+            events.iter().for_each(|event| self.note(event, &mut found));
         } else {
-            for event in in_order(events, registrations, *polls) {
-                batch.note(*polls, event, registrations, reported);
+            let mut sorted: Vec<_> = events.iter().collect();
+            if !sorted.is_sorted_by_key(|event| self.rank(event)) {
+                sorted.sort_by_cached_key(|event| self.rank(event));
             }
+            sorted.into_iter().for_each(|event| self.note(event, &mut found));
         }
-        if batch.ready.is_empty() {
-            *room = std::mem::take(&mut batch.ready);
+        self.events = events;
+        if found.ready.is_empty() {
+            self.room = std::mem::take(&mut found.ready);
         }
-        batch
+        found
     }
 
-    /// Takes back a batch that was emptied, for its room.
-    pub(super) fn give_back(&mut self, batch: Batch) {
-        self.room = batch.ready;
-        self.room.clear();
+    /// Notes one event, and that its source is to be armed again.
+    #[inline]
+    fn note(&mut self, event: &Event, found: &mut PollEvents) {
+        let place = (self.polls, self.reported.len());
+        match event.token() {
+            WAKER => found.woken = true,
+            SIGNALS => {
+                found.signals.get_or_insert(found.ready.len());
+                self.signals_reported = place;
+                self.reported.push(SIGNALS);
+            }
+            token => {
+                let Some(registration) = self.registrations.of(token) else { return };
+                let (ready, callbacks) = registration.report(event);
+                if ready.read || ready.write {
+                    registration.reported.set(place);
+                    self.reported.push(token);
+                    found.ready.push(PollEvent { fd: registration.fd, ready, callbacks });
+                }
+            }
+        }
+    }
+
+    /// Returns the place that an event's source had in the last poll; it comes last if it was not in that poll.
+    fn rank(&self, event: &Event) -> usize {
+        let (poll, place) = match event.token() {
+            SIGNALS => self.signals_reported,
+            token => self.registrations.of(token).map_or((0, 0), |registration| registration.reported.get()),
+        };
+        if poll + 1 == self.polls { place } else { usize::MAX }
+    }
+
+    /// Takes back a list that was emptied, for its room.
+    pub(super) fn give_back(&mut self, mut room: Vec<PollEvent>) {
+        room.clear();
+        self.room = room;
     }
 
     /// Ends all registrations and closes the loop's own descriptor, for `close`. The kernel forgets the registrations with
     /// it.
-    pub(super) fn close(&mut self) -> Orphans {
+    pub(super) fn close(&mut self) -> Vec<Orphan> {
         let mut ended = std::mem::replace(self, Self::with(self.id, None, 0));
-        ended.registrations.take_all().into_iter().flat_map(Registration::orphans).collect()
+        ended.registrations.take_all().iter().flat_map(|registration| registration.end()).collect()
     }
 
-    /// The descriptors for which somebody waits.
+    /// Lists the descriptors that have a callback.
     pub(super) fn list(&self) -> Vec<IoEntry> {
-        let side = |r: &Registration, direction| r.entry(direction).map(|callback| callback.id);
+        let side = |r: &Registration, direction| r.callback(direction).map(|callback| callback.id);
         let entry = |r: &Registration| IoEntry {
-            fd: r.fd(),
+            fd: r.fd,
             reader: side(r, Direction::Read),
             writer: side(r, Direction::Write),
         };
@@ -402,17 +424,7 @@ impl Reactor {
     }
 }
 
-/// The events, first those of what the last poll reported, too.
-fn in_order<'a>(events: &'a Events, registrations: &Registrations, poll: u64) -> Vec<&'a Event> {
-    let rank = |event: &&Event| registrations.rank(event.token(), poll).unwrap_or(usize::MAX);
-    let mut events: Vec<_> = events.iter().collect();
-    if !events.is_sorted_by_key(rank) {
-        events.sort_by_cached_key(rank);
-    }
-    events
-}
-
-/// Why the kernel would not watch a descriptor, in words that name it.
+/// Says why the kernel would not watch a descriptor, and names it.
 fn refused(fd: RawFd, direction: Direction, error: io::Error) -> Error {
     let what = match direction {
         Direction::Read => "reader",

@@ -4,8 +4,8 @@
 //! removed before its turn does not run. How descriptors are watched is the reactor's matter.
 
 use super::callback::Callback;
-use super::reactor::Added;
-use super::registration::Orphans;
+use super::reactor::{Added, Reactor};
+use super::registration::{Orphan, Owner, Registration};
 use super::{EventLoop, Inner};
 use crate::error::Result;
 use crate::outcome::Outcome;
@@ -44,11 +44,11 @@ impl EventLoop {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     #[track_caller]
-    pub fn add_reader<F, R>(&self, source: &impl AsRawFd, callback: F) -> Result<()>
-    where
-        F: FnMut() -> R + 'static,
-        R: Outcome,
-    {
+    pub fn add_reader<R: Outcome>(
+        &self,
+        source: &impl AsRawFd,
+        callback: impl FnMut() -> R + 'static,
+    ) -> Result<()> {
         self.register(source.as_raw_fd(), Direction::Read, Location::caller(), callback)
     }
 
@@ -66,11 +66,11 @@ impl EventLoop {
     /// # Errors
     /// As [`add_reader`](Self::add_reader).
     #[track_caller]
-    pub fn add_writer<F, R>(&self, source: &impl AsRawFd, callback: F) -> Result<()>
-    where
-        F: FnMut() -> R + 'static,
-        R: Outcome,
-    {
+    pub fn add_writer<R: Outcome>(
+        &self,
+        source: &impl AsRawFd,
+        callback: impl FnMut() -> R + 'static,
+    ) -> Result<()> {
         self.register(source.as_raw_fd(), Direction::Write, Location::caller(), callback)
     }
 
@@ -82,49 +82,54 @@ impl EventLoop {
         Ok(self.unregister(source.as_raw_fd(), Direction::Write))
     }
 
-    fn register<F, R>(
+    fn register<R: Outcome>(
         &self,
         fd: RawFd,
         direction: Direction,
         place: crate::trace::Place,
-        callback: F,
-    ) -> Result<()>
-    where
-        F: FnMut() -> R + 'static,
-        R: Outcome,
-    {
+        callback: impl FnMut() -> R + 'static,
+    ) -> Result<()> {
         let callback = Guarded::new(callback);
         self.0.check_open()?;
         let callback: Rc<Callback> = self.repeated(EntryKind::Io, place, callback.into_inner());
-        loop {
-            let added = self.0.reactor.borrow_mut().add(fd, direction, &callback);
-            match added {
-                Added::Registered(before) => {
-                    self.0.registered(fd, direction, &callback);
-                    if let Some(before) = before {
-                        self.0.cancel(&before);
-                    }
-                    return Ok(());
-                }
-                Added::Refused(error) => return Err(error),
-                // A destructor that runs here may leave a stale one again.
-                Added::Stale(orphans) => self.0.bury(orphans),
-            }
+        let before = self.0.add_to_reactor(|reactor| {
+            reactor.add(Registration::new(self, fd, Owner::User), direction, &callback)
+        })?;
+        self.0.registered(fd, direction, &callback);
+        if let Some(before) = before {
+            self.0.cancel(&before);
         }
+        Ok(())
     }
 
     fn unregister(&self, fd: RawFd, direction: Direction) -> bool {
         let removed = self.0.reactor.borrow_mut().remove(fd, direction);
         let Some(callback) = removed else { return false };
-        self.0.bury(vec![(fd, direction, callback)]);
+        self.0.drop_orphans(vec![Orphan { fd, direction, callback }]);
         true
     }
 }
 
 impl Inner {
-    /// Cancels callbacks that lost their registration: queued calls of them are skipped.
-    pub(super) fn bury(&self, orphans: Orphans) {
-        for (fd, direction, callback) in orphans {
+    /// Adds a callback to the reactor, and returns the callback that it replaces.
+    pub(super) fn add_to_reactor(
+        &self,
+        mut add: impl FnMut(&mut Reactor) -> Added,
+    ) -> Result<Option<Rc<Callback>>> {
+        loop {
+            let added = add(&mut self.reactor.borrow_mut());
+            match added {
+                Added::Registered(before) => return Ok(before),
+                Added::Refused(error) => return Err(error),
+                // A destructor that runs here may leave a stale one again.
+                Added::Stale(orphans) => self.drop_orphans(orphans),
+            }
+        }
+    }
+
+    /// Cancels callbacks that have lost their registration: queued calls of them are skipped.
+    pub(super) fn drop_orphans(&self, orphans: Vec<Orphan>) {
+        for Orphan { fd, direction, callback } in orphans {
             self.unregistered(fd, direction);
             self.cancel(&callback);
         }

@@ -11,10 +11,11 @@
 
 use super::exceptions::{in_callback, report};
 use super::inbox::Delivery;
+use super::reactor::{PollEvent, PollEvents};
 use super::ready::Entry;
 use super::snapshot::describe_all;
 use super::transitions::PushInfo;
-use super::{EventLoop, Inner, Parking, reactor};
+use super::{EventLoop, Inner, Parking};
 use crate::error::{Error, Result};
 use crate::panics::{Guarded, drop_quietly};
 use crate::trace::{TaskState, Via, Why};
@@ -112,17 +113,17 @@ impl EventLoop {
 
     /// Polls, and passes virtual time.
     #[inline]
-    fn poll(&self, timeout: PollTimeout) -> Result<reactor::Batch> {
+    fn poll(&self, timeout: PollTimeout) -> Result<PollEvents> {
         let lp = &*self.0;
         let timeout = if lp.is_traced() { lp.announce_poll(&timeout) } else { timeout };
         if timeout.is_zero() && lp.nothing_to_poll() {
             lp.polled(&[]);
-            return Ok(reactor::Batch::default());
+            return Ok(PollEvents::default());
         }
         self.poll_descriptors(&timeout)
     }
 
-    fn poll_descriptors(&self, timeout: &PollTimeout) -> Result<reactor::Batch> {
+    fn poll_descriptors(&self, timeout: &PollTimeout) -> Result<PollEvents> {
         let lp = &*self.0;
         let flagged = lp.signals_wait();
         let mut batch = if lp.clock.is_virtual() && !timeout.is_zero() {
@@ -131,7 +132,7 @@ impl EventLoop {
             self.poll_for_real(timeout.wait)?
         };
         if lp.is_traced() {
-            let events: Vec<_> = batch.ready.iter().map(|(fd, ready, _)| (*fd, *ready)).collect();
+            let events: Vec<_> = batch.ready.iter().map(|event| (event.fd, event.ready)).collect();
             lp.polled(&events);
         }
         // The poll found no byte for a signal that its flag announced: the byte is still to come, or was read too early.
@@ -142,10 +143,10 @@ impl EventLoop {
         Ok(batch)
     }
 
-    fn poll_for_real(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
+    fn poll_for_real(&self, timeout: Option<Duration>) -> Result<PollEvents> {
         let lp = &*self.0;
         if timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
-            return Ok(reactor::Batch::default());
+            return Ok(PollEvents::default());
         }
         lp.rearm()?;
         if timeout != Some(Duration::ZERO) {
@@ -165,7 +166,7 @@ impl EventLoop {
     /// Virtual time stands still while anything happens, and jumps to the first deadline when nothing does. While a
     /// descriptor is registered it passes as fast as real time, for what comes from outside takes real time. A job takes
     /// none, unless a deadline is reached before it is over.
-    fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<reactor::Batch> {
+    fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<PollEvents> {
         let lp = &*self.0;
         let batch = self.poll_for_real(Some(Duration::ZERO))?;
         if batch.signals.is_some() || !batch.ready.is_empty() || !lp.inbox.is_empty() {
@@ -271,20 +272,20 @@ impl Inner {
             signals.rearm(reactor.registry()?);
         }
         drop((signals, reactor));
-        self.bury(orphans);
+        self.drop_orphans(orphans);
         Ok(())
     }
 
-    /// Queues the callbacks of each ready descriptor, the reader before the writer. The entry that reads the signals has the
-    /// place of the self-pipe among them.
-    fn queue_io(&self, mut batch: reactor::Batch) {
-        let (signals, descriptors) = (batch.signals, batch.ready.len());
-        for (i, (fd, _, [reader, writer])) in batch.ready.drain(..).enumerate() {
+    /// Queues the callbacks of each ready descriptor, the reader before the writer. The callback that reads the signals has
+    /// the place of the self-pipe among them.
+    fn queue_io(&self, PollEvents { signals, mut ready, .. }: PollEvents) {
+        let descriptors = ready.len();
+        for (i, PollEvent { fd, callbacks, .. }) in ready.drain(..).enumerate() {
             if signals == Some(i) {
                 self.queue_signal_reader();
             }
             let info = PushInfo { via: Via::Io, fd: Some(fd), ..PushInfo::CALL_SOON };
-            for callback in [reader, writer].into_iter().flatten() {
+            for callback in callbacks.into_iter().flatten() {
                 self.enqueue(Entry::Callback(callback), info);
             }
         }
@@ -292,7 +293,7 @@ impl Inner {
             self.queue_signal_reader();
         }
         if descriptors > 0 {
-            self.reactor.borrow_mut().give_back(batch);
+            self.reactor.borrow_mut().give_back(ready);
         }
     }
 

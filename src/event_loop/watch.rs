@@ -1,12 +1,11 @@
-//! Descriptors that looplab owns itself, as their owners see them.
+//! The registrations of looplab's own sockets, as their owners see them.
 //!
-//! It promises what readers and writers promise (readiness only queues a callback; what was removed does not run; nothing
-//! reaches a registration that is gone), at less cost: see [`Edge`] for how the owner's `drained` saves a system call for
-//! each event. While a `Watch` has no callback the loop counts it as nothing to wait for.
+//! They promise what readers and writers promise (readiness only queues a callback, what was removed does not run, an event
+//! never reaches a registration that is gone) at less cost: see [`Registration`] for how [`Watch::drained`] spares a system
+//! call for each event. While a `Watch` has no callback, the loop has nothing to wait for on its descriptor.
 
 use super::callback::Callback;
-use super::edge::Edge;
-use super::reactor::Added;
+use super::registration::{Owner, Registration};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -16,20 +15,20 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 /// One descriptor on one loop. Dropping it ends the registration: do that before the descriptor is closed.
-pub(crate) struct Watch(Rc<Edge>);
+pub(crate) struct Watch(Rc<Registration>);
 
 impl Watch {
     /// Makes no system call: the first callback does.
     pub(crate) fn new(lp: &EventLoop, fd: RawFd) -> Self {
-        Self(Rc::new(Edge::new(lp, fd)))
+        Self(Rc::new(Registration::new(lp, fd, Owner::Socket)))
     }
 
-    /// Whether this is its loop.
+    /// Tells whether `lp` is its loop.
     pub(crate) fn belongs_to(&self, lp: &EventLoop) -> bool {
         std::ptr::eq(self.0.lp.as_ptr(), Rc::as_ptr(&lp.0))
     }
 
-    /// Its loop.
+    /// Returns its loop.
     ///
     /// # Errors
     /// [`Error::Closed`] if that is closed.
@@ -41,37 +40,35 @@ impl Watch {
         }
     }
 
-    /// Whether its loop is open; costs nothing while the descriptor is registered.
+    /// Tells whether its loop is open; costs nothing while the descriptor is registered.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.0.is_armed() || self.event_loop().is_ok()
+        self.0.interest().is_some() || self.event_loop().is_ok()
     }
 
-    /// Calls `callback` in every turn in which the descriptor may be ready, until [`unset`](Self::unset); in the place of
-    /// the callback there was. Unless the callback says [`drained`](Self::drained), it is level-triggered.
+    /// Calls `callback` in every turn in which the descriptor may be ready, until [`unset`](Self::unset). It replaces the
+    /// callback before, and is level-triggered unless it calls [`drained`](Self::drained).
     ///
     /// # Errors
     /// [`Error::Closed`] on a closed loop; [`Error::Io`] if the kernel refuses; [`Error::Runtime`] if the descriptor has
     /// a reader or writer of the user's.
-    pub(crate) fn call<F, R>(&self, direction: Direction, place: Place, callback: F) -> Result<()>
-    where
-        F: FnMut() -> R + 'static,
-        R: Outcome,
-    {
+    pub(crate) fn call<R: Outcome>(
+        &self,
+        direction: Direction,
+        place: Place,
+        callback: impl FnMut() -> R + 'static,
+    ) -> Result<()> {
         let lp = self.event_loop()?;
         self.set(&lp, direction, lp.repeated(EntryKind::Io, place, callback))
     }
 
-    /// As [`call`](Self::call), for an entry. `lp` is its loop.
+    /// Sets a callback as [`call`](Self::call) does. `lp` is its loop.
     pub(crate) fn set(&self, lp: &EventLoop, direction: Direction, callback: Rc<Callback>) -> Result<()> {
-        // The kernel watches one that is drained, and tells of what comes.
+        // The kernel watches a side that is drained, and reports what comes.
         if !self.0.is_drained(direction) {
-            self.arm(lp, direction)?;
+            lp.0.add_to_reactor(|reactor| reactor.watch(&self.0, direction))?;
         }
-        let before = self.0.replace(direction, Some(callback.clone()));
-        if before.is_none() {
-            lp.0.reactor.borrow_mut().count_callback(true);
-        }
+        let before = lp.0.reactor.borrow_mut().set_callback(&self.0, direction, Some(callback.clone()));
         lp.0.registered(self.0.fd, direction, &callback);
         if let Some(before) = before {
             lp.0.cancel(&before);
@@ -79,19 +76,7 @@ impl Watch {
         Ok(())
     }
 
-    fn arm(&self, lp: &EventLoop, direction: Direction) -> Result<()> {
-        loop {
-            let added = lp.0.reactor.borrow_mut().watch(&self.0, direction);
-            match added {
-                Added::Registered(_) => return Ok(()),
-                Added::Refused(error) => return Err(error),
-                // A destructor that runs here may leave a stale one again.
-                Added::Stale(orphans) => lp.0.bury(orphans),
-            }
-        }
-    }
-
-    /// Removes the callback; a call of it that is queued already does not run. Whether there was one.
+    /// Removes the callback; a call of it that is queued already does not run. Tells whether there was one.
     pub(crate) fn unset(&self, direction: Direction) -> bool {
         let Some(lp) = self.0.lp.upgrade().map(EventLoop) else { return false };
         let removed = lp.0.unset(&self.0, direction);
@@ -101,28 +86,32 @@ impl Watch {
         })
     }
 
-    /// The owner has emptied (or filled) it: a system call found that it would block, or came back short where that
-    /// proves it (a write, and a read of TCP: see `readiness`). The kernel reports whatever changes from now on.
+    /// Notes that an attempt would block: a system call said so, or came back short where that proves it (a write, and a
+    /// read of TCP: see `readiness`). The kernel reports whatever changes from now on.
     #[inline]
     pub(crate) fn drained(&self, direction: Direction) {
         self.0.drained(direction);
     }
 
-    /// Whether trying would find nothing, as far as the loop knows.
+    /// Tells whether an attempt would block, as far as the loop knows.
     #[inline]
     pub(crate) fn is_drained(&self, direction: Direction) -> bool {
         self.0.is_drained(direction)
     }
 
-    /// Whether an operation waits for this direction.
+    /// Tells whether an operation waits for this direction.
     #[inline]
     pub(crate) fn is_claimed(&self, direction: Direction) -> bool {
         self.0.is_claimed(direction)
     }
 
-    /// The right to wait for one direction; `None` if an operation has it.
+    /// Returns the right to wait for one direction; `None` if an operation has it.
     pub(crate) fn claim(&self, direction: Direction) -> Option<Claim> {
-        self.0.claim(direction).then(|| Claim { edge: self.0.clone(), direction, held: Cell::new(true) })
+        self.0.claim(direction).then(|| Claim {
+            registration: self.0.clone(),
+            direction,
+            held: Cell::new(true),
+        })
     }
 }
 
@@ -130,14 +119,14 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(lp) = self.0.lp.upgrade().map(EventLoop) {
             let orphans = lp.0.reactor.borrow_mut().unwatch(&self.0);
-            lp.0.bury(orphans);
+            lp.0.drop_orphans(orphans);
         }
     }
 }
 
 /// One operation's right to wait for one direction of a descriptor. It may outlive the [`Watch`].
 pub(crate) struct Claim {
-    edge: Rc<Edge>,
+    registration: Rc<Registration>,
     direction: Direction,
     held: Cell<bool>,
 }
@@ -147,29 +136,29 @@ impl Claim {
     #[inline]
     pub(crate) fn renew(&mut self, direction: Direction) -> bool {
         self.direction = direction;
-        self.held.set(self.edge.claim(direction));
+        self.held.set(self.registration.claim(direction));
         self.held.get()
     }
 
-    /// Removes the callback, if there is one. A queued call of it stays. `lp` is its loop. Once the right is given back
-    /// the callback is another operation's, and stays.
+    /// Removes the callback, if there is one. A queued call of it stays. `lp` is its loop. Once the right is released the
+    /// callback is another operation's, and stays.
     #[inline]
     pub(crate) fn end_wait(&self, lp: &EventLoop) {
         if self.held.get() {
-            drop(lp.0.unset(&self.edge, self.direction));
+            drop(lp.0.unset(&self.registration, self.direction));
         }
     }
 
-    /// Gives the right back; removes the callback, if there still is one.
+    /// Gives the right back and removes the callback, if there still is one.
     #[inline]
     pub(crate) fn release(&self) {
         self.held.set(false);
-        if self.edge.has_entry(self.direction)
-            && let Some(lp) = self.edge.lp.upgrade().map(EventLoop)
+        if self.registration.has_callback(self.direction)
+            && let Some(lp) = self.registration.lp.upgrade().map(EventLoop)
         {
-            drop(lp.0.unset(&self.edge, self.direction));
+            drop(lp.0.unset(&self.registration, self.direction));
         }
-        self.edge.unclaim(self.direction);
+        self.registration.unclaim(self.direction);
     }
 }
 
@@ -184,10 +173,9 @@ impl Drop for Claim {
 
 impl Inner {
     #[inline]
-    fn unset(&self, edge: &Edge, direction: Direction) -> Option<Rc<Callback>> {
-        let removed = edge.replace(direction, None)?;
-        self.reactor.borrow_mut().count_callback(false);
-        self.unregistered(edge.fd, direction);
+    fn unset(&self, registration: &Registration, direction: Direction) -> Option<Rc<Callback>> {
+        let removed = self.reactor.borrow_mut().set_callback(registration, direction, None)?;
+        self.unregistered(registration.fd, direction);
         Some(removed)
     }
 }

@@ -39,11 +39,11 @@ impl EventLoop {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     #[track_caller]
-    pub fn add_signal_handler<F, R>(&self, signal: i32, callback: F) -> Result<()>
-    where
-        F: FnMut() -> R + 'static,
-        R: Outcome,
-    {
+    pub fn add_signal_handler<R: Outcome>(
+        &self,
+        signal: i32,
+        callback: impl FnMut() -> R + 'static,
+    ) -> Result<()> {
         let (lp, callback) = (&*self.0, Guarded::new(callback));
         lp.check_open()?;
         let place = Location::caller();
@@ -89,16 +89,12 @@ impl EventLoop {
     /// For the runner's Ctrl-C: adds a handler if the signal has its default disposition; the handler's number. The
     /// delivery after the next `deliveries` kills the process, whether or not the loop comes to its turns.
     #[track_caller]
-    pub(crate) fn add_default_handler<F, R>(
+    pub(crate) fn add_default_handler<R: Outcome>(
         &self,
         signal: i32,
         deliveries: u32,
-        callback: F,
-    ) -> Result<Option<u64>>
-    where
-        F: FnMut() -> R + 'static,
-        R: Outcome,
-    {
+        callback: impl FnMut() -> R + 'static,
+    ) -> Result<Option<u64>> {
         if !Signals::is_default(signal) {
             return Ok(None);
         }
