@@ -6,6 +6,14 @@
 //!
 //! The rooms: `world`, `objects`, `body`, `combine`, `sync`, `crowds`, `descriptors` and `gates` interpret a program on looplab, the Python files do
 //! it on asyncio; `generate` makes programs; `oracle` asks a Python; `corpus`, `live` and `coverage` compare.
+//!
+//! | promise | test |
+//! |---|---|
+//! | The written programs print what CPython prints. | `the_corpus_prints_what_it_printed_on_cpython` |
+//! | So do thousands of random programs. | `thousands_of_random_programs_print_what_they_printed_on_cpython` |
+//! | An observer and debug mode change nothing. | `a_loop_that_is_observed_or_in_debug_mode_prints_the_same` |
+//! | The random programs reach each operation and each error. | `random_programs_reach_every_operation_and_every_error_text` |
+//! | A state rebuilt from a trace is the loop's own. | `traces_of_random_programs_rebuild_the_state` |
 
 mod body;
 mod combine;

@@ -3,6 +3,13 @@
 //! Each test starts a program of `programs` on a terminal of its own (see `terminal`), waits for what it says, and
 //! presses Ctrl-C. This file has its own `main`, because Ctrl-C is for the main thread only, and the standard harness runs
 //! no test there: `cargo test --test ctrl_c -- WORD` runs those with the word in their names.
+//!
+//! | promise | test |
+//! |---|---|
+//! | The first Ctrl-C cancels the main task. | `the_first_cancels_the_main_task_and_run_says_keyboard_interrupt` |
+//! | The second interrupts the loop. | `the_second_interrupts_and_the_sweep_cancels_the_main_task_again` |
+//! | The third ends the process. | `the_third_ends_the_process_by_the_signal` |
+//! | After the run the default is back. | `behind_the_run_the_default_is_back` |
 
 mod programs;
 mod terminal;

@@ -5,6 +5,14 @@
 //! what the user gave to the loop is dropped by the end of the loop, although the handles are still kept; the loop's
 //! descriptors and ports are free at that moment; and when the handles are dropped as well, as many bytes are in use
 //! as before.
+//!
+//! | promise | test |
+//! |---|---|
+//! | Jobs leave nothing. | `jobs::a_job_that_runs_and_one_that_is_queued` |
+//! | Sockets and servers leave no descriptor and no port. | `network::a_stream_that_is_read_and_written` |
+//! | Callbacks, timers, readers and signal handlers leave nothing. | `callbacks::a_loop_that_never_runs` |
+//! | Tasks and what combines them leave nothing. | `combinators::a_task_that_has_not_begun` |
+//! | Locks, queues and their waiters leave nothing. | `primitives::a_lock` |
 
 mod callbacks;
 mod combinators;

@@ -1,4 +1,21 @@
 //! Sockets, streams and servers.
+//!
+//! | promise | test |
+//! |---|---|
+//! | An operation on a socket takes asyncio's turns. | `sockets::connecting_and_accepting_take_asyncios_turns` |
+//! | A cancelled operation loses no bytes and leaves no registration. | `waiting::a_read_that_is_dropped_half_way_loses_no_bytes_and_leaves_no_registration` |
+//! | Datagrams arrive whole, with their sender. | `udp::a_datagram_is_received_whole_with_its_sender` |
+//! | Unix sockets have paths and abstract names. | `unix::an_abstract_name_is_served_and_reached_and_shown_to_both_sides_as_in_cpython` |
+//! | A stream pauses a fast sender, and closing flushes. | `streams::close_flushes_all_that_was_written` |
+//! | Each read of a stream answers as CPython's. | `streams_property::every_read_answers_as_cpythons_in_the_recorded_cases` |
+//! | `drain` waits between the watermarks. | `transport::drain_waits_above_the_high_watermark_until_the_low_one_and_several_may_wait` |
+//! | A server accepts, serves and closes in asyncio's turns. | `server::a_connection_is_accepted_made_and_read_in_asyncios_turns` |
+//! | A server binds each of its addresses once. | `server_addresses::every_address_is_bound_each_once` |
+//! | A server without descriptors rests, and loses no client. | `server_resources::out_of_descriptors_is_reported_once_tried_again_a_second_later_and_loses_nobody` |
+//! | Errors have asyncio's words and the system's number. | `system::errors_in_asyncios_words_keep_the_systems_number_and_kind` |
+//! | Hundreds of sockets of each kind work at once and are freed. | `many_hundreds::hundreds_of_unix_connections_echo_at_once_and_are_freed` |
+//! | So do ten thousand connections. | `many::ten_thousand_connections_echo_at_once_without_loss_and_leave_nothing` |
+//! | hyper runs on the sockets, and a cancel goes through it. | `futures_io::a_cancellation_goes_through_hyper_and_is_one_again` |
 
 mod futures_io;
 mod helpers;

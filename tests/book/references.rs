@@ -1,0 +1,83 @@
+//! What documents say about tests: each test that `docs/differences.md` and the tables of the test programs name exists.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Returns the source of the file `room::file`, with all its parts.
+fn source(root: &Path, path: &[&str]) -> Option<String> {
+    let mut candidates: Vec<PathBuf> = vec![root.join(format!("{}.rs", path.join("/")))];
+    match path {
+        [room] => candidates.push(root.join(room).join("main.rs")),
+        [room, file, ..] => {
+            let file = root.join(room).join(file);
+            candidates.push(file.with_extension("rs"));
+            // A large test file keeps its parts in a folder of its name.
+            let parts = fs::read_dir(file).into_iter().flatten();
+            candidates.extend(parts.filter_map(|entry| Some(entry.ok()?.path())));
+        }
+        [] => {}
+    }
+    let sources: Vec<String> = candidates.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    (!sources.is_empty()).then(|| sources.concat())
+}
+
+/// Asserts that the test `room::file::test` stands in one of these folders.
+fn assert_exists(name: &str, folders: &[&str]) {
+    let (path, test) = name.rsplit_once("::").expect("a path");
+    let path: Vec<&str> = path.split("::").collect();
+    let source = folders
+        .iter()
+        .find_map(|folder| source(&support::root().join(folder), &path))
+        .unwrap_or_else(|| panic!("{name}: no such file"));
+    // The second is a shape of `tests/leaks`.
+    let found = source.contains(&format!("fn {test}(")) || source.contains(&format!("    {test}(p) {{"));
+    assert!(found, "{name}: no such test");
+}
+
+/// Returns what the last cell of a table's row has in backticks.
+fn quoted_in_last_cell(row: &str) -> impl Iterator<Item = &str> {
+    let last = row.trim_end_matches('|').rsplit('|').next().expect("a last cell");
+    last.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_row_of_the_differences_names_a_test_that_exists() {
+    let table = fs::read_to_string(support::root().join("docs/differences.md")).expect("the table");
+    let mut named = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what")) {
+        for name in quoted_in_last_cell(row).filter(|name| name.contains("::") && name.contains('_')) {
+            if name.starts_with("Task::") {
+                continue; // an example in the documentation
+            }
+            assert_exists(name, &["tests", "src"]);
+            named += 1;
+        }
+    }
+    assert!(named >= 30, "{named} tests named");
+}
+
+/// And each file with tests is named in its program's table.
+#[test]
+fn every_promise_of_a_test_program_names_a_test_that_exists() {
+    let tests = support::root().join("tests");
+    let programs = fs::read_dir(&tests).expect("tests").flatten();
+    let programs: Vec<_> = programs.filter(|entry| entry.path().join("main.rs").is_file()).collect();
+    assert!(programs.len() >= 12, "{} programs found", programs.len());
+    for program in programs {
+        let room = program.file_name().into_string().expect("a name");
+        let main = fs::read_to_string(program.path().join("main.rs")).expect("a program");
+        let table: String = main.lines().filter(|line| line.starts_with("//! | ")).collect();
+        for row in main.lines().filter(|line| line.starts_with("//! | ") && !line.contains("| promise |")) {
+            let name =
+                quoted_in_last_cell(row).next().unwrap_or_else(|| panic!("{room}: {row} names no test"));
+            assert_exists(&format!("{room}::{name}"), &["tests"]);
+        }
+        assert!(!table.is_empty(), "{room} has no table");
+        for module in main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')) {
+            let source = source(&tests, &[&room, module]).expect("a module has a file");
+            let has_tests = source.contains("\n#[test]") || source.contains("\nshapes! {");
+            let named = table.contains(&format!("`{module}::"));
+            assert!(!has_tests || named, "{room}: the table names no test of {module}");
+        }
+    }
+}
