@@ -12,6 +12,8 @@ mod echo;
 #[path = "../peers/looplab_peer.rs"]
 #[allow(dead_code)]
 mod looplab_peer;
+#[path = "../peers/posts_counted.rs"]
+mod posts_counted;
 #[path = "../peers/tokio_peer.rs"]
 #[allow(dead_code)]
 mod tokio_peer;
@@ -33,6 +35,8 @@ const WORKS: &[Work] = &[
     ("timer-cancel", looplab_peer::timer_cancel, tokio_peer::timer_cancel),
     ("timer-fire", looplab_peer::timer_fire, tokio_peer::sleeper_wake),
     ("sleeper-wake", looplab_peer::sleeper_wake, tokio_peer::sleeper_wake),
+    ("post-1000", posts_counted::on_looplab, posts_counted::on_tokio),
+    ("job-1", looplab_peer::job_round_trip, tokio_peer::job_round_trip),
     ("tcp-echo", echo::counted::on_looplab, echo::counted::on_tokio),
 ];
 
