@@ -1,8 +1,7 @@
 //! The clock: the one seam through which time enters the loop.
 //!
-//! It promises that `now` never goes back, and that a virtual clock moves only when the loop tells it to, so the same
-//! program makes the same trace on every machine. It does not wait: waiting is the reactor's (or, in virtual time,
-//! nobody's).
+//! `now` never goes back. A virtual clock moves only when the loop advances it, so the same program
+//! makes the same trace on every machine. The clock does not wait: that is the reactor's work.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -13,11 +12,11 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The longest delay; a longer one is cut to this.
 const FAR: Duration = YEAR.saturating_mul(30);
 
-/// The furthest that a virtual clock lets an instant lie ahead. The timers hold 292 years on both sides of their zero, which
-/// is never more than thirty years behind the clock.
+/// The furthest that a virtual clock lets an instant lie ahead. The timers hold 292 years before
+/// and after their zero, which is never more than thirty years behind the clock.
 const FURTHEST: Duration = YEAR.saturating_mul(250);
 
-/// Which time a loop lives in; given to [`Builder::clock`](crate::Builder::clock).
+/// The time that a loop lives in; given to [`Builder::clock`](crate::Builder::clock).
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, sleep};
@@ -38,17 +37,19 @@ enum Kind {
 }
 
 impl Clock {
-    /// The machine's monotonic clock, as asyncio's `time.monotonic()`.
+    /// Returns the machine's monotonic clock, asyncio's `time.monotonic()`.
     #[must_use]
     pub fn monotonic() -> Self {
         Self(Kind::Monotonic)
     }
 
-    /// A clock that stands still while anything is ready, and jumps to the next deadline when nothing is.
+    /// Returns a clock that stands still while anything is ready, and jumps to the next deadline
+    /// when nothing is.
     ///
-    /// Every virtual clock of a process starts at the same instant, so that traces repeat exactly. While a descriptor is
-    /// registered, time passes as fast as on the wall: what comes from outside takes real time. A loop that waits for
-    /// nothing at all ends with [`Error::Deadlock`](crate::Error::Deadlock) instead of hanging.
+    /// Every virtual clock of a process starts at the same instant, so traces repeat exactly. While
+    /// a descriptor is registered, time passes as fast as real time: what comes from outside takes
+    /// real time. A loop that waits for nothing at all ends with
+    /// [`Error::Deadlock`](crate::Error::Deadlock) instead of hanging.
     #[must_use]
     pub fn virtual_time() -> Self {
         static START: OnceLock<Instant> = OnceLock::new();
@@ -66,14 +67,15 @@ impl Clock {
         }
     }
 
-    /// Moves virtual time on; nothing for a real clock.
+    /// Advances virtual time; a real clock ignores it.
     pub(crate) fn advance(&self, by: Duration) {
         if let Kind::Virtual { now } = &self.0 {
             now.set(now.get().checked_add(by).unwrap_or_else(|| now.get()));
         }
     }
 
-    /// Cuts a deadline that was given as an instant. A virtual clock reaches any; a real one never comes near.
+    /// Limits a deadline that was given as an instant. A virtual clock reaches any instant; a real
+    /// one never comes near the limit.
     #[inline]
     pub(crate) fn cut(&self, when: Instant) -> Instant {
         match &self.0 {
@@ -82,7 +84,7 @@ impl Clock {
         }
     }
 
-    /// The instant `delay` from now, cut to thirty years.
+    /// Returns the instant `delay` from now, at most thirty years ahead.
     pub(crate) fn deadline(&self, delay: Duration) -> Instant {
         let now = self.now();
         now.checked_add(delay.min(FAR)).unwrap_or(now)

@@ -1,9 +1,9 @@
 //! The end of a loop.
 //!
-//! It promises that `close` drops whatever the user gave to the loop and closes the loop's descriptors, however long
-//! handles, futures and remotes are kept; that every task which was pending is reported and its body dropped, in order
-//! of creation; and that destructors which run meanwhile see a loop that is closed already. It does not cancel tasks:
-//! that is the program's matter, before.
+//! `close` drops whatever the user gave to the loop and closes the loop's descriptors, however long
+//! handles, futures and remotes are kept. Every pending task is reported and its body dropped, in
+//! order of creation. Destructors that run meanwhile see a closed loop. It does not cancel tasks:
+//! the program does that before.
 
 use super::ready::Entry;
 use super::registration::Orphan;
@@ -15,18 +15,21 @@ use crate::trace::Life;
 use std::rc::Rc;
 
 impl EventLoop {
-    /// Closes the loop (`loop.close`) and drops what the program gave to it. A second call does nothing.
+    /// Closes the loop (`loop.close`) and drops what the program gave to it. A second call does
+    /// nothing.
     ///
-    /// The order is this. Calls of other threads, queued callbacks, timers, readers, writers and signal handlers are
-    /// dropped, although their handles may be kept. Servers end, and the done callbacks of pending futures are dropped.
-    /// Then each pending task, in order of creation, is reported as `Task was destroyed but it is pending!`, and its body
-    /// is dropped. The exception handler, the observer and the hooks are dropped last. What is reported later goes to the
-    /// default handler, unless another handler is set after `close`. The signals' dispositions are what they were before,
-    /// and the loop's descriptors are closed.
+    /// The order is this. Calls of other threads, queued callbacks, timers, readers, writers and
+    /// signal handlers are dropped, although their handles may be kept. Servers end, and the done
+    /// callbacks of pending futures are dropped. Then each pending task, in order of creation, is
+    /// reported as `Task was destroyed but it is pending!`, and its body is dropped. The exception
+    /// handler, the observer and the hooks are dropped last. Later reports go to the default
+    /// handler, unless another handler is set after `close`. The signals' dispositions are what
+    /// they were before, and the loop's descriptors are closed.
     ///
-    /// Any of these may hold a handle of the loop or of itself: `close` breaks that circle. A circle that the loop does not
-    /// know leaks, as in any Rust program. Examples are a future whose result holds that future, an `Rc` that holds itself,
-    /// and a loop that is never closed and whose exception handler holds it.
+    /// Any of these may hold a handle of the loop or of itself: `close` breaks that circle. A
+    /// circle outside of the loop leaks, as in any Rust program. Examples are a future whose result
+    /// holds that future, an `Rc` that holds itself, and a loop that is never closed and whose
+    /// exception handler holds it.
     ///
     /// # Errors
     /// [`Error::CloseWhileRunning`] while the loop runs.
@@ -52,8 +55,8 @@ impl EventLoop {
         if lp.closed.replace(true) {
             return Ok(());
         }
-        // Everything is taken out first, so that a destructor sees a closed and empty loop; only then are the user's
-        // values dropped.
+        // Everything is taken out before any value of the user's is dropped, so a destructor sees a
+        // closed and empty loop.
         let tasks = lp.tasks.take_all();
         let dependants = lp.dependants.take_all();
         let ready = lp.ready.take_all();
@@ -68,7 +71,7 @@ impl EventLoop {
         let (jobs, executor) = (lp.jobs.take_all(), lp.executor.forbid());
         lp.life_changed(Life::Closed);
 
-        // Queued jobs still run and running ones go on, but nobody waits for them here.
+        // Queued jobs still run and running ones continue; `close` does not wait for them.
         if let Some(executor) = executor {
             executor.close(false);
         }
@@ -96,7 +99,7 @@ impl EventLoop {
     }
 }
 
-/// Drops an entry, and its callback also if a handle keeps the entry.
+/// Drops an entry, and its function even if a handle keeps the entry.
 fn end(entry: Entry) {
     if let Entry::Callback(callback) = &entry {
         callback.function.forget();
@@ -124,7 +127,7 @@ impl Inner {
 impl Drop for EventLoop {
     #[inline]
     fn drop(&mut self) {
-        // The last handle closes the loop, while there still is a handle for the exception handler.
+        // The last handle closes the loop while a handle for the exception handler still exists.
         if Rc::strong_count(&self.0) == 1 {
             self.close_with_the_last_handle();
         }
@@ -134,7 +137,7 @@ impl Drop for EventLoop {
 impl EventLoop {
     #[cold]
     fn close_with_the_last_handle(&self) {
-        // An error would say that the loop runs, and then there is another handle.
+        // An error would mean that the loop runs, and then another handle exists.
         let _ = self.close();
     }
 }
@@ -142,7 +145,7 @@ impl EventLoop {
 impl Drop for Inner {
     fn drop(&mut self) {
         delist(self.id);
-        // One that was set after `close`.
+        // A handler that was set after `close`.
         drop_quietly(self.take_exception_handler());
     }
 }

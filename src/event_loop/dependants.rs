@@ -1,7 +1,7 @@
 //! What ends with a loop although the loop does not own it: futures that have callbacks, servers.
 //!
-//! It promises that `close` tells each dependant that is still alive, in order of registration, with no borrow held. The
-//! loop holds a dependant weakly, so nothing lives longer because it is registered here.
+//! `close` ends each dependant that is still alive, in order of registration, with no borrow held.
+//! The loop holds a dependant weakly, so a registration here keeps nothing alive.
 
 use super::{EventLoop, Inner};
 use slab::Slab;
@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 
 /// Something that a loop ends when it is closed.
 pub(crate) trait Dependant {
-    /// The loop is closed. Values of the user's that only the loop would have used are dropped now, one by one, each
+    /// Drops values of the user's that only the closed loop would have used, one by one, each
     /// guarded against a panic.
     fn loop_closed(&self);
 }
@@ -22,11 +22,11 @@ pub(super) struct Dependants {
 }
 
 impl Dependants {
-    /// Those that are alive, in order of registration, leaving none: for `close`.
+    /// Removes all dependants and returns those alive, in order of registration, for `close`.
     pub(super) fn take_all(&self) -> impl Iterator<Item = Rc<dyn Dependant>> + use<> {
         let mut all: Vec<_> = self.slots.take().into_iter().map(|(_, entry)| entry).collect();
         all.sort_by_key(|(number, _)| *number);
-        // A dependant may end in a destructor of one before it.
+        // A dependant may end in a destructor of an earlier one.
         all.into_iter().filter_map(|(_, dependant)| dependant.upgrade())
     }
 }
@@ -47,7 +47,7 @@ impl Drop for Dependence {
 }
 
 impl EventLoop {
-    /// Has `close` tell `dependant`; `None` if the loop is closed already.
+    /// Registers `dependant` for `close`; `None` if the loop is closed already.
     pub(crate) fn add_dependant(&self, dependant: Weak<dyn Dependant>) -> Option<Dependence> {
         let lp = &*self.0;
         lp.check_open().ok()?;

@@ -1,8 +1,9 @@
-//! Where errors go that nobody is there to receive: the exception handler.
+//! The exception handler: where the errors go that no caller receives.
 //!
-//! It promises that no error and no panic of a callback is lost, and that none stops the loop: it goes to the handler
-//! that was set, from there to the default one if that fails, and from there to `log`, or to standard error if no
-//! logger is installed. The two errors that mean "leave the loop" never come here.
+//! No error and no panic of a callback is lost, and none stops the loop. It goes to the handler
+//! that was set, and from there to the default one if that fails. The default one writes to `log`,
+//! or to standard error if no logger is installed. The two errors that mean "leave the loop" never
+//! come here.
 
 use super::callback::call;
 use super::{EventLoop, Inner};
@@ -15,7 +16,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// A handler may be called this often inside of itself, by destructors that report what it has made.
+/// How often a handler may be called inside of itself, by destructors that report what it has made.
 const NESTED: u32 = 8;
 
 thread_local! {
@@ -24,7 +25,7 @@ thread_local! {
 
 type Handler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
 
-/// The handler that was set, and an error of it that wants to leave the loop.
+/// The handler that was set, and an error with which it leaves the loop.
 #[derive(Default)]
 pub(super) struct Exceptions {
     handler: RefCell<Option<Handler>>,
@@ -33,7 +34,7 @@ pub(super) struct Exceptions {
     exit_requested: Cell<bool>,
 }
 
-/// What an exception handler is told (the `context` dictionary of asyncio).
+/// What an exception handler gets (the `context` dictionary of asyncio).
 ///
 /// ```
 /// use looplab::{Error, EventLoop, ExceptionContext};
@@ -52,7 +53,7 @@ pub struct ExceptionContext {
     context: Option<Box<ExceptionContext>>,
 }
 
-/// Which callback failed.
+/// The callback that failed.
 #[derive(Clone, Debug)]
 pub struct HandleInfo {
     /// What it ran.
@@ -61,7 +62,8 @@ pub struct HandleInfo {
     pub place: Option<Place>,
 }
 
-/// Which task failed or was destroyed. A description and no handle: the last handle is just going.
+/// The task that failed or was destroyed. It is a description and no handle: the last handle is
+/// being dropped.
 #[derive(Clone, Debug)]
 pub struct TaskInfo {
     /// Its number.
@@ -72,7 +74,7 @@ pub struct TaskInfo {
     pub place: Place,
 }
 
-/// Which future failed.
+/// The future that failed: a description.
 #[derive(Clone, Debug)]
 pub struct FutureInfo {
     /// Its number.
@@ -82,7 +84,7 @@ pub struct FutureInfo {
 }
 
 impl ExceptionContext {
-    /// A context with a message only.
+    /// Makes a context with a message only.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), error: None, handle: None, task: None, future: None, context: None }
@@ -105,44 +107,46 @@ impl ExceptionContext {
         self
     }
 
-    /// What happened, in asyncio's words: `Task exception was never retrieved`, `Exception in callback …` …
+    /// Returns what happened, in asyncio's words: `Task exception was never retrieved`, `Exception
+    /// in callback …` and so on.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The error, if there is one (there is none when a pending task was destroyed).
+    /// Returns the error. There is none when a pending task was destroyed.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }
 
-    /// The callback that failed.
+    /// Returns the callback that failed.
     #[must_use]
     pub fn handle(&self) -> Option<&HandleInfo> {
         self.handle.as_ref()
     }
 
-    /// The task that failed or was destroyed.
+    /// Returns the task that failed or was destroyed.
     #[must_use]
     pub fn task(&self) -> Option<&TaskInfo> {
         self.task.as_ref()
     }
 
-    /// The future that failed.
+    /// Returns the future that failed.
     #[must_use]
     pub fn future(&self) -> Option<&FutureInfo> {
         self.future.as_ref()
     }
 
-    /// If the handler itself failed: what it had been told.
+    /// Returns what a handler got that failed itself.
     #[must_use]
     pub fn context(&self) -> Option<&ExceptionContext> {
         self.context.as_deref()
     }
 }
 
-/// The message, then one `key: value` line each, sorted by key, as asyncio's default handler writes them.
+/// Shows the message, then one `key: value` line each, sorted by key, as asyncio's default handler
+/// does.
 impl fmt::Display for ExceptionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.message.is_empty() {
@@ -181,15 +185,17 @@ impl fmt::Display for At {
 }
 
 impl EventLoop {
-    /// Sets who hears of errors that nobody receives; `None` brings the default handler back. May be called at any time,
-    /// also by the handler (`loop.set_exception_handler`).
+    /// Sets the handler for errors that no caller receives; `None` restores the default handler
+    /// (`loop.set_exception_handler`). May be called at any time, also by the handler.
     ///
-    /// An `Err` or a panic of the handler goes to the default handler; [`Error::Exit`] and [`Error::KeyboardInterrupt`]
-    /// leave the loop. A handler that drops a failed task or future is called again inside of itself for that, eight
-    /// times at most; what is reported deeper goes to the default handler.
+    /// An `Err` or a panic of the handler goes to the default handler; [`Error::Exit`] and
+    /// [`Error::KeyboardInterrupt`] leave the loop. A handler that drops a failed task or future is
+    /// called inside of itself for that, eight times at most. Deeper reports go to the default
+    /// handler.
     ///
-    /// [`close`](Self::close) drops the handler at its end. One that is set on a closed loop hears of what fails later, and
-    /// stays until the last handle of the loop is dropped; it should hold none itself.
+    /// [`close`](Self::close) drops the handler at its end. A handler that is set on a closed loop
+    /// gets later failures, and stays until the last handle of the loop is dropped. It should hold
+    /// no handle itself.
     pub fn set_exception_handler<F, R>(&self, handler: Option<F>)
     where
         F: Fn(&EventLoop, &ExceptionContext) -> R + 'static,
@@ -202,9 +208,9 @@ impl EventLoop {
         drop_quietly(before);
     }
 
-    /// Reports an error as the loop does (`loop.call_exception_handler`). May be called at any time, also on a closed
-    /// loop. A handler that answers with an error which leaves the loop ends the run that is under way; without one that
-    /// is logged.
+    /// Reports an error as the loop does (`loop.call_exception_handler`). May be called at any
+    /// time, also on a closed loop. If the handler returns an error that leaves the loop, the run
+    /// under way ends; without a run the error is logged.
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         self.0.reported(context.message());
         let handler = self.0.exceptions.handler.borrow().clone();
@@ -213,7 +219,7 @@ impl EventLoop {
             return self.default_exception_handler(context);
         };
         let answer = call(|| handler(self, context));
-        // It may have been replaced meanwhile, and this is its last reference.
+        // The handler may have been replaced meanwhile, and this be its last reference.
         drop_quietly(handler);
         drop(level);
         match answer {
@@ -228,15 +234,16 @@ impl EventLoop {
         }
     }
 
-    /// What happens without a handler: one `log::error!` with the target `looplab` (`loop.default_exception_handler`);
-    /// if the program has no logger, the same on standard error, as Python's last resort.
+    /// Reports an error as a loop without a handler does (`loop.default_exception_handler`): by one
+    /// `log::error!` with the target `looplab`. A program without a logger gets the same on
+    /// standard error, Python's last resort.
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
         write_report(context);
     }
 }
 
-/// Calls the exception handler of `lp`, or the default one without a loop, with a context that is dropped then. The error
-/// in it is the user's, and this may be its last reference.
+/// Calls the exception handler of `lp`, or the default one without a loop, and drops the context.
+/// The error in it is the user's, and this may be its last reference.
 pub(crate) fn report(lp: Option<EventLoop>, context: ExceptionContext) {
     match lp {
         Some(lp) => lp.call_exception_handler(&context),
@@ -245,7 +252,7 @@ pub(crate) fn report(lp: Option<EventLoop>, context: ExceptionContext) {
     drop_quietly(context);
 }
 
-/// The default handler, also for what no longer has a loop.
+/// Writes a report, also for what has no loop any more.
 fn write_report(context: &ExceptionContext) {
     if log::max_level() == log::LevelFilter::Off {
         to_stderr(&text_of(format_args!("{context}")));
@@ -262,7 +269,7 @@ impl Inner {
             self.exceptions.exit.set(Some(error));
             self.exceptions.exit_requested.set(true);
         } else {
-            // There is no run to leave, and the next one has nothing to do with it.
+            // No run can be left, and the next one has nothing to do with it.
             log_error!("an exception handler cannot leave a loop that does not run: {error:?}");
         }
     }
@@ -284,7 +291,7 @@ impl Inner {
         }
     }
 
-    /// Takes the handler out, for `close`: it may hold the loop.
+    /// Takes the handler out for `close`, because it may hold the loop.
     pub(super) fn take_exception_handler(&self) -> Option<impl Sized + use<>> {
         self.exceptions.handler.borrow_mut().take()
     }

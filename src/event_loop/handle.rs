@@ -8,7 +8,8 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
-/// A queued callback, with which it can be cancelled (`asyncio.Handle`). Dropping it does not cancel.
+/// A handle of a queued callback, to cancel it with (`asyncio.Handle`). Dropping it does not
+/// cancel.
 ///
 /// ```
 /// # use looplab::EventLoop;
@@ -31,17 +32,18 @@ impl Handle {
         Self { callback, lp }
     }
 
-    /// Takes the callback back: it will not run, and is dropped now. Idempotent; may be called at any time, also by an
-    /// earlier callback of the same turn (`asyncio.Handle.cancel`).
+    /// Cancels the callback: it will not run, and is dropped now (`asyncio.Handle.cancel`).
+    /// Idempotent. May be called at any time, also by an earlier callback of the same turn.
     pub fn cancel(&self) {
-        // A handle of the loop: the destructor that runs may drop the last other one.
+        // A handle of the loop is held here, because the destructor that runs may drop the last
+        // other one.
         match self.lp.upgrade().map(EventLoop) {
             Some(lp) => lp.0.cancel(&self.callback),
             None => drop(self.callback.cancel()),
         }
     }
 
-    /// Whether `cancel` was called (`asyncio.Handle.cancelled`).
+    /// Tells whether `cancel` was called (`asyncio.Handle.cancelled`).
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.callback.is_cancelled()
@@ -54,7 +56,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// A timer, with which it can be cancelled (`asyncio.TimerHandle`). Dropping it does not cancel.
+/// A handle of a timer, to cancel it with (`asyncio.TimerHandle`). Dropping it does not cancel.
 ///
 /// ```
 /// # use looplab::EventLoop;
@@ -77,10 +79,12 @@ impl TimerHandle {
         Self { callback, when, lp }
     }
 
-    /// Takes the timer back: its callback will not run, and is dropped now. The entry stays on the heap until it comes
-    /// to its head, or until more than half of over 100 timers are cancelled (`asyncio.TimerHandle.cancel`).
+    /// Cancels the timer: its callback will not run, and is dropped now
+    /// (`asyncio.TimerHandle.cancel`). The entry stays on the heap until it comes to the head, or
+    /// until more than half of over 100 timers are cancelled.
     pub fn cancel(&self) {
-        // It is counted before its callback is dropped: a destructor may run the loop, and a turn may drop the timer.
+        // The timer is counted before its callback is dropped: a destructor may run the loop, and a
+        // turn may drop the timer.
         if self.callback.mark_cancelled()
             && let Some(lp) = self.lp.upgrade().map(EventLoop)
         {
@@ -89,13 +93,13 @@ impl TimerHandle {
         self.callback.function.discard();
     }
 
-    /// Whether `cancel` was called.
+    /// Tells whether `cancel` was called (`asyncio.TimerHandle.cancelled`).
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.callback.is_cancelled()
     }
 
-    /// The deadline, on the loop's clock (`asyncio.TimerHandle.when`).
+    /// Returns the deadline on the loop's clock (`asyncio.TimerHandle.when`).
     #[must_use]
     pub fn when(&self) -> Instant {
         self.when

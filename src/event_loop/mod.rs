@@ -1,10 +1,12 @@
 //! The loop: a ready queue, timers, a poll, and the turn that runs through them in asyncio's order.
 //!
-//! It promises what CPython's `BaseEventLoop` promises, turn for turn, and that every misuse is an error value. It knows
-//! nothing of futures, and of tasks only what `AnyTask` says. It holds no borrow while user code runs.
+//! It does what CPython's `BaseEventLoop` does, turn for turn, and every misuse is an error value.
+//! It knows nothing of futures, and of tasks only what `AnyTask` says. It holds no borrow while
+//! user code runs.
 //!
-//! Read [`turn`] first: it is the event loop. Then `run` (who calls a turn, and how often), and after that the rooms that
-//! a turn goes through: `inbox`, `timers`, `reactor`, `signals`, `ready`, `handle`.
+//! Read [`turn`] first: it is the event loop. Then read `run`, which makes the turns, and after
+//! that what a turn goes through: `inbox`, `timers`, `reactor`, `ready`, `callback`. `transitions`
+//! shows every change of state.
 
 mod callback;
 mod clock;
@@ -32,7 +34,7 @@ pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
 pub use handle::{Handle, TimerHandle};
 pub use inbox::Remote;
-/// The public one looks whether the process was forked; the library's own callers do not.
+/// The public function detects a fork; the library's own callers do not need that.
 pub use running::get_running_loop as public_running_loop;
 pub use running::stop;
 
@@ -66,9 +68,10 @@ use std::time::{Duration, Instant};
 
 /// asyncio's event loop: single-threaded, stoppable and restartable.
 ///
-/// A handle: cloning it gives another handle to the same loop. It is not `Send`; other threads use [`remote`].
-/// When the last handle goes, the loop is [closed](Self::close). A callback that owns a handle to its own loop keeps the
-/// loop alive until it has run; inside callbacks use [`get_running_loop`](crate::get_running_loop) instead.
+/// This is a handle: a clone is another handle to the same loop. It is not `Send`; other threads
+/// use [`remote`]. When the last handle is dropped, the loop is [closed](Self::close). A queued
+/// callback that owns a handle to its own loop keeps the loop alive; inside callbacks use
+/// [`get_running_loop`](crate::get_running_loop) instead.
 ///
 /// ```
 /// use looplab::EventLoop;
@@ -84,7 +87,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub struct EventLoop(pub(crate) Rc<Inner>);
 
-/// What all handles share. Each room keeps its own cells, so that no borrow spans two of them.
+/// What all handles share. Each file keeps its own cells, so that no borrow spans two of them.
 pub(crate) struct Inner {
     id: LoopId,
     number: u64,
@@ -95,7 +98,7 @@ pub(crate) struct Inner {
     pub(crate) inbox: inbox::Inbox,
     pub(crate) signals: RefCell<signals::Signals>,
     pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<Callback>>>,
-    /// The entry that reads the signals; made when the first handler is added.
+    /// The callback that reads the signals; made when the first handler is added.
     pub(crate) signal_reader: OnceCell<Rc<Callback>>,
     pub(crate) tasks: tasks::TaskTable,
     dependants: dependants::Dependants,
@@ -108,15 +111,16 @@ pub(crate) struct Inner {
     running: Cell<bool>,
     stopping: Cell<bool>,
     closed: Cell<bool>,
-    /// Whether `close` has dropped the observer: one that closes the loop itself is not put back.
+    /// `close` has dropped the observer. An observer that closes the loop itself is then not put
+    /// back.
     over: Cell<bool>,
     runs: Cell<u64>,
     turns: Cell<u64>,
-    /// The last turn in which this process was found to be the one that made the loop.
+    /// The last turn in which this process was found to be the loop's own, and no forked child.
     checked_in_turn: Cell<u64>,
     /// How many entries of this turn's batch have not run yet.
     batch_left: Cell<usize>,
-    /// The entry that runs now, 0 for none. Only the trace asks, so without an observer it is not kept.
+    /// The entry that runs now; 0 for none, and on a loop without an observer.
     running_entry: Cell<u64>,
     last_handle: Cell<u64>,
     last_object: Cell<u64>,
@@ -130,17 +134,17 @@ pub(crate) struct Inner {
     watchdog: Option<watchdog::Watchdog>,
 }
 
-/// Writes down every event, also those that the observer causes.
+/// Records every event, also those that the observer causes.
 pub(crate) type Recording = Box<dyn Fn(&Record<'_>)>;
 
-/// What is called around a poll that may sleep.
+/// The hooks that are called around a poll that may sleep.
 #[derive(Default)]
 pub(crate) struct Parking {
     pub(crate) on_park: Option<Guarded<Box<dyn FnMut()>>>,
     pub(crate) on_unpark: Option<Guarded<Box<dyn FnMut()>>>,
 }
 
-/// What [`Builder`](crate::Builder) has gathered.
+/// The choices of a [`Builder`](crate::Builder).
 pub(crate) struct Options {
     pub(crate) clock: Clock,
     pub(crate) debug: bool,
@@ -197,7 +201,8 @@ impl EventLoop {
         Ok(lp)
     }
 
-    /// Runs `callback` in the next turn, behind what is queued already (`loop.call_soon`). May be called at any time.
+    /// Queues `callback` for the next turn, after what is queued already (`loop.call_soon`). May be
+    /// called at any time.
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`; the callback is dropped.
@@ -220,9 +225,10 @@ impl EventLoop {
         Ok(Handle::new(callback, self.downgrade()))
     }
 
-    /// Runs `callback` once `delay` has passed, in the turn whose poll sees it (`loop.call_later`). A zero delay is
-    /// legal and means: in the next turn, behind its I/O. Equal deadlines run first-come first-served. A delay of more than
-    /// thirty years is cut to that.
+    /// Runs `callback` when `delay` has passed, in the turn whose poll sees that
+    /// (`loop.call_later`). A zero delay is legal and means the next turn, after its I/O. Equal
+    /// deadlines run in the order in which they were set. A delay of more than thirty years is
+    /// shortened to that.
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`.
@@ -236,8 +242,9 @@ impl EventLoop {
         self.set_timer(place, self.0.clock.deadline(delay), callback)
     }
 
-    /// Runs `callback` once the loop's [`time`](Self::time) is `when` (`loop.call_at`). A time in the past is legal. In virtual
-    /// time one that is more than 250 years ahead is cut to that.
+    /// Runs `callback` when the loop's [`time`](Self::time) is `when` (`loop.call_at`). A time in
+    /// the past is legal. In virtual time an instant of more than 250 years ahead is shortened to
+    /// that.
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`.
@@ -266,49 +273,52 @@ impl EventLoop {
         Ok(TimerHandle::new(callback, when, self.downgrade()))
     }
 
-    /// The loop's time: what deadlines are compared with (`loop.time`). Still answers on a closed loop.
+    /// Returns the loop's time, with which deadlines are compared (`loop.time`). Works on a closed
+    /// loop, too.
     #[must_use]
     pub fn time(&self) -> Instant {
         self.0.clock.now()
     }
 
-    /// The loop as other threads may use it. May be called at any time.
+    /// Returns the loop as other threads may use it. May be called at any time.
     #[must_use]
     pub fn remote(&self) -> Remote {
         Remote::new(self.0.inbox.mailbox().clone())
     }
 
-    /// Whether a run is under way (`loop.is_running`).
+    /// Tells whether a run is under way (`loop.is_running`).
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.0.running.get()
     }
 
-    /// Whether `close` was called (`loop.is_closed`).
+    /// Tells whether `close` was called (`loop.is_closed`).
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.closed.get()
     }
 
-    /// Switches debug mode: callbacks slower than the limit are reported through `log::warn!`. May be called while the
-    /// loop runs (`loop.set_debug`).
+    /// Switches debug mode, which reports slow callbacks through `log::warn!` (`loop.set_debug`).
+    /// May be called while the loop runs.
     pub fn set_debug(&self, debug: bool) {
         self.0.debug.set(debug);
     }
 
-    /// Whether debug mode is on (`loop.get_debug`).
+    /// Tells whether debug mode is on (`loop.get_debug`).
     #[must_use]
     pub fn debug(&self) -> bool {
         self.0.debug.get()
     }
 
-    /// From how long on a callback is slow in debug mode; 100 ms at first (`loop.slow_callback_duration`).
+    /// Sets from how long on a callback is slow in debug mode; 100 ms at first
+    /// (`loop.slow_callback_duration`).
     pub fn set_slow_callback_duration(&self, limit: Duration) {
         self.0.slow.set(limit);
     }
 
-    /// The loop's structures as data, at any time: what is ready and in which order, timers, descriptors, signal
-    /// handlers, and what every task waits on. `Display` shows it as text.
+    /// Returns the loop's structures as data: the ready entries in order, timers, descriptors,
+    /// signal handlers, and what every task waits on. `Display` shows it as text. May be called at
+    /// any time.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Truth::snapshot(&*self.0)
@@ -332,7 +342,7 @@ impl Inner {
         id
     }
 
-    /// The next number of a task or future.
+    /// Returns the next number of a task or future.
     #[inline]
     pub(crate) fn next_object(&self) -> u64 {
         let id = self.last_object.get() + 1;
@@ -340,7 +350,7 @@ impl Inner {
         id
     }
 
-    /// The number of the run that is under way, or of the next one.
+    /// Returns the number of the run that is under way, or of the next one.
     pub(crate) fn this_run(&self) -> u64 {
         self.runs.get() + u64::from(!self.running.get())
     }
@@ -353,7 +363,7 @@ impl Inner {
         self.clock.deadline(delay)
     }
 
-    /// Whether anyone but the loop itself holds a way to wake it: a `Remote`, or a waker that was kept.
+    /// Tells whether a `Remote`, or a waker that was cloned, can wake the loop.
     fn has_senders(&self) -> bool {
         let lent = self.lent.take();
         let own = 1 + usize::from(lent.is_some());
@@ -363,7 +373,7 @@ impl Inner {
 }
 
 impl EventLoop {
-    /// A task's waker was woken on this thread.
+    /// Wakes a task from this thread.
     pub(crate) fn wake_task(&self, key: TaskKey) {
         if let Some(task) = self.0.tasks.get(key) {
             task.wake(self);

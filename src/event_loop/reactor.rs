@@ -319,9 +319,10 @@ impl Reactor {
         self.signals_reported.0 + 1 == self.polls
     }
 
-    /// Polls. `None` waits for ever. A signal that interrupts the wait does not end it: as in CPython, the poll goes on
-    /// with the time that is left, and finds the self-pipe readable if the signal was one of the loop's. An event that no
-    /// callback waits for does not end it either.
+    /// Polls. `None` waits for ever. A signal that interrupts the wait does not end it. As in
+    /// CPython, the poll continues with the time that is left, and finds the self-pipe readable if
+    /// the signal was one of the loop's. An event that no callback waits for does not end it
+    /// either.
     pub(super) fn poll(&mut self, timeout: Option<Duration>) -> Result<PollEvents> {
         let most = self.registrations.len() + [WAKER, SIGNALS].len();
         if self.events.capacity() < most {

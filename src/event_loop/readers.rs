@@ -16,17 +16,17 @@ use std::panic::Location;
 use std::rc::Rc;
 
 impl EventLoop {
-    /// Calls `callback` in every turn in which the descriptor is ready to be read, or has hung up or failed
-    /// (`loop.add_reader`). Level-triggered: what is not read is reported again. A reader that was there is replaced.
-    /// May be called while the loop runs.
+    /// Calls `callback` in every turn in which the descriptor is ready to be read, or has hung up
+    /// or failed (`loop.add_reader`). It is level-triggered: what is not read is reported again. A
+    /// reader that was there is replaced. May be called while the loop runs.
     ///
-    /// The loop does not own the descriptor. Remove the reader before closing it. A reader whose descriptor was closed is not
-    /// called any more; while a duplicate of the descriptor lives, it may be called once, even if the number is another
-    /// file's by then.
+    /// The loop does not own the descriptor. Remove the reader before closing it. A reader whose
+    /// descriptor was closed is not called any more. While a duplicate of the descriptor exists, it
+    /// may be called once, even if the number names another file by then.
     ///
     /// # Errors
-    /// [`Error::Closed`](crate::Error::Closed) after `close`; [`Error::Io`](crate::Error::Io), naming the descriptor, if
-    /// it is not open or cannot be watched (a regular file).
+    /// [`Error::Closed`](crate::Error::Closed) after `close`. [`Error::Io`](crate::Error::Io),
+    /// naming the descriptor, if it is not open or cannot be watched (a regular file).
     ///
     /// ```
     /// use std::{io::{Read, Write}, os::unix::net::UnixStream};
@@ -52,16 +52,18 @@ impl EventLoop {
         self.register(source.as_raw_fd(), Direction::Read, Location::caller(), callback)
     }
 
-    /// Removes a reader; whether there was one (`loop.remove_reader`). A call of it that is queued already does not
-    /// run. May be called while the loop runs, by the reader itself too; false on a closed loop.
+    /// Removes a reader and tells whether there was one (`loop.remove_reader`). A call of it that
+    /// is queued already does not run. May be called while the loop runs, by the reader itself too;
+    /// returns false on a closed loop.
     ///
     /// # Errors
-    /// None today; a `Result` as for signal handlers.
+    /// None today. The result is one for the sake of signal handlers, whose removal can fail.
     pub fn remove_reader(&self, source: &impl AsRawFd) -> Result<bool> {
         Ok(self.unregister(source.as_raw_fd(), Direction::Read))
     }
 
-    /// As [`add_reader`](Self::add_reader), when the descriptor is ready to be written (`loop.add_writer`).
+    /// Calls `callback` in every turn in which the descriptor is ready to be written
+    /// (`loop.add_writer`).
     ///
     /// # Errors
     /// As [`add_reader`](Self::add_reader).
@@ -74,7 +76,8 @@ impl EventLoop {
         self.register(source.as_raw_fd(), Direction::Write, Location::caller(), callback)
     }
 
-    /// As [`remove_reader`](Self::remove_reader) (`loop.remove_writer`).
+    /// Removes a writer, as [`remove_reader`](Self::remove_reader) does a reader
+    /// (`loop.remove_writer`).
     ///
     /// # Errors
     /// None today.
@@ -121,7 +124,7 @@ impl Inner {
             match added {
                 Added::Registered(before) => return Ok(before),
                 Added::Refused(error) => return Err(error),
-                // A destructor that runs here may leave a stale one again.
+                // A destructor that runs here may register the number again.
                 Added::Stale(orphans) => self.drop_orphans(orphans),
             }
         }

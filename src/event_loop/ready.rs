@@ -1,7 +1,8 @@
 //! The ready queue: first in, first out, nothing else.
 //!
-//! Entries leave in the order in which they came, so an entry's number `q` needs no storage: the first entry's number is
-//! the count of entries that have left, plus one. The queue does not decide how many entries run: the turn does.
+//! Entries leave in the order in which they came, so an entry's number `q` needs no storage. The
+//! first entry's number is the count of entries that have left, plus one. The queue does not decide
+//! how many entries run: the turn does.
 
 use super::EventLoop;
 use super::callback::Callback;

@@ -42,7 +42,7 @@ pub(crate) struct Registration {
     pub(super) armed_for: Cell<u64>,
 }
 
-/// Who decides when a registration ends.
+/// What decides when a registration ends.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Owner {
     /// `add_reader` and `add_writer` make it, and it ends with its last callback.

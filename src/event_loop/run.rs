@@ -1,8 +1,8 @@
-//! Runs: who calls a turn, and how often.
+//! Runs: what makes turns, and how many.
 //!
-//! It promises asyncio's contract of stopping and restarting: `stop` sets a flag, the turn that is under way is finished,
-//! the flag is cleared when the run ends, and whatever is queued then runs first thing in the next run. A run that is
-//! refused changes nothing: all checks come first, and the guard is made only when they have passed.
+//! Runs keep asyncio's contract of stopping and restarting. `stop` sets a flag, the turn under way
+//! is finished, and the flag is cleared when the run ends. What is queued then runs first thing in
+//! the next run. A refused run changes nothing: all checks come before the guard is made.
 //!
 //! ```text
 //!                1 run_forever()                 3 the turn ends
@@ -30,7 +30,8 @@ impl<'a> Run<'a> {
         lp.0.running.set(true);
         lp.0.runs.set(lp.0.runs.get() + 1);
         let run = Self(&lp.0);
-        // From here on it ends also by a panic: that of an observer is caught, but that of a logger who is told of it is not.
+        // The guard exists before the observer is called: a panic of a logger may leave this
+        // function.
         lp.0.life_changed(Life::Run);
         Ok(run)
     }
@@ -49,7 +50,7 @@ impl Drop for Run<'_> {
 }
 
 impl Inner {
-    /// Whether a run may begin.
+    /// Checks that a run may begin.
     pub(crate) fn check_runnable(&self) -> Result<()> {
         self.check_open()?;
         self.id.check_process()?;
@@ -62,7 +63,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether a turn could find anything to do, now or after a wait.
+    /// Tells whether a turn could find anything to do, now or after a wait.
     fn anything_left(&self) -> bool {
         !self.ready.is_empty()
             || self.timers.any_live()
@@ -76,13 +77,14 @@ impl Inner {
 impl EventLoop {
     /// Runs turn after turn until [`stop`](Self::stop) (`loop.run_forever`).
     ///
-    /// What is queued or waits when it returns stays, and goes on in the next run. A stop requested before makes it
-    /// return after exactly one turn, which does not sleep.
+    /// What is queued or waits when it returns stays, and continues in the next run. After an
+    /// earlier `stop` it returns after exactly one turn, which does not sleep.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::AlreadyRunning`] or [`Error::AnotherLoopRunning`] if it may not run, with nothing
-    /// changed; [`Error::Exit`] or [`Error::KeyboardInterrupt`] if a callback or task left with it (the rest of its turn
-    /// stays queued in order, and the loop can run again); [`Error::Deadlock`] in virtual time if nothing can wake it.
+    /// [`Error::Closed`], [`Error::AlreadyRunning`] or [`Error::AnotherLoopRunning`] if the loop
+    /// may not run; nothing has changed then. [`Error::Exit`] or [`Error::KeyboardInterrupt`] if a
+    /// callback or task left with it. The rest of its turn stays queued in order, and the loop can
+    /// run again. [`Error::Deadlock`] in virtual time if nothing can wake the loop.
     ///
     /// ```
     /// # use looplab::EventLoop;
@@ -106,11 +108,13 @@ impl EventLoop {
         }
     }
 
-    /// Runs exactly one turn, for stepping through a program; true while anything is left to do: entries, timers,
-    /// readers or writers, jobs, signals that came (`asyncio.base_events._run_once`, made public).
+    /// Runs exactly one turn, for stepping through a program (`asyncio.base_events._run_once`, made
+    /// public). Returns true while anything is left to do: entries, timers, readers or writers,
+    /// jobs, or signals that came.
     ///
-    /// A turn in which nothing is ready waits as any turn does; only if there is nothing to wait for it does not, and
-    /// answers false. On a stopping loop it makes its turn, clears the flag, and answers false.
+    /// A turn in which nothing is ready waits, as any turn does. If there is nothing to wait for,
+    /// it does not, and returns false. On a stopping loop it makes its turn, clears the flag, and
+    /// returns false.
     ///
     /// # Errors
     /// As [`run_forever`](Self::run_forever).
@@ -127,27 +131,28 @@ impl EventLoop {
         let _run = Run::begin(self)?;
         let idle = !self.0.anything_left() && !self.0.somebody_may_wake_it();
         if idle {
-            // A stop flag makes the poll return at once; this turn has nothing to wait for.
+            // The stop flag makes the poll return at once: this turn has nothing to wait for.
             self.stop();
         }
         self.turn()?;
         Ok(!self.0.stopping.get() && self.0.anything_left())
     }
 
-    /// Asks the run to end after the turn that is under way (`loop.stop`). Before a run it makes the next one end after
-    /// one turn. Idempotent; harmless on a closed loop. From another thread use [`Remote::stop`](crate::Remote::stop).
+    /// Ends the run after the turn that is under way (`loop.stop`). Before a run it limits the next
+    /// run to one turn. Idempotent, and harmless on a closed loop. Other threads use
+    /// [`Remote::stop`](crate::Remote::stop).
     pub fn stop(&self) {
         self.0.set_stop_flag();
     }
 
-    /// How many turns the loop has made.
+    /// Returns how many turns the loop has made.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.0.turns.get()
     }
 
-    /// How long the loop may sleep in its next turn: what an embedding program (a GUI's loop) would wait for. `None` for
-    /// ever.
+    /// Returns how long the loop may sleep in its next turn, for a program that embeds it in
+    /// another loop; `None` for ever.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let first = self.0.timers.first().map(|(when, _)| when.saturating_duration_since(self.0.now()));

@@ -1,7 +1,7 @@
-//! Which loop runs on this thread, and which loops the thread has.
+//! The running loop of a thread, and all loops of the thread.
 //!
-//! It promises that the answer is right inside destructors too, and that asking never panics, not even while the
-//! thread's locals are being destroyed. A wake from the loop's own thread finds its loop here, so that a result may be
+//! The answers are right inside destructors too. Asking never panics, not even while the thread's
+//! locals are destroyed. A waker on the loop's own thread finds its loop here, so a result may be
 //! set between two runs.
 
 use super::{EventLoop, Inner};
@@ -14,7 +14,8 @@ use std::rc::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
-    /// Whoever sets it takes it back, so it needs no destructor of the thread's; without one, asking for it is a plain look.
+    /// `set_running` always takes the value back, so the thread needs no destructor for it. Access
+    /// to a thread-local without a destructor is a plain load.
     static RUNNING: RefCell<ManuallyDrop<Option<EventLoop>>> = const { RefCell::new(ManuallyDrop::new(None)) };
     static LOOPS: RefCell<Vec<(LoopId, Weak<Inner>)>> = const { RefCell::new(Vec::new()) };
     static MADE: Cell<u64> = const { Cell::new(0) };
@@ -33,8 +34,8 @@ impl LoopId {
         Self { number: NEXT.fetch_add(1, Ordering::Relaxed), process: process::id() }
     }
 
-    /// Whether this process has made the loop. It costs a system call, so most turns do not ask.
-    /// (Alternative: a handler at fork, which costs nothing. Problem: it takes unsafe code.)
+    /// Tells whether this process has made the loop. It costs a system call, so most turns do not
+    /// ask. Alternative: a handler at fork, which costs nothing. Problem: it takes unsafe code.
     pub(super) fn is_of_this_process(self) -> bool {
         process::id() == self.process
     }
@@ -56,14 +57,13 @@ impl fmt::Display for LoopId {
     }
 }
 
-/// The loop that runs on this thread (`asyncio.get_running_loop`).
+/// Returns the loop that runs on this thread (`asyncio.get_running_loop`).
 ///
-/// The first call in a turn makes a system call, which tells whether the process was forked. The other calls of that turn
+/// The first call in a turn makes a system call, which detects a fork. Later calls in that turn
 /// repeat its answer, also in a child that is forked meanwhile.
 ///
 /// # Errors
-/// [`Error::NoRunningLoop`] if none does: between two runs, on another thread, outside of any program of a loop, or in a
-/// forked child.
+/// [`Error::NoRunningLoop`] between two runs, on a thread without a loop, or in a forked child.
 ///
 /// ```
 /// use looplab::{EventLoop, get_running_loop};
@@ -82,7 +82,8 @@ pub fn get_running_loop() -> Result<EventLoop> {
     })
 }
 
-/// The same for the library itself. It does not ask for the process: the next poll or registration does.
+/// Returns the running loop for the library itself. It does not look for a fork: the next poll or
+/// registration does.
 #[inline]
 pub(crate) fn running_loop() -> Result<EventLoop> {
     running().ok_or(Error::NoRunningLoop)
@@ -93,14 +94,14 @@ pub(crate) fn running() -> Option<EventLoop> {
     RUNNING.with_borrow(|running| Option::clone(running))
 }
 
-/// Whether a loop runs on this thread. In a forked child the parent's does not.
+/// Tells whether a loop runs on this thread. In a forked child the parent's loop does not.
 pub(super) fn is_any_running() -> bool {
     RUNNING.with_borrow(|running| running.as_ref().is_some_and(|lp| lp.0.id().is_of_this_process()))
 }
 
 impl Inner {
-    /// Whether this process has made the loop, asked once in a turn. (Alternative: asking at each call. Problem: the
-    /// system call takes longer than all the rest of a callback's turn.)
+    /// Tells whether this process has made the loop, and asks once in a turn. Alternative: ask at
+    /// each call. Problem: the system call takes longer than all the rest of a callback's turn.
     #[inline]
     fn is_here_in_this_turn(&self) -> bool {
         self.checked_in_turn.get() == self.turns.get() || self.check_in_this_turn()
@@ -116,8 +117,8 @@ impl Inner {
     }
 }
 
-/// Stops the running loop at the end of this turn: [`EventLoop::stop`] without a handle, so that it can be given as a
-/// callback.
+/// Stops the running loop at the end of this turn. This is [`EventLoop::stop`] without a handle, so
+/// it can be passed as a callback.
 ///
 /// # Errors
 /// [`Error::NoRunningLoop`] if no loop runs on this thread.
@@ -135,13 +136,13 @@ pub fn stop() -> Result<()> {
     Ok(())
 }
 
-/// Makes `lp` the running loop; `None` ends that. The loop that ran before is dropped outside of the borrow.
+/// Sets or clears the running loop. The loop before is dropped outside of the borrow.
 pub(super) fn set_running(lp: Option<EventLoop>) {
     let before = RUNNING.replace(ManuallyDrop::new(lp));
     drop(ManuallyDrop::into_inner(before));
 }
 
-/// Enters a new loop in the thread's list; its number on this thread.
+/// Adds a new loop to the thread's list and returns its number on this thread.
 pub(super) fn enlist(id: LoopId, lp: Weak<Inner>) -> u64 {
     let _ = LOOPS.try_with(|loops| loops.borrow_mut().push((id, lp)));
     MADE.try_with(|made| {
@@ -155,7 +156,7 @@ pub(super) fn delist(id: LoopId) {
     let _ = LOOPS.try_with(|loops| loops.borrow_mut().retain(|(other, _)| *other != id));
 }
 
-/// The loop with this id, if it lives on this thread: the running one first.
+/// Returns the loop with this id if it lives on this thread.
 pub(crate) fn find(id: LoopId) -> Option<EventLoop> {
     if let Some(lp) = running()
         && lp.0.id() == id

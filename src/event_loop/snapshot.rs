@@ -110,13 +110,14 @@ impl fmt::Display for Snapshot {
     }
 }
 
-/// Describes what a task waits on. `tasks` are all that are not done, by number.
+/// Describes what a task waits on. `tasks` are all tasks that are not done, by number.
 pub(super) fn describe_all(waits: &[Wait], tasks: &[TaskEntry]) -> String {
     let list: Vec<String> = waits.iter().map(|wait| describe(wait, tasks)).collect();
     list.join(", ")
 }
 
-/// `lock at src/main.rs:12, held by Task-3`; an awaited task comes with its name.
+/// Describes one wait, such as `lock at src/main.rs:12, held by Task-3`. An awaited task comes with
+/// its name.
 fn describe(wait: &Wait, tasks: &[TaskEntry]) -> String {
     let name_of = |id| tasks.binary_search_by_key(&id, |task| task.id).ok().map(|i| &tasks[i].name);
     let awaited = match wait.on {

@@ -42,7 +42,7 @@ pub(crate) struct TaskKey {
 }
 
 impl TaskKey {
-    /// Packed, for an atomic in a waker.
+    /// Packs the key for an atomic in a waker.
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)
     }
@@ -106,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     thread_local! {
-        /// How many tasks were listed: what is to be found by its key lists none.
+        /// How many tasks were listed. What has a key must list none.
         pub(super) static LISTED: Cell<usize> = const { Cell::new(0) };
     }
 

@@ -1,17 +1,18 @@
 //! The timers: a heap by (deadline, sequence), with asyncio's rules for cancelled ones.
 //!
-//! It promises that equal deadlines come out first-come first-served (asyncio's heap compares deadlines only, so equal
-//! ones come out in the heap's order: a row of `docs/differences.md`), and that a cancelled timer is dropped when it
-//! comes to the head, or in a rebuild when more than 100 are scheduled and more than half of them are cancelled. It does
-//! not read the clock.
+//! Equal deadlines come out in the order in which they were set. (asyncio's heap compares deadlines
+//! only: a row of `docs/differences.md`.) A cancelled timer is dropped when it comes to the head,
+//! or in a rebuild when more than 100 are scheduled and more than half of them are cancelled. The
+//! timers do not read the clock.
 //!
-//! The heap holds keys of 16 bytes; the entries stand in slots beside it, in the order in which they came. So sifting moves
-//! little, and a rebuild goes through the entries in the order of memory. (Rejected: entries on the heap itself. The heap's
-//! order is that of the deadlines, so a rebuild of a million of them missed the cache three times for each.)
+//! The heap holds keys of 16 bytes; the callbacks are in slots beside it, in the order in which
+//! they came. So sifting moves little, and a rebuild visits the callbacks in the order of memory.
+//! Alternative: callbacks on the heap itself. Problem: a rebuild of a million missed the cache
+//! three times for each.
 //!
-//! Popping a large heap is slow: each pop goes from its head to one of its ends, and finds most of the way not in the
-//! cache. So when many timers are due in one turn, only the first of them are popped; the rest are taken out in one pass
-//! and sorted, which gives the same order.
+//! Popping a large heap is slow: each pop walks from the head to a leaf, mostly outside of the
+//! cache. So when many timers are due in one turn, only the first are popped. The rest are taken
+//! out in one pass and sorted, which gives the same order.
 
 use super::callback::Callback;
 use slab::Slab;
@@ -21,11 +22,11 @@ use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Below this many timers the heap is never rebuilt (`_MIN_SCHEDULED_TIMER_HANDLES`).
+/// The heap is never rebuilt below this many timers (`_MIN_SCHEDULED_TIMER_HANDLES`).
 const MIN_SCHEDULED: usize = 100;
 
-/// So many are popped in one turn before the other due ones are sorted: a few, and one for each so many that remain. That
-/// one bounds what the pass over those that remain costs, if few of them are due.
+/// How many timers are popped in one turn before the other due ones are sorted: a few, and one for
+/// each so many that remain. The second number bounds the cost of the pass if few of them are due.
 const POPPED_FIRST: usize = 16;
 const REMAIN_FOR_EACH: usize = 64;
 
@@ -33,11 +34,11 @@ const REMAIN_FOR_EACH: usize = 64;
 const FOLLOWS_AFTER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 pub(super) struct Timers {
-    /// What deadlines are counted from. It [follows](Self::follow) the clock.
+    /// The zero of the deadlines. It [follows](Self::follow) the clock.
     zero: Cell<Instant>,
     scheduled: RefCell<Scheduled>,
-    /// How many on the heap are cancelled. Unlike asyncio's counter it does not drift: a cancelled timer that is popped
-    /// because it is due is counted off too.
+    /// How many on the heap are cancelled. It does not drift as asyncio's counter does: a cancelled
+    /// timer that is popped because it is due is subtracted, too.
     cancelled: Cell<usize>,
 }
 
@@ -49,13 +50,14 @@ struct Scheduled {
     sequence: u32,
 }
 
-/// What timers are ordered by, and where the entry is. No two have the same sequence, so the slot is never compared.
+/// The order of the timers, and the slot of the callback. No two have the same sequence, so the
+/// slot is never compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    /// Nanoseconds after the zero, or before it. Cut to what an `i64` holds, 292 years.
+    /// Nanoseconds after or before the zero, within the 292 years of an `i64`.
     when: i64,
-    /// Who came first, among equal deadlines. It counts the timers that were ever set; when the numbers run out, those that
-    /// are left are numbered anew.
+    /// The order among equal deadlines. It counts the timers that were ever set; when the numbers
+    /// run out, the timers that are left are renumbered.
     sequence: u32,
     slot: u32,
 }
@@ -72,7 +74,7 @@ impl Timers {
         Self { zero: Cell::new(zero), scheduled: RefCell::default(), cancelled: Cell::new(0) }
     }
 
-    /// How a key tells an instant.
+    /// Converts an instant for a key.
     pub(super) fn nanos(&self, when: Instant) -> i64 {
         let nanos = |distance: Duration| i64::try_from(distance.as_nanos()).unwrap_or(i64::MAX);
         let zero = self.zero.get();
@@ -82,8 +84,9 @@ impl Timers {
         }
     }
 
-    /// Moves the zero to `now` if that is thirty years ahead, as it may be in virtual time: deadlines would all be the same
-    /// one after 292 years. (Rejected: instants in the keys. Setting a timer took 14 % more instructions.)
+    /// Moves the zero to `now` if that is thirty years ahead, as it may be in virtual time: after
+    /// 292 years all deadlines would be equal. Alternative: instants in the keys. Problem: setting
+    /// a timer took 14 % more instructions.
     pub(super) fn follow(&self, now: Instant) {
         if now.saturating_duration_since(self.zero.get()) < FOLLOWS_AFTER {
             return;
@@ -106,22 +109,22 @@ impl Timers {
         self.scheduled.borrow_mut().push(self.nanos(when), entry);
     }
 
-    /// Told that a timer was cancelled.
+    /// Counts a timer that was cancelled.
     pub(super) fn note_cancelled(&self, entry: &Callback) {
         if entry.on_heap().get() {
             self.cancelled.set(self.cancelled.get() + 1);
         }
     }
 
-    /// Whether any on the heap is cancelled.
+    /// Tells whether any timer on the heap is cancelled.
     pub(super) fn any_cancelled(&self) -> bool {
         self.cancelled.get() > 0
     }
 
-    /// Drops cancelled timers: all of them if they are more than half of more than 100, else those at the head. With `list`
-    /// it gives their handles, by deadline. They are dropped where they are found, under the borrow: by the promise of
-    /// a cancelled callback nothing of the user's is left in them. (Rejected: to hand them out first. That is a second way through all
-    /// of them.)
+    /// Drops cancelled timers: all of them if they are more than half of more than 100, else those
+    /// at the head. With `list` it returns their handles, by deadline. They are dropped under the
+    /// borrow: a cancelled callback owns nothing of the user's. Alternative: return them first.
+    /// Problem: a second pass over all of them.
     pub(super) fn drop_cancelled(&self, list: bool) -> Vec<u64> {
         let mut scheduled = self.scheduled.borrow_mut();
         let before = scheduled.heap.len();
@@ -134,7 +137,7 @@ impl Timers {
         handles
     }
 
-    /// The first deadline, and whose it is.
+    /// Returns the first deadline and its handle.
     pub(super) fn first(&self) -> Option<(Instant, u64)> {
         let scheduled = self.scheduled.borrow();
         let Reverse(key) = scheduled.heap.peek()?;
@@ -148,8 +151,8 @@ impl Timers {
         Some(Due { callback: self.take(scheduled, key), late: now.abs_diff(key.when) })
     }
 
-    /// Takes all timers that are due, the first one first: what [`pop_due`](Self::pop_due) gives one by one. `queue` must
-    /// not call anything of the user's.
+    /// Takes all timers that are due, the first one first, as [`pop_due`](Self::pop_due) does one
+    /// by one. `queue` must not call user code.
     pub(super) fn take_due(&self, now: i64, mut queue: impl FnMut(Rc<Callback>)) {
         let scheduled = &mut *self.scheduled.borrow_mut();
         let mut popped = 0;
@@ -164,7 +167,7 @@ impl Timers {
         }
     }
 
-    /// The entry of a key that was taken off the heap because it is due.
+    /// Takes the callback of a key that was popped because it is due.
     #[inline]
     fn take(&self, scheduled: &mut Scheduled, key: Key) -> Rc<Callback> {
         let entry = scheduled.take(key);
@@ -178,19 +181,19 @@ impl Timers {
         self.scheduled.borrow().heap.is_empty()
     }
 
-    /// Whether any timer is left that will run.
+    /// Tells whether any timer is left that will run.
     pub(super) fn any_live(&self) -> bool {
         self.scheduled.borrow().heap.len() > self.cancelled.get()
     }
 
-    /// All timers by deadline.
+    /// Lists all timers by deadline.
     pub(super) fn list(&self) -> Vec<(Instant, Rc<Callback>)> {
         let scheduled = self.scheduled.borrow();
         let timer = |key: Key| (self.instant(key.when), scheduled.entry(&key).clone());
         scheduled.keys().into_iter().map(timer).collect()
     }
 
-    /// Takes all timers off, by deadline: for `close`.
+    /// Removes all timers and returns them by deadline, for `close`.
     pub(super) fn take_all(&self) -> Vec<Rc<Callback>> {
         self.cancelled.set(0);
         let mut taken = std::mem::take(&mut *self.scheduled.borrow_mut());
@@ -209,7 +212,7 @@ impl Scheduled {
         self.heap.push(Reverse(Key { when, sequence, slot }));
     }
 
-    /// The numbers have run out: those that are left get the first ones, in their order.
+    /// Renumbers the timers that are left, in their order, because the numbers have run out.
     #[cold]
     fn number_anew(&mut self) {
         let keys = self.keys();
@@ -221,14 +224,14 @@ impl Scheduled {
         &self.entries[key.slot as usize]
     }
 
-    /// By deadline.
+    /// Lists the keys by deadline.
     fn keys(&self) -> Vec<Key> {
         let mut keys: Vec<Key> = self.heap.iter().map(|Reverse(key)| *key).collect();
         keys.sort_unstable();
         keys
     }
 
-    /// Takes the first key off the heap, if it is as asked. Its entry is to follow.
+    /// Pops the first key if it is as asked. Its callback must be taken next.
     fn pop_key_if(&mut self, asked: impl FnOnce(&Key) -> bool) -> Option<Key> {
         let Reverse(first) = self.heap.peek()?;
         if !asked(first) {
@@ -237,7 +240,8 @@ impl Scheduled {
         self.heap.pop().map(|Reverse(key)| key)
     }
 
-    /// Takes the keys of all that are due off the heap, and gives them in order. Their entries are to follow.
+    /// Removes the keys of all that are due and returns them in order. Their callbacks must be
+    /// taken next.
     #[cold]
     fn sort_out(&mut self, now: i64) -> Vec<Key> {
         let mut due = Vec::new();
@@ -252,7 +256,7 @@ impl Scheduled {
         due
     }
 
-    /// The entry of a key that was taken off.
+    /// Takes the callback of a key that was removed.
     #[inline]
     fn take(&mut self, key: Key) -> Rc<Callback> {
         let entry = self.entries.remove(key.slot as usize);
@@ -260,7 +264,7 @@ impl Scheduled {
         entry
     }
 
-    /// Drops all cancelled ones, and gives back the room that they took.
+    /// Drops all cancelled timers and releases their room.
     fn rebuild(&mut self, list: bool) -> Vec<u64> {
         let mut handles = Vec::new();
         if list {
@@ -299,7 +303,7 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
-    /// Sets timer number `id`; its deadline in seconds.
+    /// Sets timer number `id`, with its deadline in seconds.
     fn set(timers: &Timers, id: u64, seconds: u64) -> Rc<Callback> {
         let function = Once::new(|| ());
         let timer: Rc<Callback> =

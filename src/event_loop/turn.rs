@@ -1,9 +1,9 @@
 //! One turn: the function a reader came for.
 //!
-//! It promises the order of CPython's `_run_once`. In one turn run the entries that were ready already, then the callbacks
-//! of this poll's I/O, with the reading of signals among them, then the timers that are due. Calls of other threads are
-//! among the ready entries, each where it fell. What these entries schedule waits for the next turn, with a poll in between.
-//! How often a turn is made is `run`'s matter.
+//! A turn has the order of CPython's `_run_once`. First run the entries that are ready already,
+//! with the calls of other threads among them. Then follow the callbacks of this poll's I/O, with
+//! the reading of signals among them, and then the timers that are due. What these entries schedule
+//! waits for the next turn, after another poll. `run` decides how often a turn is made.
 //!
 //! ```text
 //!   inbox ─▶ cancelled timers ─▶ how long? ─▶ poll ─▶ I/O, inbox ─▶ due timers ─▶ freeze n, run exactly n
@@ -135,8 +135,9 @@ impl EventLoop {
             let events: Vec<_> = batch.ready.iter().map(|event| (event.fd, event.ready)).collect();
             lp.polled(&events);
         }
-        // The poll found no byte for a signal that its flag announced: the byte is still to come, or was read too early.
-        // The signal's place is after the I/O, where its byte would stand if it were sent now.
+        // The poll found no byte for a signal that its flag announced: the byte is still to come,
+        // or was read too early. The signal's place is after the I/O, where a byte sent now would
+        // be.
         if flagged && batch.signals.is_none() && lp.signals_wait() {
             batch.signals = Some(batch.ready.len());
         }
@@ -152,7 +153,7 @@ impl EventLoop {
         if timeout != Some(Duration::ZERO) {
             self.call_hook(|parking| &mut parking.on_park);
             lp.look_for_jobs();
-            // Somebody may have sent, or a signal may have come, just before.
+            // A message or a signal may have come just before.
             let awaited = lp.inbox.going_to_sleep() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
@@ -163,9 +164,10 @@ impl EventLoop {
         lp.reactor.borrow_mut().poll(timeout)
     }
 
-    /// Virtual time stands still while anything happens, and jumps to the first deadline when nothing does. While a
-    /// descriptor is registered it passes as fast as real time, for what comes from outside takes real time. A job takes
-    /// none, unless a deadline is reached before it is over.
+    /// Polls in virtual time, which stands still while anything happens and jumps to the first
+    /// deadline when nothing does. While a descriptor is registered it passes as fast as real time,
+    /// because what comes from outside takes real time. A job takes no time, unless a deadline is
+    /// reached before the job is over.
     fn poll_in_virtual_time(&self, timeout: Option<Duration>) -> Result<PollEvents> {
         let lp = &*self.0;
         let batch = self.poll_for_real(Some(Duration::ZERO))?;
@@ -207,14 +209,15 @@ impl EventLoop {
 }
 
 impl Inner {
-    /// Whether a signal came that nobody has taken.
+    /// Tells whether a signal came that was not read yet.
     #[inline]
     fn signals_wait(&self) -> bool {
         self.signals.borrow().pending()
     }
 
-    /// Whether the ready queue is the only room with anything in it, as it is in most turns of a busy loop. Then the steps
-    /// before the batch would find nothing, and nobody who looks on would miss them: they are not made.
+    /// Tells whether there is nothing but ready entries, as in most turns of a busy loop. The steps
+    /// before the batch would then find nothing, and without an observer nothing would show them:
+    /// they are left out.
     #[inline]
     fn has_ready_entries_only(&self) -> bool {
         !self.ready.is_empty()
@@ -225,14 +228,15 @@ impl Inner {
             && !self.is_traced()
     }
 
-    /// With nothing registered and no signal waiting, a poll that does not wait could report nothing: its system call is
-    /// skipped. The inbox tells of other threads, a flag of signals.
+    /// Tells whether a poll that does not wait could report nothing; its system call is left out
+    /// then. Other threads and signals are seen without it, by the inbox and by a flag.
     #[inline]
     fn nothing_to_poll(&self) -> bool {
         self.reactor.borrow().is_empty() && !self.signals.borrow().need_poll()
     }
 
-    /// Zero if anything is ready or the loop is stopping; else until the first timer; else for ever.
+    /// Returns zero if anything is ready or the loop is stopping, else the time to the first timer,
+    /// else `None`.
     #[inline]
     fn poll_timeout(&self) -> PollTimeout {
         let now = Some(Duration::ZERO);
@@ -259,7 +263,7 @@ impl Inner {
         self.poll_timeout()
     }
 
-    /// Registers again what the last poll reported, so that the next one reports what is still ready.
+    /// Arms again what the last poll reported, so that the next one reports what is still ready.
     ///
     /// # Errors
     /// In a forked child, whose run ends here.
@@ -304,8 +308,8 @@ impl Inner {
         }
     }
 
-    /// Whether a loop for which nothing is ready, timed or registered can still be woken from outside. That one may press
-    /// Ctrl-C does not count: a program that hangs is not to hang silently.
+    /// Tells whether something outside can still wake a loop for which nothing is ready, timed or
+    /// registered. A possible Ctrl-C does not count: a hanging program must not hang silently.
     pub(super) fn somebody_may_wake_it(&self) -> bool {
         let signals = self.signals.borrow();
         self.has_senders() || self.signal_handlers.borrow().keys().any(|signal| !signals.has_fuse(*signal))
@@ -339,7 +343,7 @@ mod tests {
 
     type Log = Rc<RefCell<Vec<String>>>;
 
-    /// Notes that it is dropped, and may panic then.
+    /// A value that notes its drop, and may panic then.
     struct Noisy(Log, &'static str, bool);
 
     impl Drop for Noisy {
@@ -349,7 +353,8 @@ mod tests {
         }
     }
 
-    /// Runs entries that end in every way there is, with a run that begins again after each that leaves; what happened.
+    /// Runs entries that end in every way there is, in runs that begin again after each exit.
+    /// Returns what happened.
     fn all_ways_to_end(builder: Builder) -> Result<Vec<String>> {
         let lp = builder.build()?;
         let log = Log::default();
@@ -377,7 +382,8 @@ mod tests {
         lp.call_soon(move || later.cancel())?;
         lp.call_soon(|| Result::<()>::Err(Error::Exit(3)))?;
         lp.call_soon(|| Result::<()>::Err(Error::msg("leave")))?;
-        // Nobody reads this one's error: it is reported when the entry, its last reference, is dropped.
+        // This task's error is not read: it is reported when the entry, its last reference, is
+        // dropped.
         drop(lp.create_task(async { Result::<()>::Err(Error::msg("leave unread")) })?);
         lp.call_soon(crate::stop)?;
         loop {

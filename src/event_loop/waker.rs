@@ -1,8 +1,8 @@
 //! The waker with which a task is polled.
 //!
-//! It promises that waking works from any thread and at any time, also between two runs and after the loop's end, and
-//! that polling a task whose waker nobody keeps allocates nothing: the loop *lends* one waker to task after task, and
-//! only when somebody cloned it during the poll does it stay with that task.
+//! Waking works from any thread and at any time, also between two runs and after the loop's end.
+//! Polling a task whose waker is not cloned allocates nothing: the loop *lends* one waker to task
+//! after task. A waker that was cloned during the poll stays with its task.
 
 use super::Inner;
 use super::inbox::Mailbox;
@@ -20,7 +20,7 @@ pub(crate) struct TaskWaker {
 
 struct Shared {
     mailbox: Arc<Mailbox>,
-    /// It changes only while nobody but the loop holds the waker.
+    /// It changes only while no clone of the waker exists.
     task: AtomicU64,
 }
 
@@ -30,14 +30,14 @@ impl TaskWaker {
         Self { waker: Waker::from(shared.clone()), shared }
     }
 
-    /// Makes it the waker of this task. Relaxed is enough: a clone that travels to another thread is made later, and
-    /// whatever carries it there orders the two.
+    /// Makes it the waker of this task. Relaxed is enough: a clone for another thread is made
+    /// later, and whatever carries it there orders the two.
     #[inline]
     pub(super) fn bind(&self, task: TaskKey) {
         self.shared.task.store(task.to_bits(), Ordering::Relaxed);
     }
 
-    /// Whether somebody cloned it and still holds the clone.
+    /// Tells whether a clone of it exists.
     #[inline]
     pub(super) fn is_kept(&self) -> bool {
         Arc::strong_count(&self.shared) > 2
@@ -59,7 +59,8 @@ impl Inner {
         waker
     }
 
-    /// Takes it back after the poll; `Some` if it was cloned and so belongs to the task now.
+    /// Takes the waker back after the poll. Returns it if it was cloned: it belongs to the task
+    /// then.
     #[inline]
     pub(crate) fn give_back(&self, waker: Box<TaskWaker>) -> Option<Box<TaskWaker>> {
         if waker.is_kept() {

@@ -1,8 +1,9 @@
 //! The registrations of looplab's own sockets, as their owners see them.
 //!
-//! They promise what readers and writers promise (readiness only queues a callback, what was removed does not run, an event
-//! never reaches a registration that is gone) at less cost: see [`Registration`] for how [`Watch::drained`] spares a system
-//! call for each event. While a `Watch` has no callback, the loop has nothing to wait for on its descriptor.
+//! They promise what readers and writers promise. Readiness only queues a callback, what was
+//! removed does not run, and an event never reaches a registration that is gone. They do so at less
+//! cost: see [`Registration`] for how [`Watch::drained`] spares a system call for each event. While
+//! a `Watch` has no callback, the loop has nothing to wait for on its descriptor.
 
 use super::callback::Callback;
 use super::registration::{Owner, Registration};
