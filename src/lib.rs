@@ -44,7 +44,7 @@
 //! | `task/` | futures and tasks: the step, cancellation, combinators |
 //! | `net/` | sockets, streams and servers |
 //! | `sync/` | locks, events, queues between tasks |
-//! | `executor.rs` | the blocking thread pool |
+//! | `threads/` | the blocking thread pool, on crossbeam-channel, and its jobs |
 //! | `runner.rs` | whole programs: `run`, and what Ctrl-C means |
 //! | `xray/` | what is recorded, and how it becomes a table (feature `xray`) |
 //! | `trace.rs`, `error.rs`, `outcome.rs` | the ground floor: events, errors, what callbacks return |
@@ -85,6 +85,9 @@ mod drop_guard;
 mod environment;
 mod error;
 mod event_loop;
+#[cfg(test)]
+#[path = "tests/interleavings.rs"]
+mod interleavings;
 pub mod net;
 mod observe;
 mod outcome;

@@ -68,13 +68,11 @@ impl EventLoop {
         lp.signals.borrow_mut().close();
         let readers = lp.reactor.borrow_mut().close();
         let messages = lp.inbox.close();
-        let (jobs, executor) = (lp.jobs.take_all(), lp.executor.forbid());
+        // Queued jobs still run and running ones continue; `close` does not wait for them.
+        let (jobs, executor) = (lp.jobs.take_all(), lp.jobs.close_default_executor());
         lp.life_changed(Life::Closed);
 
-        // Queued jobs still run and running ones continue; `close` does not wait for them.
-        if let Some(executor) = executor {
-            executor.close(false);
-        }
+        drop(executor);
         drop_quietly(messages);
         drop_quietly(jobs);
         ready.into_iter().for_each(end);

@@ -18,7 +18,8 @@ use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::panics::Guarded;
-use crate::threads::job::{Begun, Returning};
+use crate::threads::job::JobId;
+use crate::threads::pool::Job;
 use crate::trace::{Place, Via};
 use std::any::type_name_of_val;
 use std::cell::Cell;
@@ -27,16 +28,21 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Room for so many messages is kept from one batch to the next; what a flood took is given back.
 const KEPT_ROOM: usize = 1024;
+
+/// How long a loop looks for a job's result before it sleeps. Waking a thread takes the system longer.
+const LOOK_FOR: Duration = Duration::from_micros(20);
 
 /// What another thread wants.
 pub(super) enum Message {
     /// Run this on the loop.
     Call(Call),
-    /// A job is over: it is to arrive.
-    JobEnded(Box<dyn Returning>),
+    /// Set a job's result, which comes from this thread. In virtual time it waits until nothing else is to be done.
+    JobEnded(Arc<Job>, Option<Arc<str>>),
     /// A task's waker was woken there.
     Wake(TaskKey),
 }
@@ -47,7 +53,7 @@ pub(super) struct Call {
     pub(super) name: &'static str,
     pub(super) place: Place,
     /// Who has sent it. Only a traced loop wants to know, so the others are spared an allocation for each call.
-    pub(super) thread: Option<Box<str>>,
+    pub(super) thread: Option<Arc<str>>,
 }
 
 /// The senders' side: all that a [`Remote`] or a waker holds of a loop. The loop counts who holds one, to know whether
@@ -69,7 +75,8 @@ pub(crate) struct Line {
 #[derive(Default)]
 struct Sent {
     messages: Vec<Message>,
-    begun: Vec<Begun>,
+    /// The jobs that have begun, with the thread's name if the loop is traced.
+    begun: Vec<(JobId, Option<Arc<str>>)>,
     asleep: bool,
     closed: bool,
     /// Ends the loop's sleep. Gone when the loop is closed: a sender that outlives it keeps no descriptor.
@@ -80,7 +87,7 @@ struct Sent {
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) messages: Vec<Message>,
-    pub(super) begun: Vec<Begun>,
+    pub(super) begun: Vec<(JobId, Option<Arc<str>>)>,
 }
 
 impl Deref for Mailbox {
@@ -143,27 +150,30 @@ impl Line {
         }
     }
 
-    /// A job has begun. Nobody is woken.
-    pub(crate) fn job_begun(&self, job: Begun) {
+    /// Sends that a job has begun on a thread. This does not wake the loop: waking would cost a turn that asyncio's loop does
+    /// not make.
+    pub(crate) fn job_begun(&self, job: JobId, thread: &Arc<str>) {
         let mut sent = self.sent();
         if !sent.closed {
-            sent.begun.push(job);
+            sent.begun.push((job, self.traced.then(|| thread.clone())));
         }
     }
 
-    /// A job is over: has the loop make it arrive. On the loop's own thread, where a pool was shut down, it arrives at once
-    /// if that loop is the running one, else by a call that is queued. The job is dropped if the loop is closed.
-    pub(crate) fn job_ended(&self, job: Box<dyn Returning>) {
-        if let Some(lp) = self.running() {
+    /// Sends a job that is over, to set its result. On the loop's own thread, where a pool was shut down, the result is set
+    /// at once if that loop is the running one, else by a queued call. A closed loop drops the job.
+    pub(crate) fn job_ended(&self, job: Arc<Job>, thread: Option<&Arc<str>>) {
+        if self.running().is_some() {
             // It can only fail on a closed loop.
-            let _ = job.arrive(&lp);
+            let _ = job.work.set_result("");
             return;
         }
         match running::find(self.id) {
             Some(lp) if lp.is_closed() => drop(job),
-            Some(lp) => lp.queue_returned(job, Via::CallSoon),
+            Some(lp) => lp.queue_set_result(job, None, Via::CallSoon),
             None => {
-                let _ = self.send(Message::JobEnded(job));
+                // Only a trace shows the thread. For other loops its count is not touched, which all threads would share.
+                let thread = thread.filter(|_| self.traced).cloned();
+                let _ = self.send(Message::JobEnded(job, thread));
             }
         }
     }
@@ -301,23 +311,35 @@ impl EventLoop {
         let running = lp.running_entry.replace(0);
         let quiet = when == Delivery::AfterPoll && lp.ready.is_empty() && !lp.stopping.get();
         let taken = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
-        lp.hear_of_begun_jobs(taken.begun);
+        lp.note_begun_jobs(taken.begun);
         let mut messages = taken.messages;
         for message in messages.drain(..) {
             match message {
-                Message::JobEnded(job) => self.queue_returned(job, Via::Threadsafe),
-                Message::Call(call) => {
-                    let Call { function, name, place, thread } = call;
-                    let callback = self.named_once(place, name, function.into_inner());
-                    let info =
-                        PushInfo { via: Via::Threadsafe, thread: thread.as_deref(), ..PushInfo::CALL_SOON };
-                    lp.enqueue(Entry::Callback(callback), info);
-                }
+                Message::Call(call) => self.queue_call(call),
+                Message::JobEnded(job, thread) => self.queue_set_result(job, thread, Via::Threadsafe),
                 Message::Wake(task) => self.wake_task(task),
             }
         }
         lp.running_entry.set(running);
         lp.inbox.give_back(messages);
+    }
+
+    /// Queues a call of another thread.
+    fn queue_call(&self, call: Call) {
+        let Call { function, name, place, thread } = call;
+        let callback = self.named_once(place, name, function.into_inner());
+        let info = PushInfo { via: Via::Threadsafe, thread: thread.as_deref(), ..PushInfo::CALL_SOON };
+        self.0.enqueue(Entry::Callback(callback), info);
+    }
+
+    /// Queues the call that sets a job's result.
+    fn queue_set_result(&self, job: Arc<Job>, thread: Option<Arc<str>>, via: Via) {
+        self.0.jobs.result_arrived.set(true);
+        let (place, name) = (job.place, thread.clone());
+        let set_result = move || job.work.set_result(thread.as_deref().unwrap_or_default());
+        let callback = self.named_once(place, "job.set_result", set_result);
+        let thread = (via == Via::Threadsafe).then(|| name.as_deref().unwrap_or_default());
+        self.0.enqueue(Entry::Callback(callback), PushInfo { via, thread, ..PushInfo::CALL_SOON });
     }
 }
 
@@ -339,11 +361,41 @@ impl Inner {
             lp.receive(Delivery::BeforePoll);
         }
     }
+
+    /// Notes which jobs have begun, some time after they did.
+    fn note_begun_jobs(&self, mut begun: Vec<(JobId, Option<Arc<str>>)>) {
+        // The order of threads that began together does not matter, but a trace must repeat.
+        if self.is_traced() {
+            begun.sort_by_key(|(job, _)| *job);
+        }
+        for (job, thread) in begun {
+            if self.jobs.set_running(job) {
+                let thread = thread.as_deref().unwrap_or_default();
+                self.job_began(job.number, thread);
+            }
+        }
+    }
+
+    /// Looks for a job's result for some microseconds, awake, before the loop goes to sleep. If a result has arrived since
+    /// the last sleep and several jobs are out, the next result may be there before the system has put this thread to sleep.
+    /// A sleep would also cost the job's thread a system call, to end it. Any message ends the look at once. A signal waits
+    /// until it is over, and so would descriptors: with one registered there is no look. Nor is there for a single job,
+    /// where one wake-up does: on a busy machine a look may cost a time slice.
+    pub(super) fn look_for_results(&self) {
+        let arrived = self.jobs.result_arrived.replace(false);
+        if !arrived || self.jobs.len() < 2 || !self.reactor.borrow().is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        while self.inbox.is_empty() && began.elapsed() < LOOK_FOR {
+            thread::yield_now();
+        }
+    }
 }
 
 impl Message {
     fn is_end_of_job(&self) -> bool {
-        matches!(self, Self::JobEnded(_))
+        matches!(self, Self::JobEnded(..))
     }
 }
 

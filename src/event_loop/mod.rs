@@ -33,6 +33,7 @@ mod watch;
 pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
 pub use handle::{Handle, TimerHandle};
+pub(crate) use inbox::Line;
 pub use inbox::Remote;
 /// The public function detects a fork; the library's own callers do not need that.
 pub use running::get_running_loop as public_running_loop;
@@ -41,7 +42,6 @@ pub use running::stop;
 pub(crate) use callback::{Callback, Function, WhenDone, call};
 pub(crate) use dependants::{Dependant, Dependence};
 pub(crate) use exceptions::report;
-pub(crate) use inbox::Line;
 pub(crate) use reactor::SIGNALS;
 pub(crate) use ready::Entry;
 pub(crate) use running::{running, running_loop as get_running_loop};
@@ -102,8 +102,7 @@ pub(crate) struct Inner {
     pub(crate) signal_reader: OnceCell<Rc<Callback>>,
     pub(crate) tasks: tasks::TaskTable,
     dependants: dependants::Dependants,
-    pub(crate) jobs: job::Jobs,
-    pub(crate) executor: job::DefaultExecutor,
+    pub(crate) jobs: job::JobTable,
     exceptions: exceptions::Exceptions,
     /// The waker that is lent to task after task.
     lent: Cell<Option<Box<TaskWaker>>>,
@@ -174,8 +173,7 @@ impl EventLoop {
             signal_reader: OnceCell::new(),
             tasks: tasks::TaskTable::default(),
             dependants: dependants::Dependants::default(),
-            jobs: job::Jobs::default(),
-            executor: job::DefaultExecutor::new(options.executor_threads),
+            jobs: job::JobTable::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
             lent: Cell::new(None),
             running: Cell::new(false),

@@ -152,7 +152,7 @@ impl EventLoop {
         lp.rearm()?;
         if timeout != Some(Duration::ZERO) {
             self.call_hook(|parking| &mut parking.on_park);
-            lp.look_for_jobs();
+            lp.look_for_results();
             // A message or a signal may have come just before.
             let awaited = lp.inbox.going_to_sleep() && lp.ready.is_empty() && !lp.signals_wait();
             let timeout = if awaited { timeout } else { Some(Duration::ZERO) };

@@ -1,11 +1,10 @@
-//! Blocking work on threads, and tasks for the callers of other threads.
+//! Blocking work on threads, and tasks for callers on other threads.
 //!
-//! `pool` runs jobs and knows no loop; `job` is the loop's side of them; `run_in_executor` ties both to a future.
-//! `remote_task` is the other direction: a thread submits a body to a loop, and waits for it.
+//! `pool` runs jobs and knows no loop; `job` is a loop's table of them; `run_in_executor` ties both to a future.
+//! `remote_task` is the other direction: a thread submits a body to a loop and waits for the result.
 
 pub(crate) mod job;
-mod pool;
-mod queue;
+pub(crate) mod pool;
 mod remote_task;
 mod run_in_executor;
 

@@ -1,44 +1,37 @@
-//! The blocking thread pool.
+//! The blocking thread pool (`concurrent.futures.ThreadPoolExecutor`).
 //!
-//! It promises what `concurrent.futures.ThreadPoolExecutor` promises: an unbounded queue, a thread started only when no
-//! idle one is there, at most so many of them, and that a job which has not begun can be taken back and then never runs. A
-//! running job is never interrupted. Beyond Python's, idle threads are retired after a while, and the pool can say which
-//! jobs still run. It knows nothing of loops: what a job does, and whom it tells of its end, is the job's own matter.
+//! A channel without a limit holds the jobs (Python's `SimpleQueue`), and the pool's threads receive them. The pool
+//! guarantees that a thread is started only if no other is idle, and that its first job is the one it was started for. A
+//! job that has not begun can be withdrawn: it never runs, and the thread that receives it drops it. No job runs, and none
+//! is dropped, under the pool's lock. The pool knows no loop, and it never interrupts a running job.
 //!
 //! ```text
-//!   1 submit            2 a thread takes it         3 it is over; the thread is free again
-//!   ─────────▶ QUEUED ───────────────────▶ RUNNING ────────────────────────────────────────▶ ENDED
-//!                └──4 withdraw, or shutdown(cancel)──▶ CANCELLED (never runs)
+//!   1 submit           2 a thread begins it         3 the function returned; the thread is idle again
+//!   ────────▶ QUEUED ───────────────────▶ RUNNING ──────────────────────────────────────────▶ ENDED
+//!               └──4 withdraw, or shutdown(cancel)──▶ CANCELLED (never runs)
 //! ```
 //!
-//! One lock guards the queue and the counts, so that "is a thread free?" has one answer. (Rejected: a channel for the jobs
-//! and a count of waiting threads beside it. A thread that gives up waiting and a submitter that counts on it can miss each
-//! other there, and the job waits for ever.) No job runs, and none is dropped, while it is held.
+//! A channel alone would lose jobs: a thread that stops waiting and a submitter that counts on it can miss each other. So
+//! a job counts as unfinished from its submission, under the lock that covers the send. A thread that stops waiting looks
+//! into the channel once more, under the same lock, before it leaves. The tests run every order of these steps.
 
-use super::queue::{Queue, Queued};
 use crate::error::{Error, Result};
-use crate::panics::catch;
+use crate::panics::{catch, drop_all, drop_quietly};
 use crate::trace::Place;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long an idle thread waits for work before it ends, unless the builder says otherwise.
+/// How long an idle thread waits for a job before it ends, unless the builder sets another time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// For how long an idle thread looks for work before it goes to sleep, and a loop for its jobs' results. Waking a thread takes
-/// the system longer, and the next of a batch is there sooner; a thread that looks needs no waking. It yields between the
-/// looks. On a busy machine others run then, and the time is over with the first yield: the thread sleeps, and the system
-/// wakes it when it is needed. (Rejected: a number of looks. On a busy machine each may take a time slice of everybody
-/// else's, and a job waits so long.)
-const LOOK_FOR: Duration = Duration::from_micros(20);
-
 /// A pool of threads for blocking work (`concurrent.futures.ThreadPoolExecutor`). Cloning gives another handle of the
-/// same pool; when the last one goes, the queued jobs still run and then the threads end.
+/// same pool. When the last handle is dropped, the queued jobs still run and then the threads end.
 ///
 /// ```
 /// use looplab::{EventLoop, Executor};
@@ -69,40 +62,6 @@ pub struct ExecutorBuilder {
     keep_alive: Duration,
 }
 
-/// What the handles share. When the last one goes, the pool takes no more jobs.
-struct Handle {
-    shared: Arc<Shared>,
-}
-
-/// What handles and threads share.
-struct Shared {
-    options: ExecutorBuilder,
-    state: Mutex<State>,
-    /// Whether the queue holds a job, or will hold none any more: what a thread looks at that has nothing to do.
-    stirring: AtomicBool,
-    /// The same for those who sleep.
-    news: Condvar,
-    /// A thread has ended.
-    ended: Condvar,
-}
-
-struct State {
-    /// False after shutdown.
-    open: bool,
-    queue: Queue,
-    /// The threads by number, and what each runs now.
-    threads: BTreeMap<u64, Member>,
-    /// How many of them run a job.
-    busy: usize,
-    started: u64,
-    /// How many threads wait for news, and how many of them have been told that there is some: telling is a system call,
-    /// and one is enough.
-    waiting: usize,
-    told: usize,
-    /// Of the threads that live, and of some that have ended.
-    joins: Vec<JoinHandle<()>>,
-}
-
 /// A job that runs now; given by [`Executor::running`].
 #[derive(Clone, Debug)]
 pub struct JobInfo {
@@ -114,39 +73,67 @@ pub struct JobInfo {
     pub thread: Arc<str>,
 }
 
-/// What a pool runs: `run` and then `end`, or `end` alone if it never ran.
-pub(crate) trait Work: Send {
-    /// The blocking part, on a thread of the pool.
-    fn run(&mut self, thread: &Arc<str>);
-    /// Tells whoever waits. The thread counts as free by now, so that whoever hears of the end and submits the next job
-    /// finds an idle thread.
-    fn end(self: Box<Self>);
+/// What the clones of an [`Executor`] share. Dropping it closes the pool.
+struct Handle(Arc<Pool>);
+
+/// What the handles, the threads and the jobs share.
+struct Pool {
+    options: ExecutorBuilder,
+    queue: Receiver<Arc<Job>>,
+    state: Mutex<State>,
+    /// Notified when a thread leaves the pool.
+    left: Condvar,
 }
 
-/// A thread, as its pool sees it.
-struct Member {
+struct State {
+    /// Sends jobs to the threads. `None` after shutdown.
+    queue: Option<Sender<Arc<Job>>>,
+    /// How many jobs were submitted and are neither over nor cancelled. If there are fewer than threads, one is idle.
+    unfinished: usize,
+    threads: BTreeMap<u64, Thread>,
+    /// How many threads were ever started.
+    started: u64,
+    /// Of all `threads`, and of some that have left.
+    joins: Vec<JoinHandle<()>>,
+}
+
+/// A thread of the pool, as the others see it.
+struct Thread {
     name: Arc<str>,
-    /// The name and the place of what it runs now.
-    job: Option<(fn() -> String, Place)>,
+    /// The job that it was started for, until it begins.
+    first: Option<Arc<Job>>,
+    /// The label and the place of the job that it runs.
+    running: Option<(fn() -> String, Place)>,
 }
 
-/// A submitted job, seen by whoever may take it back.
-pub(crate) struct Ticket {
-    shared: Arc<Shared>,
+/// A thread of the pool, as it sees itself.
+struct Worker {
+    pool: Arc<Pool>,
     number: u64,
+    name: Arc<str>,
 }
 
-impl Ticket {
-    /// Arrow 4: takes back a job that has not begun. It then never runs, and is not told either: the caller knows.
-    pub(crate) fn withdraw(&self) -> Option<Box<dyn Work>> {
-        let job = self.shared.state().queue.remove(self.number)?;
-        Some(job.work)
-    }
+/// A job, shared by its pool and its loop (`concurrent.futures.Future` and `_WorkItem`).
+pub(crate) struct Job<W: ?Sized = dyn Work> {
+    pool: Arc<Pool>,
+    pub(crate) label: fn() -> String,
+    pub(crate) place: Place,
+    /// A thread has begun it. Written under the pool's lock, as the next one.
+    begun: AtomicBool,
+    /// It never runs.
+    cancelled: AtomicBool,
+    pub(crate) work: W,
+}
 
-    /// Whether a thread has begun the job. Not to be asked after [`withdraw`](Self::withdraw) gave it back.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.shared.state().queue.has_begun(self.number)
-    }
+/// What a job does. The pool calls `run` and `end`, or `end` alone if it cancels the job.
+pub(crate) trait Work: Send + Sync {
+    /// Runs the function on a thread of the pool.
+    fn run(&self, thread: &Arc<str>);
+    /// Sends the job to its loop. The thread counts as idle by now: a caller that sees the result and submits the next job
+    /// must find it idle.
+    fn end(&self, job: Arc<Job>, thread: Option<&Arc<str>>);
+    /// Sets the result of the job's future, on the loop.
+    fn set_result(&self, thread: &str) -> Result<()>;
 }
 
 impl Default for ExecutorBuilder {
@@ -157,7 +144,8 @@ impl Default for ExecutorBuilder {
 }
 
 impl ExecutorBuilder {
-    /// At most this many threads; at least one. Unless said, the number of processors plus four, at most 32.
+    /// Limits the number of threads; at least one (`max_workers`). The default is the number of processors plus four, at
+    /// most 32.
     #[must_use]
     pub fn threads(mut self, most: usize) -> Self {
         self.threads = most.max(1);
@@ -172,7 +160,7 @@ impl ExecutorBuilder {
         self
     }
 
-    /// How long an idle thread waits before it ends; ten seconds unless said.
+    /// Sets how long an idle thread waits before it ends. The default is ten seconds.
     #[must_use]
     pub fn keep_alive(mut self, keep_alive: Duration) -> Self {
         self.keep_alive = keep_alive;
@@ -182,303 +170,298 @@ impl ExecutorBuilder {
     /// Makes the pool. No thread is started before there is work.
     #[must_use]
     pub fn build(self) -> Executor {
-        let state = State {
-            open: true,
-            queue: Queue::default(),
-            threads: BTreeMap::new(),
-            busy: 0,
-            started: 0,
-            waiting: 0,
-            told: 0,
-            joins: Vec::new(),
-        };
-        let shared = Arc::new(Shared {
-            options: self,
-            state: Mutex::new(state),
-            stirring: AtomicBool::new(false),
-            news: Condvar::new(),
-            ended: Condvar::new(),
-        });
-        Executor { handle: Arc::new(Handle { shared }) }
+        let (sender, queue) = unbounded();
+        let state = Mutex::new(State::new(sender));
+        Executor {
+            handle: Arc::new(Handle(Arc::new(Pool { options: self, queue, state, left: Condvar::new() }))),
+        }
     }
 }
 
 impl Executor {
-    /// A pool of at most `threads` threads.
+    /// Makes a pool of at most `threads` threads.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Self::builder().threads(threads).build()
     }
 
-    /// The options of a pool.
+    /// Returns the options of a pool.
     #[must_use]
     pub fn builder() -> ExecutorBuilder {
         ExecutorBuilder::default()
     }
 
-    /// Takes no more jobs (`Executor.shutdown`). With `cancel` those that have not begun never run, and awaiting one fails
-    /// with [`Error::Cancelled`]: at once on the thread of its running loop, else by a call. Without it they still run.
-    /// With `wait` it blocks until all threads have ended: do not call it so from a callback. May be called from any
-    /// thread, and again.
+    /// Refuses further jobs (`Executor.shutdown`). May be called from any thread, and again.
+    ///
+    /// Jobs that have not begun still run, but with `cancel` they never do, and awaiting one fails with
+    /// [`Error::Cancelled`]. On the thread of its running loop such a job is done at once, else by a call to its loop. With
+    /// `wait` the method blocks until all threads have ended, so a callback should not call it that way.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if a job waits so for its own pool, which would be for ever; the pool is shut down all the same.
+    /// [`Error::Runtime`] if a job waits that way for its own pool, which would last forever. The pool is shut down all the
+    /// same.
     pub fn shutdown(&self, wait: bool, cancel: bool) -> Result<()> {
-        self.close(cancel);
+        self.close();
+        if cancel {
+            self.cancel_queued();
+        }
         if wait { self.join() } else { Ok(()) }
     }
 
-    /// How many threads there are now.
+    /// Returns how many threads there are now.
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.state().threads.len()
+        self.pool().state().threads.len()
     }
 
-    /// How many jobs wait for a thread.
+    /// Returns how many jobs wait for a thread.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.state().queue.len()
+        self.pool().state().queued()
     }
 
-    /// What runs now, thread by thread.
+    /// Returns the jobs that run now, thread by thread.
     #[must_use]
     pub fn running(&self) -> Vec<JobInfo> {
-        let info = |thread: &Member| {
-            let (label, place) = thread.job?;
+        let info = |thread: &Thread| {
+            let (label, place) = thread.running?;
             Some(JobInfo { label: label().into(), place, thread: thread.name.clone() })
         };
-        self.state().threads.values().filter_map(info).collect()
+        self.pool().state().threads.values().filter_map(info).collect()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.handle.shared.state()
+    fn pool(&self) -> &Arc<Pool> {
+        &self.handle.0
     }
 
-    /// Refuses further jobs.
-    pub(crate) fn close(&self, cancel: bool) {
-        let cancelled = self.handle.shared.close(cancel);
+    /// Makes a job for [`submit`](Self::submit).
+    pub(crate) fn job<W: Work + 'static>(&self, label: fn() -> String, place: Place, work: W) -> Arc<Job> {
+        let (pool, begun, cancelled) = (self.pool().clone(), AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Job { pool, label, place, begun, cancelled, work })
+    }
+
+    /// Arrow 1. Queues the job, and starts a thread for it if none is idle.
+    pub(crate) fn submit(&self, job: Arc<Job>) -> Result<()> {
+        let pool = self.pool();
+        // A refused job is dropped after the lock is released, as parameters are.
+        let mut state = pool.state();
+        let thread = state.start_thread(&pool.options, |number, name| {
+            let worker = Worker { pool: pool.clone(), number, name };
+            Ok(thread::Builder::new().name(worker.name.to_string()).spawn(move || worker.live())?)
+        })?;
+        state.send(job, thread);
+        Ok(())
+    }
+
+    /// Refuses further jobs. Threads that find the channel empty end.
+    pub(crate) fn close(&self) {
+        self.handle.close();
+    }
+
+    /// Arrow 4, for all jobs that have not begun.
+    fn cancel_queued(&self) {
+        let [cancelled, withdrawn] = self.pool().state().cancel_queued(&self.pool().queue);
+        drop_all(withdrawn);
         for job in cancelled {
-            quietly(|| job.work.end());
+            quietly(|| job.work.end(job.clone(), None));
         }
     }
 
     /// Waits until all threads have ended.
     pub(crate) fn join(&self) -> Result<()> {
-        let me = thread::current().id();
-        let mut state = self.state();
-        if state.joins.iter().any(|thread| thread.thread().id() == me) {
+        let (pool, me) = (self.pool(), thread::current().id());
+        let state = pool.state();
+        if state.joins.iter().any(|join| join.thread().id() == me) {
             return Err(Error::Runtime("cannot join current thread".into()));
         }
-        while !state.threads.is_empty() {
-            state = self.handle.shared.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        // They have left the pool; this waits until the system has seen the last of them.
-        let joins = std::mem::take(&mut state.joins);
-        drop(state);
-        for thread in joins {
-            let _ = thread.join();
+        let all_left = pool.left.wait_while(state, |state| !state.threads.is_empty());
+        let joins = std::mem::take(&mut all_left.unwrap_or_else(PoisonError::into_inner).joins);
+        // They have left the pool. This waits until they have dropped their thread-locals, too.
+        for join in joins {
+            let _ = join.join();
         }
         Ok(())
     }
-
-    /// Arrow 1.
-    pub(crate) fn submit(&self, label: fn() -> String, place: Place, work: Box<dyn Work>) -> Result<Ticket> {
-        let shared = &self.handle.shared;
-        let mut state = shared.state();
-        if !state.open {
-            return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
-        }
-        let number = state.queue.next_number();
-        if state.queue.len() >= state.free() && state.threads.len() < shared.options.threads {
-            let started = shared.start_thread(&mut state, number);
-            // Without a single thread the job would wait for ever; with one it only waits longer.
-            if state.threads.is_empty() {
-                started?;
-            }
-        }
-        state.queue.push(Queued { work, label, place });
-        shared.stirring.store(true, Ordering::Relaxed);
-        // A thread that is awake finds the job by itself.
-        let asleep = state.waiting - state.told;
-        let tell = asleep > 0 && state.queue.len() > state.free() - asleep;
-        state.told += usize::from(tell);
-        drop(state);
-        if tell {
-            shared.news.notify_one();
-        }
-        Ok(Ticket { shared: shared.clone(), number })
-    }
 }
 
-impl State {
-    /// How many threads will look into the queue before they do anything else: they wait, or have just been started, or
-    /// have just ended a job.
-    fn free(&self) -> usize {
-        self.threads.len() - self.busy
-    }
-
-    /// Notes what a thread runs now.
-    fn set_job(&mut self, thread: &Thread, job: Option<(fn() -> String, Place)>) {
-        if let Some(member) = self.threads.get_mut(&thread.number) {
-            self.busy -= usize::from(member.job.is_some());
-            self.busy += usize::from(job.is_some());
-            member.job = job;
-        }
-    }
-
-    fn run(&mut self, thread: &Thread, Queued { work, label, place }: Queued) -> Box<dyn Work> {
-        self.set_job(thread, Some((label, place)));
-        work
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts a thread for a job.
-    fn start_thread(self: &Arc<Self>, state: &mut State, job: u64) -> Result<()> {
-        let name = format!("{}_{}", self.options.name, state.started);
-        if name.contains('\0') {
-            return Err(Error::Value("the name of an executor must not contain a NUL byte".into()));
-        }
-        let thread = Thread { number: state.started, name: name.as_str().into() };
-        let member = Member { name: thread.name.clone(), job: None };
-        let shared = self.clone();
-        let join = thread::Builder::new().name(name).spawn(move || thread.live(&shared, job))?;
-        state.joins.retain(|join| !join.is_finished());
-        state.joins.push(join);
-        state.threads.insert(state.started, member);
-        state.started += 1;
-        Ok(())
-    }
-
-    /// Refuses further jobs; gives those that are to be cancelled.
-    fn close(&self, cancel: bool) -> Vec<Queued> {
-        let mut state = self.state();
-        state.open = false;
-        let cancelled = if cancel { state.queue.cancel_all() } else { Vec::new() };
-        self.stirring.store(true, Ordering::Relaxed);
-        drop(state);
-        self.news.notify_all();
-        cancelled
-    }
-
-    /// Arrow 2: waits for a job and takes it. `None` ends the thread: nothing came in time, or nothing can come any more.
-    fn next_job(&self, thread: &Thread, own: Option<u64>) -> Option<Box<dyn Work>> {
-        let mut state = self.state();
-        let mut deadline = None;
-        let mut looked = false;
-        loop {
-            let job = own.and_then(|own| state.queue.remove(own)).or_else(|| state.queue.pop_first());
-            self.note_emptiness(&state);
-            if let Some(job) = job {
-                return Some(state.run(thread, job));
-            }
-            if !std::mem::replace(&mut looked, true) && state.open {
-                drop(state);
-                self.look_for_work();
-                state = self.state();
-                deadline = Instant::now().checked_add(self.options.keep_alive);
-                continue;
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if !state.open || left == Some(Duration::ZERO) {
-                // Not counted from the moment on in which it was decided: nobody may count on a thread that ends.
-                state.threads.remove(&thread.number);
-                self.ended.notify_all();
-                return None;
-            }
-            state.waiting += 1;
-            state = match left {
-                None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
-            // Who woke for want of time takes away a count that was another's: then one more is told than needed.
-            state.waiting -= 1;
-            state.told = state.told.saturating_sub(1);
-        }
-    }
-
-    /// Arrow 3: the thread's job is over, and it takes the next one if that is there.
-    fn over(&self, thread: &Thread) -> Option<Box<dyn Work>> {
-        let mut state = self.state();
-        let job = state.queue.pop_first();
-        self.note_emptiness(&state);
-        match job {
-            Some(job) => Some(state.run(thread, job)),
-            None => {
-                state.set_job(thread, None);
-                None
-            }
-        }
-    }
-
-    /// After jobs were taken out. It is written under the lock only, so it never says less than there is.
-    fn note_emptiness(&self, state: &State) {
-        if state.queue.len() == 0 && state.open {
-            self.stirring.store(false, Ordering::Relaxed);
-        }
-    }
-
-    /// Waits a moment for work, awake. The lock is not held: who submits something now finds the thread free, and tells
-    /// nobody.
-    fn look_for_work(&self) {
-        look(|| self.stirring.load(Ordering::Relaxed));
-    }
-}
-
-/// One of the pool's threads.
-struct Thread {
-    number: u64,
-    name: Arc<str>,
-}
-
-impl Thread {
-    /// Its life. It begins with the job that it was started for, if that is still there: so jobs and threads come together
-    /// in the same way in every run.
-    fn live(&self, shared: &Shared, job: u64) {
-        let mut next = shared.next_job(self, Some(job));
-        while let Some(mut job) = next {
-            quietly(|| job.run(&self.name));
-            next = shared.over(self);
-            quietly(|| job.end());
-            next = next.or_else(|| shared.next_job(self, None));
-        }
+impl Handle {
+    fn close(&self) {
+        let sender = self.0.state().queue.take();
+        drop(sender);
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.close(false);
+        self.close();
     }
 }
 
-/// Waits a moment, awake, for what other threads may do at once.
-pub(crate) fn look(is_there: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_there() && began.elapsed() < LOOK_FOR {
-        thread::yield_now();
+impl Pool {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A job catches the panics of its function and of destructors itself; a thread must outlive what is left.
+/// The steps that take the lock.
+impl State {
+    fn new(queue: Sender<Arc<Job>>) -> Self {
+        Self { queue: Some(queue), unfinished: 0, threads: BTreeMap::new(), started: 0, joins: Vec::new() }
+    }
+
+    fn queued(&self) -> usize {
+        self.unfinished - self.threads.values().filter(|thread| thread.running.is_some()).count()
+    }
+
+    /// Starts a thread for the next job unless an idle one will receive it. Returns the new thread's number.
+    fn start_thread<F>(&mut self, options: &ExecutorBuilder, spawn: F) -> Result<Option<u64>>
+    where
+        F: FnOnce(u64, Arc<str>) -> Result<JoinHandle<()>>,
+    {
+        if self.queue.is_none() {
+            return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
+        }
+        if self.unfinished < self.threads.len() || self.threads.len() >= options.threads {
+            return Ok(None);
+        }
+        let (number, name) = (self.started, format!("{}_{}", options.name, self.started));
+        if name.contains('\0') {
+            return Err(Error::Value("the name of an executor must not contain a NUL byte".into()));
+        }
+        let name: Arc<str> = name.into();
+        match spawn(number, name.clone()) {
+            Ok(join) => {
+                self.joins.retain(|join| !join.is_finished());
+                self.joins.push(join);
+                self.threads.insert(number, Thread { name, first: None, running: None });
+                self.started += 1;
+                Ok(Some(number))
+            }
+            // Without a thread the job would wait forever. With one it only waits longer.
+            Err(error) if self.threads.is_empty() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Gives a job to the thread that was started for it, or to the one that receives it first.
+    fn send(&mut self, job: Arc<Job>, thread: Option<u64>) {
+        self.unfinished += 1;
+        match thread.and_then(|number| self.threads.get_mut(&number)) {
+            Some(thread) => thread.first = Some(job),
+            None => {
+                // The pool keeps a receiver, so this cannot fail.
+                let _ = self.queue.as_ref().map(|queue| queue.send(job));
+            }
+        }
+    }
+
+    /// Returns the job that the thread was started for.
+    fn first(&mut self, number: u64) -> Option<Arc<Job>> {
+        self.threads.get_mut(&number)?.first.take()
+    }
+
+    /// Arrow 2. Returns false if the job was cancelled.
+    fn begin(&mut self, number: u64, job: &Job) -> bool {
+        if job.cancelled.load(Ordering::Relaxed) {
+            return false;
+        }
+        job.begun.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.threads.get_mut(&number) {
+            thread.running = Some((job.label, job.place));
+        }
+        true
+    }
+
+    /// Arrow 3. The thread counts as idle from here on.
+    fn release(&mut self, number: u64) {
+        self.unfinished -= 1;
+        if let Some(thread) = self.threads.get_mut(&number) {
+            thread.running = None;
+        }
+    }
+
+    /// Arrow 4. Returns false if the job has begun, or was cancelled before.
+    fn cancel(&mut self, job: &Job) -> bool {
+        if job.begun.load(Ordering::Relaxed) || job.cancelled.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        self.unfinished -= 1;
+        true
+    }
+
+    /// Takes out all jobs that have not begun: those that it cancels, and those that were withdrawn before.
+    fn cancel_queued(&mut self, queue: &Receiver<Arc<Job>>) -> [Vec<Arc<Job>>; 2] {
+        let firsts: Vec<_> = self.threads.values_mut().filter_map(|thread| thread.first.take()).collect();
+        let all = firsts.into_iter().chain(queue.try_iter());
+        let (cancelled, withdrawn) = all.partition(|job| self.cancel(job));
+        [cancelled, withdrawn]
+    }
+
+    /// Removes a thread that stops waiting, unless a job has come meanwhile. That job is returned.
+    fn retire(&mut self, number: u64, queue: &Receiver<Arc<Job>>) -> Option<Arc<Job>> {
+        let job = queue.try_recv().ok();
+        if job.is_none() {
+            self.threads.remove(&number);
+        }
+        job
+    }
+}
+
+impl Worker {
+    /// Runs jobs until none has come for a while, or none can come. This is all that a thread of the pool does.
+    fn live(&self) {
+        let mut next = self.pool.state().first(self.number);
+        while let Some(job) = next.take().or_else(|| self.receive()) {
+            if !self.pool.state().begin(self.number, &job) {
+                drop_quietly(job);
+                continue;
+            }
+            quietly(|| job.work.run(&self.name));
+            self.pool.state().release(self.number);
+            quietly(|| job.work.end(job.clone(), Some(&self.name)));
+        }
+    }
+
+    /// Waits for a job. `None` ends the thread.
+    fn receive(&self) -> Option<Arc<Job>> {
+        if let Ok(job) = self.pool.queue.recv_timeout(self.pool.options.keep_alive) {
+            return Some(job);
+        }
+        let job = self.pool.state().retire(self.number, &self.pool.queue);
+        if job.is_none() {
+            self.pool.left.notify_all();
+        }
+        job
+    }
+}
+
+/// Logs a panic. A job catches those of its function and of destructors itself; a thread must outlive all others.
 fn quietly(action: impl FnOnce()) {
     if let Err(error) = catch(action) {
         log_error!("a job panicked outside of its function: {error}");
     }
 }
 
+impl Job {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Arrow 4. Returns whether the job has not begun, and so never runs.
+    pub(crate) fn withdraw(&self) -> bool {
+        self.pool.state().cancel(self)
+    }
+}
+
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state();
+        let state = self.pool().state();
         f.debug_struct("Executor")
-            .field("name", &self.handle.shared.options.name)
+            .field("name", &self.pool().options.name)
             .field("threads", &state.threads.len())
-            .field("running", &state.busy)
-            .field("queued", &state.queue.len())
-            .field("shut_down", &!state.open)
+            .field("running", &(state.unfinished - state.queued()))
+            .field("queued", &state.queued())
+            .field("shut_down", &state.queue.is_none())
             .finish()
     }
 }
@@ -488,3 +471,7 @@ impl fmt::Display for JobInfo {
         write!(f, "{} ({}:{}) on {}", self.label, self.place.file(), self.place.line(), self.thread)
     }
 }
+
+#[cfg(test)]
+#[path = "tests/pool.rs"]
+mod tests;

@@ -1,32 +1,36 @@
 //! Jobs: blocking work on threads, awaited like any future.
 //!
-//! It promises asyncio's `run_in_executor`: the result arrives as a call from another thread, so the future is set in one
-//! turn and its awaiter goes on in the next; cancelling the future keeps a queued job from ever running and drops the
-//! result of a running one. A job that outlives its loop is harmless: the loss of its result is logged, once.
+//! This keeps asyncio's `run_in_executor`. A result arrives as a call from another thread, so the future is set in one turn
+//! and its awaiter continues in the next. Cancelling the future keeps a queued job from ever running, and drops the result of
+//! a running one. A job may outlive its loop: then the loss of its result is logged, once.
 
-use super::job::{JobId, Receiver, Returning, WayBack};
-use super::pool::{Executor, Work};
+use super::job::JobId;
+use super::pool::{Executor, Job, Work};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, get_running_loop};
+use crate::event_loop::{EventLoop, Inner, Line, get_running_loop};
 use crate::observe::names::short_name;
 use crate::panics::{Guarded, catch, drop_quietly};
 use crate::task::future::FutureCell;
-use crate::task::future_core::{AnyFuture, Waiter};
+use crate::task::future_core::AnyFuture;
+use crate::task::handles::add_done_callback;
 use crate::trace::Place;
 use crate::{Future, Timeout};
 use std::any::Any;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// The name of the thread that waits for the default pool.
+const HELPER: &str = "joiner";
+
 impl EventLoop {
-    /// Runs a blocking function on a thread of the loop's default pool, made when it is first needed
-    /// (`loop.run_in_executor(None, f)`). May be called at any time.
+    /// Runs a blocking function on a thread of the loop's default pool (`loop.run_in_executor(None, f)`). The pool is made
+    /// when it is first needed. May be called at any time.
     ///
-    /// The future fails with [`Error::Panic`] if the function panics. Cancelling it keeps a queued job from running;
-    /// a running one is not interrupted, and its result is dropped.
+    /// The future fails with [`Error::Panic`] if the function panics. Cancelling the future keeps a queued job from running:
+    /// the thread that receives the job drops it. A running job is not interrupted, and its result is dropped.
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`; [`Error::Runtime`] after
@@ -47,11 +51,11 @@ impl EventLoop {
     {
         let (place, function) = (Location::caller(), Guarded::new(function));
         self.0.check_open()?;
-        let executor = self.0.default_executor()?;
+        let executor = self.0.jobs.default_executor()?;
         self.submit(&executor, place, function)
     }
 
-    /// As [`run_in_executor`](Self::run_in_executor), on a pool of your own (`loop.run_in_executor(pool, f)`).
+    /// Does the same as [`run_in_executor`](Self::run_in_executor) on a pool of your own (`loop.run_in_executor(pool, f)`).
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`; [`Error::Runtime`] after the pool's shutdown; [`Error::Io`] if no thread can be
@@ -73,31 +77,31 @@ impl EventLoop {
         R: Send + 'static,
     {
         let future: Future<R> = Future::of_kind(self, "job", place);
-        let label = short_name::<F>;
-        let id = self.0.enter_job(future.cell().clone(), label, place);
-        let parcel = Parcel { job: id, result: None, label, place, thread: None };
-        let job = Job { function: Some(function), parcel, back: Some(self.0.way_back(id)) };
-        let ticket = match executor.submit(label, place, Box::new(job)) {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                drop_quietly(self.0.leave_job(id, "", "refused"));
-                return Err(error);
-            }
-        };
-        let check = self.0.job_submitted(id, ticket, place);
-        future.cell().core().add_waiter(Waiter::Callback(check));
+        let (id, line) = (self.0.jobs.next_id(), self.0.inbox.line().clone());
+        let (function, result) = (Mutex::new(Some(function)), Mutex::new(None));
+        let reports_begin = self.0.learns_of_begun_jobs();
+        let work = FunctionWork { id, line, reports_begin, function, result, label: short_name::<F>, place };
+        let job = executor.job(short_name::<F>, place, work);
+        self.0.insert_job(job.clone(), future.cell().clone());
+        if let Err(error) = executor.submit(job) {
+            drop_quietly(self.0.remove_job(id, "", "refused"));
+            return Err(error);
+        }
+        let check_cancel = move |done| check_cancel::<R>(id, done);
+        add_done_callback(future.cell().clone(), place, "job.check_cancel", check_cancel);
         Ok(future)
     }
 
-    /// Makes `executor` the default pool (`loop.set_default_executor`). The one before keeps what it has.
+    /// Makes `executor` the default pool (`loop.set_default_executor`). The pool before it keeps its jobs.
     pub fn set_default_executor(&self, executor: Executor) {
-        self.0.set_default_executor(executor);
+        self.0.jobs.set_default_executor(executor);
     }
 
-    /// Shuts the default pool down: no more jobs, and waits until its threads have ended, on a thread of its own so that
-    /// the loop goes on (`loop.shutdown_default_executor`). When `timeout` has passed it gives up waiting, and names the
-    /// jobs that still run through `log::warn!`; they are not interrupted, and those that wait still run. May be awaited
-    /// again, and by several.
+    /// Shuts the default pool down and waits until its threads have ended (`loop.shutdown_default_executor`). A thread of its
+    /// own does the waiting, so the loop goes on.
+    ///
+    /// After `timeout` it stops waiting and names the jobs that still run through `log::warn!`. They are not interrupted, and
+    /// the queued ones still run. Several tasks may await it, and again.
     ///
     /// # Errors
     /// [`Error::Cancelled`] if the awaiting task is cancelled; the pool is shut down all the same. [`Error::Io`] if no
@@ -122,18 +126,18 @@ impl EventLoop {
                 Some(lp) => lp.shut_executor_down(place)?,
                 None => return Err(Error::Closed),
             };
-            let Some((executor, Helper { joined, job, thread })) = started else { return Ok(()) };
+            let Some((executor, Helper { joined, id, thread })) = started else { return Ok(()) };
             match Timeout::after(timeout)?.enter(place, joined).await {
                 Err(Error::TimedOut) => {
-                    // The thread ends with the pool's last one; nobody listens to it any more.
+                    // The helper ends after the pool's last thread, and its result is ignored.
                     let lp = lp.upgrade().map(EventLoop);
-                    drop_quietly(lp.and_then(|lp| lp.0.leave_job(job, "", "given up")));
+                    drop_quietly(lp.and_then(|lp| lp.0.remove_job(id, "", "given up")));
                     warn_of_running_jobs(&executor, timeout.unwrap_or_default());
                     Ok(())
                 }
                 outcome => {
                     if outcome.is_ok() {
-                        // It has said its last word.
+                        // It has sent its result, so it ends at once.
                         let _ = thread.join();
                     }
                     outcome
@@ -142,35 +146,32 @@ impl EventLoop {
         }
     }
 
-    /// Begins the shutdown of the default pool; `None` if there never was one.
+    /// Begins the shutdown of the default pool. Returns `None` if there never was one.
     fn shut_executor_down(&self, place: Place) -> Result<Option<(Executor, Helper)>> {
-        let Some(executor) = self.0.forbid_default_executor() else { return Ok(None) };
-        executor.close(false);
+        let Some(executor) = self.0.jobs.close_default_executor() else { return Ok(None) };
         let joined: Future<()> = Future::of_kind(self, "executor shutdown", place);
-        let label = || "executor shutdown".to_owned();
-        let job = self.0.enter_job(joined.cell().clone(), label, place);
-        let (back, waiting) = (self.0.way_back(job), executor.clone());
+        let (id, line, waiting) = (self.0.jobs.next_id(), self.0.inbox.line().clone(), executor.clone());
+        let job = executor.job(|| "executor shutdown".to_owned(), place, JoinWork(id));
+        self.0.insert_job(job.clone(), joined.cell().clone());
         let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
-            let result = waiting.join();
-            back.ended(Box::new(Joined { job, place, result, thread: HELPER.into() }));
+            // It cannot fail: this is no thread of the pool.
+            let _ = waiting.join();
+            line.job_ended(job, Some(&HELPER.into()));
         });
         match helper {
-            Ok(thread) => Ok(Some((executor, Helper { joined, job, thread }))),
+            Ok(thread) => Ok(Some((executor, Helper { joined, id, thread }))),
             Err(error) => {
-                drop_quietly(self.0.leave_job(job, "", "refused"));
+                drop_quietly(self.0.remove_job(id, "", "refused"));
                 Err(error.into())
             }
         }
     }
 }
 
-/// The name of the thread that waits for the default pool.
-const HELPER: &str = "joiner";
-
-/// The thread that waits for the default pool, and the future that it sets then.
+/// The thread that waits for the default pool, and the future that it sets afterwards.
 struct Helper {
     joined: Future<()>,
-    job: JobId,
+    id: JobId,
     thread: JoinHandle<()>,
 }
 
@@ -185,7 +186,7 @@ fn warn_of_running_jobs(executor: &Executor, timeout: Duration) {
 
 /// Runs a blocking function on a thread of the running loop's default pool, and awaits it (`asyncio.to_thread`).
 ///
-/// Fails with [`Error::NoRunningLoop`] without a loop, and as [`EventLoop::run_in_executor`] else.
+/// Fails with [`Error::NoRunningLoop`] without a loop, and otherwise as [`EventLoop::run_in_executor`] does.
 ///
 /// ```
 /// use looplab::{EventLoop, to_thread};
@@ -202,128 +203,120 @@ where
     to_thread_at(Location::caller(), function)
 }
 
-/// The same where the caller of a function of looplab is the place to show.
+/// Does the same for a function of looplab, whose caller is the place to show.
 pub(crate) async fn to_thread_at<F, R>(place: Place, function: F) -> Result<R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
     let job = {
-        // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
+        // No handle of the loop lives across an await: a task must not keep its own loop alive.
         let lp = get_running_loop()?;
-        let executor = lp.0.default_executor()?;
+        let executor = lp.0.jobs.default_executor()?;
         lp.submit(&executor, place, Guarded::new(function))?
     };
     job.into_output().await
 }
 
-/// A job, as its pool sees it: the function, what came of it, and the way back, on which it goes itself.
-struct Job<F: 'static, R: 'static> {
-    function: Option<Guarded<F>>,
-    parcel: Parcel<R>,
-    back: Option<WayBack>,
+impl Inner {
+    /// Enters a job into the table, with the future that gets its result.
+    fn insert_job(&self, job: Arc<Job>, future: Rc<dyn Any>) {
+        let (number, label, place) = (self.jobs.next_id().number, job.label, job.place);
+        self.jobs.insert(job, future, self.learns_of_begun_jobs().then_some(false));
+        if self.is_traced() {
+            self.job_created(number, &label(), place);
+        }
+    }
+
+    /// Removes a job that is over, or that never will run. Returns its future unless it was removed before.
+    fn remove_job(&self, id: JobId, thread: &str, state: &str) -> Option<Rc<dyn Any>> {
+        let pending = self.jobs.remove(id)?;
+        self.job_ended(id.number, thread, state);
+        Some(pending.future)
+    }
+
+    /// Returns whether a job's begin is sent to the loop: for a trace, and in virtual time, where what is seen must repeat.
+    /// Other loops ask the job when they need to know, and most never do.
+    fn learns_of_begun_jobs(&self) -> bool {
+        self.inbox.line().is_traced() || self.clock.is_virtual()
+    }
 }
 
-impl<F, R> Work for Job<F, R>
+/// Runs on the loop, one turn after a job's future is done: a cancelled future withdraws the job from its pool.
+fn check_cancel<R: 'static>(id: JobId, done: Rc<dyn Any>) -> Result<()> {
+    let lp = get_running_loop()?;
+    let cancelled = done.downcast_ref::<FutureCell<R>>().is_some_and(|future| future.core().cancelled());
+    drop_quietly(done);
+    if cancelled && lp.0.jobs.withdraw(id) {
+        drop_quietly(lp.0.remove_job(id, "", "cancelled"));
+    }
+    Ok(())
+}
+
+/// Delivers a result to the job's future, on the loop. `None` means that the pool has cancelled the job.
+fn set_result<R: 'static>(id: JobId, thread: &str, result: Option<Result<R>>) -> Result<()> {
+    let state = match &result {
+        Some(Ok(_)) => "ok",
+        Some(Err(_)) => "err",
+        None => "cancelled",
+    };
+    let future = get_running_loop()?.0.remove_job(id, thread, state);
+    let Some(Ok(future)) = future.map(|future| future.downcast().map(Future::of)) else { return Ok(()) };
+    match result {
+        // It was cancelled meanwhile, so the result is dropped.
+        _ if future.done() => Ok(()),
+        Some(Ok(value)) => future.set_result(value),
+        Some(Err(error)) => future.set_error(error),
+        None => {
+            future.cancel();
+            Ok(())
+        }
+    }
+}
+
+/// A function on its way to a thread, and its result on the way back.
+struct FunctionWork<F: 'static, R: 'static> {
+    id: JobId,
+    line: Arc<Line>,
+    reports_begin: bool,
+    function: Mutex<Option<Guarded<F>>>,
+    result: Mutex<Option<Result<R>>>,
+    label: fn() -> String,
+    place: Place,
+}
+
+impl<F, R> Work for FunctionWork<F, R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    fn run(&mut self, thread: &Arc<str>) {
-        self.parcel.thread = self.back.as_ref().and_then(|back| back.begun(thread));
-        let Some(function) = self.function.take() else { return };
-        self.parcel.result = Some(catch(function.into_inner()));
-    }
-
-    fn end(mut self: Box<Self>) {
-        if let Some(back) = self.back.take() {
-            back.ended(self);
+    fn run(&self, thread: &Arc<str>) {
+        if self.reports_begin {
+            self.line.job_begun(self.id, thread);
+        }
+        if let Some(function) = take(&self.function) {
+            let result = catch(function.into_inner());
+            *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     }
-}
 
-impl<F, R> Returning for Job<F, R>
-where
-    F: Send,
-    R: Send + 'static,
-{
-    fn place(&self) -> Place {
-        self.parcel.place
+    fn end(&self, job: Arc<Job>, thread: Option<&Arc<str>>) {
+        self.line.job_ended(job, thread);
     }
 
-    fn thread(&self) -> Option<&Arc<str>> {
-        self.parcel.thread.as_ref()
-    }
-
-    fn arrive(mut self: Box<Self>, lp: &EventLoop) -> Result<()> {
-        let result = self.parcel.result.take().unwrap_or_else(|| Err(Error::cancelled()));
-        arrive(lp, self.parcel.job, self.parcel.thread.as_deref().unwrap_or_default(), result)
+    fn set_result(&self, thread: &str) -> Result<()> {
+        set_result(self.id, thread, take(&self.result))
     }
 }
 
-/// The news that all threads of the default pool have ended.
-struct Joined {
-    job: JobId,
-    place: Place,
-    result: Result<()>,
-    thread: Arc<str>,
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-impl Returning for Joined {
-    fn place(&self) -> Place {
-        self.place
-    }
-
-    fn thread(&self) -> Option<&Arc<str>> {
-        Some(&self.thread)
-    }
-
-    fn arrive(self: Box<Self>, lp: &EventLoop) -> Result<()> {
-        arrive(lp, self.job, &self.thread, self.result)
-    }
-}
-
-/// On the loop: gives what came of a job to whom it may concern.
-fn arrive<R: 'static>(lp: &EventLoop, job: JobId, thread: &str, result: Result<R>) -> Result<()> {
-    let state = match &result {
-        Ok(_) => "ok",
-        Err(Error::Cancelled(_)) => "cancelled",
-        Err(_) => "err",
-    };
-    let Some(receiver) = lp.0.leave_job(job, thread, state) else { return Ok(()) };
-    let receiver: Rc<dyn Any> = receiver;
-    let Ok(future) = receiver.downcast::<FutureCell<R>>().map(Future::of) else { return Ok(()) };
-    match result {
-        // Cancelled meanwhile: the result is dropped.
-        _ if future.done() => Ok(()),
-        Ok(value) => future.set_result(value),
-        Err(Error::Cancelled(_)) => {
-            future.cancel();
-            Ok(())
-        }
-        Err(error) => future.set_error(error),
-    }
-}
-
-impl<R: 'static> Receiver for FutureCell<R> {
-    fn is_cancelled(&self) -> bool {
-        self.core().cancelled()
-    }
-}
-
-/// What came of a job. If it is dropped before it was taken out on the loop, it is lost, and that is logged.
-struct Parcel<R: 'static> {
-    job: JobId,
-    result: Option<Result<R>>,
-    label: fn() -> String,
-    place: Place,
-    /// The thread that has run it, for a traced loop.
-    thread: Option<Arc<str>>,
-}
-
-impl<R> Drop for Parcel<R> {
+/// Logs the loss of a result that the loop has not taken.
+impl<F, R> Drop for FunctionWork<F, R> {
     fn drop(&mut self) {
-        if let Some(lost) = self.result.take() {
+        if let Some(lost) = self.result.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             drop_quietly(lost);
             let (label, file, line) = ((self.label)(), self.place.file(), self.place.line());
             log_warn!("the result of {label} ({file}:{line}) is lost: its loop is closed");
@@ -331,8 +324,21 @@ impl<R> Drop for Parcel<R> {
     }
 }
 
+/// Sets the future of a shutdown. The thread [`HELPER`] does the work itself.
+struct JoinWork(JobId);
+
+impl Work for JoinWork {
+    fn run(&self, _: &Arc<str>) {}
+
+    fn end(&self, _: Arc<Job>, _: Option<&Arc<str>>) {}
+
+    fn set_result(&self, thread: &str) -> Result<()> {
+        set_result(self.0, thread, Some(Ok(())))
+    }
+}
+
 impl<R: 'static> Future<R> {
-    /// Awaits the future and takes its value out, which needs no `Clone` (an `io::Result` has none). Other handles find
+    /// Awaits the future and takes its value out, which needs no `Clone` (an `io::Result` has none). Other handles get
     /// [`Error::InvalidState`] afterwards.
     ///
     /// # Errors
