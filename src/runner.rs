@@ -251,8 +251,9 @@ impl Runner {
     /// failed, shuts the default pool down. A second call does nothing, nor does one before anything has run.
     ///
     /// # Errors
-    /// [`Error::AnotherLoopRunning`] inside of a running loop; [`Error::KeyboardInterrupt`] or [`Error::Exit`] if a task
-    /// left with it, or if a signal interrupted the shutdown. The loop is closed all the same.
+    /// [`Error::AnotherLoopRunning`] inside of another running loop, or [`Error::Value`] if tasks are left then;
+    /// [`Error::KeyboardInterrupt`] or [`Error::Exit`] if a task left with it, or if a signal interrupted the shutdown. The
+    /// loop is closed all the same.
     /// [`Error::CloseWhileRunning`] on the runner's own loop while it runs, which then stays open.
     #[track_caller]
     pub fn close(&mut self) -> Result<()> {

@@ -100,7 +100,7 @@ impl<V: Values> Gather<V> {
 
     fn start(lp: &EventLoop, place: Place, children: Boxed<V>) -> Self {
         let mut unique = children.awaitables();
-        let all = unique.iter().map(Rc::downgrade).collect();
+        let all = unique.iter().map(|child| Rc::downgrade(&child.clone().as_any_future())).collect();
         let mut seen = std::collections::HashSet::new();
         unique.retain(|child| seen.insert(std::ptr::from_ref(child.core()) as usize));
         let (done, pending): (Vec<_>, Vec<_>) = unique.into_iter().partition(|child| child.core().done());
@@ -360,10 +360,11 @@ impl<V: Values> Ensure for GatherAll<V> {
     }
 }
 
-/// Gathers tasks of a loop that need not run.
+/// Gathers tasks of a loop that need not run. Fails inside of another running loop, as `gather` of such tasks does there.
 pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Result<GatherAll<Vec<()>>> {
+    let here = running().unwrap_or_else(|| lp.clone());
     let sources: Result<Vec<_>> =
-        tasks.iter().map(|task| task.ensure(lp, place).map(Ensured::share)).collect();
+        tasks.iter().map(|task| Ok(task.ensure(lp, place)?.of_loop(&here)?.share())).collect();
     Ok(Gather::start(lp, place, Box::new(sources?)).return_exceptions())
 }
 

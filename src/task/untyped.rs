@@ -43,8 +43,9 @@ impl AnyFuture for Untyped {
         self.on.clone().into_any()
     }
 
+    /// The task itself: a gathering that is dropped leaves its callbacks, and they need what outlives it.
     fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
-        self
+        self.on.clone().as_any_future()
     }
 }
 

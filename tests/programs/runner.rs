@@ -104,6 +104,18 @@ fn a_runner_made_inside_of_a_running_loop_fails_only_when_it_is_closed() {
 }
 
 #[test]
+fn a_runner_with_tasks_that_is_closed_inside_of_another_loop_fails_as_their_gathering() {
+    let _dog = Watchdog::new();
+    let mut runner = Runner::new();
+    let lp = runner.get_loop().unwrap();
+    let task = lp.create_task(std::future::pending::<()>()).unwrap();
+    let refused = run(async move { Ok(failure(runner.close())) });
+    let text = "The future belongs to a different loop than the one specified as the loop argument";
+    assert_eq!(refused.unwrap(), text);
+    assert!(lp.is_closed() && !task.done(), "the loop is closed, and the task ends with it");
+}
+
+#[test]
 fn a_closed_runner_is_closed_for_good() {
     let _dog = Watchdog::new();
     let mut runner = Runner::new();
