@@ -167,6 +167,20 @@ class Bodies:
         finally:
             abandon(completing)
 
+    async def on_completing_next(self, who, w):
+        if w not in self.completing or not self.loop.is_running():
+            return
+        try:
+            one = next(self.completing[w])
+        except StopIteration:
+            return self.say(who, f"no more of {w}")
+        try:
+            self.say(who, f"{w} completed {await one}")
+        except Exception as error:
+            if self.loop.is_closed():
+                raise  # the body is destroyed
+            self.say(who, f"{w} completed {show(error)}")
+
     async def on_shield(self, who, x):
         if inner := self.find(x):
             self.say(who, f"{x} gave {await asyncio.shield(inner)} through a shield")
@@ -227,6 +241,8 @@ class Bodies:
         self.say(who, f"joined {q}")
 
     async def on_barrier(self, who, r):
+        if self.loop.is_closed() and self.thing(r).n_waiting:
+            TROUBLE.append("a barrier at which tasks of a closed loop wait")
         self.say(who, f"is number {await self.thing(r).wait()} at {r}")
 
     async def on_barrier_reset(self, who, r):

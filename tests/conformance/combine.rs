@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// Whether `combine` knows this operation.
 pub(crate) fn combines(kind: &str) -> bool {
-    const KINDS: [&str; 10] = [
+    const KINDS: [&str; 11] = [
         "gather",
         "gather_nested",
         "gather_bodies",
@@ -20,6 +20,7 @@ pub(crate) fn combines(kind: &str) -> bool {
         "wait",
         "wait_for",
         "as_completed",
+        "completing_next",
         "shield",
         "shield_await",
     ];
@@ -72,6 +73,7 @@ pub(crate) async fn combine<'a>(
         "wait" => waits(world, who, text(arg(1)), arg(2), arg(3)).await,
         "wait_for" => waits_for(world, who, arg(1), text(arg(2))).await,
         "as_completed" => completes(world, who, arg(1), arg(2)).await,
+        "completing_next" => completes_next(world, who, text(arg(1))).await,
         _ => shields(world, who, kind, text(arg(1))).await,
     }
 }
@@ -222,6 +224,24 @@ async fn completes(world: &Rc<World>, who: &str, timeout: &Value, names: &Value)
             Err(error) if error.is_cancelled() || error.leaves_the_loop() => return Err(error),
             Err(error) => world.say(who, format_args!("completed {}", show(&error))),
         }
+    }
+    Ok(())
+}
+
+/// Awaits the next of an `as_completed` that several may await.
+async fn completes_next(world: &Rc<World>, who: &str, w: &str) -> Result<()> {
+    if !world.lp.is_running() || !world.completing.borrow().contains_key(w) {
+        return Ok(());
+    }
+    let next = world.completing.borrow_mut().get_mut(w).and_then(Iterator::next);
+    let Some(next) = next else {
+        world.say(who, format_args!("no more of {w}"));
+        return Ok(());
+    };
+    match next.await {
+        Ok(value) => world.say(who, format_args!("{w} completed {value}")),
+        Err(error) if error.is_cancelled() || error.leaves_the_loop() => return Err(error),
+        Err(error) => world.say(who, format_args!("{w} completed {}", show(&error))),
     }
     Ok(())
 }

@@ -195,8 +195,9 @@ fn layout(value: &Value) -> String {
     }
     text += "  \"program\": {\n";
     let program = value["program"].as_object().expect("a program");
-    let parts =
-        ["handler", "callbacks", "bodies", "script"].into_iter().filter(|key| program.contains_key(*key));
+    let parts = ["runner", "handler", "callbacks", "bodies", "script"]
+        .into_iter()
+        .filter(|key| program.contains_key(*key));
     let parts = parts.map(|key| format!("    \"{key}\": {}", spaced(&program[key])));
     text += &parts.collect::<Vec<_>>().join(",\n");
     text += "\n  },\n";

@@ -14,10 +14,24 @@ pub(crate) const PROGRAMS: u64 = 4000;
 
 /// All that there is to reach: operations, in the groups of `docs/conformance.md`.
 pub(crate) const OPERATIONS: [(&str, &[&str]); 11] = [
-    ("runs", &["forever", "until", "step", "other", "stop", "close", "running", "other_until"]),
+    (
+        "runs",
+        &[
+            "forever",
+            "until",
+            "step",
+            "other",
+            "stop",
+            "close",
+            "running",
+            "other_until",
+            "runner_run",
+            "runner_close",
+        ],
+    ),
     ("callbacks", &["soon", "later", "at", "drop", "raise", "log", "other_soon", "other_later"]),
     ("many", &["crowd", "burst", "unburst"]),
-    ("from outside", &["threadsafe", "thread", "signal", "unsignal", "kill", "job"]),
+    ("from outside", &["threadsafe", "thread", "signal", "unsignal", "kill", "job", "default_job"]),
     (
         "descriptors",
         &["reader", "writer", "unreader", "unwriter", "write", "read", "fill", "drain", "half", "shut"],
@@ -42,6 +56,8 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 11] = [
             "wait",
             "wait_for",
             "as_completed",
+            "completing_new",
+            "completing_next",
             "shield",
             "shield_new",
             "shield_await",

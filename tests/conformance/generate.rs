@@ -81,14 +81,15 @@ pub(crate) fn theme(seed: u64) -> Theme {
 /// The program with this seed, as a tree that can be shrunk.
 pub(crate) fn tree(seed: u64, dialect: Dialect) -> Box<dyn ValueTree<Value = Value>> {
     thread_local! {
-        static MADE: RefCell<HashMap<(Theme, u8, u8, Dialect), Part>> = RefCell::default();
+        static MADE: RefCell<HashMap<(Theme, u8, u8, bool, Dialect), Part>> = RefCell::default();
     }
     let theme = theme(seed);
     let names = 1 + (seed / 12 % 4) as u8;
     let shift = if theme == Theme::Locks { (seed / 48 % 6) as u8 } else { 0 };
+    let runner = seed % 5 == 3;
     let strategy = MADE.with_borrow_mut(|made| {
-        let parts = Parts { theme, names, shift, dialect };
-        made.entry((theme, names, shift, dialect)).or_insert_with(|| parts.program()).clone()
+        let parts = Parts { theme, names, shift, runner, dialect };
+        made.entry((theme, names, shift, runner, dialect)).or_insert_with(|| parts.program()).clone()
     });
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -178,6 +179,8 @@ struct Parts {
     names: u8,
     /// The number of the first queue, semaphore and barrier: their numbers say which kind they are.
     shift: u8,
+    /// Whether the loop belongs to a runner.
+    runner: bool,
     dialect: Dialect,
 }
 
@@ -283,6 +286,7 @@ impl Parts {
             Theme::Combinators => prop::option::weighted(0.05, shutting_down()).boxed(),
             _ => Just(None).boxed(),
         };
+        let runner = self.runner;
         (callbacks, bodies, self.script(), handler, scene)
             .prop_map(move |(callbacks, mut bodies, script, handler, scene)| {
                 for (body, ops) in bodies.iter_mut().zip(scene.iter().flatten()) {
@@ -292,6 +296,9 @@ impl Parts {
                 let mut program = json!({ "callbacks": callbacks, "bodies": bodies, "script": script });
                 if let Some(handler) = handler {
                     program["handler"] = handler;
+                }
+                if runner {
+                    program["runner"] = json!(true);
                 }
                 program
             })
@@ -310,8 +317,8 @@ impl Parts {
             .collect();
         let other = prop::option::weighted(0.2, just(json!(["future", "o0"])));
         let segment = (prop::collection::vec(self.op(Who::Script, 0), 0..=4), self.run());
-        let close =
-            (Just(json!(["close"])), prop::collection::vec(self.op(Who::Script, 0), 0..=3), self.run());
+        let close = json!([if self.runner { "runner_close" } else { "close" }]);
+        let close = (Just(close), prop::collection::vec(self.op(Who::Script, 0), 0..=3), self.run());
         let end = prop::option::weighted(0.1, close);
         let other =
             (other, prop::option::weighted(0.1, op("other_task", vec![just(json!("p0")), self.name('b')])));
@@ -336,6 +343,8 @@ impl Parts {
 
     fn run(&self) -> Part {
         let g = u32::from(self.dialect.in_place);
+        let runner = u32::from(self.runner);
+        let any = runner * u32::from(self.dialect.fourteen);
         either(vec![
             (6, op("step", vec![])),
             (6, op("forever", vec![])),
@@ -343,6 +352,8 @@ impl Parts {
             (2, op("until", vec![self.name('f')])),
             (2, op("until", vec![self.name('b')])),
             (g, op("until", vec![self.name('g')])),
+            (12 * runner, op("runner_run", vec![self.name('b')])),
+            (2 * any, op("runner_run", vec![self.one()])),
             (
                 1,
                 either(vec![
@@ -419,6 +430,7 @@ impl Parts {
             (9, op("stop", vec![])),
             (2 * inside, self.run()),
             (inside, op("close", vec![])),
+            (u32::from(self.runner), op("runner_close", vec![])),
             (4 * inside, op("raise", vec![error()])),
         ]
     }

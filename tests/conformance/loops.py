@@ -11,7 +11,8 @@ to do with turns:
  - equal deadlines run first-come first-served (TimerHandle compares a sequence number too);
  - the stop callback of a finished run_until_complete does nothing in a later run;
  - a nested run that is refused changes nothing (before 3.13.3 asyncio forgets that the outer loop runs);
- - wait(), as_completed() and a TaskGroup go through what they hold in its order, not in the order of a set;
+ - wait(), as_completed() and a TaskGroup go through what they hold in its order, not in the order of a set, and a Runner
+   cancels the tasks that are left in the order of their creation;
  - a shielded failure is reported also if the waiter was cancelled in its turn (before 3.14 it is lost);
  - what a future of another thread ends with is taken over at once if its loop is the running one (since 3.13.18);
  - a signal that came before its handler was removed is forgotten with it;
@@ -23,6 +24,7 @@ to do with turns:
 """
 
 import asyncio
+import concurrent.futures
 import heapq
 import inspect
 import re
@@ -30,7 +32,11 @@ import selectors
 import signal
 import sys
 import threading
+import types
+import weakref
 from asyncio import base_events, events
+
+from errors import TROUBLE
 
 
 class Deadlock(KeyboardInterrupt):
@@ -108,6 +114,8 @@ def mask():
     if hasattr(asyncio, "TaskGroup"):
         asyncio.taskgroups.set = OrderedSet
         asyncio.TaskGroup.__aexit__ = unless_destroyed(asyncio.TaskGroup.__aexit__)
+    if hasattr(asyncio, "Runner"):
+        rewrite(asyncio.runners, "_cancel_all_tasks", r"(tasks.all_tasks\(loop\))", r"loop.in_order(\1)")
     Virtual.masked = True
 
 
@@ -120,14 +128,17 @@ def unless_destroyed(leave):
     return aexit
 
 
-class Gates:
+class Gates(concurrent.futures.ThreadPoolExecutor):
     """An executor of one thread that is not there: a job is over when the loop has nothing else to do, one at a time."""
 
     def __init__(self):
-        self.queued, self.running = [], None
+        super().__init__(1)
+        self.queued, self.running, self.joins, self.is_shut = [], None, None, False
 
     def submit(self, function):
-        self.queued.append((asyncio.futures.concurrent.futures.Future(), function))
+        if self.is_shut:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        self.queued.append((concurrent.futures.Future(), function))
         future = self.queued[-1][0]
         self.begin()
         return future
@@ -138,16 +149,24 @@ class Gates:
             if job[0].set_running_or_notify_cancel():
                 self.running = job
 
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self.is_shut = True
+
     def drop(self):
         self.queued.clear()
-        self.running = None
+        self.running = self.joins = None
 
     def finish_one(self):
-        if self.running is None:
-            return False
-        (future, function), self.running = self.running, None
         # A real job ends in a thread where no loop runs. Since 3.13.18 asyncio asks for that.
         loop = events._get_running_loop()
+        if self.running is None:
+            joins, self.joins = self.joins, None
+            if joins is not None:
+                events._set_running_loop(None)
+                joins()
+                events._set_running_loop(loop)
+            return joins is not None
+        (future, function), self.running = self.running, None
         events._set_running_loop(None)
         try:
             value = function()
@@ -159,6 +178,24 @@ class Gates:
             events._set_running_loop(loop)
         self.begin()
         return True
+
+
+class Joiner:
+    """The thread that waits for the default executor's threads, which is not there either: it is over after the last job, when
+    the loop has nothing else to do."""
+
+    def __init__(self, target, args):
+        self.loop, self.join_all = target.__self__, lambda: target(*args)
+
+    def start(self):
+        self.loop.gates.joins = self.join_all
+        self.loop.gates.shutdown()
+
+    def join(self):
+        """It has ended."""
+
+
+base_events.threading = types.SimpleNamespace(**{**vars(threading), "Thread": Joiner})
 
 
 class Selector(getattr(selectors, "EpollSelector", selectors.SelectSelector)):
@@ -192,6 +229,24 @@ class Virtual:
         self.turns = self.runs = 0
         self.had_signals = False
         self.gates = Gates()
+        self.numbers = weakref.WeakKeyDictionary()
+
+    def use_gates(self):
+        """Makes the executor with the gates the default one."""
+        if not isinstance(self, base_events.BaseEventLoop):
+            TROUBLE.append("the default executor of another loop")
+        elif self._default_executor is None:
+            self.set_default_executor(self.gates)
+
+    def note_number(self, task):
+        """Notes the number of a task that is about to lose the name which says it."""
+        self.numbers.setdefault(task, self.number(task))
+
+    def number(self, task):
+        return self.numbers.get(task) or int(task.get_name().rpartition("-")[2])
+
+    def in_order(self, tasks):
+        return sorted(tasks, key=self.number)
 
     def add_signal_handler(self, *args):
         self.had_signals = True

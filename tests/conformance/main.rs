@@ -4,7 +4,7 @@
 //! asyncio's turn that the corpus shows is looplab's too, as `cargo test` shows without a Python, and that random programs
 //! find no difference which `docs/differences.md` does not list, as the ignored test `live` shows beside a Python.
 //!
-//! The rooms: `world`, `objects`, `body`, `combine`, `sync`, `crowds`, `descriptors` and `gates` interpret a program on looplab, the Python files do
+//! The rooms: `world`, `runs`, `objects`, `body`, `combine`, `sync`, `crowds`, `descriptors` and `gates` interpret a program on looplab, the Python files do
 //! it on asyncio; `generate` makes programs; `oracle` asks a Python; `corpus`, `live` and `coverage` compare.
 //!
 //! | promise | test |
@@ -27,6 +27,7 @@ mod generate;
 mod live;
 mod objects;
 mod oracle;
+mod runs;
 mod sync;
 mod world;
 

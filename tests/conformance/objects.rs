@@ -3,8 +3,8 @@
 use crate::body::body;
 use crate::combine::{of_one_kind, split};
 use crate::errors::{make_error, show};
-use crate::world::{Awaited, Gathered, World, text};
-use looplab::{Error, Result, Task, all_tasks, current_task, gather, shield};
+use crate::world::{Awaited, Gathered, World, shown_name, text};
+use looplab::{Error, Executor, Result, Task, all_tasks, as_completed, current_task, gather, shield};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -53,7 +53,17 @@ impl World {
                 None
             }
             "job" => {
-                self.name_future(x, self.gates.submit(&self.lp, x, text(arg(2)))?);
+                let start = |pool: &_, job| self.lp.run_in(pool, job);
+                self.name_future(x, self.gates.submit(x, text(arg(2)), start)?);
+                None
+            }
+            "default_job" if closed => return Err(Error::Closed),
+            "default_job" => {
+                let start = |pool: &Executor, job| {
+                    self.lp.set_default_executor(pool.clone());
+                    self.lp.run_in_executor(job)
+                };
+                self.name_future(x, self.gates.submit(x, text(arg(2)), start)?);
                 None
             }
             "task" => {
@@ -72,7 +82,7 @@ impl World {
                 self.name_task(x, Task::builder().name(x).spawn_on(&self.other, body)?);
                 None
             }
-            "name" => self.find_task(x).map(|task| task.name().to_string()),
+            "name" => self.find_task(x).map(|task| shown_name(&task.name())),
             "rename" => {
                 if let Some(task) = self.find_task(x).filter(|_| !closed) {
                     task.set_name(text(arg(2)));
@@ -85,7 +95,7 @@ impl World {
             "result" | "error" => return self.read(kind, x),
             "add" | "remove" => self.done_callback(kind, x, &arg),
             "tasks" => (!closed).then(|| self.all_tasks()),
-            "current" => Some(current_task().map_or("none".to_owned(), |task| task.name().to_string())),
+            "current" => Some(current_task().map_or("none".to_owned(), |task| shown_name(&task.name()))),
             "log" => Some(x.to_owned()),
             _ => return self.combinator_op(kind, x, arg),
         };
@@ -165,7 +175,7 @@ impl World {
 
     fn all_tasks(&self) -> String {
         let tasks = if self.lp.is_running() { all_tasks() } else { self.lp.all_tasks() };
-        let mut names: Vec<_> = tasks.iter().map(|task| task.name().to_string()).collect();
+        let mut names: Vec<_> = tasks.iter().map(|task| shown_name(&task.name())).collect();
         names.sort();
         names.join(" ")
     }
@@ -201,6 +211,13 @@ impl World {
                 Gathered::First(gathering) => gathering.done().to_string(),
                 Gathered::All(gathering) => gathering.done().to_string(),
             }),
+            "completing_new" if self.lp.is_running() && !self.completing.borrow().contains_key(x) => {
+                let (tasks, futures) = split(&of_one_kind(self, arg(3)));
+                let several = if futures.is_empty() { as_completed(tasks) } else { as_completed(futures) };
+                let several = several.timeout(self.seconds(arg(2)));
+                self.completing.borrow_mut().insert(x.to_owned(), several);
+                None
+            }
             "shield_new" if self.here().is_some() => {
                 let shielded = self.find(text(arg(2))).map(|inner| match inner {
                     Awaited::Task(task) => shield(task),

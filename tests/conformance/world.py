@@ -11,31 +11,39 @@ from body import Bodies
 from crowds import Crowds
 from descriptors import Descriptors
 from errors import show, make_error
+from runs import Runs
 from sync import Sync
 
 # How often a callback or a body does its operations; after that it only says that it runs. So every program ends.
 BUDGET = 3
 CLOSED = "Event loop is closed"
+# What a Runner's own tasks run.
+RUNNERS = ("shutdown_asyncgens", "shutdown_default_executor", "_wrap_awaitable")
 
 
-class World(Bodies, Sync, Crowds, Descriptors):
+class World(Bodies, Runs, Sync, Crowds, Descriptors):
     """One program under way."""
 
     def __init__(self, program, new_loop):
         self.program, self.log, self.late = program, [], []
         self.tasks, self.futures, self.handles, self.registered = {}, {}, {}, {}
         self.gathers, self.shields, self.groups, self.limits, self.things = {}, {}, {}, {}, {}
+        self.completing = {}
         self.ends, self.bursts = {}, []
         self.graveyard, self.names, self.spent, self.signals = [], {}, {}, set()
-        self.loop, self.other = new_loop(), new_loop()
+        self.loop, self.other, self.runner = new_loop(), new_loop(), None
         asyncio.set_event_loop(self.loop)  # 3.8 and 3.9 ask for it
         self.loop.set_exception_handler(self.report)
         self.other.set_exception_handler(self.report)
 
     def run(self):
         """The program's lines: in order, and sorted those that come when its objects are collected."""
+        if self.program.get("runner"):
+            self.runner = asyncio.Runner(loop_factory=lambda: self.loop)
+            self.runner.get_loop()
         for op in self.program["script"]:
             self.plain("script", op)
+        self.plain("script", ["runner_close"])
         self.loop.close()
         self.other.close()
         asyncio.set_event_loop(None)
@@ -44,7 +52,7 @@ class World(Bodies, Sync, Crowds, Descriptors):
     def forget(self):
         """Lets go of everything, so that failures which nobody has read are reported."""
         for table in (self.tasks, self.futures, self.handles, self.registered, self.gathers, self.shields,
-                      self.groups, self.limits, self.things, self.graveyard):
+                      self.groups, self.limits, self.things, self.graveyard, self.completing):
             table.clear()
         self.bursts.clear()
         self.close_ends()
@@ -71,6 +79,9 @@ class World(Bodies, Sync, Crowds, Descriptors):
                 raise make_error(self.program["handler"])
             return
         future = context.get("task") or context.get("future")
+        if message.startswith("unhandled exception during"):
+            self.say("handler", f"{self.name_of(future)} failed in the shutdown {show(error)}")
+            return
         name = "gather" if message.startswith("_Gathering") else self.name_of(future)
         what = re.sub("^_Gathering", "", message).rstrip("!")
         self.late.append(f"{name}: {what}" + (f" {show(error)}" if error else ""))
@@ -78,7 +89,8 @@ class World(Bodies, Sync, Crowds, Descriptors):
     def name_of(self, future):
         if hasattr(future, "get_coro"):
             name = future.get_name() if hasattr(future, "get_name") else "Task-"
-            return future.get_coro().__name__ if name.startswith("Task-") else name
+            name = future.get_coro().__name__ if name.startswith("Task-") else name
+            return "runner" if name in RUNNERS or re.fullmatch("runner/[^/]*", name) else name
         return self.names.get(id(future), "shield")
 
     def spend(self, name):
@@ -169,15 +181,23 @@ class World(Bodies, Sync, Crowds, Descriptors):
             self.loop.raise_signal(getattr(signal, s))
 
     def do_job(self, who, j, what):
-        def job():
+        self.loop._check_closed()
+        future = asyncio.wrap_future(self.loop.gates.submit(self.job(j, what)), loop=self.loop)
+        self.name_future(j, future)
+
+    def do_default_job(self, who, j, what):
+        self.loop._check_closed()
+        self.loop.use_gates()
+        self.name_future(j, self.loop.run_in_executor(None, self.job(j, what)))
+
+    def job(self, j, what):
+        def work():
             self.say(j, "works")
             if ":" in what:
                 raise make_error(what)
             return what
 
-        self.loop._check_closed()
-        future = asyncio.wrap_future(self.loop.gates.submit(job), loop=self.loop)
-        self.name_future(j, future)
+        return work
 
     # Futures and tasks.
 
@@ -241,6 +261,7 @@ class World(Bodies, Sync, Crowds, Descriptors):
     def do_rename(self, who, t, name):
         # A pending task is reported by its name: in looplab by close(), in CPython when it is collected.
         if hasattr(task := self.find(t), "set_name") and not self.loop.is_closed():
+            self.loop.note_number(task)
             task.set_name(name)
 
     def open_task(self, t):
@@ -285,6 +306,11 @@ class World(Bodies, Sync, Crowds, Descriptors):
     def do_gather_cancel(self, who, g):
         return self.gathers[g].cancel() if g in self.gathers and not self.loop.is_closed() else None
 
+    def do_completing_new(self, who, w, timeout, names):
+        if self.loop.is_running() and w not in self.completing:
+            several = [self.find(name) for name in self.of_one_kind(names)]
+            self.completing[w] = iter(asyncio.as_completed(several, timeout=timeout))
+
     def do_gather_done(self, who, g):
         return self.gathers[g].done() if g in self.gathers else None
 
@@ -314,45 +340,3 @@ class World(Bodies, Sync, Crowds, Descriptors):
 
     def do_expired(self, who, x):
         return self.limits[x].expired() if x in self.limits else None
-
-    # Runs.
-
-    def do_running(self, who):
-        return f"{self.loop.is_running()} {self.loop.is_closed()}".lower()
-
-    def do_stop(self, who):
-        self.loop.stop()
-
-    def do_step(self, who):
-        self.loop.stop()
-        return self.do_forever(who)
-
-    def do_forever(self, who):
-        self.loop.run_forever()
-        return "ok"
-
-    def do_until(self, who, x):
-        return self.until(self.loop, x)
-
-    def do_other_until(self, who, x):
-        return self.until(self.other, x)
-
-    def until(self, loop, x):
-        if x[0] == "g":
-            return self.values(loop.run_until_complete(self.gathers.pop(x))) if x in self.gathers else None
-        if x[0] != "b":
-            return loop.run_until_complete(future) if (future := self.find(x)) else None
-        coro, refused = self.body(f"main/{x}", x), loop.is_closed() or self.here() is not None
-        try:
-            return loop.run_until_complete(coro)
-        finally:
-            refused and coro.close()
-
-    def do_other(self, who):
-        self.other.stop()
-        self.other.run_forever()
-        return "ok"
-
-    def do_close(self, who):
-        self.loop.close()
-        return "ok"

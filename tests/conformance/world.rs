@@ -1,6 +1,6 @@
 //! The Rust side of the conformance language: one program under way, its callbacks and its runs.
 //!
-//! What is done to futures and tasks is in `objects`, the bodies of tasks are in `body` and `combine`, locks and queues in
+//! Runs are in `runs`, what is done to futures and tasks is in `objects`, the bodies of tasks are in `body` and `combine`, locks and queues in
 //! `sync`, descriptors in `descriptors`, executor jobs in `gates`. They write what the Python files of the same names write, line for line; whoever
 //! changes one changes the other.
 
@@ -9,10 +9,10 @@ use crate::errors::{make_error, show};
 use crate::gates::Gates;
 use crate::sync::Thing;
 use looplab::{
-    Builder, CallbackId, Clock, EventLoop, ExceptionContext, Future, Gather, GatherAll, Handle, Result,
-    Shield, Task, TaskGroup, Timeout, TimerHandle, current_task,
+    AsCompleted, Builder, CallbackId, Clock, EventLoop, ExceptionContext, Future, Gather, GatherAll, Handle,
+    Result, Runner, Shield, Task, TaskGroup, Timeout, TimerHandle, current_task,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) program: Value,
     pub(crate) lp: EventLoop,
     pub(crate) other: EventLoop,
+    /// What the loop belongs to, in programs with a runner.
+    pub(crate) runner: RefCell<Option<Runner>>,
     base: Instant,
     /// How long a second of the program is. While a descriptor is registered, virtual time passes as fast as real time, so a
     /// program with descriptors has seconds that are short.
@@ -85,6 +87,7 @@ pub(crate) struct World {
     pub(crate) shields: Named<Shield<String>>,
     pub(crate) groups: Named<TaskGroup>,
     pub(crate) limits: Named<Timeout>,
+    pub(crate) completing: Named<AsCompleted<String>>,
     pub(crate) things: Named<Thing>,
     pub(crate) bursts: RefCell<Vec<AnyHandle>>,
     pub(crate) ends: RefCell<HashMap<usize, [End; 2]>>,
@@ -111,6 +114,7 @@ pub(crate) fn run_on(program: &Value, made: fn(Builder) -> Builder) -> Output {
     for op in list(&world.program["script"]) {
         let _ = world.plain("script", op);
     }
+    let _ = world.plain("script", &json!(["runner_close"]));
     for lp in [&world.lp, &world.other] {
         let _ = world.close(lp);
     }
@@ -144,7 +148,13 @@ impl World {
         Rc::new_cyclic(|weak: &Weak<Self>| {
             let parked = weak.clone();
             let hook = move || parked.upgrade().map_or((), |world| world.parked());
-            let lp = new().on_park(hook).build().expect("a loop");
+            let builder = new().on_park(hook);
+            let (lp, runner) = if program["runner"] == true {
+                let mut runner = Runner::builder().event_loop(builder).build();
+                (runner.get_loop().expect("a loop"), Some(runner))
+            } else {
+                (builder.build().expect("a loop"), None)
+            };
             let other = new().build().expect("a loop");
             for lp in [&lp, &other] {
                 Self::listen(weak, lp);
@@ -160,6 +170,7 @@ impl World {
                 gates: Gates::new(),
                 lp,
                 other,
+                runner: RefCell::new(runner),
                 log: RefCell::default(),
                 late: RefCell::default(),
                 tasks: RefCell::default(),
@@ -170,6 +181,7 @@ impl World {
                 shields: RefCell::default(),
                 groups: RefCell::default(),
                 limits: RefCell::default(),
+                completing: RefCell::default(),
                 things: RefCell::default(),
                 bursts: RefCell::default(),
                 ends: RefCell::default(),
@@ -189,10 +201,14 @@ impl World {
     }
 
     /// Closing drops the exception handler, where CPython keeps it (a row of `docs/differences.md`): it is set again.
-    fn close(self: &Rc<Self>, lp: &EventLoop) -> Result<()> {
+    pub(crate) fn close(self: &Rc<Self>, lp: &EventLoop) -> Result<()> {
         lp.close()?;
-        Self::listen(&Rc::downgrade(self), lp);
+        self.listen_again(lp);
         Ok(())
+    }
+
+    pub(crate) fn listen_again(self: &Rc<Self>, lp: &EventLoop) {
+        Self::listen(&Rc::downgrade(self), lp);
     }
 
     /// Lets go of everything, so that failures which nobody has read are reported.
@@ -200,7 +216,14 @@ impl World {
         self.gates.open_all();
         drop((self.gathers.take(), self.shields.take(), self.groups.take(), self.limits.take()));
         drop((self.tasks.take(), self.futures.take(), self.handles.take(), self.registered.take()));
-        drop((self.things.take(), self.graveyard.take(), self.ends.take(), self.bursts.take()));
+        drop((
+            self.completing.take(),
+            self.runner.take(),
+            self.things.take(),
+            self.graveyard.take(),
+            self.ends.take(),
+            self.bursts.take(),
+        ));
     }
 
     /// Seconds of the program, or none.
@@ -220,8 +243,14 @@ impl World {
             self.say("handler", format_args!("callback failed {}", error.unwrap_or_default()));
             return self.program["handler"].as_str().map_or(Ok(()), |error| Err(make_error(error)));
         }
-        let name = match (context.task(), context.future()) {
-            (Some(task), _) => task.name.to_string(),
+        let task = context.task().map(|task| shown_name(&task.name));
+        if message.starts_with("unhandled exception during") {
+            let (task, error) = (task.unwrap_or_default(), error.unwrap_or_default());
+            self.say("handler", format_args!("{task} failed in the shutdown {error}"));
+            return Ok(());
+        }
+        let name = match (task, context.future()) {
+            (Some(task), _) => task,
             _ if message.starts_with("_Gathering") => "gather".to_owned(),
             (None, Some(future)) => {
                 let named = self.names.borrow().get(&(*lp == self.other, future.id)).cloned();
@@ -261,6 +290,7 @@ impl World {
     fn parked(&self) {
         match self.gates.open_one() {
             Some(job) => self.say(&job, "works"),
+            None if self.gates.let_the_thread_end(&self.lp) => {}
             None if self.lp.next_deadline().is_some() => {}
             None => self.lp.remote().stop().unwrap_or(()),
         }
@@ -295,9 +325,8 @@ impl World {
             "threadsafe" | "thread" => self.from_outside(kind, text(arg(1))).map(|()| None),
             "drop" => Ok(self.drop_handle(text(arg(1)))),
             "signal" | "unsignal" | "kill" => self.signal_op(kind, text(arg(1)), text(arg(2))),
-            "forever" | "until" | "step" | "stop" | "close" | "running" | "other" | "other_until" => {
-                self.run_op(kind, text(arg(1)))
-            }
+            "forever" | "until" | "step" | "stop" | "close" | "running" | "other" | "other_until"
+            | "runner_run" | "runner_close" => self.run_op(kind, text(arg(1))),
             _ => match self
                 .sync_op(kind, arg)
                 .or_else(|| self.descriptor_op(kind, arg))
@@ -378,51 +407,6 @@ impl World {
         Ok(None)
     }
 
-    fn run_op(self: &Rc<Self>, kind: &str, target: &str) -> Result<Option<String>> {
-        match kind {
-            "stop" => {
-                self.lp.stop();
-                return Ok(None);
-            }
-            "step" => {
-                self.lp.stop();
-                self.lp.run_forever()?;
-            }
-            "other" => {
-                self.other.stop();
-                self.other.run_forever()?;
-            }
-            "forever" => self.lp.run_forever()?,
-            "close" => self.close(&self.lp)?,
-            "running" => return Ok(Some(format!("{} {}", self.lp.is_running(), self.lp.is_closed()))),
-            "other_until" => return self.until(&self.other, target),
-            _ => return self.until(&self.lp, target),
-        }
-        Ok(Some("ok".to_owned()))
-    }
-
-    fn until(self: &Rc<Self>, lp: &EventLoop, target: &str) -> Result<Option<String>> {
-        if target.starts_with('g') {
-            let gathered = self.gathers.borrow_mut().remove(target);
-            let results = match gathered {
-                None => return Ok(None),
-                Some(Gathered::First(gathering)) => crate::combine::oks(lp.run_until_complete(gathering)?),
-                Some(Gathered::All(gathering)) => lp.run_until_complete(gathering)?,
-            };
-            return Ok(Some(crate::combine::values(results)));
-        }
-        if target.starts_with('b') {
-            let name: Rc<str> = format!("main/{target}").into();
-            let body = crate::body::body(self.clone(), name.clone(), target.to_owned());
-            return lp.run_until_complete(Task::builder().name(name).prepare(body)).map(Some);
-        }
-        match self.find(target) {
-            None => Ok(None),
-            Some(Awaited::Task(task)) => lp.run_until_complete(&task).map(Some),
-            Some(Awaited::Future(future)) => lp.run_until_complete(&future).map(Some),
-        }
-    }
-
     pub(crate) fn find(&self, name: &str) -> Option<Awaited> {
         if name == "self" {
             return current_task().and_then(|task| task.downcast()).map(Awaited::Task);
@@ -430,6 +414,11 @@ impl World {
         let task = self.tasks.borrow().get(name).cloned().map(Awaited::Task);
         task.or_else(|| self.futures.borrow().get(name).cloned().map(Awaited::Future))
     }
+}
+
+/// The name of a task as both sides write it. Only a runner's tasks have none of the program's.
+pub(crate) fn shown_name(name: &str) -> String {
+    if name.starts_with("Task-") { "runner".to_owned() } else { name.to_owned() }
 }
 
 type Call = Box<dyn Fn() -> Result<()>>;
