@@ -95,7 +95,7 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 11] = [
 ];
 
 /// The errors, as both sides write them; `…` stands for the program's own words.
-pub(crate) const ERRORS: [&str; 41] = [
+pub(crate) const ERRORS: [&str; 46] = [
     "Boom(…)",
     "BrokenBarrierError(Abort or reset of barrier)",
     "BrokenBarrierError(Barrier aborted)",
@@ -118,7 +118,10 @@ pub(crate) const ERRORS: [&str; 41] = [
     "RuntimeError(Cannot run the event loop while another loop is running)",
     "RuntimeError(Event loop is closed)",
     "RuntimeError(Event loop stopped before Future completed.)",
+    "RuntimeError(Executor shutdown has been called)",
     "RuntimeError(Lock is not acquired.)",
+    "RuntimeError(Runner is closed)",
+    "RuntimeError(Runner.run() cannot be called from a running event loop)",
     "RuntimeError(Task cannot await on itself)",
     "RuntimeError(TaskGroup <…> is finished)",
     "RuntimeError(TaskGroup <…> is shutting down)",
@@ -126,6 +129,7 @@ pub(crate) const ERRORS: [&str; 41] = [
     "RuntimeError(attached to a different loop)",
     "RuntimeError(is bound to a different event loop)",
     "RuntimeError(cannot notify on un-acquired lock)",
+    "RuntimeError(cannot schedule new futures after shutdown)",
     "RuntimeError(cannot wait on un-acquired lock)",
     "TimedOut",
     "ValueError(BoundedSemaphore released too many times)",
@@ -133,6 +137,7 @@ pub(crate) const ERRORS: [&str; 41] = [
     "ValueError(The future belongs to a different loop than the one specified as the loop argument)",
     "ValueError(task_done() called too many times)",
     "callback failed …",
+    "failed in the shutdown …",
     "report: Future exception was never retrieved",
     "report: Task exception was never retrieved",
     "report: Task was destroyed but it is pending",
@@ -203,6 +208,9 @@ fn errors_of(line: &str) -> Vec<String> {
     let mut found = Vec::new();
     if line.contains(": callback failed ") {
         found.push("callback failed …".to_owned());
+    }
+    if line.contains(" failed in the shutdown ") {
+        found.push("failed in the shutdown …".to_owned());
     }
     for kind in KINDS.into_iter().chain(["ValueError"]) {
         let whole = |at: usize| !line[..at].ends_with(char::is_alphabetic);

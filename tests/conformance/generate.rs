@@ -21,7 +21,8 @@ pub(crate) struct Dialect {
     /// `uncancel` withdraws a request, a group keeps its parent's count, a condition loses no wake-up, a semaphore wakes
     /// as many as may pass, a queue can be shut down: since 3.13.
     pub(crate) thirteen: bool,
-    /// `gather` refuses another loop's future at the call: since 3.14.
+    /// `gather` refuses another loop's future at the call, `as_completed` gives a slot back, and a runner runs whatever can
+    /// be awaited: since 3.14.
     pub(crate) fourteen: bool,
 }
 
@@ -173,6 +174,19 @@ fn shutting_down() -> BoxedStrategy<[Value; 2]> {
         .boxed()
 }
 
+/// Two more: a runner's shutdown cancels a task, whose successor waits for a job of the default executor and wants others.
+fn jobs_in_the_shutdown() -> BoxedStrategy<[Value; 2]> {
+    (0..=1u64)
+        .prop_map(|pause| {
+            let late = json!([["task", "t1", "b1"], ["sleep", pause]]);
+            [
+                json!([["default_job", "j0", "w1"], ["try", [["sleep", 9]], "cancel", late, "swallow"]]),
+                json!([["await", "j0"], ["default_job", "j1", "w2"], ["job", "j1", "w3"], ["await", "j1"]]),
+            ]
+        })
+        .boxed()
+}
+
 /// The parts of programs of one theme.
 struct Parts {
     theme: Theme,
@@ -284,6 +298,7 @@ impl Parts {
         };
         let scene = match self.theme {
             Theme::Combinators => prop::option::weighted(0.05, shutting_down()).boxed(),
+            Theme::Outside if self.runner => prop::option::weighted(0.4, jobs_in_the_shutdown()).boxed(),
             _ => Just(None).boxed(),
         };
         let runner = self.runner;

@@ -191,8 +191,11 @@ class Joiner:
         self.loop.gates.joins = self.join_all
         self.loop.gates.shutdown()
 
-    def join(self):
+    def join(self, timeout=None):
         """It has ended."""
+
+    def is_alive(self):
+        return False
 
 
 base_events.threading = types.SimpleNamespace(**{**vars(threading), "Thread": Joiner})

@@ -8,13 +8,13 @@ impl Parts {
     pub(super) fn plain_combinators(&self) -> Table {
         let new = u32::from(self.dialect.in_place);
         let groups = u32::from(self.dialect.thirteen);
-        let left = u32::from(self.dialect.fourteen);
+        let fourteen = u32::from(self.dialect.fourteen);
         let (g, s, u, x) = (|| self.name('g'), || self.name('s'), || self.name('u'), || self.name('x'));
         vec![
             (4 * new, op("gather_new", vec![g(), one_of(&["first", "all"]), self.several()])),
             (2 * new, op("gather_cancel", vec![g()])),
             (new, op("gather_done", vec![g()])),
-            (3 * left, op("completing_new", vec![self.name('w'), self.maybe_seconds(), self.several()])),
+            (3 * fourteen, op("completing_new", vec![self.name('w'), self.maybe_seconds(), self.several()])),
             (4, op("shield_new", vec![s(), self.one_of_any_loop()])),
             (2, op("shield_cancel", vec![s()])),
             (2, op("shield_done", vec![s()])),
@@ -108,7 +108,7 @@ impl Parts {
 
     pub(super) fn waiting_combinators(&self, depth: u32) -> Table {
         let new = u32::from(self.dialect.in_place);
-        let left = u32::from(self.dialect.fourteen);
+        let fourteen = u32::from(self.dialect.fourteen);
         let when = one_of(&["all", "first", "error"]);
         let mode = || one_of(&["first", "all"]);
         let mut table = vec![
@@ -132,7 +132,7 @@ impl Parts {
                 ),
             ),
             (new, op("wait_for", vec![number(1, 3), self.one_of_any_loop()])),
-            (4 * left, op("completing_next", vec![self.name('w')])),
+            (4 * fourteen, op("completing_next", vec![self.name('w')])),
             (5, op("as_completed", vec![self.maybe_seconds(), self.several_of_any_loop()])),
             (4, op("shield", vec![self.one_of_any_loop()])),
             (3, op("shield_await", vec![self.name('s')])),
