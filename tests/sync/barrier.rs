@@ -222,6 +222,19 @@ fn a_barrier_of_none_is_an_error() {
 }
 
 #[test]
+fn the_parties_of_a_closed_loop_have_left_the_barrier() {
+    let (first, barrier) = (new_loop(), Barrier::new(2).unwrap());
+    let waits = barrier.clone();
+    let _party = first.create_task(async move { waits.wait().await.map(drop) }).unwrap();
+    first.run_once().unwrap();
+    assert_eq!(barrier.n_waiting(), 1);
+    first.close().unwrap();
+    assert_eq!(barrier.n_waiting(), 0);
+    let refused = new_loop().run_until_complete(barrier.wait()).unwrap_err().to_string();
+    assert!(refused.ends_with("is bound to a different event loop"), "{refused}");
+}
+
+#[test]
 fn a_barrier_is_bound_to_the_loop_of_its_first_blocking_use() {
     let barrier = Barrier::new(1).unwrap();
     for _ in 0..2 {

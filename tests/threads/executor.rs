@@ -240,6 +240,25 @@ fn the_future_is_set_in_one_turn_and_its_awaiter_goes_on_in_the_next() -> Result
 }
 
 #[test]
+fn a_job_that_is_over_when_it_was_submitted_takes_the_same_turns() -> Result<()> {
+    for clock in [Clock::monotonic(), Clock::virtual_time()] {
+        let _dog = watchdog();
+        let lp = EventLoop::builder().clock(clock).build()?;
+        let main = async {
+            let lp = get_running_loop()?;
+            let (pool, begun) = (Executor::new(1), lp.turns());
+            let job = lp.run_in(&pool, || ())?;
+            pool.shutdown(true, false)?;
+            assert!(!job.done(), "its thread has ended, and the loop has not heard of it");
+            job.await?;
+            Ok(lp.turns() - begun)
+        };
+        assert_eq!(lp.run_until_complete(main)?, 2);
+    }
+    Ok(())
+}
+
+#[test]
 fn to_thread_takes_the_same_turns_and_its_value_needs_no_clone() -> Result<()> {
     struct Unique(u32);
     for clock in [Clock::monotonic(), Clock::virtual_time()] {
