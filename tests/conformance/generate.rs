@@ -82,7 +82,7 @@ pub(crate) fn theme(seed: u64) -> Theme {
 /// The program with this seed, as a tree that can be shrunk.
 pub(crate) fn tree(seed: u64, dialect: Dialect) -> Box<dyn ValueTree<Value = Value>> {
     thread_local! {
-        static MADE: RefCell<HashMap<(Theme, u8, u8, bool, Dialect), Part>> = RefCell::default();
+        static MADE: RefCell<HashMap<Parts, Part>> = RefCell::default();
     }
     let theme = theme(seed);
     let names = 1 + (seed / 12 % 4) as u8;
@@ -90,7 +90,7 @@ pub(crate) fn tree(seed: u64, dialect: Dialect) -> Box<dyn ValueTree<Value = Val
     let runner = seed % 5 == 3;
     let strategy = MADE.with_borrow_mut(|made| {
         let parts = Parts { theme, names, shift, runner, dialect };
-        made.entry((theme, names, shift, runner, dialect)).or_insert_with(|| parts.program()).clone()
+        made.entry(parts).or_insert_with_key(Parts::program).clone()
     });
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -188,6 +188,7 @@ fn jobs_in_the_shutdown() -> BoxedStrategy<[Value; 2]> {
 }
 
 /// The parts of programs of one theme.
+#[derive(PartialEq, Eq, Hash)]
 struct Parts {
     theme: Theme,
     names: u8,
