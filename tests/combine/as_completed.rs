@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use support::common::{Guard, HOUR, Lab, forever, ms, say, show};
+use support::{Guard, HOUR, Lab, forever, ms, say, show};
 
 async fn after(n: u64) -> Result<u64> {
     sleep(ms(n)).await?;
@@ -29,7 +29,7 @@ fn ended<T: std::fmt::Display>(outcome: &Result<T>) -> String {
 
 #[test]
 fn what_ends_first_comes_first() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         for next in as_completed([3, 1, 2].map(|n| create_task(after(n)))) {
@@ -42,7 +42,7 @@ fn what_ends_first_comes_first() {
 
 #[test]
 fn what_ends_in_one_turn_comes_in_the_order_in_which_it_ended() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let lp = get_running_loop()?;
@@ -59,7 +59,7 @@ fn what_ends_in_one_turn_comes_in_the_order_in_which_it_ended() {
 
 #[test]
 fn what_is_done_already_takes_two_turns_all_the_same() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future();
@@ -74,7 +74,7 @@ fn what_is_done_already_takes_two_turns_all_the_same() {
 
 #[test]
 fn what_is_given_twice_counts_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let task = create_task(after(1));
         let several = as_completed([&task, &task, &task]);
@@ -89,7 +89,7 @@ fn what_is_given_twice_counts_once() {
 
 #[test]
 fn nothing_gives_nothing() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         assert!(as_completed::<[Task<()>; 0]>([]).timeout(ms(1)).next().is_none());
         assert!(as_completed::<[Task<()>; 0]>([]).next_done().await?.is_none());
@@ -100,7 +100,7 @@ fn nothing_gives_nothing() {
 
 #[test]
 fn a_failure_comes_out_at_its_own_await_and_the_others_run_on() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         for next in as_completed([create_task(after(3)), create_task(fails(1)), create_task(after(2))]) {
@@ -113,7 +113,7 @@ fn a_failure_comes_out_at_its_own_await_and_the_others_run_on() {
 
 #[test]
 fn a_cancelled_one_comes_out_as_a_cancellation() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let waits = create_task(async { forever().await.map(|()| 0) });
@@ -132,7 +132,7 @@ fn a_cancelled_one_comes_out_as_a_cancellation() {
 
 #[test]
 fn on_timeout_every_await_that_is_left_fails_and_nothing_is_cancelled() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let tasks = [30, 5, 20].map(|n| create_task(after(n)));
@@ -149,7 +149,7 @@ fn on_timeout_every_await_that_is_left_fails_and_nothing_is_cancelled() {
 
 #[test]
 fn the_timer_goes_with_the_last_one() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, lp) = (lab.log.clone(), lab.lp.clone());
     let lines = lab.run(async move {
         let mut several = as_completed([create_task(after(1))]).timeout(HOUR);
@@ -162,7 +162,7 @@ fn the_timer_goes_with_the_last_one() {
 
 #[test]
 fn several_can_be_awaited_at_once_first_come_first_served() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let several = as_completed([3, 1, 2].map(|n| create_task(after(n))));
@@ -181,7 +181,7 @@ fn several_can_be_awaited_at_once_first_come_first_served() {
 
 #[test]
 fn a_waiter_that_is_cancelled_after_it_was_woken_passes_the_wake_up_on() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let lp = get_running_loop()?;
@@ -209,7 +209,7 @@ fn a_waiter_that_is_cancelled_after_it_was_woken_passes_the_wake_up_on() {
 
 #[test]
 fn cancelling_the_waiter_cancels_nothing_else() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(after(5));
@@ -232,7 +232,7 @@ fn cancelling_the_waiter_cancels_nothing_else() {
 
 #[test]
 fn asynchronously_it_tells_which_one_ended() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let mut several = as_completed([create_task(after(3)), create_task(fails(1)), create_task(after(2))]);
@@ -246,7 +246,7 @@ fn asynchronously_it_tells_which_one_ended() {
 
 #[test]
 fn asynchronously_a_timeout_is_the_error_of_the_wait() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let mut several = as_completed([30, 5].map(after)).timeout(ms(10));
@@ -260,7 +260,7 @@ fn asynchronously_a_timeout_is_the_error_of_the_wait() {
 
 #[test]
 fn a_wait_that_times_out_gives_its_slot_back() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let mut several = as_completed([create_task(after(2))]);
@@ -276,7 +276,7 @@ fn a_wait_that_times_out_gives_its_slot_back() {
 
 #[test]
 fn an_iterators_await_that_times_out_gives_its_slot_back() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         for next in as_completed([2, 4].map(|n| create_task(after(n)))) {
@@ -291,7 +291,7 @@ fn an_iterators_await_that_times_out_gives_its_slot_back() {
 
 #[test]
 fn an_await_that_is_cancelled_after_it_was_woken_gives_its_slot_back() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future();
@@ -315,7 +315,7 @@ fn an_await_that_is_cancelled_after_it_was_woken_gives_its_slot_back() {
 
 #[test]
 fn bodies_start_at_the_call_in_the_order_of_the_arguments() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let several = as_completed(["a", "b", "c"].map(|name| {
@@ -339,7 +339,7 @@ fn bodies_start_at_the_call_in_the_order_of_the_arguments() {
 #[test]
 fn values_need_not_be_clone() {
     struct Unique(u8);
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let mut sum = 0;
         for next in as_completed([1, 2].map(|n| async move { Ok(Unique(n)) })) {
@@ -352,7 +352,7 @@ fn values_need_not_be_clone() {
 
 #[test]
 fn dropping_an_await_loses_nothing() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let mut several = as_completed([create_task(after(1)), create_task(after(2))]);
         // Polled once and dropped, both before and after the first has ended.
@@ -372,7 +372,7 @@ fn dropping_an_await_loses_nothing() {
 
 #[test]
 fn an_iterators_await_that_is_dropped_half_way_gives_its_slot_back_and_one_never_polled_does_not() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let mut several = as_completed([create_task(after(1)), create_task(after(2))]);
         drop(several.next());
@@ -389,7 +389,7 @@ fn an_iterators_await_that_is_dropped_half_way_gives_its_slot_back_and_one_never
 
 #[test]
 fn an_await_that_fails_counts_so_that_a_loop_over_them_ends() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let futures = [lab.lp.create_future::<()>(), lab.lp.create_future()];
     let kept = Rc::new(Cell::new(None));
     let put = kept.clone();
@@ -405,7 +405,7 @@ fn an_await_that_fails_counts_so_that_a_loop_over_them_ends() {
 
 #[test]
 fn dropping_an_await_that_was_woken_wakes_the_next() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let future = get_running_loop()?.create_future();
         let other = get_running_loop()?.create_future();
@@ -439,7 +439,7 @@ fn dropping_all_takes_the_callbacks_and_the_timer_back_and_cancels_nothing() {
 
 #[test]
 fn failures_that_nobody_awaits_are_reported() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let mut several = as_completed([1, 2].map(fails));
         assert!(several.next_done().await?.unwrap().1.is_err());
@@ -453,7 +453,7 @@ fn failures_that_nobody_awaits_are_reported() {
 
 #[test]
 fn a_future_that_nobody_sets_goes_with_its_last_handle() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let gone = Rc::new(Cell::new(0));
     let guard = Guard(gone.clone());
     lab.run(async move {
@@ -472,7 +472,7 @@ fn without_its_loop_the_first_await_fails() {
     assert!(matches!(by_hand.send(), Step::Returned(Err(Error::NoRunningLoop))));
     assert!(several.next().is_none());
 
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let theirs = EventLoop::new().unwrap().create_future::<()>();
     let lines = lab.run(async move { as_completed([theirs]).next_done().await.map(|_| ()) });
     let text = "The future belongs to a different loop than the one specified as the loop argument";

@@ -3,10 +3,10 @@
 use looplab::{Error, EventLoop, Gather, Result, Task, create_task, gather, get_running_loop, yield_now};
 use std::cell::RefCell;
 use std::rc::Rc;
-use support::common::{Lab, failure, forever, pass_on, say, show, swallow};
+use support::{Lab, failure, forever, pass_on, say, show, swallow};
 
 /// A child that yields `yields` times, says so, and returns `value`.
-async fn value(log: support::common::Log, value: u32, yields: u32) -> Result<u32> {
+async fn value(log: support::Log, value: u32, yields: u32) -> Result<u32> {
     for _ in 0..yields {
         yield_now().await?;
     }
@@ -15,7 +15,7 @@ async fn value(log: support::common::Log, value: u32, yields: u32) -> Result<u32
 }
 
 /// A child that yields `yields` times, says so, and fails.
-async fn fail(log: support::common::Log, text: &'static str, yields: u32) -> Result<u32> {
+async fn fail(log: support::Log, text: &'static str, yields: u32) -> Result<u32> {
     for _ in 0..yields {
         yield_now().await?;
     }
@@ -25,7 +25,7 @@ async fn fail(log: support::common::Log, text: &'static str, yields: u32) -> Res
 
 #[test]
 fn results_come_in_the_order_of_the_arguments() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines =
         lab.run(async move { gather([(1, 3), (2, 0), (3, 1)].map(|(n, k)| value(log.clone(), n, k))).await });
@@ -51,7 +51,7 @@ fn gathering_two_bodies_that_return_at_once_takes_three_turns_more() {
 
 #[test]
 fn bodies_become_tasks_at_the_call_and_not_at_the_await() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let gathering = gather([value(log.clone(), 1, 0)]);
@@ -64,7 +64,7 @@ fn bodies_become_tasks_at_the_call_and_not_at_the_await() {
 
 #[test]
 fn gathering_nothing_is_done_at_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let gathering = gather(Vec::<Task<u32>>::new());
         assert!(gathering.done() && !gathering.cancelled());
@@ -75,7 +75,7 @@ fn gathering_nothing_is_done_at_once() {
 
 #[test]
 fn gathering_what_is_done_already_does_not_suspend() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let (task, future) = (create_task(async { Ok(1) }), get_running_loop()?.create_future());
         future.set_result(2)?;
@@ -89,7 +89,7 @@ fn gathering_what_is_done_already_does_not_suspend() {
 
 #[test]
 fn a_failure_that_is_there_already_ends_it_at_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let failed = create_task(fail(log.clone(), "x", 0));
@@ -105,7 +105,7 @@ fn a_failure_that_is_there_already_ends_it_at_once() {
 
 #[test]
 fn the_first_error_goes_to_the_awaiter_and_the_siblings_run_on() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let sibling = create_task(value(log.clone(), 1, 4));
@@ -118,7 +118,7 @@ fn the_first_error_goes_to_the_awaiter_and_the_siblings_run_on() {
 
 #[test]
 fn the_later_errors_of_siblings_are_dropped_and_not_reported() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let children = [fail(log.clone(), "a", 0), fail(log.clone(), "b", 2)];
@@ -133,7 +133,7 @@ fn the_later_errors_of_siblings_are_dropped_and_not_reported() {
 
 #[test]
 fn the_later_error_of_an_inner_gathering_is_dropped_although_the_outer_one_is_gone() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let late = get_running_loop()?.create_future::<u32>();
@@ -150,7 +150,7 @@ fn the_later_error_of_an_inner_gathering_is_dropped_although_the_outer_one_is_go
 
 #[test]
 fn a_gathering_that_is_refused_leaves_no_callback_on_the_children_before() {
-    let (lab, elsewhere) = (Lab::new(), EventLoop::new().unwrap());
+    let (lab, elsewhere) = (Lab::reporting(), EventLoop::new().unwrap());
     let (own, other) = (lab.lp.create_future::<()>(), elsewhere.create_future::<()>());
     let before = own.clone();
     let lines = lab.run(async move { gather([before, other]).await });
@@ -171,7 +171,7 @@ fn failed() -> Result<looplab::Future<u32>> {
 
 #[test]
 fn an_error_that_nobody_awaits_is_reported() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         drop(gather([fail(log.clone(), "a", 0)]));
@@ -186,7 +186,7 @@ fn an_error_that_nobody_awaits_is_reported() {
 
 #[test]
 fn a_child_that_is_cancelled_is_an_error_and_the_gathering_is_not_cancelled() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (gone, sibling) = (create_task(forever()), create_task(value(log.clone(), 1, 4)));
@@ -207,7 +207,7 @@ fn a_child_that_is_cancelled_is_an_error_and_the_gathering_is_not_cancelled() {
 
 #[test]
 fn with_return_exceptions_everything_is_collected() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let gone = create_task(forever());
@@ -224,7 +224,7 @@ fn with_return_exceptions_everything_is_collected() {
 
 #[test]
 fn cancelling_it_cancels_the_children_and_it_is_over_when_they_are() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let gathering = gather([pass_on(log.clone(), "one"), pass_on(log.clone(), "two")]);
@@ -237,7 +237,7 @@ fn cancelling_it_cancels_the_children_and_it_is_over_when_they_are() {
 
 #[test]
 fn cancelling_it_before_its_children_have_started_never_runs_them() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let gathering = gather([value(log.clone(), 1, 0), value(log, 2, 0)]);
@@ -249,7 +249,7 @@ fn cancelling_it_before_its_children_have_started_never_runs_them() {
 
 #[test]
 fn a_cancelled_gathering_is_cancelled_even_if_every_child_swallows_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     for return_exceptions in [false, true] {
         let (log, turns) = (lab.log.clone(), lab.lp.turns());
         let outcome = lab.lp.run_until_complete(async move {
@@ -273,7 +273,7 @@ fn a_cancelled_gathering_is_cancelled_even_if_every_child_swallows_it() {
 
 #[test]
 fn one_child_that_accepts_is_enough() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let slow = create_task(pass_on(log.clone(), "slow"));
@@ -288,7 +288,7 @@ fn one_child_that_accepts_is_enough() {
 
 #[test]
 fn a_gathering_whose_children_are_all_done_refuses() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let child = create_task(value(log.clone(), 1, 0));
@@ -303,7 +303,7 @@ fn a_gathering_whose_children_are_all_done_refuses() {
 
 #[test]
 fn a_gathering_that_is_over_leaves_its_running_children_alone() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     lab.run(async move {
         let (running, boom) = (create_task(pass_on(log.clone(), "running")), get_running_loop()?);
@@ -344,7 +344,7 @@ fn cancelling_the_awaiter_cancels_the_children_first() {
 
 #[test]
 fn a_cancelled_awaiter_is_cancelled_even_if_every_child_swallows_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -365,7 +365,7 @@ fn a_cancelled_awaiter_is_cancelled_even_if_every_child_swallows_it() {
 
 #[test]
 fn a_child_given_twice_is_awaited_once_and_stands_twice_in_the_results() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (one, two) = (create_task(value(log.clone(), 1, 0)), create_task(value(log, 2, 1)));
@@ -376,7 +376,7 @@ fn a_child_given_twice_is_awaited_once_and_stands_twice_in_the_results() {
 
 #[test]
 fn a_child_given_twice_is_asked_twice_and_cancelled_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let child = create_task(pass_on(log.clone(), "child"));
@@ -391,7 +391,7 @@ fn a_child_given_twice_is_asked_twice_and_cancelled_once() {
 
 #[test]
 fn different_types_are_gathered_to_a_tuple() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let lp = get_running_loop()?;
         let (task, future, untyped) =
@@ -406,7 +406,7 @@ fn different_types_are_gathered_to_a_tuple() {
 
 #[test]
 fn gathering_untyped_tasks_gives_their_errors() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let tasks = [create_task(async { Ok(1) }).to_ref(), create_task(fail(log.clone(), "x", 0)).to_ref()];
@@ -419,7 +419,7 @@ fn gathering_untyped_tasks_gives_their_errors() {
 
 #[test]
 fn its_children_have_names_and_are_among_all_tasks() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let child = |name| Task::builder().name(name).prepare(forever());
         let gathering = gather([child("one"), child("two")]);
@@ -435,7 +435,7 @@ fn its_children_have_names_and_are_among_all_tasks() {
 fn gathering_needs_a_running_loop_and_futures_of_its_own() {
     let gathering: Gather<Vec<()>> = gather([async { Ok(()) }]);
     assert!(gathering.done() && !gathering.cancel());
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     assert_eq!(failure(lab.lp.run_until_complete(gathering.into_future())), "no running event loop");
 
     let elsewhere = EventLoop::new().unwrap();
@@ -455,7 +455,7 @@ fn gathering_needs_a_running_loop_and_futures_of_its_own() {
 
 #[test]
 fn the_waits_of_its_awaiter_name_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let main = lab.lp.create_task(async { gather([forever(), forever()]).await.map(drop) }).unwrap();
     lab.turn();
     main.set_name("main");

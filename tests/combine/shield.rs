@@ -7,7 +7,7 @@ use looplab::{
 };
 use std::cell::Cell;
 use std::rc::Rc;
-use support::common::{Guard, HOUR, Lab, ms, pass_on, say, show, swallow};
+use support::{Guard, HOUR, Lab, ms, pass_on, say, show, swallow};
 
 fn cancelling() -> u32 {
     current_task().unwrap().cancelling()
@@ -24,7 +24,7 @@ async fn all_done<T: 'static>(task: &Task<T>) -> Result<()> {
 
 #[test]
 fn what_is_done_is_not_shielded_again_and_costs_no_turn() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let lp = get_running_loop()?;
@@ -43,7 +43,7 @@ fn what_is_done_is_not_shielded_again_and_costs_no_turn() {
 
 #[test]
 fn the_outcome_of_the_inner_one_comes_one_turn_later_than_without_a_shield() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -64,7 +64,7 @@ fn the_outcome_of_the_inner_one_comes_one_turn_later_than_without_a_shield() {
 
 #[test]
 fn a_body_starts_at_the_call_not_at_the_await() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -78,7 +78,7 @@ fn a_body_starts_at_the_call_not_at_the_await() {
 
 #[test]
 fn cancelling_the_waiter_does_not_reach_the_inner_one() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (inside, waiter) = (log.clone(), log.clone());
@@ -113,7 +113,7 @@ fn cancelling_the_waiter_does_not_reach_the_inner_one() {
 
 #[test]
 fn cancelling_the_inner_one_cancels_the_waiter_without_the_message() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inner = create_task(pass_on(log.clone(), "inner"));
@@ -133,7 +133,7 @@ fn cancelling_the_inner_one_cancels_the_waiter_without_the_message() {
 
 #[test]
 fn the_outer_one_can_be_cancelled_by_its_handle() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let mut lines = lab.run(async move {
         let inner = Task::builder().name("inner").spawn(swallow(log.clone(), "inner", 1));
@@ -160,7 +160,7 @@ fn the_outer_one_can_be_cancelled_by_its_handle() {
 
 #[test]
 fn a_failure_after_the_waiter_was_cancelled_is_reported_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let late = async {
@@ -181,7 +181,7 @@ fn a_failure_after_the_waiter_was_cancelled_is_reported_once() {
 
 #[test]
 fn a_failure_that_nobody_waits_for_is_reported_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         drop(shield(async { Err::<(), _>(Error::msg("unheard")) }));
@@ -197,7 +197,7 @@ fn a_failure_that_nobody_waits_for_is_reported_once() {
 
 #[test]
 fn a_shield_can_be_shielded_and_gathered_and_waited_for() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let work = || {
@@ -216,7 +216,7 @@ fn a_shield_can_be_shielded_and_gathered_and_waited_for() {
 
 #[test]
 fn two_shields_of_one_task_are_cancelled_apart() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inner = create_task(async {
@@ -235,7 +235,7 @@ fn two_shields_of_one_task_are_cancelled_apart() {
 #[test]
 fn a_failure_in_the_turn_in_which_the_waiter_was_cancelled_is_reported_too() {
     // Before 3.14 CPython marks it as read, and it is lost.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future::<()>();
@@ -255,7 +255,7 @@ fn a_failure_in_the_turn_in_which_the_waiter_was_cancelled_is_reported_too() {
 
 #[test]
 fn dropping_a_shield_does_not_reach_the_inner_one() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let inner = create_task(async {
             sleep(ms(1)).await?;
@@ -275,7 +275,7 @@ fn dropping_a_shield_does_not_reach_the_inner_one() {
 
 #[test]
 fn a_shielded_future_that_nobody_sets_goes_with_its_last_handle() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let gone = Rc::new(Cell::new(0));
     let guard = Guard(gone.clone());
     lab.run(async move {
@@ -292,7 +292,7 @@ fn a_shielded_future_that_nobody_sets_goes_with_its_last_handle() {
 
 #[test]
 fn a_shield_can_be_read_again_and_again() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let outer = shield(async { Ok("value".to_owned()) });
         assert_eq!(show(&outer.result().unwrap_err()), "Result is not set.");
@@ -328,7 +328,7 @@ fn without_its_loop_nothing_is_shielded() {
 
 #[test]
 fn a_shield_of_another_loops_future_gives_its_value_at_once_or_is_refused_a_turn_later() {
-    let (lab, elsewhere) = (Lab::new(), EventLoop::new().unwrap());
+    let (lab, elsewhere) = (Lab::reporting(), EventLoop::new().unwrap());
     let (done, pending) = (elsewhere.create_future(), elsewhere.create_future::<i32>());
     done.set_result(3).unwrap();
     let (log, awaited) = (lab.log.clone(), pending.clone());
@@ -349,7 +349,7 @@ fn a_shield_of_another_loops_future_gives_its_value_at_once_or_is_refused_a_turn
 
 #[test]
 fn a_shield_of_a_future_whose_loop_is_gone_never_ends_and_is_refused() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let theirs = EventLoop::new().unwrap().create_future::<()>();
     let lines = lab.run(async move { shield(theirs).await });
     assert!(lines[0].contains(" of a loop that is gone attached to a different loop"), "{}", lines[0]);

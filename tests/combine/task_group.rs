@@ -14,7 +14,7 @@ use looplab::{
     Coroutine, Error, Result, ReturnWhen, Step, Task, TaskGroup, current_task, get_running_loop, sleep, wait,
     yield_now,
 };
-use support::common::{HOUR, Lab, Log, forever, ms, pass_on, say, swallow};
+use support::{HOUR, Lab, Log, forever, ms, pass_on, say, swallow};
 
 pub(crate) fn cancelling() -> u32 {
     current_task().unwrap().cancelling()
@@ -24,7 +24,7 @@ pub(crate) fn cancelling() -> u32 {
 pub(crate) fn show(error: &Error) -> String {
     match error {
         Error::Group(errors) => format!("Group[{}]", errors.iter().map(show).collect::<Vec<_>>().join(", ")),
-        other => support::common::show(other),
+        other => support::show(other),
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn all_done<T: 'static>(task: &Task<T>) -> Result<()> {
 
 #[test]
 fn a_body_that_is_closed_ends_the_scope_with_that_alone_unless_a_child_failed() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let scope = |fails: bool| {
             Coroutine::new(TaskGroup::scope(async move |group| {
@@ -102,14 +102,14 @@ fn a_body_that_is_closed_ends_the_scope_with_that_alone_unless_a_child_failed() 
 #[test]
 fn an_empty_group_costs_no_turn() {
     // arrows 1, 3 and 5
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(TaskGroup::scope(|_| async {}));
     assert_eq!(lines, ["2 returned ()"]);
 }
 
 #[test]
 fn the_scope_ends_when_every_child_is_done() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (one, two) = TaskGroup::scope(async |group| {
@@ -127,7 +127,7 @@ fn the_scope_ends_when_every_child_is_done() {
 
 #[test]
 fn a_group_of_children_that_return_at_once_costs_three_turns() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         TaskGroup::scope(|group| async move {
@@ -144,7 +144,7 @@ fn a_group_of_children_that_return_at_once_costs_three_turns() {
 #[test]
 fn the_first_failure_cancels_the_siblings_and_the_body_and_comes_out_as_a_group() {
     // arrow 2
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -176,7 +176,7 @@ fn the_first_failure_cancels_the_siblings_and_the_body_and_comes_out_as_a_group(
 #[test]
 fn a_failure_while_the_body_has_ended_already_does_not_leave_a_request_behind() {
     // arrow 4
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -203,7 +203,7 @@ fn a_failure_while_the_body_has_ended_already_does_not_leave_a_request_behind() 
 
 #[test]
 fn an_error_of_the_body_cancels_the_children_and_joins_the_group() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -223,7 +223,7 @@ fn an_error_of_the_body_cancels_the_children_and_joins_the_group() {
 
 #[test]
 fn a_body_that_fails_before_its_children_began_keeps_them_from_running() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let mut child = None;
@@ -241,7 +241,7 @@ fn a_body_that_fails_before_its_children_began_keeps_them_from_running() {
 
 #[test]
 fn errors_that_children_raise_while_they_are_cancelled_are_added() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -269,7 +269,7 @@ fn errors_that_children_raise_while_they_are_cancelled_are_added() {
 
 #[test]
 fn two_children_that_fail_in_one_turn_are_both_in_the_group() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let outcome = TaskGroup::scope(async |group| {
@@ -284,7 +284,7 @@ fn two_children_that_fail_in_one_turn_are_both_in_the_group() {
 
 #[test]
 fn a_child_that_is_cancelled_from_outside_is_no_failure_and_does_not_abort() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -304,7 +304,7 @@ fn a_child_that_is_cancelled_from_outside_is_no_failure_and_does_not_abort() {
 
 #[test]
 fn a_body_that_awaits_a_cancelled_child_is_cancelled_itself() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(TaskGroup::scope(async |group| {
         let child = group.create_task(pass_on(log.clone(), "child"))?;
@@ -326,7 +326,7 @@ fn a_body_that_awaits_a_cancelled_child_is_cancelled_itself() {
 
 #[test]
 fn a_body_that_swallows_the_groups_cancellation_does_not_change_the_outcome() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -349,7 +349,7 @@ fn a_body_that_swallows_the_groups_cancellation_does_not_change_the_outcome() {
 
 #[test]
 fn an_error_of_the_body_in_answer_to_the_groups_cancellation_comes_last() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();

@@ -11,7 +11,7 @@ use looplab::{
     Coroutine, Error, Result, ReturnWhen, Step, Task, Timeout, all_tasks, create_task, current_task,
     get_running_loop, sleep, timeout, timeout_at, wait, yield_now,
 };
-use support::common::{HOUR, Lab, forever, ms, pass_on, say, show, swallow};
+use support::{HOUR, Lab, forever, ms, pass_on, say, show, swallow};
 
 pub(crate) fn cancelling() -> u32 {
     current_task().unwrap().cancelling()
@@ -29,7 +29,7 @@ pub(crate) async fn all_done<T: 'static>(task: &Task<T>) -> Result<()> {
 #[test]
 fn a_timeout_costs_no_turn_and_no_task() {
     // arrows 1 and 2
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let this = current_task();
@@ -44,7 +44,7 @@ fn a_timeout_costs_no_turn_and_no_task() {
 #[test]
 fn when_the_time_is_over_the_task_is_cancelled_and_the_scope_raises_timed_out() {
     // arrows 3 and 4
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let late = timeout(ms(10), async {
@@ -60,7 +60,7 @@ fn when_the_time_is_over_the_task_is_cancelled_and_the_scope_raises_timed_out() 
 
 #[test]
 fn a_past_deadline_expires_in_the_next_turn_and_a_later_one_through_a_timer() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let now = get_running_loop()?.time();
@@ -75,7 +75,7 @@ fn a_past_deadline_expires_in_the_next_turn_and_a_later_one_through_a_timer() {
 
 #[test]
 fn timeout_zero_lets_the_body_run_to_its_first_suspension() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(timeout(ms(0), async move {
         log.say("runs");
@@ -88,7 +88,7 @@ fn timeout_zero_lets_the_body_run_to_its_first_suspension() {
 
 #[test]
 fn a_body_without_suspension_never_expires() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let done = get_running_loop()?.create_future();
@@ -104,7 +104,7 @@ fn a_body_without_suspension_never_expires() {
 
 #[test]
 fn a_swallowed_cancellation_leaves_expired_and_no_error() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let limit = Timeout::after(ms(1))?;
@@ -127,7 +127,7 @@ fn a_swallowed_cancellation_leaves_expired_and_no_error() {
 
 #[test]
 fn a_timeout_and_an_external_cancel_in_the_same_turn_are_a_cancellation() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let mut lines = Vec::new();
     for cancel_comes_first in [true, false] {
         let log = lab.log.clone();
@@ -166,7 +166,7 @@ fn a_timeout_and_an_external_cancel_in_the_same_turn_are_a_cancellation() {
 
 #[test]
 fn an_external_cancel_before_the_time_is_over_passes() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let worker = create_task(async move {
@@ -202,7 +202,7 @@ fn nested(lab: &Lab, outer: u64, inner: u64) -> Vec<String> {
 
 #[test]
 fn of_nested_timeouts_the_one_that_fired_raises_and_the_other_has_not_expired() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let mut lines = nested(&lab, 1, 5);
     lines.extend(nested(&lab, 5, 1));
     assert_eq!(
@@ -222,7 +222,7 @@ fn of_nested_timeouts_the_one_that_fired_raises_and_the_other_has_not_expired() 
 
 #[test]
 fn of_nested_timeouts_that_fire_in_one_turn_the_outer_one_raises() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = nested(&lab, 1, 1);
     assert_eq!(
         lines,
@@ -237,7 +237,7 @@ fn of_nested_timeouts_that_fire_in_one_turn_the_outer_one_raises() {
 
 #[test]
 fn an_error_of_the_body_passes_and_so_does_one_that_replaces_the_cancellation() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let limit = Timeout::after(HOUR)?;
@@ -261,7 +261,7 @@ fn an_error_of_the_body_passes_and_so_does_one_that_replaces_the_cancellation() 
 
 #[test]
 fn a_result_that_arrived_in_the_same_turn_is_lost_to_the_timeout() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let future = get_running_loop()?.create_future();
         let setter = future.clone();
@@ -273,7 +273,7 @@ fn a_result_that_arrived_in_the_same_turn_is_lost_to_the_timeout() {
 
 #[test]
 fn the_body_may_await_while_it_cleans_up() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let lp = get_running_loop()?;
@@ -293,7 +293,7 @@ fn the_body_may_await_while_it_cleans_up() {
 
 #[test]
 fn a_request_that_was_swallowed_before_the_scope_does_not_disturb_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let worker = create_task(async move {
@@ -311,7 +311,7 @@ fn a_request_that_was_swallowed_before_the_scope_does_not_disturb_it() {
 
 #[test]
 fn a_request_that_the_body_swallowed_wins_over_the_timeout() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let worker = create_task(async move {
@@ -332,7 +332,7 @@ fn a_request_that_the_body_swallowed_wins_over_the_timeout() {
 
 #[test]
 fn the_cancellation_goes_down_to_a_task_that_the_body_awaits() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let child = create_task(pass_on(log.clone(), "child"));
@@ -349,7 +349,7 @@ fn the_cancellation_goes_down_to_a_task_that_the_body_awaits() {
 
 #[test]
 fn without_a_limit_nothing_expires() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let limit = Timeout::after(None)?;
@@ -366,7 +366,7 @@ fn without_a_limit_nothing_expires() {
 
 #[test]
 fn a_limit_can_be_moved_by_the_body_and_from_outside() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let lp = get_running_loop()?;
@@ -413,7 +413,7 @@ fn a_limit_can_be_moved_by_the_body_and_from_outside() {
 
 #[test]
 fn a_limit_cannot_be_moved_before_or_after_its_time() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let limit = Timeout::after(HOUR)?;
@@ -445,7 +445,7 @@ fn a_limit_cannot_be_moved_before_or_after_its_time() {
 
 #[test]
 fn a_limit_can_be_used_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let never = || async { unreachable!("the limit was used before") };
@@ -460,7 +460,7 @@ fn a_limit_can_be_used_once() {
 
 #[test]
 fn outside_of_a_task_there_is_no_timeout() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         get_running_loop()?.call_soon(move || {
@@ -475,7 +475,7 @@ fn outside_of_a_task_there_is_no_timeout() {
 
 #[test]
 fn the_timer_is_taken_back_at_the_end() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, lp) = (lab.log.clone(), lab.lp.clone());
     let lines = lab.run(async move {
         timeout(HOUR, yield_now()).await?;

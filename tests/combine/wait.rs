@@ -5,7 +5,7 @@ use looplab::{
 };
 use std::pin::pin;
 use std::task::{Context, Waker};
-use support::common::{HOUR, Lab, Log, failure, forever, ms, say, swallow};
+use support::{HOUR, Lab, Log, failure, forever, ms, say, swallow};
 
 use ReturnWhen::{AllCompleted, FirstCompleted, FirstException};
 
@@ -20,7 +20,7 @@ async fn child(log: Log, name: &'static str, yields: u32, outcome: Result<()>) -
 
 #[test]
 fn it_waits_for_all_and_gives_them_in_the_order_of_the_arguments() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (a, b) =
@@ -52,7 +52,7 @@ fn waiting_for_a_done_future_takes_two_turns_more() {
 
 #[test]
 fn first_completed_ends_with_the_first() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (a, b) =
@@ -67,7 +67,7 @@ fn first_completed_ends_with_the_first() {
 #[test]
 fn what_is_done_is_told_by_the_state_at_the_wake_up() {
     // a finishes in turn 3, while b's callback has already decided that it is enough.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (a, b) =
@@ -81,7 +81,7 @@ fn what_is_done_is_told_by_the_state_at_the_wake_up() {
 
 #[test]
 fn first_exception_ends_with_the_first_error() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let a = create_task(child(log.clone(), "a", 0, Ok(())));
@@ -98,7 +98,7 @@ fn first_exception_ends_with_the_first_error() {
 
 #[test]
 fn first_exception_does_not_count_a_cancelled_child() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (a, b) = (create_task(forever()), create_task(child(log, "b", 4, Ok(()))));
@@ -114,7 +114,7 @@ fn first_exception_does_not_count_a_cancelled_child() {
 #[test]
 fn it_never_raises_the_errors_of_what_it_waits_for() {
     // Nor does it read them: unread, this one is reported.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let failing = Task::builder().name("a").spawn(child(log.clone(), "a", 0, Err(Error::msg("a"))));
@@ -130,7 +130,7 @@ fn it_never_raises_the_errors_of_what_it_waits_for() {
 
 #[test]
 fn a_timeout_is_no_error_and_cancels_nothing() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let began = lab.lp.time();
     let lines = lab.run(async move {
         let slow = create_task(forever());
@@ -145,7 +145,7 @@ fn a_timeout_is_no_error_and_cancels_nothing() {
 
 #[test]
 fn a_timeout_of_zero_waits_for_one_poll() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let slow = create_task(forever());
         let (done, pending) = wait([slow.clone()], AllCompleted, Some(ms(0))).await?;
@@ -157,7 +157,7 @@ fn a_timeout_of_zero_waits_for_one_poll() {
 
 #[test]
 fn a_timer_that_was_not_needed_is_cancelled() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let a = create_task(child(log, "a", 1, Ok(())));
@@ -171,7 +171,7 @@ fn a_timer_that_was_not_needed_is_cancelled() {
 
 #[test]
 fn cancelling_the_waiter_leaves_the_children_alone() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (kept, said) = (create_task(swallow(log.clone(), "child", ())), log.clone());
@@ -199,7 +199,7 @@ fn cancelling_the_waiter_leaves_the_children_alone() {
 
 #[test]
 fn a_cancel_in_the_turn_of_the_completion_wins() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (future, said) = (get_running_loop()?.create_future(), log.clone());
@@ -219,7 +219,7 @@ fn a_cancel_in_the_turn_of_the_completion_wins() {
 
 #[test]
 fn the_same_task_given_twice_counts_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let a = create_task(child(log, "a", 0, Ok(())));
@@ -232,7 +232,7 @@ fn the_same_task_given_twice_counts_once() {
 
 #[test]
 fn there_must_be_something_to_wait_for() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let outcome = lab.lp.run_until_complete(wait(Vec::<Task<()>>::new(), AllCompleted, None));
     assert!(matches!(&outcome, Err(Error::Value(_))));
     assert_eq!((failure(outcome), lab.lp.turns()), ("Set of Tasks/Futures is empty.".to_owned(), 2));
@@ -240,7 +240,7 @@ fn there_must_be_something_to_wait_for() {
 
 #[test]
 fn what_belongs_to_another_loop_is_told_by_its_state_when_the_time_is_over() {
-    let (lab, elsewhere) = (Lab::new(), EventLoop::new().unwrap());
+    let (lab, elsewhere) = (Lab::reporting(), EventLoop::new().unwrap());
     let (done, pending) = (elsewhere.create_future::<()>(), elsewhere.create_future());
     done.set_result(()).unwrap();
     let lines = lab.run(async move {
@@ -253,7 +253,7 @@ fn what_belongs_to_another_loop_is_told_by_its_state_when_the_time_is_over() {
 
 #[test]
 fn untyped_tasks_of_different_types_can_be_waited_for() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let tasks: [TaskRef; 2] =
             [create_task(async { Ok(1) }).to_ref(), create_task(async { Ok("one") }).to_ref()];
@@ -266,7 +266,7 @@ fn untyped_tasks_of_different_types_can_be_waited_for() {
 
 #[test]
 fn it_needs_a_running_loop() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     let waiting = pin!(wait([future], AllCompleted, None));
     let polled = waiting.poll(&mut Context::from_waker(Waker::noop()));
@@ -277,7 +277,7 @@ fn it_needs_a_running_loop() {
 #[test]
 fn a_task_that_could_not_be_made_is_done_already() {
     let nowhere = create_task(async { Ok(()) });
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async move {
         let (done, pending) = wait([nowhere], AllCompleted, None).await?;
         assert_eq!((failure(done[0].result()), pending.len()), ("no running event loop".to_owned(), 0));
@@ -288,7 +288,7 @@ fn a_task_that_could_not_be_made_is_done_already() {
 
 #[test]
 fn the_waits_of_the_waiter_name_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let main =
         lab.lp.create_task(async { wait([create_task(forever())], AllCompleted, None).await.map(drop) });
     lab.turn();

@@ -8,7 +8,7 @@ use looplab::{
 };
 use std::cell::Cell;
 use std::rc::Rc;
-use support::common::{Guard, HOUR, Lab, forever, ms, pass_on, say, show, swallow};
+use support::{Guard, HOUR, Lab, forever, ms, pass_on, say, show, swallow};
 
 fn cancelling() -> u32 {
     current_task().unwrap().cancelling()
@@ -25,7 +25,7 @@ async fn all_done<T: 'static>(task: &Task<T>) -> Result<()> {
 
 #[test]
 fn wait_for_of_a_body_runs_in_the_callers_task_and_costs_no_turn() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let this = current_task();
         wait_for(async move { Ok(current_task() == this) }, HOUR).await
@@ -35,7 +35,7 @@ fn wait_for_of_a_body_runs_in_the_callers_task_and_costs_no_turn() {
 
 #[test]
 fn wait_for_of_a_task_or_a_future_costs_no_turn_more_than_awaiting_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         log.say(wait_for(create_task(async { Ok(1) }), HOUR).await?);
@@ -54,7 +54,7 @@ fn wait_for_of_a_task_or_a_future_costs_no_turn_more_than_awaiting_it() {
 
 #[test]
 fn on_timeout_it_cancels_and_waits_until_the_cancellation_is_finished() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (lp, inside) = (get_running_loop()?, log.clone());
@@ -79,7 +79,7 @@ fn on_timeout_it_cancels_and_waits_until_the_cancellation_is_finished() {
 
 #[test]
 fn a_child_that_returns_a_value_at_the_timeout_gives_that_value() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let of_a_task = wait_for(create_task(swallow(log.clone(), "child", "late value")), ms(1)).await?;
@@ -93,7 +93,7 @@ fn a_child_that_returns_a_value_at_the_timeout_gives_that_value() {
 
 #[test]
 fn a_child_that_fails_at_the_timeout_gives_that_error() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async move {
@@ -107,7 +107,7 @@ fn a_child_that_fails_at_the_timeout_gives_that_error() {
 
 #[test]
 fn a_future_is_cancelled_at_the_timeout() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future::<()>();
@@ -120,7 +120,7 @@ fn a_future_is_cancelled_at_the_timeout() {
 
 #[test]
 fn a_result_and_a_cancellation_of_the_waiter_in_one_turn_are_a_cancellation() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future();
@@ -142,7 +142,7 @@ fn a_result_and_a_cancellation_of_the_waiter_in_one_turn_are_a_cancellation() {
 
 #[test]
 fn cancelling_the_waiter_cancels_what_it_waits_for() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let child = create_task(pass_on(log.clone(), "child"));
@@ -163,7 +163,7 @@ fn cancelling_the_waiter_cancels_what_it_waits_for() {
 
 #[test]
 fn a_target_that_is_cancelled_from_elsewhere_gives_a_cancellation() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let child = create_task(forever());
@@ -178,7 +178,7 @@ fn a_target_that_is_cancelled_from_elsewhere_gives_a_cancellation() {
 
 #[test]
 fn without_a_timeout_it_waits_as_long_as_it_takes() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let body = async {
             sleep(HOUR).await?;
@@ -191,7 +191,7 @@ fn without_a_timeout_it_waits_as_long_as_it_takes() {
 
 #[test]
 fn with_no_time_at_all_a_target_that_is_done_gives_its_outcome() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let lp = get_running_loop()?;
@@ -209,7 +209,7 @@ fn with_no_time_at_all_a_target_that_is_done_gives_its_outcome() {
 
 #[test]
 fn with_no_time_at_all_a_body_is_not_begun() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let outcome = wait_for(async { unreachable!("it is not begun") }, ms(0)).await;
@@ -222,7 +222,7 @@ fn with_no_time_at_all_a_body_is_not_begun() {
 
 #[test]
 fn with_no_time_at_all_a_running_task_is_cancelled_and_awaited() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (passes, swallows, fails) = (log.clone(), log.clone(), log.clone());
@@ -259,7 +259,7 @@ fn with_no_time_at_all_a_running_task_is_cancelled_and_awaited() {
 
 #[test]
 fn with_no_time_at_all_the_waiter_can_be_cancelled_while_the_target_cleans_up() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (inside, waiter) = (log.clone(), log.clone());
@@ -296,7 +296,7 @@ fn with_no_time_at_all_the_waiter_can_be_cancelled_while_the_target_cleans_up() 
 
 #[test]
 fn a_shielded_task_outlives_the_timeout() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async {
@@ -312,7 +312,7 @@ fn a_shielded_task_outlives_the_timeout() {
 
 #[test]
 fn outside_of_a_task_there_is_no_waiting() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         get_running_loop()?.call_soon(move || {
@@ -329,7 +329,7 @@ fn outside_of_a_task_there_is_no_waiting() {
 
 #[test]
 fn a_task_whose_type_is_not_known_can_be_waited_for() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let task = create_task(async { Ok("a value") }).to_ref();
         wait_for(&task, HOUR).await?;
@@ -342,7 +342,7 @@ fn a_task_whose_type_is_not_known_can_be_waited_for() {
 
 #[test]
 fn dropping_the_wait_drops_a_body_and_leaves_a_task_alone() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let dropped = Rc::new(Cell::new(0));
     let guard = Guard(dropped.clone());
     let seen = dropped.clone();
@@ -399,7 +399,7 @@ fn dropping_a_wait_of_no_time_takes_its_callback_back() {
 
 #[test]
 fn what_belongs_to_another_loop_or_to_none_is_refused() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let elsewhere = EventLoop::new().unwrap();
     let (theirs, done) = (elsewhere.create_future::<()>(), elsewhere.create_future());
     done.set_result(3).unwrap();

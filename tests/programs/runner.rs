@@ -8,8 +8,7 @@ use looplab::{Clock, Error, EventLoop, ExceptionContext, Result, Runner};
 use looplab::{create_task, get_running_loop, run, sleep, yield_now};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use support::common::{HOUR, Log, Watchdog, failure, forever, ms, say, show};
-use support::{Drops, child, report};
+use support::{Drops, HOUR, Log, child, failure, forever, ms, report, say, show, watchdog};
 
 /// A runner in virtual time; what it reports stands in the log, as `REPORT message (task): error`.
 pub(crate) fn runner(log: &Log) -> Runner {
@@ -30,7 +29,7 @@ pub(crate) fn on(builder: looplab::RunnerBuilder, log: &Log) -> Runner {
 
 #[test]
 fn run_gives_the_value_of_main() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     struct NotClone(u32);
     let value = run(async {
         yield_now().await?;
@@ -41,7 +40,7 @@ fn run_gives_the_value_of_main() {
 
 #[test]
 fn run_fails_with_what_main_fails_with() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     assert_eq!(failure(run(async { Err::<(), _>(Error::msg("boom")) })), "boom");
     assert_eq!(failure(run(async { Err::<(), _>(Error::cancelled()) })), "Cancelled");
     assert_eq!(failure(run::<_>(async { panic!("at the disco") as () })), "Panic(at the disco)");
@@ -50,7 +49,7 @@ fn run_fails_with_what_main_fails_with() {
 
 #[test]
 fn run_closes_its_loop() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let lp = run(async { get_running_loop() }).unwrap();
     assert!(lp.is_closed());
     // Main's step and the stop, and the two shutdowns with as many each: as in asyncio.
@@ -60,7 +59,7 @@ fn run_closes_its_loop() {
 
 #[test]
 fn run_is_refused_inside_of_a_running_loop_and_main_is_dropped() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let (drops, begun) = (Drops::default(), Rc::new(Cell::new(false)));
     let (guard, begins) = (drops.guard(), begun.clone());
     let outer = run(async move {
@@ -80,7 +79,7 @@ fn run_is_refused_inside_of_a_running_loop_and_main_is_dropped() {
 
 #[test]
 fn a_runners_run_is_refused_inside_of_a_running_loop() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let mut runner = Runner::new();
     let refused = EventLoop::new().unwrap().run_until_complete(async move {
         let refused = runner.run(async {});
@@ -93,7 +92,7 @@ fn a_runners_run_is_refused_inside_of_a_running_loop() {
 
 #[test]
 fn a_runner_made_inside_of_a_running_loop_fails_only_when_it_is_closed() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let closed = run(async {
         let mut runner = Runner::new();
         let lp = runner.get_loop()?;
@@ -117,7 +116,7 @@ fn a_runner_with_tasks_that_is_closed_inside_of_another_loop_fails_as_their_gath
 
 #[test]
 fn a_closed_runner_is_closed_for_good() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let mut runner = Runner::new();
     runner.run(async {}).unwrap();
     runner.close().unwrap();
@@ -128,7 +127,7 @@ fn a_closed_runner_is_closed_for_good() {
 
 #[test]
 fn closing_a_runner_before_it_has_a_loop_does_nothing() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let mut runner = Runner::new();
     runner.close().unwrap();
     assert_eq!(runner.run(async { Ok(1) }).unwrap(), 1);
@@ -137,7 +136,7 @@ fn closing_a_runner_before_it_has_a_loop_does_nothing() {
 #[test]
 fn a_runner_cannot_be_closed_by_its_own_loop_and_stays_open() {
     let log = Log::default();
-    let (mut main, _dog) = (runner(&log), Watchdog::new());
+    let (mut main, _dog) = (runner(&log), watchdog());
     let lp = main.get_loop().unwrap();
     let runner = Rc::new(RefCell::new(main));
     let inner = runner.clone();
@@ -152,12 +151,12 @@ fn a_runner_cannot_be_closed_by_its_own_loop_and_stays_open() {
 
 #[test]
 fn a_runner_that_is_dropped_is_closed() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let lp = runner.get_loop().unwrap();
     let said = log.clone();
     let main = async move {
-        create_task(support::common::pass_on(said, "task"));
+        create_task(support::pass_on(said, "task"));
         yield_now().await
     };
     runner.run(main).unwrap();
@@ -168,7 +167,7 @@ fn a_runner_that_is_dropped_is_closed() {
 
 #[test]
 fn every_run_is_on_the_same_loop_and_what_is_left_over_goes_on_in_the_next() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let said = log.clone();
     let first = runner.run(async move {
@@ -209,7 +208,7 @@ fn a_runner_runs_whatever_can_be_awaited_as_a_new_task() {
 
 #[test]
 fn a_main_that_is_stopped_from_inside_goes_on_in_the_next_run() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let said = log.clone();
     let stopped = runner.run(async move {
@@ -226,7 +225,7 @@ fn a_main_that_is_stopped_from_inside_goes_on_in_the_next_run() {
 /// In CPython the first run's callback, still queued, stops the next run: there the shutdown takes two turns.
 #[test]
 fn a_stop_in_mains_last_turn_does_not_cut_the_shutdown_short() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let lp = runner.get_loop().unwrap();
     runner.run(async { looplab::stop() }).unwrap();
@@ -237,18 +236,18 @@ fn a_stop_in_mains_last_turn_does_not_cut_the_shutdown_short() {
 
 #[test]
 fn a_main_that_can_never_end_is_named_in_virtual_time() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let deadlock = runner(&log).run(async { forever().await }).unwrap_err();
     assert!(matches!(&deadlock, Error::Deadlock(text) if text.contains("waits for future")), "{deadlock}");
 }
 
 #[test]
 fn what_leaves_the_loop_out_of_main_leaves_run_and_the_rest_is_swept_all_the_same() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let said = log.clone();
     let left = runner.run(async move {
-        create_task(support::common::pass_on(said, "task"));
+        create_task(support::pass_on(said, "task"));
         yield_now().await?;
         Err::<(), _>(Error::Exit(3))
     });
@@ -259,8 +258,8 @@ fn what_leaves_the_loop_out_of_main_leaves_run_and_the_rest_is_swept_all_the_sam
 
 #[test]
 fn what_leaves_the_sweep_takes_the_place_of_what_main_failed_with() {
-    let _dog = Watchdog::new();
-    let logged = support::common::capture_log();
+    let _dog = watchdog();
+    let logged = support::capture_log();
     let drops = Drops::default();
     let guard = drops.guard();
     let left = run(async move {
@@ -318,7 +317,7 @@ fn runners_in_a_row_leave_no_descriptor_no_thread_and_no_memory_behind() {
 
 #[test]
 fn a_runner_takes_its_loops_options() -> Result<()> {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let mut runner = Runner::builder().event_loop(EventLoop::builder().debug(true)).build();
     assert!(runner.run(async { get_running_loop() })?.debug());
     runner.close()

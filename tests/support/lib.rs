@@ -1,15 +1,12 @@
-//! What the loop's tests share: a recorded loop, a watchdog, and processes of their own.
+//! What looplab's tests share: loops in a laboratory, a watchdog, a logger, and processes of their own.
 //!
-//! A test thread has one log. The recorder writes every event of a [`Lab`]'s loop into it as a short line, and
-//! callbacks write their words between the events with [`say`], in quotes. [`Lab::is`] compares the whole log, so a test
-//! shows what happened in every turn and not only what it looked for:
+//! [`Lab::new`] records each event of its loop as a short line, and [`say`] writes words between them, in quotes.
+//! [`Lab::is`] compares all lines, so a test shows what happened in each turn and not only what it looked for:
 //!
 //! ```text
 //!   turn 1 | select 0 ready | batch 2 | run h1 | 'a' | run h2 | 'b'
 //! ```
-//! Handles are h1, h2 … in the order in which they were made, tasks and futures t1, f2 …, descriptors a, b … in the
-//! order in which they were registered; `+h1` is a push into the ready queue. Polls that found nothing and callbacks that
-//! returned without an error leave no line.
+//! [`Lab::reporting`] has words and reports alone, each with its turn; [`Lab::traced`] has tasks' transitions as well.
 
 #![allow(
     missing_docs,
@@ -18,12 +15,18 @@
     clippy::should_implement_trait
 )]
 
-pub mod common;
+mod bodies;
+mod events;
+mod lab;
+mod logger;
 mod processes;
-mod recorder;
+mod transitions;
 
+pub use bodies::{Guard, HOUR, Holds, failure, forever, ms, pass_on, show, swallow};
+pub use lab::{Lab, Log, say, says, words};
+pub use logger::{capture_log, logged};
 pub use processes::{Ended, Process, command, in_child, name_of, report, role, with_default_signals};
-pub use recorder::{Lab, say, says, words};
+pub use transitions::Trace;
 
 use std::env;
 use std::io::Write;
@@ -32,7 +35,7 @@ use std::process::{self, Command};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -64,32 +67,6 @@ pub fn after(patience: Duration, action: impl FnOnce() + Send + 'static) -> Watc
         }
     });
     Watchdog(alive)
-}
-
-/// Installs a logger that keeps what is logged, and returns what it has kept so far. A process has one logger, so this
-/// is for child processes.
-pub fn logged() -> Vec<String> {
-    static KEPT: OnceLock<Mutex<Vec<String>>> = OnceLock::new();
-    struct Keeper;
-    impl log::Log for Keeper {
-        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-            true
-        }
-        fn log(&self, record: &log::Record<'_>) {
-            // mio logs, too, and is of no interest.
-            if let (Some(kept), "looplab") = (KEPT.get(), record.target()) {
-                let line = format!("{} {}", record.level(), record.args());
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
-        }
-        fn flush(&self) {}
-    }
-    let kept = KEPT.get_or_init(|| {
-        log::set_logger(&Keeper).expect("this process has no logger yet");
-        log::set_max_level(log::LevelFilter::Trace);
-        Mutex::default()
-    });
-    kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Counts how often something was dropped.

@@ -11,12 +11,12 @@ mod uncancel;
 use looplab::{Error, EventLoop, ReturnWhen, Task, create_task, get_running_loop, sleep, wait, yield_now};
 use std::cell::Cell;
 use std::rc::Rc;
-use support::common::{Guard, HOUR, Lab, failure, forever, pass_on, say, show, swallow};
+use support::{Guard, HOUR, Lab, failure, forever, pass_on, say, show, swallow};
 
 #[test]
 fn cancel_before_the_first_step_never_runs_the_body() {
     // arrow 7
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, drops) = (lab.log.clone(), Rc::new(Cell::new(0)));
     let guard = Guard(drops.clone());
     let lines = lab.run(async move {
@@ -65,7 +65,7 @@ fn cancel_while_waiting_reaches_the_body_one_turn_later_and_its_awaiter_two() {
 
 #[test]
 fn two_cancels_before_delivery_are_delivered_once_with_the_first_message() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -92,7 +92,7 @@ fn two_cancels_before_delivery_are_delivered_once_with_the_first_message() {
 #[test]
 fn two_cancels_at_a_bare_yield_are_delivered_once_with_the_last_message() {
     // At a yield there is no future that could keep the first one.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -113,7 +113,7 @@ fn two_cancels_at_a_bare_yield_are_delivered_once_with_the_last_message() {
 
 #[test]
 fn a_body_that_swallows_it_goes_on_and_is_not_cancelled() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -134,7 +134,7 @@ fn a_body_that_swallows_it_goes_on_and_is_not_cancelled() {
 
 #[test]
 fn a_body_that_raises_another_error_fails_with_that() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async { forever().await.or(Err::<(), _>(Error::msg("v"))) });
@@ -148,7 +148,7 @@ fn a_body_that_raises_another_error_fails_with_that() {
 
 #[test]
 fn a_body_that_raises_cancelled_itself_is_cancelled() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async { Err::<(), _>(Error::Cancelled(Some("mine".into()))) });
@@ -160,7 +160,7 @@ fn a_body_that_raises_cancelled_itself_is_cancelled() {
 
 #[test]
 fn a_result_is_lost_if_the_cancel_comes_in_the_same_turn() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (future, said) = (get_running_loop()?.create_future(), log.clone());
@@ -182,7 +182,7 @@ fn a_result_is_lost_if_the_cancel_comes_in_the_same_turn() {
 
 #[test]
 fn an_error_is_lost_and_silenced_if_the_cancel_comes_in_the_same_turn() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (future, said) = (get_running_loop()?.create_future::<()>(), log.clone());
@@ -202,7 +202,7 @@ fn an_error_is_lost_and_silenced_if_the_cancel_comes_in_the_same_turn() {
 
 #[test]
 fn a_cancel_that_came_before_the_result_wins() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future::<i32>();
@@ -247,7 +247,7 @@ fn a_cancelled_outer_task_goes_on_with_the_value_if_the_inner_swallows_it() {
 
 #[test]
 fn a_cancelled_chain_ends_from_the_inside_one_task_a_turn() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inner = create_task(pass_on(log.clone(), "inner"));
@@ -272,7 +272,7 @@ fn a_cancelled_chain_ends_from_the_inside_one_task_a_turn() {
 
 #[test]
 fn awaiting_a_cancelled_task_cancels_the_awaiter_unless_it_catches() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let gone = create_task(forever());
@@ -296,7 +296,7 @@ fn awaiting_a_cancelled_task_cancels_the_awaiter_unless_it_catches() {
 
 #[test]
 fn the_message_is_kept_for_every_reader() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     lab.run(async move {
         let task = create_task(forever());
@@ -324,7 +324,7 @@ fn number_of(lp: &EventLoop) -> String {
 
 #[test]
 fn awaiting_a_future_of_another_loop_is_an_error_that_names_the_task_and_both_loops() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, elsewhere) = (lab.log.clone(), EventLoop::new().unwrap());
     let (future, done) = (elsewhere.create_future::<i32>(), elsewhere.create_future());
     done.set_result(3).unwrap();
@@ -346,7 +346,7 @@ fn awaiting_a_future_of_another_loop_is_an_error_that_names_the_task_and_both_lo
 
 #[test]
 fn cleaning_up_may_await() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -367,7 +367,7 @@ fn cleaning_up_may_await() {
 
 #[test]
 fn a_second_cancel_interrupts_the_cleaning_up() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -390,7 +390,7 @@ fn a_second_cancel_interrupts_the_cleaning_up() {
 
 #[test]
 fn cancelling_both_the_future_and_the_task_delivers_once_a_await() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (future, said) = (get_running_loop()?.create_future::<()>(), log.clone());
@@ -413,7 +413,7 @@ fn cancelling_both_the_future_and_the_task_delivers_once_a_await() {
 
 #[test]
 fn cancelling_a_sleeper_takes_its_timer_away() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async move {
         let task = create_task(sleep(HOUR));
         yield_now().await?;

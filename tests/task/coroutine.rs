@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use support::common::{Guard, Lab, Log, OnDrop, Watchdog, failure, say, show};
+use support::{Guard, Lab, Log, OnDrop, failure, say, show, watchdog};
 
 /// Yields for ever; says what is thrown, swallows it or passes it on, and says goodbye.
 async fn lesson(log: Log, swallows: bool) -> Result<u32> {
@@ -203,7 +203,7 @@ fn one_that_is_dropped_half_way_runs_its_destructors_once() {
 
 #[test]
 fn one_that_is_dropped_while_it_waits_for_a_future_lets_go_of_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (future, drops) = (lab.lp.create_future::<()>(), Rc::new(Cell::new(0)));
     let (awaited, guard) = (future.clone(), Guard(drops.clone()));
     let mut coroutine = Coroutine::new(async move {
@@ -220,7 +220,7 @@ fn one_that_is_dropped_while_it_waits_for_a_future_lets_go_of_it() {
 
 #[test]
 fn it_waits_for_a_future_of_a_loop_that_does_not_run() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future();
     let awaited = future.clone();
     let mut coroutine = Coroutine::new(async move { awaited.await });
@@ -233,7 +233,7 @@ fn it_waits_for_a_future_of_a_loop_that_does_not_run() {
 
 #[test]
 fn throwing_into_it_does_not_cancel_what_it_waits_for() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     let awaited = future.clone();
     let mut coroutine = Coroutine::new(async move { awaited.await });
@@ -244,7 +244,7 @@ fn throwing_into_it_does_not_cancel_what_it_waits_for() {
 
 #[test]
 fn a_cancelled_future_keeps_its_own_error_against_a_throw() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     let awaited = future.clone();
     let mut coroutine = Coroutine::new(async move { awaited.await });
@@ -269,7 +269,7 @@ fn a_panic_in_it_comes_back_as_an_error() {
 
 #[test]
 fn what_needs_a_running_loop_fails_without_one() {
-    let _watchdog = Watchdog::new();
+    let _watchdog = watchdog();
     let mut sleeping = Coroutine::new(sleep(Duration::from_secs(1)));
     assert_eq!(word(sleeping.send()), "raised no running event loop");
     let mut waiting = Coroutine::new(async { cancellable(foreign()).await });
@@ -296,7 +296,7 @@ fn one_that_drives_another_is_not_disturbed_by_it() {
 
 #[test]
 fn one_that_is_driven_inside_a_task_sees_that_task_as_current() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let mut coroutine = Coroutine::new(async {
@@ -315,7 +315,7 @@ fn one_that_is_driven_inside_a_task_sees_that_task_as_current() {
 
 #[test]
 fn cancelling_the_task_that_drives_it_does_not_throw_into_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let mut coroutine = Coroutine::new(stubborn(2, Rc::default()));
         coroutine.send();

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use support::common::{Guard, Lab, Watchdog, failure, forever, say, show};
+use support::{Guard, Lab, failure, forever, say, show, watchdog};
 
 /// The lines of a trace but for those that tell of turns.
 fn without_turns(lines: Vec<String>) -> Vec<String> {
@@ -56,7 +56,7 @@ impl Gate {
 
 #[test]
 fn another_thread_wakes_a_task_while_the_loop_sleeps() {
-    let _watchdog = Watchdog::new();
+    let _watchdog = watchdog();
     let (parked, park) = mpsc::channel();
     let hook = move || parked.send(()).unwrap_or_default();
     let lp = EventLoop::builder().clock(Clock::monotonic()).on_park(hook).build().unwrap();
@@ -87,7 +87,7 @@ fn another_thread_wakes_a_task_between_two_runs() {
 
 #[test]
 fn a_wake_between_two_runs_from_the_loops_own_thread_is_queued_at_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let task = started(&lab, async move { Ok(receiver.await.unwrap()) });
     sender.send(6).unwrap();
@@ -97,7 +97,7 @@ fn a_wake_between_two_runs_from_the_loops_own_thread_is_queued_at_once() {
 
 #[test]
 fn a_wake_during_its_own_step_is_one_more_step_in_the_next_turn() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let mut polls = 0;
@@ -118,7 +118,7 @@ fn a_wake_during_its_own_step_is_one_more_step_in_the_next_turn() {
 
 #[test]
 fn two_wakes_before_a_step_are_one_step() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (gate, log) = (Gate::default(), lab.log.clone());
     let waits = gate.clone();
     let task = started(&lab, async move {
@@ -141,7 +141,7 @@ fn two_wakes_before_a_step_are_one_step() {
 
 #[test]
 fn a_wake_after_the_loop_is_closed_or_gone_wakes_nobody() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (gate, drops) = (Gate::default(), Rc::new(Cell::new(0)));
     let (waits, guard) = (gate.clone(), Guard(drops.clone()));
     let task = started(&lab, async move {
@@ -186,7 +186,7 @@ fn a_waker_of_a_finished_task_does_not_wake_the_one_in_its_place() {
 
 #[test]
 fn a_spurious_wake_loses_nothing() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let gate = Gate::default();
     let (waits, future) = (gate.clone(), lab.lp.create_future());
     let awaited = future.clone();
@@ -209,7 +209,7 @@ fn a_spurious_wake_loses_nothing() {
 
 #[test]
 fn a_cancel_finds_a_task_whose_spurious_step_is_queued() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let gate = Gate::default();
     let waits = gate.clone();
     let task = started(&lab, async move {
@@ -225,7 +225,7 @@ fn a_cancel_finds_a_task_whose_spurious_step_is_queued() {
 
 #[test]
 fn a_foreign_future_that_moves_to_another_task_wakes_that_one() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel::<u32>();
     let shared = Rc::new(RefCell::new(receiver));
     let poll_once = |receiver: Rc<RefCell<oneshot::Receiver<u32>>>| async move {
@@ -266,7 +266,7 @@ fn a_cancel_waits_for_the_next_await_of_looplabs() {
 
 #[test]
 fn a_cancel_is_not_thrown_at_an_await_that_began_in_this_very_step() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let log = lab.log.clone();
     let task = started(&lab, async move {
@@ -287,7 +287,7 @@ fn a_cancel_is_not_thrown_at_an_await_that_began_in_this_very_step() {
 
 #[test]
 fn a_cancel_that_no_await_took_still_wins_over_the_value() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let task = started(&lab, async move { Ok(receiver.await.unwrap()) });
     task.cancel_msg("c");
@@ -298,7 +298,7 @@ fn a_cancel_that_no_await_took_still_wins_over_the_value() {
 
 #[test]
 fn uncancel_withdraws_a_cancel_that_waits_for_an_await() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let task = started(&lab, async move { Ok(receiver.await.unwrap()) });
     task.cancel();
@@ -331,7 +331,7 @@ fn cancellable_delivers_at_once_and_drops_the_foreign_future() {
 
 #[test]
 fn cancellable_passes_the_output_through() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let task = started(&lab, async move {
         // What is ready does not suspend.
@@ -362,7 +362,7 @@ fn a_cancellable_that_is_done_is_not_waited_for_any_more() {
 
 #[test]
 fn an_output_that_comes_in_the_turn_of_the_cancel_is_lost() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let task = started(&lab, async move { Ok(cancellable(receiver).await?.unwrap()) });
     sender.send(2).unwrap();
@@ -372,7 +372,7 @@ fn an_output_that_comes_in_the_turn_of_the_cancel_is_lost() {
 
 #[test]
 fn a_cancellable_that_is_dropped_takes_the_foreign_future_with_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let drops = Rc::new(Cell::new(0));
     let guard = Guard(drops.clone());
     let lines = lab.run(async move {
@@ -398,7 +398,7 @@ fn waiting_for_a_foreign_future_is_shown_as_such() {
     assert!(lab.lp.snapshot().to_string().ends_with("task   waiting for foreign"));
     task.cancel();
 
-    let untraced = Lab::new();
+    let untraced = Lab::reporting();
     drop(Task::builder().name("task").spawn_on(&untraced.lp, pending::<Result<()>>()).unwrap());
     let error = untraced.lp.run_forever().unwrap_err().to_string();
     assert!(error.ends_with("; task waits for foreign"), "{error}");
@@ -407,7 +407,7 @@ fn waiting_for_a_foreign_future_is_shown_as_such() {
 #[test]
 fn a_loop_that_no_waker_can_reach_any_more_is_deadlocked() {
     // Once a oneshot has kept the task's waker. It is gone since, so nobody is left who could wake the loop.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let task = started(&lab, async move {
         receiver.await.unwrap();
@@ -428,7 +428,7 @@ impl Wake for Counts {
 
 #[test]
 fn any_executor_can_wait_for_a_future_of_looplabs() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let counts = Arc::new(Counts(AtomicUsize::new(0)));
     let waker = Waker::from(counts.clone());
     let mut cx = Context::from_waker(&waker);
@@ -443,8 +443,8 @@ fn any_executor_can_wait_for_a_future_of_looplabs() {
 
 #[test]
 fn a_foreign_thread_that_is_woken_by_looplab_is_woken_in_the_call() {
-    let _watchdog = Watchdog::new();
-    let lab = Lab::in_real_time();
+    let _watchdog = watchdog();
+    let lab = Lab::reporting_in_real_time();
     let (sender, receiver) = oneshot::channel::<u32>();
     let (answer, answered) = mpsc::channel();
     let thread = thread::spawn(move || {

@@ -9,12 +9,12 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use support::common::{Guard, Lab, failure, say, show};
+use support::{Guard, Lab, failure, say, show};
 
 #[test]
 fn a_result_can_be_set_once() {
     // arrow 1
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future();
     assert!(!future.done() && !future.cancelled());
     future.set_result(1).unwrap();
@@ -29,7 +29,7 @@ fn a_result_can_be_set_once() {
 #[test]
 fn an_error_can_be_set_once() {
     // arrow 2
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<i32>();
     future.set_error(Error::msg("boom")).unwrap();
     assert!(future.done() && !future.cancelled());
@@ -43,7 +43,7 @@ fn an_error_can_be_set_once() {
 #[test]
 fn a_cancelled_future_stays_cancelled() {
     // arrow 3
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future();
     assert!(future.cancel_msg("first"));
     assert!(!future.cancel_msg("second"));
@@ -59,7 +59,7 @@ fn a_cancelled_future_stays_cancelled() {
 
 #[test]
 fn a_pending_future_has_no_result_and_no_error() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<i32>();
     assert!(matches!(future.result(), Err(Error::InvalidState("Result is not set."))));
     assert!(matches!(future.error(), Err(Error::InvalidState("Exception is not set."))));
@@ -67,7 +67,7 @@ fn a_pending_future_has_no_result_and_no_error() {
 
 #[test]
 fn cancelling_without_a_message_gives_an_empty_cancellation() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     assert!(future.cancel());
     assert!(matches!(future.result(), Err(Error::Cancelled(None))));
@@ -75,7 +75,7 @@ fn cancelling_without_a_message_gives_an_empty_cancellation() {
 
 #[test]
 fn cancelling_a_failed_future_silences_its_report() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     future.set_error(Error::msg("unread")).unwrap();
     assert!(!future.cancel());
@@ -85,7 +85,7 @@ fn cancelling_a_failed_future_silences_its_report() {
 
 #[test]
 fn callbacks_and_awaiters_run_one_turn_later_in_order_of_registration() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future();
@@ -118,7 +118,7 @@ fn callbacks_and_awaiters_run_one_turn_later_in_order_of_registration() {
 
 #[test]
 fn a_callback_added_by_a_callback_waits_for_the_next_turn() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future();
@@ -135,7 +135,7 @@ fn a_callback_added_by_a_callback_waits_for_the_next_turn() {
 
 #[test]
 fn a_done_callback_gets_the_future() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, future) = (lab.log.clone(), lab.lp.create_future());
     let same = future.clone();
     future.add_done_callback(move |done| {
@@ -149,7 +149,7 @@ fn a_done_callback_gets_the_future() {
 
 #[test]
 fn removing_a_callback_tells_how_many_went() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, future) = (lab.log.clone(), lab.lp.create_future());
     let removed = future.add_done_callback(|_| unreachable!("removed"));
     assert_eq!(future.remove_done_callback(removed), 1);
@@ -165,7 +165,7 @@ fn removing_a_callback_tells_how_many_went() {
 
 #[test]
 fn a_callback_cannot_remove_one_that_is_queued_with_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, future) = (lab.log.clone(), lab.lp.create_future());
     let second = Rc::new(Cell::new(None));
     let (second_of, said) = (second.clone(), log.clone());
@@ -180,7 +180,7 @@ fn a_callback_cannot_remove_one_that_is_queued_with_it() {
 
 #[test]
 fn removing_a_callback_drops_what_it_owns() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     let drops = Rc::new(Cell::new(0));
     let guard = Guard(drops.clone());
@@ -190,7 +190,7 @@ fn removing_a_callback_drops_what_it_owns() {
 
 #[test]
 fn a_failing_callback_is_reported_and_the_others_run() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, future) = (lab.log.clone(), lab.lp.create_future());
     future.add_done_callback(|_| Err::<(), _>(Error::msg("no")));
     future.add_done_callback(|_| panic!("oops"));
@@ -222,7 +222,7 @@ fn awaiting_a_done_future_does_not_suspend() {
 
 #[test]
 fn every_awaiter_gets_the_error() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future::<()>();
@@ -242,7 +242,7 @@ fn every_awaiter_gets_the_error() {
 
 #[test]
 fn cancelling_a_future_cancels_its_awaiter_unless_it_catches() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let future = get_running_loop()?.create_future::<()>();
@@ -316,7 +316,7 @@ fn an_await_that_was_dropped_wakes_nobody() {
 
 #[test]
 fn setting_a_result_on_a_closed_loop_changes_the_state_and_says_closed() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let heard = lab.lp.create_future();
     heard.add_done_callback(|_| unreachable!("the loop is closed"));
     lab.lp.close().unwrap();
@@ -331,7 +331,7 @@ fn setting_a_result_on_a_closed_loop_changes_the_state_and_says_closed() {
 
 #[test]
 fn a_future_outlives_its_loop() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future();
     assert!(future.event_loop().is_some_and(|lp| lp == lab.lp));
     future.add_done_callback(|_| unreachable!("the loop is gone"));
@@ -344,7 +344,7 @@ fn a_future_outlives_its_loop() {
 
 #[test]
 fn two_handles_of_one_future_are_equal() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (one, other) = (lab.lp.create_future::<i32>(), lab.lp.create_future::<i32>());
     assert!(one == one.clone() && one != other);
     assert_eq!((one.id(), other.id()), (1, 2));
@@ -354,7 +354,7 @@ fn two_handles_of_one_future_are_equal() {
 
 #[test]
 fn a_future_shows_its_state_and_where_it_was_made() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let futures: [Future<()>; 4] = std::array::from_fn(|_| lab.lp.create_future());
     let line = line!() - 1;
     futures[1].set_result(()).unwrap();
@@ -377,7 +377,7 @@ fn a_refused_value_is_dropped_with_no_borrow_held() {
             self.1.set(self.1.get() + 1);
         }
     }
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (future, drops) = (lab.lp.create_future(), Rc::new(Cell::new(0)));
     future.cancel();
     assert!(future.set_result(Looks(future.clone(), drops.clone())).is_err());
@@ -386,7 +386,7 @@ fn a_refused_value_is_dropped_with_no_borrow_held() {
 
 #[test]
 fn a_future_of_a_failed_run_can_be_read_again_and_again() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     future.set_error(Error::msg("x")).unwrap();
     for turns in [1, 2] {
@@ -397,7 +397,7 @@ fn a_future_of_a_failed_run_can_be_read_again_and_again() {
 
 #[test]
 fn a_future_of_another_loop_cannot_be_run() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let elsewhere = EventLoop::new().unwrap();
     let future = elsewhere.create_future::<()>();
     let text = "The future belongs to a different loop than the one specified as the loop argument";
@@ -407,7 +407,7 @@ fn a_future_of_another_loop_cannot_be_run() {
 
 #[test]
 fn an_await_that_a_callback_drops_lets_go_of_its_result_at_once() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let dropped = Rc::new(Cell::new(0));
     let count = dropped.clone();
     // Awaits one future after the other; each await is polled by the task, and dropped by the callback that sets its result.
@@ -419,7 +419,7 @@ fn an_await_that_a_callback_drops_lets_go_of_its_result_at_once() {
             let awaited = Rc::new(Cell::new(Some((&future).into_future())));
             let (theirs, count) = (awaited.clone(), count.clone());
             get_running_loop()?.call_soon(move || {
-                future.set_result(Rc::new(support::common::OnDrop(move || count.set(count.get() + 1))))?;
+                future.set_result(Rc::new(support::OnDrop(move || count.set(count.get() + 1))))?;
                 drop((theirs.take(), future));
                 Ok(())
             })?;

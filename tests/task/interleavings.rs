@@ -9,7 +9,7 @@ mod world;
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
-use support::common::Watchdog;
+use support::watchdog;
 use world::{Action, Await, Body, Ended, Program, World};
 
 /// Futures and tasks are named by a number that is taken modulo how many there are.
@@ -65,7 +65,7 @@ fn no_wake_up_and_no_cancellation_is_lost_and_everything_is_dropped_once() {
     }
     let tally = std::cell::RefCell::new(std::collections::BTreeMap::<Ended, u32>::new());
     let outcome = TestRunner::new(config).run(&a_program(), |program| {
-        let _watchdog = Watchdog::new();
+        let _watchdog = watchdog();
         let ended = World::run(&program).map_err(TestCaseError::fail)?;
         *tally.borrow_mut().entry(ended).or_default() += 1;
         Ok(())

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
-use support::common::{Guard, HOUR, Holds, Lab, OnDrop, capture_log, failure, forever, say};
+use support::{Guard, HOUR, Holds, Lab, OnDrop, capture_log, failure, forever, say};
 
 /// A task on `lab`'s loop that has failed, unread.
 fn failed(lab: &Lab) -> Task<()> {
@@ -21,7 +21,7 @@ fn failed(lab: &Lab) -> Task<()> {
 
 #[test]
 fn a_failure_that_nobody_read_is_reported_when_the_last_handle_goes() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = failed(&lab);
     let (other, untyped) = (task.clone(), task.to_ref());
     drop(task);
@@ -33,7 +33,7 @@ fn a_failure_that_nobody_read_is_reported_when_the_last_handle_goes() {
 
 #[test]
 fn without_any_handle_it_is_reported_in_the_turn_in_which_the_task_fails() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         drop(Task::builder().name("worker").spawn(async { Err::<(), _>(Error::msg("v")) }));
@@ -48,7 +48,7 @@ fn without_any_handle_it_is_reported_in_the_turn_in_which_the_task_fails() {
 
 #[test]
 fn a_queued_done_callback_holds_its_task() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = Task::builder().name("worker").spawn(async { Err::<(), _>(Error::msg("v")) });
@@ -64,7 +64,7 @@ fn a_queued_done_callback_holds_its_task() {
 
 #[test]
 fn a_future_that_failed_unread_is_reported_too() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     future.set_error(Error::msg("x")).unwrap();
     let other = future.clone();
@@ -76,7 +76,7 @@ fn a_future_that_failed_unread_is_reported_too() {
 
 #[test]
 fn a_report_tells_the_name_and_the_place() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let contexts: Rc<RefCell<Vec<ExceptionContext>>> = Rc::default();
     let told = contexts.clone();
     lab.lp.set_exception_handler(Some(move |_: &EventLoop, context: &ExceptionContext| {
@@ -122,7 +122,7 @@ fn reading_the_failure_in_any_way_silences_the_report() {
         },
     ];
     for way in ways {
-        let lab = Lab::new();
+        let lab = Lab::reporting();
         let task = failed(&lab);
         way(&lab, &task);
         drop(task);
@@ -132,7 +132,7 @@ fn reading_the_failure_in_any_way_silences_the_report() {
 
 #[test]
 fn asking_whether_it_is_done_does_not_silence_the_report() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = failed(&lab);
     assert!(task.done() && !task.cancelled() && task.cancelling() == 0);
     assert!(format!("{task:?}").starts_with("<Task finished name='worker'"));
@@ -143,7 +143,7 @@ fn asking_whether_it_is_done_does_not_silence_the_report() {
 
 #[test]
 fn a_cancelled_task_is_not_reported() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let task = create_task(forever());
         yield_now().await?;
@@ -157,7 +157,7 @@ fn a_cancelled_task_is_not_reported() {
 
 #[test]
 fn a_failure_taken_by_into_output_can_still_be_seen_by_others() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = failed(&lab);
     assert_eq!(failure(lab.lp.run_until_complete(task.clone().into_output())), "v");
     assert_eq!(task.error().unwrap().map(|error| error.to_string()).as_deref(), Some("v"));
@@ -166,7 +166,7 @@ fn a_failure_taken_by_into_output_can_still_be_seen_by_others() {
 
 #[test]
 fn the_failure_of_the_body_that_was_run_can_still_be_seen_by_others() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let seen = Rc::new(RefCell::new(None));
     let me = seen.clone();
     let outcome = lab.lp.run_until_complete(async move {
@@ -181,7 +181,7 @@ fn the_failure_of_the_body_that_was_run_can_still_be_seen_by_others() {
 #[test]
 fn pending_tasks_are_reported_as_destroyed_when_the_loop_is_closed_in_order_of_creation() {
     // arrow 6
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     for name in ["suspended", "asleep", "queued"] {
         let log = lab.log.clone();
         let guard = OnDrop(move || say!(log, "dropped {name}"));
@@ -205,7 +205,7 @@ fn pending_tasks_are_reported_as_destroyed_when_the_loop_is_closed_in_order_of_c
 
 #[test]
 fn a_destroyed_task_is_never_done_and_destructors_see_a_closed_loop() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, lp) = (lab.log.clone(), lab.lp.clone());
     let weak = Rc::new(RefCell::new(None::<EventLoop>));
     let held = weak.clone();
@@ -236,7 +236,7 @@ fn a_destroyed_task_is_never_done_and_destructors_see_a_closed_loop() {
 
 #[test]
 fn the_own_tasks_of_run_until_complete_and_gather_are_not_reported_as_destroyed() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let drops = Rc::new(Cell::new(0));
     let guards = [Guard(drops.clone()), Guard(drops.clone()), Guard(drops.clone())];
     lab.lp.call_soon(looplab::stop).unwrap();
@@ -257,7 +257,7 @@ fn the_own_tasks_of_run_until_complete_and_gather_are_not_reported_as_destroyed(
 
 #[test]
 fn the_last_handle_of_a_loop_closes_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, drops) = (lab.log.clone(), Rc::new(Cell::new(0)));
     let guard = Guard(drops.clone());
     let body = async move {
@@ -273,7 +273,7 @@ fn the_last_handle_of_a_loop_closes_it() {
 
 #[test]
 fn a_panic_in_a_body_is_its_result_and_reported_if_nobody_reads_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let read = create_task(async {
@@ -293,7 +293,7 @@ fn a_panic_in_a_body_is_its_result_and_reported_if_nobody_reads_it() {
 
 #[test]
 fn a_panic_in_the_destructor_of_a_body_is_its_result() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let outcome = lab.lp.run_until_complete(async {
         let task = create_task(async {
             let _guard = OnDrop(|| panic!("while it returns"));
@@ -315,7 +315,7 @@ fn a_panic_in_the_destructor_of_a_body_is_its_result() {
 
 #[test]
 fn a_panic_in_a_destructor_at_close_does_not_spare_the_others() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let drops = Rc::new(Cell::new(0));
     for panics in [true, false] {
         let (guard, bomb) = (Guard(drops.clone()), OnDrop(move || assert!(!panics, "boom")));
@@ -334,7 +334,7 @@ fn a_panic_in_a_destructor_at_close_does_not_spare_the_others() {
 
 #[test]
 fn a_panic_or_an_error_in_a_done_callback_is_reported_and_the_task_is_fine() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = lab.lp.create_task(async { Ok(1) }).unwrap();
     task.add_done_callback(|_| panic!("oops"));
     task.to_ref().add_done_callback(|_| Err::<(), _>(Error::msg("no")));
@@ -365,7 +365,7 @@ async fn through_a_panicking_waker(future: looplab::Future<()>) -> Result<()> {
 
 #[test]
 fn a_panic_in_a_waker_is_reported_and_everybody_else_is_woken() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
     let bad = lab.lp.create_task(through_a_panicking_waker(future.clone())).unwrap();
     let awaited = future.clone();
@@ -381,7 +381,7 @@ fn a_panic_in_a_waker_is_reported_and_everybody_else_is_woken() {
 #[test]
 fn a_task_that_could_not_be_made_is_reported_through_log() {
     // It belongs to no loop, so no loop's handler can be asked.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let logged = capture_log();
     let unread = Task::builder().name("nowhere").spawn(forever());
     let place = format!("created at {}:{}>", file!(), line!() - 1);
@@ -421,7 +421,7 @@ fn an_exception_handler_may_use_the_loop_and_its_tasks() {
 #[test]
 fn a_handler_that_wants_to_leave_a_loop_that_does_not_run_is_logged_and_ends_no_run() {
     let logged = capture_log();
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let leave = |_: &EventLoop, _: &ExceptionContext| Err::<(), _>(Error::Exit(7));
     lab.lp.set_exception_handler(Some(leave));
     let failed = lab.lp.create_task(async { Err::<(), _>(Error::msg("boom")) }).unwrap();

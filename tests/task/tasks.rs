@@ -13,11 +13,11 @@ use looplab::{gather, get_running_loop, sleep, wait, yield_now};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::thread;
-use support::common::{Guard, Holds, Lab, OnDrop, failure, forever, ms, say};
+use support::{Guard, Holds, Lab, OnDrop, failure, forever, ms, say};
 
 /// How many turns `run_until_complete` takes for `body` on a new loop.
 fn turns<T: 'static>(body: impl Future<Output = Result<T>> + 'static) -> u64 {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let _ = lab.lp.run_until_complete(body);
     lab.lp.turns()
 }
@@ -92,7 +92,7 @@ fn tasks_are_numbered_names_unless_they_are_given_one() {
 
 #[test]
 fn a_name_can_be_changed_through_any_handle() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = Task::builder().name("before").spawn_on(&lab.lp, forever()).unwrap();
     task.to_ref().set_name(format!("after {}", 1));
     assert_eq!(&*task.name(), "after 1");
@@ -102,7 +102,7 @@ fn a_name_can_be_changed_through_any_handle() {
 
 #[test]
 fn handles_of_one_task_are_equal_and_of_two_are_not() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (one, other) =
         (lab.lp.create_task(async { Ok(1) }).unwrap(), lab.lp.create_task(async { Ok(1) }).unwrap());
     assert!(one == one.clone() && one != other);
@@ -113,7 +113,7 @@ fn handles_of_one_task_are_equal_and_of_two_are_not() {
 
 #[test]
 fn an_untyped_handle_knows_its_type_again() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = lab.lp.create_task(async { Ok(5_u8) }).unwrap();
     let untyped = task.to_ref();
     assert!(untyped.downcast::<u16>().is_none() && untyped.downcast::<()>().is_none());
@@ -124,7 +124,7 @@ fn an_untyped_handle_knows_its_type_again() {
 
 #[test]
 fn a_task_shows_its_state_its_name_and_where_it_was_made() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let make =
         |outcome: Result<()>| Task::builder().name("t").spawn_on(&lab.lp, async move { outcome }).unwrap();
     let line = line!() - 1;
@@ -144,7 +144,7 @@ fn a_task_shows_its_state_its_name_and_where_it_was_made() {
 
 #[test]
 fn dropping_every_handle_does_not_cancel() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -160,7 +160,7 @@ fn dropping_every_handle_does_not_cancel() {
 
 #[test]
 fn all_tasks_are_those_not_done_in_order_of_creation() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let name = |task: &TaskRef| task.name().to_string();
     let spawn = |name: &str| Task::builder().name(name).spawn_on(&lab.lp, forever()).unwrap();
     let tasks: Vec<_> = ["e", "d", "c", "b", "a"].map(spawn).into();
@@ -186,11 +186,11 @@ fn all_tasks_are_those_not_done_in_order_of_creation() {
 
 #[test]
 fn the_current_task_is_the_one_in_its_step() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let current = || current_task().map_or_else(|| "none".to_owned(), |task| task.name().to_string());
-        let body = |log: support::common::Log| async move {
+        let body = |log: support::Log| async move {
             log.say(current());
             yield_now().await?;
             log.say(current());
@@ -209,7 +209,7 @@ fn the_current_task_is_the_one_in_its_step() {
 
 #[test]
 fn a_body_is_dropped_while_its_task_is_current_and_before_it_is_done() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let said = log.clone();
@@ -227,7 +227,7 @@ fn a_body_is_dropped_while_its_task_is_current_and_before_it_is_done() {
 #[test]
 fn a_destructor_that_cancels_its_own_task_takes_the_result_away() {
     // As `finally: current_task().cancel()` does behind a `return`.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         create_task(Holds::new(OnDrop(|| assert!(current_task().unwrap().cancel_msg("z"))))).await
     });
@@ -236,7 +236,7 @@ fn a_destructor_that_cancels_its_own_task_takes_the_result_away() {
 
 #[test]
 fn a_done_callback_gets_the_task_and_may_come_late() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async { Ok(5) });
@@ -257,7 +257,7 @@ fn a_done_callback_gets_the_task_and_may_come_late() {
 
 #[test]
 fn a_done_callback_can_be_removed_before() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = lab.lp.create_task(async {}).unwrap();
     let drops = Rc::new(Cell::new(0));
     let guard = Guard(drops.clone());
@@ -272,7 +272,7 @@ struct Unique(Guard);
 
 #[test]
 fn into_output_takes_a_value_that_cannot_be_cloned() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let drops = Rc::new(Cell::new(0));
     let guard = Guard(drops.clone());
     let task = lab.lp.create_task(async { Ok(Unique(guard)) }).unwrap();
@@ -291,7 +291,7 @@ fn into_output_takes_a_value_that_cannot_be_cloned() {
 
 #[test]
 fn a_result_is_an_invalid_state_after_into_output() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = lab.lp.create_task(async { Ok(1) }).unwrap();
     assert_eq!(failure(task.result()), "Result is not set.");
     assert_eq!(failure(task.error()), "Exception is not set.");
@@ -311,7 +311,7 @@ fn a_task_made_without_a_running_loop_has_failed_already() {
     assert!(task.done() && !task.cancelled() && task.event_loop().is_none());
     assert_eq!((failure(task.result()), drops.get()), ("no running event loop".to_owned(), 1));
     // Wherever it is awaited or run, it says the same, and suspends nobody.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     assert_eq!(failure(lab.lp.run_until_complete(&task)), "no running event loop");
     let awaited = task.clone();
     assert_eq!(failure(lab.lp.run_until_complete(async move { awaited.await })), "no running event loop");
@@ -324,7 +324,7 @@ fn a_task_made_without_a_running_loop_has_failed_already() {
 
 #[test]
 fn a_closed_loop_takes_no_task() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.lp.close().unwrap();
     let drops = Rc::new(Cell::new(0));
     let guards = [0, 1].map(|_| Guard(drops.clone()));
@@ -339,7 +339,7 @@ fn a_closed_loop_takes_no_task() {
 
 #[test]
 fn tasks_begin_in_the_order_of_their_creation_whoever_creates_them() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let order: Rc<RefCell<Vec<u32>>> = Rc::default();
     let note = |n: u32| {
         let order = order.clone();
@@ -360,7 +360,7 @@ fn tasks_begin_in_the_order_of_their_creation_whoever_creates_them() {
 
 #[test]
 fn a_task_that_awaited_itself_can_be_awaited_as_any_other() -> Result<()> {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let value = lab.lp.run_until_complete(async {
         let itself = create_task(async {
             let me = current_task().expect("a task").downcast::<&str>().expect("it gives a &str");

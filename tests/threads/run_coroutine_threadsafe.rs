@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
-use support::common::{Lab, failure, forever, pass_on, say, show, swallow};
+use support::{Lab, failure, forever, pass_on, say, show, swallow};
 
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -26,16 +26,16 @@ async fn turns(n: u32) -> Result<()> {
     Ok(())
 }
 
-thread_local! { static LOG: RefCell<Option<support::common::Log>> = const { RefCell::new(None) } }
+thread_local! { static LOG: RefCell<Option<support::Log>> = const { RefCell::new(None) } }
 
 /// A lab whose log the bodies find on the loop's thread: a log cannot be sent.
 fn lab() -> Lab {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     LOG.set(Some(lab.log.clone()));
     lab
 }
 
-fn log() -> support::common::Log {
+fn log() -> support::Log {
     LOG.with_borrow(|log| log.clone().expect("this is the loop's thread"))
 }
 
@@ -182,7 +182,7 @@ fn what_the_task_makes_of_the_cancellation_is_not_told_any_more_but_a_failure_is
 
 /// Runs a loop until the other thread has done its part, which it does with the loop's remote.
 fn beside<T: Send + 'static>(part: impl FnOnce(Remote) -> T + Send + 'static) -> T {
-    let lab = Lab::in_real_time();
+    let lab = Lab::reporting_in_real_time();
     let remote = lab.lp.remote();
     let thread: JoinHandle<T> = spawn(move || {
         let result = part(remote.clone());
@@ -328,7 +328,7 @@ fn without_its_loop_a_handle_has_failed_already() {
 
 #[test]
 fn a_loop_that_is_closed_first_fails_the_handles_and_wakes_who_waits() {
-    let lab = Lab::in_real_time();
+    let lab = Lab::reporting_in_real_time();
     let remote = lab.lp.remote();
     let (begun, begins) = channel();
     let (submitted, hears) = channel();
@@ -349,7 +349,7 @@ fn a_loop_that_is_closed_first_fails_the_handles_and_wakes_who_waits() {
 
 #[test]
 fn waiting_on_the_loops_own_thread_is_refused_unless_it_is_over() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let handle = run_coroutine_threadsafe(&lab.lp.remote(), async { Ok(1) });
     let text = "result() would wait on the thread of the task's own loop";
     assert_eq!(failure(handle.result(None)), text);
@@ -360,7 +360,7 @@ fn waiting_on_the_loops_own_thread_is_refused_unless_it_is_over() {
 
 #[test]
 fn a_closure_that_panics_fails_the_handle_and_is_reported() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let report = move |_: &EventLoop, context: &ExceptionContext| log.say(show(context.error().unwrap()));
     lab.lp.set_exception_handler(Some(report));
@@ -373,7 +373,7 @@ fn a_closure_that_panics_fails_the_handle_and_is_reported() {
 
 #[test]
 fn an_error_that_leaves_the_loop_is_told_in_the_next_run() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let handle = run_coroutine_threadsafe(&lab.lp.remote(), async { Err::<(), _>(Error::Exit(3)) });
     assert!(matches!(lab.lp.run_forever(), Err(Error::Exit(3))));
     assert!(!handle.done());
@@ -391,7 +391,7 @@ fn a_value_is_cloned_without_the_lock() {
             Self(self.0.clone())
         }
     }
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let slot = Arc::new(OnceLock::new());
     let value = slot.clone();
     let handle = run_coroutine_threadsafe(&lab.lp.remote(), async { Ok(Looks(value)) });
@@ -403,7 +403,7 @@ fn a_value_is_cloned_without_the_lock() {
 #[test]
 fn a_handle_can_be_sent_shared_and_shown() {
     fn is_send_and_sync<T: Send + Sync + Clone>(_: &T) {}
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let remote = lab.lp.remote();
     let done = run_coroutine_threadsafe(&remote, async { Ok(1) });
     is_send_and_sync(&done);

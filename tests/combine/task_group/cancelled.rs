@@ -2,7 +2,7 @@
 
 use super::{all_done, cancelling, cleanup, ended, fails};
 use looplab::{Result, TaskGroup, create_task, sleep, timeout, yield_now};
-use support::common::{Lab, forever, ms, say, swallow};
+use support::{Lab, forever, ms, say, swallow};
 
 /// Runs `worker` as a task, cancels it when its children have begun, and waits for it.
 fn cancelled_from_outside(lab: &Lab, worker: impl Future<Output = Result<()>> + 'static) -> Vec<String> {
@@ -20,7 +20,7 @@ fn cancelled_from_outside(lab: &Lab, worker: impl Future<Output = Result<()>> + 
 
 #[test]
 fn cancelling_the_parent_in_the_body_cancels_the_children_and_comes_out() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = cancelled_from_outside(&lab, async move {
         let inside = log.clone();
@@ -46,7 +46,7 @@ fn cancelling_the_parent_in_the_body_cancels_the_children_and_comes_out() {
 
 #[test]
 fn cancelling_the_parent_while_it_waits_for_children_does_the_same() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = cancelled_from_outside(&lab, async move {
         let inside = log.clone();
@@ -70,7 +70,7 @@ fn cancelling_the_parent_while_it_waits_for_children_does_the_same() {
 
 #[test]
 fn more_requests_while_the_group_aborts_do_not_end_the_wait() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let worker = create_task(async move {
@@ -99,7 +99,7 @@ fn more_requests_while_the_group_aborts_do_not_end_the_wait() {
 
 #[test]
 fn a_failure_beats_a_cancellation_from_outside_which_is_delivered_at_the_next_suspension() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = cancelled_from_outside(&lab, async move {
         let inside = log.clone();
@@ -126,7 +126,7 @@ fn a_failure_beats_a_cancellation_from_outside_which_is_delivered_at_the_next_su
 
 #[test]
 fn a_failure_and_a_cancellation_from_outside_in_one_turn_leave_a_count_of_one() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -160,7 +160,7 @@ fn a_failure_and_a_cancellation_from_outside_in_one_turn_leave_a_count_of_one() 
 
 #[test]
 fn a_request_that_was_swallowed_before_the_group_keeps_its_count() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -192,7 +192,7 @@ fn a_request_that_was_swallowed_before_the_group_keeps_its_count() {
 
 #[test]
 fn a_timeout_around_a_group_cancels_the_children_and_is_a_timeout() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -208,7 +208,7 @@ fn a_timeout_around_a_group_cancels_the_children_and_is_a_timeout() {
 
 #[test]
 fn a_failure_that_answers_the_timeout_beats_it_and_leaves_no_request_behind() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();

@@ -2,11 +2,11 @@
 
 use super::{after, cancelling, cleanup, ended, fails};
 use looplab::{Coroutine, Error, Result, Step, Task, TaskGroup, get_running_loop, sleep, yield_now};
-use support::common::{Lab, forever, ms, say};
+use support::{Lab, forever, ms, say};
 
 #[test]
 fn nested_groups_end_from_the_inside_out() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -60,7 +60,7 @@ fn an_inner_group_that_is_cancelled(lab: &Lab, inner_failure: Option<&'static st
 
 #[test]
 fn a_failure_in_the_outer_group_cancels_the_inner_one() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = an_inner_group_that_is_cancelled(&lab, None);
     assert_eq!(
         lines,
@@ -77,7 +77,7 @@ fn a_failure_in_the_outer_group_cancels_the_inner_one() {
 
 #[test]
 fn failures_in_both_groups_are_kept_apart() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = an_inner_group_that_is_cancelled(&lab, Some("inner"));
     assert_eq!(
         lines,
@@ -93,7 +93,7 @@ fn failures_in_both_groups_are_kept_apart() {
 
 #[test]
 fn new_children_may_be_made_while_the_group_waits_for_the_last_ones() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -121,7 +121,7 @@ fn new_children_may_be_made_while_the_group_waits_for_the_last_ones() {
 
 #[test]
 fn a_group_that_shuts_down_or_has_finished_takes_no_more_children() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (inside, mut kept) = (log.clone(), None);
@@ -166,7 +166,7 @@ fn a_group_that_shuts_down_or_has_finished_takes_no_more_children() {
 
 #[test]
 fn outside_of_a_task_there_is_no_group() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         get_running_loop()?.call_soon(move || {
@@ -181,7 +181,7 @@ fn outside_of_a_task_there_is_no_group() {
 
 #[test]
 fn what_leaves_the_loop_comes_out_by_itself() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let body = async move {
         let inside = log.clone();
@@ -224,7 +224,7 @@ fn what_leaves_the_loop_comes_out_by_itself() {
 
 #[test]
 fn an_exit_of_the_body_cancels_the_children_first() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();

@@ -6,11 +6,11 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use support::common::{Guard, HOUR, Lab, Log, OnDrop, forever, ms, pass_on, say, swallow};
+use support::{Guard, HOUR, Lab, Log, OnDrop, forever, ms, pass_on, say, swallow};
 
 #[test]
 fn children_are_cancelled_in_the_order_in_which_they_were_made() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let outcome = TaskGroup::scope(async |group| {
@@ -28,7 +28,7 @@ fn children_are_cancelled_in_the_order_in_which_they_were_made() {
 
 #[test]
 fn a_body_may_borrow_and_its_value_is_returned() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let mut seen = Vec::new();
         TaskGroup::scope(async |group| {
@@ -44,7 +44,7 @@ fn a_body_may_borrow_and_its_value_is_returned() {
 
 #[test]
 fn panics_of_children_and_of_the_body_are_failures_of_the_group() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inside = log.clone();
@@ -68,7 +68,7 @@ fn panics_of_children_and_of_the_body_are_failures_of_the_group() {
 
 #[test]
 fn a_scope_that_is_dropped_half_way_cancels_its_children_and_reports_what_they_fail_with() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (inside, mut kept) = (log.clone(), None);
@@ -107,7 +107,7 @@ fn a_scope_that_is_dropped_half_way_cancels_its_children_and_reports_what_they_f
 
 #[test]
 fn a_scope_that_is_dropped_after_a_failure_takes_its_request_back() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let mut running = Box::pin(TaskGroup::scope(async |group| {
             group.create_task(fails("boom", 0))?;
@@ -129,7 +129,7 @@ fn a_scope_that_is_dropped_after_a_failure_takes_its_request_back() {
 
 #[test]
 fn a_refused_body_is_dropped_and_so_is_a_body_that_was_cancelled_before_it_began() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let dropped = Rc::new(Cell::new(0));
     let body = |guard: Guard| async move {
         drop(guard);
@@ -155,7 +155,7 @@ fn a_refused_body_is_dropped_and_so_is_a_body_that_was_cancelled_before_it_began
 
 #[test]
 fn a_loop_that_is_closed_ends_a_group_without_cancelling() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let inside = log.clone();
     let main = async move {

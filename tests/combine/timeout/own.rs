@@ -7,12 +7,12 @@ use looplab::{
 };
 use std::cell::Cell;
 use std::rc::Rc;
-use support::common::{Guard, HOUR, Lab, forever, ms, say, swallow};
+use support::{Guard, HOUR, Lab, forever, ms, say, swallow};
 
 #[test]
 fn a_timeout_of_zero_does_not_eat_an_earlier_cancel() {
     // CPython: "2 timed out, cancelling 1" (gh-134471).
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         current_task().unwrap().cancel_msg("earlier");
@@ -26,7 +26,7 @@ fn a_timeout_of_zero_does_not_eat_an_earlier_cancel() {
 #[test]
 fn a_timeout_that_fires_while_an_earlier_cancel_is_on_its_way_through_a_task_does_not_eat_it() {
     // CPython: "7 timed out, cancelling 1", for the same reason.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let slow = create_task(async {
@@ -48,7 +48,7 @@ fn a_timeout_that_fires_while_an_earlier_cancel_is_on_its_way_through_a_task_doe
 
 #[test]
 fn a_timeout_that_fires_after_an_earlier_cancel_was_delivered_is_a_timeout_as_in_cpython() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let worker = create_task(async move {
@@ -67,7 +67,7 @@ fn a_timeout_that_fires_after_an_earlier_cancel_was_delivered_is_a_timeout_as_in
 
 #[test]
 fn a_body_may_borrow_and_may_return_nothing() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let mut seen = Vec::new();
         timeout(HOUR, async { seen.push(1) }).await?;
@@ -83,7 +83,7 @@ fn a_body_may_borrow_and_may_return_nothing() {
 
 #[test]
 fn the_time_begins_at_the_first_poll_of_the_function_and_at_the_making_of_a_limit() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let lp = get_running_loop()?;
         let began = lp.time();
@@ -99,7 +99,7 @@ fn the_time_begins_at_the_first_poll_of_the_function_and_at_the_making_of_a_limi
 
 #[test]
 fn a_scope_that_is_dropped_half_way_takes_back_its_timer_and_its_request() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, dropped) = (lab.log.clone(), Rc::new(Cell::new(0)));
     let guard = Guard(dropped.clone());
     let lp = lab.lp.clone();
@@ -126,7 +126,7 @@ fn a_scope_that_is_dropped_half_way_takes_back_its_timer_and_its_request() {
 
 #[test]
 fn a_panic_of_the_body_leaves_the_scope_and_becomes_the_tasks_error() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let limit = Timeout::at(None);
     let inside = limit.clone();
     let lines = lab.run(async move {

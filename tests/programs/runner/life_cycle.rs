@@ -10,7 +10,7 @@ use std::fmt::Display;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use support::common::{HOUR, show};
+use support::{HOUR, show};
 
 const ON_CPYTHON: &str = include_str!("life_cycle.out");
 

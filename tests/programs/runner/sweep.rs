@@ -7,8 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use support::common::{HOUR, Log, Watchdog, capture_log, failure, forever, ms, pass_on, say, show, swallow};
-use support::{Drops, OnDrop};
+use support::{
+    Drops, HOUR, Log, OnDrop, capture_log, failure, forever, ms, pass_on, say, show, swallow, watchdog,
+};
 
 fn spawn(name: &str, body: impl Future<Output = Result<()>> + 'static) -> TaskRef {
     Task::builder().name(name).spawn(body).to_ref()
@@ -16,7 +17,7 @@ fn spawn(name: &str, body: impl Future<Output = Result<()>> + 'static) -> TaskRe
 
 #[test]
 fn the_order_is_cancel_gather_report_pool_close() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let lp = runner.get_loop().unwrap();
     let (said, go, job_ends) = (log.clone(), channel(), log.clone());
@@ -73,7 +74,7 @@ fn ends_with_close(lines: &[String], closed: bool) {
 
 #[test]
 fn every_task_is_cancelled_once_in_order_of_creation() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let tasks = Rc::new(RefCell::new(Vec::new()));
     let (said, kept) = (log.clone(), tasks.clone());
     let mut runner = runner(&log);
@@ -91,7 +92,7 @@ fn every_task_is_cancelled_once_in_order_of_creation() {
 
 #[test]
 fn a_task_that_swallows_its_cancellation_is_waited_for_without_limit() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let lp = runner.get_loop().unwrap();
     let said = log.clone();
@@ -114,7 +115,7 @@ fn a_task_that_swallows_its_cancellation_is_waited_for_without_limit() {
 /// On a real clock it would hang the exit, as in asyncio.
 #[test]
 fn a_task_that_swallows_and_can_never_end_is_named_in_virtual_time_and_the_loop_is_closed() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let lp = runner.get_loop().unwrap();
     let main = async {
@@ -133,7 +134,7 @@ fn a_task_that_swallows_and_can_never_end_is_named_in_virtual_time_and_the_loop_
 
 #[test]
 fn a_task_made_during_the_sweep_is_not_cancelled_and_dies_pending() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let late = Rc::new(RefCell::new(None));
     let (said, keep) = (log.clone(), late.clone());
@@ -154,7 +155,7 @@ fn a_task_made_during_the_sweep_is_not_cancelled_and_dies_pending() {
 
 #[test]
 fn with_a_job_on_the_pool_a_task_made_during_the_sweep_may_finish() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let (begin, begun) = channel();
     let (release, released) = channel();
     let said = log.clone();
@@ -185,7 +186,7 @@ fn with_a_job_on_the_pool_a_task_made_during_the_sweep_may_finish() {
 
 #[test]
 fn only_failures_are_reported_each_with_its_error_and_task() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let main = async {
         spawn("cancelled", forever());
@@ -203,7 +204,7 @@ fn only_failures_are_reported_each_with_its_error_and_task() {
 
 #[test]
 fn pending_timers_are_dropped_in_silence() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let drops = Drops::default();
     let guard = drops.guard();
@@ -215,7 +216,7 @@ fn pending_timers_are_dropped_in_silence() {
 
 #[test]
 fn the_jobs_of_the_pool_are_waited_for() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let (seen, (begin, begun)) = (done.clone(), channel());
     run(async move {
@@ -233,7 +234,7 @@ fn the_jobs_of_the_pool_are_waited_for() {
 
 #[test]
 fn what_a_task_leaves_the_sweep_with_leaves_close_and_the_loop_is_closed_all_the_same() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = runner(&log);
     let lp = runner.get_loop().unwrap();
     let main = async {
@@ -249,7 +250,7 @@ fn what_a_task_leaves_the_sweep_with_leaves_close_and_the_loop_is_closed_all_the
 
 #[test]
 fn destructors_that_run_at_the_end_see_a_closed_loop() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let seen = Rc::new(Cell::new(None));
     let sees = seen.clone();
     run(async move {
@@ -277,7 +278,7 @@ fn close_after(mut runner: Runner, main: impl Future<Output = Result<()>> + 'sta
 
 #[test]
 fn until_quiet_cancels_also_what_is_made_meanwhile() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let said = log.clone();
     let took = close_after(quiet(&log, HOUR), async move {
         create_task(async move {
@@ -299,7 +300,7 @@ fn until_quiet_cancels_also_what_is_made_meanwhile() {
 
 #[test]
 fn until_quiet_does_not_disturb_a_cleanup_before_half_time() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let said = log.clone();
     let took = close_after(quiet(&log, ms(1000)), async move {
         spawn("slow", async move {
@@ -323,7 +324,7 @@ fn until_quiet_does_not_disturb_a_cleanup_before_half_time() {
 
 #[test]
 fn until_quiet_asks_once_more_at_half_time() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let said = log.clone();
     let took = close_after(quiet(&log, ms(1000)), async move {
         create_task(async move {
@@ -338,7 +339,7 @@ fn until_quiet_asks_once_more_at_half_time() {
 
 #[test]
 fn until_quiet_names_who_refuses_to_end_and_gives_up() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let logged = capture_log();
     let took = close_after(quiet(&log, ms(1000)), async {
         for name in ["stubborn", "mule"] {
@@ -359,7 +360,7 @@ fn until_quiet_names_who_refuses_to_end_and_gives_up() {
 
 #[test]
 fn until_quiet_ends_also_when_tasks_make_tasks_for_ever() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let logged = capture_log();
     let took = close_after(quiet(&log, ms(100)), async {
         async fn swallows_for(time: Duration) -> Result<()> {
@@ -388,7 +389,7 @@ fn until_quiet_ends_also_when_tasks_make_tasks_for_ever() {
 
 #[test]
 fn until_quiet_reports_failures_as_the_plain_sweep_does() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let took = close_after(quiet(&log, HOUR), async {
         spawn("failed", async { forever().await.map_err(|_| Error::msg("cleanup")) });
         yield_now().await
@@ -399,7 +400,7 @@ fn until_quiet_reports_failures_as_the_plain_sweep_does() {
 
 #[test]
 fn until_quiet_with_nothing_left_takes_no_turn_more() {
-    let (log, _dog) = (Log::default(), Watchdog::new());
+    let (log, _dog) = (Log::default(), watchdog());
     let mut runner = quiet(&log, HOUR);
     let lp = runner.get_loop().unwrap();
     runner.run(async {}).unwrap();

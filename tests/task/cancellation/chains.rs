@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
-use support::common::{Lab, Watchdog, failure, say};
+use support::{Lab, failure, say, watchdog};
 
 const LENGTH: usize = 100_000;
 
@@ -14,7 +14,7 @@ const LENGTH: usize = 100_000;
 const SMALL: usize = 256 * 1024;
 
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
-    let _watchdog = Watchdog::new();
+    let _watchdog = watchdog();
     thread::Builder::new().stack_size(SMALL).spawn(test).unwrap().join().unwrap();
 }
 
@@ -126,7 +126,7 @@ fn ring(lab: &Lab, names: &[&'static str]) -> Vec<Task<()>> {
 #[test]
 fn two_tasks_that_await_each_other_are_ended_by_cancelling_one() {
     // In CPython the request is a recursion without end: RecursionError, and both tasks hang (docs/differences.md).
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let tasks = ring(&lab, &["a", "b"]);
     assert!(tasks[0].cancel_msg("stop"));
     assert_eq!(failure(lab.lp.run_until_complete(&tasks[0])), "Cancelled(stop)");
@@ -138,7 +138,7 @@ fn two_tasks_that_await_each_other_are_ended_by_cancelling_one() {
 #[test]
 fn a_ring_is_ended_by_cancelling_any_of_it() {
     for first in 0..4 {
-        let lab = Lab::new();
+        let lab = Lab::reporting();
         let tasks = ring(&lab, &["a", "b", "c", "d"]);
         assert!(tasks[first].cancel());
         assert_eq!(failure(lab.lp.run_until_complete(&tasks[first])), "Cancelled");
@@ -148,7 +148,7 @@ fn a_ring_is_ended_by_cancelling_any_of_it() {
 
 #[test]
 fn a_ring_that_nobody_cancels_is_a_deadlock_that_names_its_tasks() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let tasks = ring(&lab, &["alpha", "beta"]);
     let error = lab.lp.run_until_complete(&tasks[0]).unwrap_err().to_string();
     assert!(error.contains("alpha waits for task") && error.contains("beta waits for task"), "{error}");
@@ -156,7 +156,7 @@ fn a_ring_that_nobody_cancels_is_a_deadlock_that_names_its_tasks() {
 
 #[test]
 fn a_task_that_gathers_itself_is_ended_by_a_cancel() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let task = lab.lp.create_task(async move {
         let me = current_task().unwrap().downcast::<()>().unwrap();
@@ -172,7 +172,7 @@ fn a_task_that_gathers_itself_is_ended_by_a_cancel() {
 
 #[test]
 fn a_ring_through_a_gathering_is_ended_by_a_cancel() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let slot = Slots::default();
     let awaited = slot.clone();
     let gatherer = lab.lp.create_task(async move {
@@ -196,7 +196,7 @@ fn a_ring_through_a_gathering_is_ended_by_a_cancel() {
 #[test]
 fn a_task_that_cancels_its_awaiter_and_then_awaits_it_ends_with_it() {
     // The request comes back to the one who made it, in its own step: it is forwarded when that one suspends.
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let slot = Slots::default();
     let both = slot.clone();
     let awaiter = lab.lp.create_task(async move {
@@ -219,7 +219,7 @@ fn a_task_that_cancels_its_awaiter_and_then_awaits_it_ends_with_it() {
 
 #[test]
 fn a_task_that_cancels_itself_and_then_gathers_itself_is_ended() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let task = lab.lp.create_task(async move {
         let me = current_task().unwrap().downcast::<()>().unwrap();
         me.cancel_msg("c");
@@ -232,7 +232,7 @@ fn a_task_that_cancels_itself_and_then_gathers_itself_is_ended() {
 
 #[test]
 fn a_cancel_from_a_timer_reaches_a_chain_in_the_same_call() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let inner = lab.lp.create_task(async { yield_now().await.and(std::future::pending().await) }).unwrap();
     let awaited: Task<()> = inner.clone();
     let outer = lab.lp.create_task(async move { awaited.await }).unwrap();

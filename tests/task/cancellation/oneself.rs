@@ -1,11 +1,11 @@
 //! Tasks that cancel themselves, and tasks that await themselves.
 
 use looplab::{Error, Task, create_task, current_task, get_running_loop, yield_now};
-use support::common::{Lab, failure, say, swallow};
+use support::{Lab, failure, say, swallow};
 
 #[test]
 fn cancelling_oneself_and_returning_loses_the_value() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async {
@@ -20,7 +20,7 @@ fn cancelling_oneself_and_returning_loses_the_value() {
 
 #[test]
 fn cancelling_oneself_and_raising_raises() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async {
@@ -35,7 +35,7 @@ fn cancelling_oneself_and_raising_raises() {
 
 #[test]
 fn cancelling_oneself_is_not_delivered_where_a_done_future_is_awaited() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let done = get_running_loop()?.create_future();
@@ -57,7 +57,7 @@ fn cancelling_oneself_is_not_delivered_where_a_done_future_is_awaited() {
 
 #[test]
 fn cancelling_oneself_is_delivered_at_the_next_pending_await() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (pending, said) = (get_running_loop()?.create_future::<()>(), log.clone());
@@ -76,7 +76,7 @@ fn cancelling_oneself_is_delivered_at_the_next_pending_await() {
 
 #[test]
 fn cancelling_oneself_goes_to_the_task_awaited_next_and_that_may_swallow_it() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let inner = create_task(swallow(log.clone(), "inner", "swallowed"));
@@ -94,7 +94,7 @@ fn cancelling_oneself_goes_to_the_task_awaited_next_and_that_may_swallow_it() {
 
 #[test]
 fn awaiting_ones_own_task_is_an_error() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = Task::builder().name("me").spawn(async move {
@@ -116,7 +116,7 @@ fn awaiting_ones_own_task_is_an_error() {
 
 #[test]
 fn a_cancel_comes_before_the_error_of_awaiting_oneself() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(async move {

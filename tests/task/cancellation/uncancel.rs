@@ -1,7 +1,7 @@
 //! `cancelling` and `uncancel`: the count of requests, as since CPython 3.13.
 
 use looplab::{Result, create_task, current_task, yield_now};
-use support::common::{Lab, failure, swallow};
+use support::{Lab, failure, swallow};
 
 /// A body that cancels its own task twice and takes `taken_back` of that back before its first await.
 async fn takes_back(taken_back: u32) -> Result<u32> {
@@ -17,7 +17,7 @@ async fn takes_back(taken_back: u32) -> Result<u32> {
 
 #[test]
 fn uncancel_to_zero_withdraws_a_cancel_that_was_not_delivered() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         assert_eq!(failure(create_task(takes_back(0)).await), "Cancelled(b)");
         assert_eq!(failure(create_task(takes_back(1)).await), "Cancelled(b)");
@@ -29,7 +29,7 @@ fn uncancel_to_zero_withdraws_a_cancel_that_was_not_delivered() {
 
 #[test]
 fn uncancel_before_the_first_step_lets_the_body_run() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let task = create_task(async { Ok(1) });
         assert!(task.cancel());
@@ -41,7 +41,7 @@ fn uncancel_before_the_first_step_lets_the_body_run() {
 
 #[test]
 fn uncancel_does_not_call_back_what_went_through_a_future() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let task = create_task(swallow(log, "body", ()));
@@ -55,7 +55,7 @@ fn uncancel_does_not_call_back_what_went_through_a_future() {
 
 #[test]
 fn cancelling_a_finished_task_does_not_count() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     lab.run(async {
         let task = create_task(yield_now());
         (&task).await?;

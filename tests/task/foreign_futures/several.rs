@@ -6,7 +6,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, join, select_biased};
 use looplab::{Future, Result, create_task, get_running_loop, sleep, yield_now};
 use std::pin::pin;
-use support::common::{HOUR, Lab, failure, ms, say, show};
+use support::{HOUR, Lab, failure, ms, say, show};
 
 /// Three futures of `lab`'s loop.
 fn three(lab: &Lab) -> [Future<u32>; 3] {
@@ -19,7 +19,7 @@ fn outcome(result: &Result<u32>) -> String {
 
 #[test]
 fn join_goes_on_when_the_last_is_done_whatever_their_order() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let [a, b, c] = three(&lab);
     let (x, y, z) = (a.clone(), b.clone(), c.clone());
     let task = started(&lab, async move {
@@ -105,7 +105,7 @@ fn a_cancel_reaches_all_that_are_joined() {
 
 #[test]
 fn a_cancel_of_oneself_reaches_all_that_are_joined_next() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let [a, b, _] = three(&lab);
     let (x, y) = (a.clone(), b.clone());
     let lines = lab.run(async move {
@@ -120,7 +120,7 @@ fn a_cancel_of_oneself_reaches_all_that_are_joined_next() {
 
 #[test]
 fn what_came_in_the_turn_of_the_cancel_is_kept_if_another_could_be_cancelled() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let [a, b, _] = three(&lab);
     let (x, y, log) = (a.clone(), b, lab.log.clone());
     let task = started(&lab, async move {
@@ -136,7 +136,7 @@ fn what_came_in_the_turn_of_the_cancel_is_kept_if_another_could_be_cancelled() {
 
 #[test]
 fn what_came_in_the_turn_of_the_cancel_is_lost_if_nothing_else_was_pending() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let [a, b, _] = three(&lab);
     let (x, y, log) = (a.clone(), b.clone(), lab.log.clone());
     let task = started(&lab, async move {
@@ -154,7 +154,7 @@ fn what_came_in_the_turn_of_the_cancel_is_lost_if_nothing_else_was_pending() {
 
 #[test]
 fn joined_tasks_run_at_the_same_time_and_a_cancel_goes_down_to_each() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let child = |name: &'static str| {
@@ -177,7 +177,7 @@ fn joined_tasks_run_at_the_same_time_and_a_cancel_goes_down_to_each() {
 
 #[test]
 fn futures_unordered_gives_them_in_the_order_of_completion() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let [a, b, c] = three(&lab);
     let (all, log) = (three_names(&[&a, &b, &c]), lab.log.clone());
     let task = started(&lab, async move {
@@ -237,7 +237,7 @@ fn a_cancel_reaches_all_of_futures_unordered() {
 fn many_at_once_are_all_heard() {
     // From 31 on `join_all` waits through wakers of its own.
     for count in [5, 30, 31, 100] {
-        let lab = Lab::new();
+        let lab = Lab::reporting();
         let futures: Vec<Future<usize>> = (0..count).map(|_| lab.lp.create_future()).collect();
         let awaited: Vec<_> = futures.iter().map(|future| future.into_future()).collect();
         let task = started(&lab, async move { join_all(awaited).await.into_iter().sum::<Result<usize>>() });
@@ -253,7 +253,7 @@ fn many_at_once_are_all_heard() {
 
 #[test]
 fn the_loser_of_a_select_is_let_go() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let [a, b, _] = three(&lab);
     let (x, y) = (a.clone(), b.clone());
     let task = started(&lab, async move {
@@ -279,7 +279,7 @@ fn the_loser_of_a_select_is_let_go() {
 
 #[test]
 fn a_timeout_made_of_select_leaves_no_timer() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let quick = create_task(async { Ok(1) });
         let value = match select(pin!(quick.into_future()), pin!(sleep(HOUR))).await {
@@ -296,7 +296,7 @@ fn a_timeout_made_of_select_leaves_no_timer() {
 fn a_handle_polled_by_reference_counts_as_waited_on_until_the_next_step() {
     // asyncio has no counterpart: there an await is of one thing (docs/differences.md).
     for steps_later in [0, 1] {
-        let lab = Lab::new();
+        let lab = Lab::reporting();
         let [kept, _, next] = three(&lab);
         let (mut by_reference, awaited) = ((&kept).into_future(), next.clone());
         let task = started(&lab, async move {

@@ -6,11 +6,11 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use support::common::{Guard, Lab, failure, ms};
+use support::{Guard, Lab, failure, ms};
 
 #[test]
 fn a_keyboard_interrupt_leaves_the_run_and_the_next_one_is_not_disturbed() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let outcome = lab.lp.run_until_complete(async { Err::<(), _>(Error::KeyboardInterrupt) });
     assert!(matches!(outcome, Err(Error::KeyboardInterrupt)));
     // Its stop callback is queued, and does nothing.
@@ -21,7 +21,7 @@ fn a_keyboard_interrupt_leaves_the_run_and_the_next_one_is_not_disturbed() {
 
 #[test]
 fn an_exit_of_a_child_leaves_the_run_and_is_the_childs_result_too() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     let main = lab.lp.create_task(async move {
         let outcome = create_task(async { Err::<(), _>(Error::Exit(3)) }).await;
@@ -38,7 +38,7 @@ fn an_exit_of_a_child_leaves_the_run_and_is_the_childs_result_too() {
 
 #[test]
 fn run_until_complete_takes_whatever_can_be_awaited() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lp = &lab.lp;
     let task = lp.create_task(async { Ok(1) }).unwrap();
     assert_eq!(lp.run_until_complete(&task).unwrap(), 1);
@@ -64,7 +64,7 @@ fn run_until_complete_takes_whatever_can_be_awaited() {
 
 #[test]
 fn running_what_is_done_takes_one_turn_in_which_others_run_too() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, future) = (lab.log.clone(), lab.lp.create_future());
     future.set_result(4).unwrap();
     lab.lp.call_soon(move || log.say("callback")).unwrap();
@@ -74,7 +74,7 @@ fn running_what_is_done_takes_one_turn_in_which_others_run_too() {
 
 #[test]
 fn a_task_of_another_loop_cannot_be_run() {
-    let (lab, elsewhere) = (Lab::new(), Lab::new());
+    let (lab, elsewhere) = (Lab::reporting(), Lab::reporting());
     let task = elsewhere.lp.create_task(async { Ok(1) }).unwrap();
     let text = "The future belongs to a different loop than the one specified as the loop argument";
     assert_eq!(failure(lab.lp.run_until_complete(&task)), text);
@@ -84,7 +84,7 @@ fn a_task_of_another_loop_cannot_be_run() {
 
 #[test]
 fn a_refused_run_does_not_begin_its_body() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let lines = lab.run(async {
         let lp = get_running_loop()?;
         let refused = lp.run_until_complete(async { unreachable!("refused") });
@@ -98,7 +98,7 @@ fn a_refused_run_does_not_begin_its_body() {
 #[test]
 fn the_stop_of_a_finished_run_does_not_leak_into_the_next() {
     // In CPython the second run ends with "Event loop stopped before Future completed." (docs/differences.md).
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let first = async {
         stop()?;
         Ok(1)
@@ -114,7 +114,7 @@ fn the_stop_of_a_finished_run_does_not_leak_into_the_next() {
 
 #[test]
 fn a_run_that_is_stopped_before_loses_nothing() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let (log, future) = (lab.log.clone(), lab.lp.create_future());
     let awaited = future.clone();
     let task = lab.lp.create_task(async move {
@@ -132,7 +132,7 @@ fn a_run_that_is_stopped_before_loses_nothing() {
 
 #[test]
 fn the_task_of_a_body_goes_on_after_a_run_that_was_stopped() {
-    let lab = Lab::new();
+    let lab = Lab::reporting();
     let log = lab.log.clone();
     lab.lp.call_soon(stop).unwrap();
     let body = async move {

@@ -1,115 +1,14 @@
-//! A loop whose events become short lines, between the words of its callbacks.
+//! An event of a loop as a short line.
+//!
+//! Handles are h1, h2 … in the order in which they were made, tasks and futures t1, f2 …, descriptors a, b … in the
+//! order in which they were registered; `+h1` is a push into the ready queue. Polls that found nothing and callbacks that
+//! returned without an error have no line.
 
-use super::{Watchdog, watchdog};
 use looplab::trace::{Direction, Done, EntryKind, Event, Life, Record, Via, Why};
-use looplab::{Clock, EventLoop};
-use std::cell::RefCell;
-use std::fmt::Display;
-use std::ops::Deref;
 use std::time::Duration;
 
-thread_local! {
-    /// What happened on this thread since its last [`Lab`] was made, or since [`Lab::clear`].
-    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Writes a word into the thread's log.
-pub fn say(word: impl Display) {
-    write(format!("'{word}'"));
-}
-
-/// A callback that says `word`.
-pub fn says(word: &'static str) -> impl Fn() + Copy + Send + 'static {
-    move || say(word)
-}
-
-fn write(line: String) {
-    // The thread may be ending: what a destructor says then, nobody reads.
-    let _ = LOG.try_with(|log| log.borrow_mut().push(line));
-}
-
-/// The words alone, in order; the log stays as it is.
-pub fn words() -> Vec<String> {
-    let word = |line: &String| Some(line.strip_prefix('\'')?.strip_suffix('\'')?.to_owned());
-    LOG.with_borrow(|log| log.iter().filter_map(word).collect())
-}
-
-/// A recorded loop with a watchdog. It is used as the loop that it holds.
-pub struct Lab {
-    lp: EventLoop,
-    _dog: Watchdog,
-}
-
-impl Deref for Lab {
-    type Target = EventLoop;
-    fn deref(&self) -> &EventLoop {
-        &self.lp
-    }
-}
-
-impl Lab {
-    /// In virtual time: waits take none, and a loop that nothing can wake ends with an error instead of hanging.
-    pub fn new() -> Self {
-        Self::with(Clock::virtual_time())
-    }
-
-    /// In the machine's time.
-    pub fn in_real_time() -> Self {
-        Self::with(Clock::monotonic())
-    }
-
-    fn with(clock: Clock) -> Self {
-        let _dog = watchdog();
-        let mut fds = Vec::new();
-        let observer = move |record: &Record<'_>| {
-            if let Some(line) = line(record, &mut fds) {
-                write(line);
-            }
-        };
-        let lp = EventLoop::builder().clock(clock).observer(observer).build().expect("a loop");
-        LOG.with_borrow_mut(Vec::clear);
-        Self { lp, _dog }
-    }
-
-    /// Forgets what is in the log.
-    pub fn clear(&self) {
-        LOG.with_borrow_mut(Vec::clear);
-    }
-
-    /// The log, line by line, which is empty afterwards.
-    pub fn take(&self) -> Vec<String> {
-        LOG.take()
-    }
-
-    /// The log is exactly this, and is empty afterwards. Lines stand apart by ` | ` or a line's end.
-    #[track_caller]
-    pub fn is(&self, expected: &str) {
-        let lines = expected.split(['|', '\n']).map(str::trim).filter(|line| !line.is_empty());
-        let (expected, happened) = (lines.map(str::to_owned).collect::<Vec<_>>(), self.take());
-        assert!(
-            expected == happened,
-            "expected:\n{}\nhappened:\n{}",
-            by_turns(&expected),
-            by_turns(&happened)
-        );
-    }
-}
-
-/// One turn per line, as `is` takes it.
-fn by_turns(lines: &[String]) -> String {
-    let mut text = String::new();
-    for line in lines {
-        let begins = ["turn", "run", "unstop", "end"].contains(&line.split(' ').next().unwrap_or(""))
-            && !line.starts_with("run h");
-        let between = if text.is_empty() { "    " } else { " | " };
-        text.push_str(if begins && !text.is_empty() { "\n    " } else { between });
-        text.push_str(line);
-    }
-    text
-}
-
-/// An event as a line; `fds` are the descriptors that have a letter.
-fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
+/// Returns an event as a line; `fds` are the descriptors that have a letter.
+pub(crate) fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
     let mut fd = |number: i32| {
         let index = fds.iter().position(|known| *known == number).unwrap_or_else(|| {
             fds.push(number);
@@ -166,7 +65,7 @@ fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
     })
 }
 
-/// How an entry came into the ready queue; nothing for a plain callback of the loop's own thread.
+/// Returns how an entry came into the ready queue; nothing for a plain callback of the loop's own thread.
 fn origin(via: Via, kind: EntryKind, task: Option<u64>, fd: Option<char>, signal: Option<i32>) -> String {
     match (via, kind, fd) {
         (Via::Io, _, Some(fd)) => format!(" io {fd}"),
