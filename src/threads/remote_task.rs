@@ -1,12 +1,11 @@
-//! Tasks for another thread: submit a body to a loop, and wait for it as a thread does.
+//! Tasks for another thread: it submits a body to a loop and waits for the result.
 //!
-//! It promises asyncio's `run_coroutine_threadsafe`: the task is made in the turn in which the call arrives; the handle is
-//! done one turn after the task; cancelling the handle is decided at once, and the task hears of it through the loop, unless
-//! that loop is the running one. Two things are different, because they would block for ever: a loop that is closed first
-//! fails the handle with [`Error::Closed`], and waiting on the loop's own thread is refused.
+//! This keeps asyncio's `run_coroutine_threadsafe`. The task is made in the turn in which the call arrives, and the handle is
+//! done one turn after the task. Cancelling the handle takes effect at once; the task is cancelled through its loop, unless
+//! that is the running one. Two things differ because they would block forever: closing the loop first fails the handle with
+//! [`Error::Closed`], and waiting on the loop's own thread is refused.
 //!
-//! A body of looplab's cannot be sent to another thread once it awaits anything of looplab's; what can be sent is the
-//! closure that makes it.
+//! A body that awaits anything of looplab cannot be sent to another thread. The closure that makes it can.
 
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Remote, TaskKey, get_running_loop};
@@ -21,11 +20,11 @@ use std::time::Duration;
 
 /// Submits a body to the loop behind `remote`, from any thread (`asyncio.run_coroutine_threadsafe`).
 ///
-/// The body is a future that is `Send`, or a closure that makes the body on the loop's thread; with the latter the body
-/// may await whatever it likes. It runs as a task of that loop. Dropping the handle does not cancel it; a failure that
-/// no handle is left to read is dropped with its outcome, as in asyncio.
+/// The body is a future that is `Send`, or a closure that makes a future on the loop's thread. A future made there may await
+/// anything. It runs as a task of that loop. Dropping the handle does not cancel the task, and a failure that no handle is
+/// left to read is dropped, as in asyncio.
 ///
-/// It never blocks and never fails by itself: without the loop the handle has failed already with [`Error::Closed`].
+/// The function never blocks. If the loop is closed, the handle has failed already with [`Error::Closed`].
 ///
 /// ```
 /// use looplab::{EventLoop, run_coroutine_threadsafe, sleep};
@@ -58,21 +57,21 @@ where
         match catch(|| body.into_inner().start(&lp, place)).unwrap_or_else(Err) {
             Ok(task) => promise.tie(task, place),
             Err(error) => {
-                // Both hear of it, as in asyncio: who waits, and the loop.
+                // The error goes to the waiting thread and to the loop, as in asyncio.
                 drop(promise.0.settle(Err(error.clone())));
                 return Err(error);
             }
         }
         Ok(())
     });
-    // Unless it could be sent, the promise is gone by now and has said so.
+    // If it could not be sent, dropping the promise has failed the handle.
     drop(sent);
     RemoteTask { remote: remote.clone(), shared }
 }
 
-/// What can be submitted from another thread: a future that is `Send`, or a closure that is and makes a future. Its value
-/// is `Send + Sync`, because several threads may read it. It cannot be implemented elsewhere; `Kind` tells the compiler
-/// which of the two it is, and is never written.
+/// What [`run_coroutine_threadsafe`] takes: a future that is `Send`, or a closure that is `Send` and makes a future. The value
+/// is `Send + Sync`, because several threads may read it. The trait cannot be implemented elsewhere. `Kind` tells the
+/// compiler which of the two it is, and is never written.
 pub trait Submit<Kind>: sealed::Submit<Kind> {}
 
 impl<S: sealed::Submit<Kind>, Kind> Submit<Kind> for S {}
@@ -86,7 +85,7 @@ mod sealed {
         fn start(self, lp: &EventLoop, place: Place) -> Result<Task<Self::Value>>;
     }
 
-    /// Tells the two implementations apart, which the compiler could not do.
+    /// Keeps the two implementations apart for the compiler.
     #[allow(missing_debug_implementations, reason = "never made")]
     pub enum Body {}
     #[allow(missing_debug_implementations, reason = "never made")]
@@ -116,8 +115,8 @@ mod sealed {
     }
 }
 
-/// A task of a loop on another thread, as this thread sees it (`concurrent.futures.Future`): `Send + Sync + Clone`, made
-/// by [`run_coroutine_threadsafe`]. All of it may be called from any thread, whether the loop runs or not.
+/// The handle of a task on another thread's loop (`concurrent.futures.Future`): `Send + Sync + Clone`, made by
+/// [`run_coroutine_threadsafe`]. All methods may be called from any thread, whether the loop runs or not.
 ///
 /// ```
 /// use looplab::{Error, EventLoop, run_coroutine_threadsafe, sleep};
@@ -147,7 +146,7 @@ struct Shared<T: 'static> {
 enum State<T: 'static> {
     /// The key of the task, once it is made.
     Pending { task: Option<TaskKey> },
-    /// Shared, so that a clone for a reader is made without the lock.
+    /// Shared, so that it is cloned for a reader without the lock.
     Settled(Arc<Result<T>>),
 }
 
@@ -158,21 +157,22 @@ impl<T: 'static> State<T> {
 }
 
 impl<T: 'static> RemoteTask<T> {
-    /// Whether it is over: the task is done, or this was cancelled, or the loop was closed (`future.done`).
+    /// Returns whether the task is done, or the handle was cancelled, or the loop was closed (`future.done`).
     #[must_use]
     pub fn done(&self) -> bool {
         matches!(*self.shared.lock(), State::Settled(_))
     }
 
-    /// Whether it was cancelled, by [`cancel`](Self::cancel) or because the task was (`future.cancelled`).
+    /// Returns whether the handle was [cancelled](Self::cancel), or the task was (`future.cancelled`).
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.shared.lock().is_cancelled()
     }
 
-    /// Cancels it (`future.cancel`); false if it is over otherwise. A thread that waits gets [`Error::Cancelled`] at once.
-    /// The task is cancelled at once too if its loop runs on this thread, else by a call in one of the loop's next turns.
-    /// What the task makes of that is not told here any more.
+    /// Cancels the handle and its task (`future.cancel`). Returns false if the handle is done and was not cancelled.
+    ///
+    /// A thread that waits gets [`Error::Cancelled`] at once. The task is cancelled at once too if its loop runs on this
+    /// thread, else by a call in one of the loop's next turns. The handle stays cancelled, whatever the task does then.
     #[track_caller]
     pub fn cancel(&self) -> bool {
         let task = {
@@ -185,7 +185,7 @@ impl<T: 'static> RemoteTask<T> {
         let Some(task) = task else { return true };
         match self.remote.running() {
             Some(lp) => cancel_task(&lp, task),
-            // On a closed loop there is no task left to be told.
+            // A closed loop has no task left to cancel.
             None => drop(self.remote.call_soon(move || {
                 cancel_task(&get_running_loop()?, task);
                 Ok(())
@@ -194,12 +194,12 @@ impl<T: 'static> RemoteTask<T> {
         true
     }
 
-    /// Blocks the thread until it is over, or for `timeout` of real time at most, and gives the result, any number of
-    /// times (`future.result(timeout)`).
+    /// Blocks the thread until the task is done, at most for `timeout` of real time, and returns the result
+    /// (`future.result(timeout)`). May be called again.
     ///
     /// # Errors
-    /// What the task failed with; [`Error::TimedOut`] (the task goes on); [`Error::Cancelled`]; [`Error::Closed`] if the
-    /// loop was closed first; [`Error::Runtime`] on the loop's own thread while it is not over: the task could not run.
+    /// The task's error; [`Error::TimedOut`], after which the task continues; [`Error::Cancelled`]; [`Error::Closed`] if the
+    /// loop was closed first. [`Error::Runtime`] on the loop's own thread before the task is done: it could not run.
     pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T>
     where
         T: Clone,
@@ -231,12 +231,12 @@ fn cancel_task(lp: &EventLoop, task: TaskKey) {
 }
 
 impl<T: 'static> Shared<T> {
-    /// Poisoned or not: nothing of the user's runs under the lock.
+    /// No user code runs under the lock, so a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first to settle it counts; what comes too late is given back, to be dropped without the lock.
+    /// Sets the result unless there is one. A late result is returned, to be dropped without the lock.
     fn settle(&self, result: Result<T>) -> Option<Result<T>> {
         let mut state = self.lock();
         if let State::Settled(_) = *state {
@@ -249,11 +249,11 @@ impl<T: 'static> Shared<T> {
     }
 }
 
-/// The loop's end of it. If it goes before the task is done, the loop was closed: nobody else drops it.
+/// The loop's side. Dropped before the task is done, it fails the handle: only the end of the loop drops it so early.
 struct Promise<T: 'static>(Arc<Shared<T>>);
 
 impl<T: Send + Sync + 'static> Promise<T> {
-    /// Ties it to its task.
+    /// Has the task's end set the result.
     fn tie(self, task: Task<T>, place: Place) {
         let cancelled = match &mut *self.0.lock() {
             State::Pending { task: key } => {
@@ -263,21 +263,21 @@ impl<T: Send + Sync + 'static> Promise<T> {
             State::Settled(_) => true,
         };
         if cancelled {
-            // Before the call arrived: the task does not begin.
+            // The handle was cancelled before the call arrived, so the task does not begin.
             task.cancel();
         }
         task.add_done_callback_at(place, move |task| {
             if task.cancelled() {
                 self.0.settle(Err(Error::cancelled()));
             } else if matches!(*self.0.lock(), State::Pending { .. }) {
-                // Read only if somebody can hear of it: else a failure is reported.
+                // Not read if the handle was cancelled: then the loop reports a failure.
                 drop_quietly(self.0.settle(task.clone().take()));
             }
         });
     }
 }
 
-/// A result may hold the next handle, and that one's result the next.
+/// Drops the result without recursion: it may hold the next handle, whose result holds the next.
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
