@@ -240,7 +240,7 @@ impl Runner {
         let main = Task::builder().spawn_on(lp, main)?;
         let task = main.to_ref();
         self.interrupts = Interrupts::watch(lp, Seen::default(), &self.options, Some(task.clone()))?;
-        let result = lp.run_until(&task.as_any_future(), Location::caller());
+        let result = lp.run_until(&task.any_future(), Location::caller());
         match result.and_then(|()| main.take()) {
             Err(Error::Cancelled(message)) => Err(self.interrupts.verdict(&task, message)),
             result => result,

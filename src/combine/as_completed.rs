@@ -16,8 +16,8 @@ use super::timeout::set_timer;
 use crate::error::{Error, Result};
 use crate::event_loop::{TimerHandle, get_running_loop, running};
 use crate::task::Future;
-use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure};
-use crate::task::handles::{CallbackId, add_done_callback};
+use crate::task::done_callback::DoneCallback;
+use crate::task::ensure::{EnsureFuture, Ensured};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -57,7 +57,7 @@ use std::time::Duration;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[track_caller]
-pub fn as_completed<I>(several: I) -> AsCompleted<<I::Item as Ensure>::Value>
+pub fn as_completed<I>(several: I) -> AsCompleted<<I::Item as EnsureFuture>::Value>
 where
     I: IntoIterator<Item: EnsureFuture>,
 {
@@ -83,7 +83,7 @@ struct Several<T: 'static> {
     /// How many may still be awaited.
     left: Cell<usize>,
     /// Those that have not ended, by their place among the arguments.
-    todo: RefCell<BTreeMap<usize, (Ensured<T>, CallbackId)>>,
+    todo: RefCell<BTreeMap<usize, (Ensured<T>, DoneCallback)>>,
     /// Those that ended and were not awaited yet; `None` stands for one that the timeout came before.
     done: RefCell<VecDeque<Option<One<T>>>>,
     /// In the order of their numbers, so that leaving is a binary search.
@@ -107,17 +107,15 @@ impl<T: 'static> AsCompleted<T> {
         });
         let mut seen = HashSet::new();
         for (index, one) in ensured.into_iter().enumerate() {
-            let on = one.awaitable();
-            if !seen.insert(std::ptr::from_ref(on.core()) as usize) {
+            let future = one.future();
+            if !seen.insert(std::ptr::from_ref(future.core())) {
                 continue;
             }
-            // Weak: when nobody can await them any more, nobody is to be told.
-            let ended = Rc::downgrade(&several);
-            let name = "as_completed";
-            let id = add_done_callback(on, place, name, move |_| {
-                ended.upgrade().map_or(Ok(()), |several| several.ended(index))
-            });
-            several.todo.borrow_mut().insert(index, (one, id));
+            // Weak: when nothing can await them any more, the callbacks end.
+            let weak = Rc::downgrade(&several);
+            let ended = move || weak.upgrade().map_or(Ok(()), |several| several.ended(index));
+            let callback = DoneCallback::new(future, place, "as_completed", ended);
+            several.todo.borrow_mut().insert(index, (one, callback));
         }
         several.left.set(several.todo.borrow().len());
         Self(Ok(several))
@@ -249,9 +247,9 @@ impl<T: 'static> Several<T> {
     }
 
     fn time_is_over(&self) -> Result<()> {
-        let todo = self.todo.take();
-        for (one, id) in todo.values() {
-            one.awaitable().core().drop_waiter(id.key());
+        let (_ones, callbacks): (Vec<_>, Vec<_>) = self.todo.take().into_values().unzip();
+        for callback in callbacks {
+            drop(callback);
             self.put(None)?;
         }
         Ok(())
@@ -343,13 +341,10 @@ impl<T: 'static> Drop for Waiting<'_, T> {
     }
 }
 
-/// Nobody can await them any more: the callbacks and the timer are taken back.
+/// Ends the timer when nothing can await them any more. The callbacks end with the entries of `todo`.
 impl<T: 'static> Drop for Several<T> {
     fn drop(&mut self) {
         self.stop_timer();
-        for (one, id) in self.todo.take().into_values() {
-            one.awaitable().core().drop_waiter(id.key());
-        }
     }
 }
 

@@ -2,15 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
-use crate::task::future::cancel_now;
-use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
 use crate::task::leaf::Leaf;
 use crate::trace::Place;
-use std::any::Any;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Makes a foreign future a place where a cancellation is delivered.
@@ -41,12 +37,7 @@ pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
 pub struct Cancellable<F> {
     foreign: Pin<Box<F>>,
     place: Place,
-    waiting: Option<Leaf<CancellableCell>>,
-}
-
-/// What a cancellation is aimed at while the foreign future is pending.
-struct CancellableCell {
-    core: FutureCore,
+    waiting: Option<Leaf>,
 }
 
 impl<F: Future> Future for Cancellable<F> {
@@ -66,8 +57,8 @@ impl<F: Future> Future for Cancellable<F> {
         }
         if self.waiting.is_none() {
             let lp = get_running_loop()?;
-            let cell = CancellableCell { core: FutureCore::future(&lp, "cancellable", self.place) };
-            let waiting = self.waiting.insert(Leaf::new(Rc::new(cell)));
+            let cancelled = crate::Future::<()>::of_kind(&lp, "cancellable", self.place);
+            let waiting = self.waiting.insert(Leaf::new(cancelled.any_future()));
             return interrupted(waiting, cx).map(Err);
         }
         Poll::Pending
@@ -75,30 +66,8 @@ impl<F: Future> Future for Cancellable<F> {
 }
 
 /// Ready with what is thrown here.
-fn interrupted(waiting: &mut Leaf<CancellableCell>, cx: &mut Context<'_>) -> Poll<Error> {
-    waiting.poll(cx).map(|thrown| thrown.err().unwrap_or_else(|| waiting.on().core.cancelled_error()))
-}
-
-impl AnyFuture for CancellableCell {
-    fn core(&self) -> &FutureCore {
-        &self.core
-    }
-
-    fn error(&self) -> Option<Error> {
-        self.core.cancellation()
-    }
-
-    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
-        cancel_now(self, message)
-    }
-
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self
-    }
-
-    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
-        self
-    }
+fn interrupted(waiting: &mut Leaf, cx: &mut Context<'_>) -> Poll<Error> {
+    waiting.poll(cx).map(|thrown| thrown.err().unwrap_or_else(|| waiting.on().core().cancelled_error()))
 }
 
 impl<F> fmt::Debug for Cancellable<F> {

@@ -10,17 +10,17 @@ pub use children::{Tuple, Values, gather_tuple};
 
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, running};
-use crate::panics::drop_quietly;
 use crate::task::TaskRef;
 use crate::task::cancel;
-use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
-use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, complete};
-use crate::task::handles::add_done_callback;
+use crate::task::done_callback::add_done_callback;
+use crate::task::ensure::{EnsureFuture, Ensured};
+use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, downcast};
 use crate::task::leaf::Leaf;
 use crate::trace::{Done, Place};
 use children::Boxed;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
@@ -44,7 +44,7 @@ use std::task::{Context, Poll, ready};
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[track_caller]
-pub fn gather<I>(children: I) -> Gather<Vec<<I::Item as Ensure>::Value>>
+pub fn gather<I>(children: I) -> Gather<Vec<<I::Item as EnsureFuture>::Value>>
 where
     I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
 {
@@ -52,7 +52,7 @@ where
 }
 
 /// The same where the caller of a function of looplab is the place to show.
-pub(crate) fn gather_at<I>(place: Place, children: I) -> Gather<Vec<<I::Item as Ensure>::Value>>
+pub(crate) fn gather_at<I>(place: Place, children: I) -> Gather<Vec<<I::Item as EnsureFuture>::Value>>
 where
     I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
 {
@@ -65,22 +65,27 @@ where
     }
 }
 
-/// Several at once; made by [`gather`]. Leaf it gives the values.
-#[must_use = "the children run, but nobody awaits them"]
+/// Several at once; made by [`gather`]. Awaiting it gives the values.
+#[must_use = "the children run, but their values are not awaited"]
 pub struct Gather<V: Values> {
-    state: Result<Rc<GatherCell>>,
-    children: Rc<Option<Boxed<V>>>,
+    state: Result<Rc<Gathered<V>>>,
 }
 
 /// A gathering whose outcomes are all values; made by [`Gather::return_exceptions`].
-#[must_use = "the children run, but nobody awaits them"]
+#[must_use = "the children run, but their values are not awaited"]
 pub struct GatherAll<V: Values>(Gather<V>);
+
+/// A gathering and its children, whose values it reads.
+struct Gathered<V: Values> {
+    cell: Rc<GatherCell>,
+    children: Boxed<V>,
+}
 
 /// The gathering itself, whatever the types of its children.
 struct GatherCell {
     core: FutureCore,
     /// In the order of the arguments; one that was given twice is here twice, and is asked twice to cancel, as in
-    /// asyncio. Weak, for each child that is not done holds the gathering in its callback; `Gather` keeps them alive.
+    /// asyncio. Weak, for each child that is not done holds the gathering in its callback; `Gathered` keeps them alive.
     children: Vec<Weak<dyn AnyFuture>>,
     /// How many different ones they are.
     count: usize,
@@ -88,21 +93,20 @@ struct GatherCell {
     /// Children that were done at the call; looked at once it is known whether exceptions are wanted as values.
     done_at_once: RefCell<Vec<Rc<dyn AnyFuture>>>,
     finished: Cell<usize>,
-    error: RefCell<Option<Error>>,
     /// `cancel` reached a child: the end will be a cancellation whatever the children make of it.
     cancel_requested: Cell<bool>,
 }
 
 impl<V: Values> Gather<V> {
     fn failed(error: Error) -> Self {
-        Self { state: Err(error), children: Rc::new(None) }
+        Self { state: Err(error) }
     }
 
     fn start(lp: &EventLoop, place: Place, children: Boxed<V>) -> Self {
-        let mut unique = children.awaitables();
-        let all = unique.iter().map(|child| Rc::downgrade(&child.clone().as_any_future())).collect();
-        let mut seen = std::collections::HashSet::new();
-        unique.retain(|child| seen.insert(std::ptr::from_ref(child.core()) as usize));
+        let mut unique = children.futures();
+        let all = unique.iter().map(Rc::downgrade).collect();
+        let mut seen = HashSet::new();
+        unique.retain(|child| seen.insert(std::ptr::from_ref(child.core())));
         let (done, pending): (Vec<_>, Vec<_>) = unique.into_iter().partition(|child| child.core().done());
         let cell = Rc::new(GatherCell {
             core: FutureCore::future(lp, "gather", place),
@@ -111,17 +115,15 @@ impl<V: Values> Gather<V> {
             return_exceptions: Cell::new(false),
             done_at_once: RefCell::new(done),
             finished: Cell::new(0),
-            error: RefCell::new(None),
             cancel_requested: Cell::new(false),
         });
         for child in pending {
-            let (cell, of) = (cell.clone(), Rc::downgrade(&child.clone().as_any_future()));
-            let name = "gather";
-            add_done_callback(child, place, name, move |_| {
-                of.upgrade().map_or(Ok(()), |of| cell.child_done(&*of))
+            let (cell, weak) = (cell.clone(), Rc::downgrade(&child));
+            add_done_callback(child, place, "gather", move |_| {
+                weak.upgrade().map_or(Ok(()), |child| cell.child_done(&*child))
             });
         }
-        Self { state: Ok(cell), children: Rc::new(Some(children)) }
+        Self { state: Ok(Rc::new(Gathered { cell, children })) }
     }
 
     /// Collects every outcome as a value: an error or a cancellation of a child does not end the gathering
@@ -138,25 +140,25 @@ impl<V: Values> Gather<V> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn return_exceptions(self) -> GatherAll<V> {
-        if let Ok(cell) = &self.state {
-            cell.return_exceptions.set(true);
+        if let Ok(gathered) = &self.state {
+            gathered.cell.return_exceptions.set(true);
         }
         GatherAll(self)
     }
 
-    /// Cancels the children that are not done (`outer.cancel()`); whether any accepted. The gathering is over when all
-    /// of them are, and then cancelled.
+    /// Cancels the children that are not done (`outer.cancel()`), and returns whether any accepted. The gathering is over
+    /// when all of them are, and then cancelled.
     pub fn cancel(&self) -> bool {
         self.settled().is_some_and(|cell| cancel::cancel(cell, &None))
     }
 
-    /// Whether it is over: all children done, or one failed.
+    /// Returns whether it is over: all children done, or one failed.
     #[must_use]
     pub fn done(&self) -> bool {
         self.settled().is_none_or(|cell| cell.core.done())
     }
 
-    /// Whether it was cancelled *as a future*. As in asyncio, one that ends because its children were cancelled is not:
+    /// Returns whether it was cancelled *as a future*. As in asyncio, one that ends because its children were cancelled is not:
     /// the cancellation is its error.
     #[must_use]
     pub fn cancelled(&self) -> bool {
@@ -164,35 +166,45 @@ impl<V: Values> Gather<V> {
     }
 
     fn settled(&self) -> Option<Rc<GatherCell>> {
-        let cell = self.state.as_ref().ok()?;
+        let cell = &self.state.as_ref().ok()?.cell;
         cell.settle();
         Some(cell.clone())
     }
 
-    fn finished(&self) -> Result<&Boxed<V>> {
-        let cell = self.state.as_ref().map_err(Clone::clone)?;
-        cell.core.retrieved();
-        if let Some(error) = cell.error.borrow().clone() {
-            return Err(error);
-        }
-        self.children.as_ref().as_ref().ok_or(Error::NoRunningLoop)
+    /// Returns it as a future whose outcome is what `read` returns.
+    fn ensured<R: 'static>(self, read: fn(&dyn Any) -> Result<R>) -> Result<Ensured<R>> {
+        let gathered = self.state?;
+        gathered.cell.settle();
+        Ok(Ensured::Shared(FutureOf::with_source(gathered.cell.clone(), gathered, read)))
     }
 }
 
-/// Nobody has looked at it: errors of children that were done at the call are its own now, and are reported as such.
-impl<V: Values> Drop for Gather<V> {
+impl<V: Values> Gathered<V> {
+    fn values(&self) -> Result<V> {
+        self.cell.core.check_error()?;
+        self.children.values()
+    }
+
+    fn results(&self) -> Result<V::Results> {
+        self.cell.core.check_error()?;
+        Ok(self.children.results())
+    }
+}
+
+/// If it was never awaited: errors of children that were done at the call are its own now, and are reported as such.
+impl<V: Values> Drop for Gathered<V> {
     fn drop(&mut self) {
-        drop(self.settled());
+        self.cell.settle();
     }
 }
 
 impl<V: Values> GatherAll<V> {
-    /// As [`Gather::cancel`].
+    /// Cancels it as [`Gather::cancel`] does.
     pub fn cancel(&self) -> bool {
         self.0.cancel()
     }
 
-    /// As [`Gather::done`].
+    /// Returns whether it is over, as [`Gather::done`] does.
     #[must_use]
     pub fn done(&self) -> bool {
         self.0.done()
@@ -206,11 +218,11 @@ impl GatherCell {
         let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
         let nothing_to_do = self.children.is_empty() && !self.core.done();
         for child in done {
-            // An error of completing can only say that the loop is closed, and then nobody waits.
+            // Completing fails only on a closed loop, where nothing waits.
             let _ = self.child_done(&*child);
         }
         if nothing_to_do {
-            let _ = complete(self, Done::Ok, None);
+            let _ = self.core.complete(Done::Ok, || self.clone());
         }
     }
 
@@ -218,12 +230,12 @@ impl GatherCell {
         self.settle();
         self.finished.set(self.finished.get() + 1);
         if self.core.done() {
-            child.core().retrieved();
+            child.core().mark_retrieved();
             return Ok(());
         }
         if !self.return_exceptions.get() {
-            child.core().retrieved();
-            if let Some(error) = child.error() {
+            child.core().mark_retrieved();
+            if let Some(error) = child.core().error() {
                 return self.fail(error);
             }
         }
@@ -233,11 +245,11 @@ impl GatherCell {
         // Errors that are wanted as values are read only now, all together.
         let children = self.living_children();
         for child in &children {
-            child.core().retrieved();
+            child.core().mark_retrieved();
         }
         match children.last() {
             Some(last) if self.cancel_requested.get() => self.fail(last.core().cancelled_error()),
-            _ => complete(self, Done::Ok, None),
+            _ => self.core.complete(Done::Ok, || self.clone()),
         }
     }
 
@@ -246,22 +258,18 @@ impl GatherCell {
     }
 
     fn fail(self: &Rc<Self>, error: Error) -> Result<()> {
-        *self.error.borrow_mut() = Some(error.clone());
-        complete(self, Done::Err, Some(&error))
+        self.core.fail(error, || self.clone())
     }
 }
 
-/// It failed, and nobody awaited it to the end: the error is reported, as asyncio does.
+/// If it failed and was not awaited to the end: the error is reported, as asyncio does.
 impl Drop for GatherCell {
     fn drop(&mut self) {
-        let Some(error) = self.error.get_mut().take() else { return };
-        if !self.core.is_unretrieved() {
-            return drop_quietly(error);
+        if let Some(error) = self.core.take_unretrieved() {
+            let info = FutureInfo { id: self.core.id(), place: self.core.place() };
+            let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
+            report(self.core.event_loop(), context.with_error(error).with_future(info));
         }
-        let info = FutureInfo { id: self.core.id(), place: self.core.place() };
-        let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
-        let context = context.with_error(error).with_future(info);
-        report(self.core.event_loop(), context);
     }
 }
 
@@ -270,109 +278,48 @@ impl AnyFuture for GatherCell {
         &self.core
     }
 
-    fn error(&self) -> Option<Error> {
-        self.error.borrow().clone()
-    }
-
-    fn begin_cancel(self: Rc<Self>, _: &CancelMessage) -> Begin {
+    fn begin_cancel(&self, _: &CancelMessage) -> Begin {
         // Unlike that of a plain future, a vain cancellation does not count as reading the error.
         if self.core.done() { Begin::Decided(false) } else { Begin::Forward(self.living_children()) }
     }
 
-    fn end_cancel(self: Rc<Self>, accepted: bool, _: &CancelMessage) -> bool {
+    fn end_cancel(&self, accepted: bool, _: &CancelMessage) -> bool {
         if accepted {
             self.cancel_requested.set(true);
         }
         accepted
     }
-
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self
-    }
-
-    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
-        self
-    }
 }
 
-/// A gathering as something with a value, for `run_until_complete` and as a child of another gathering.
-struct Readable<V: Values, R> {
-    cell: Rc<GatherCell>,
-    gather: Gather<V>,
-    read: fn(&Boxed<V>) -> Result<R>,
-}
-
-impl<V: Values, R: 'static> AnyFuture for Readable<V, R> {
-    fn core(&self) -> &FutureCore {
-        &self.cell.core
-    }
-
-    fn error(&self) -> Option<Error> {
-        AnyFuture::error(&*self.cell)
-    }
-
-    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
-        self.cell.clone().begin_cancel(message)
-    }
-
-    fn end_cancel(self: Rc<Self>, accepted: bool, message: &CancelMessage) -> bool {
-        self.cell.clone().end_cancel(accepted, message)
-    }
-
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self.cell.clone()
-    }
-
-    /// The gathering itself: the outer one that holds this may be dropped before the inner one is done.
-    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
-        self.cell.clone()
-    }
-}
-
-impl<V: Values, R: 'static> FutureOf<R> for Readable<V, R> {
-    fn outcome(&self) -> Result<R> {
-        (self.read)(self.gather.finished()?)
-    }
-}
-
-fn readable<V: Values, R: 'static>(
-    gather: Gather<V>,
-    read: fn(&Boxed<V>) -> Result<R>,
-) -> Result<Ensured<R>> {
-    gather.state.clone()?;
-    let Some(cell) = gather.settled() else { return Err(Error::NoRunningLoop) };
-    Ok(shared(Rc::new(Readable { cell, gather, read })))
-}
-
-impl<V: Values> Ensure for Gather<V> {
+impl<V: Values> EnsureFuture for Gather<V> {
     type Value = V;
 
     fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V>> {
-        readable(self, |children| children.values())
+        self.ensured(|source| downcast::<Gathered<V>>(source).values())
     }
 }
 
-impl<V: Values> Ensure for GatherAll<V> {
+impl<V: Values> EnsureFuture for GatherAll<V> {
     type Value = V::Results;
 
     fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V::Results>> {
-        readable(self.0, |children| Ok(children.results()))
+        self.0.ensured(|source| downcast::<Gathered<V>>(source).results())
     }
 }
 
 /// Gathers tasks of a loop that need not run. Fails inside of another running loop, as `gather` of such tasks does there.
 pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Result<GatherAll<Vec<()>>> {
     let here = running().unwrap_or_else(|| lp.clone());
-    let sources: Result<Vec<_>> =
+    let children: Result<Vec<_>> =
         tasks.iter().map(|task| Ok(task.ensure(lp, place)?.of_loop(&here)?.share())).collect();
-    Ok(Gather::start(lp, place, Box::new(sources?)).return_exceptions())
+    Ok(Gather::start(lp, place, Box::new(children?)).return_exceptions())
 }
 
 impl<V: Values> IntoFuture for Gather<V> {
     type Output = Result<V>;
     type IntoFuture = Gathering<V, V>;
     fn into_future(self) -> Self::IntoFuture {
-        Gathering::of(self, |children| children.values())
+        Gathering::of(self, Gathered::values)
     }
 }
 
@@ -380,23 +327,23 @@ impl<V: Values> IntoFuture for GatherAll<V> {
     type Output = Result<V::Results>;
     type IntoFuture = Gathering<V, V::Results>;
     fn into_future(self) -> Self::IntoFuture {
-        Gathering::of(self.0, |children| Ok(children.results()))
+        Gathering::of(self.0, Gathered::results)
     }
 }
 
 /// Awaits a gathering; made by awaiting one.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Gathering<V: Values, R> {
-    /// None if it could not be made.
-    awaiting: Option<Leaf<GatherCell>>,
+    /// `None` if it could not be made.
+    leaf: Option<Leaf>,
     gather: Gather<V>,
-    read: fn(&Boxed<V>) -> Result<R>,
+    read: fn(&Gathered<V>) -> Result<R>,
 }
 
 impl<V: Values, R> Gathering<V, R> {
-    fn of(gather: Gather<V>, read: fn(&Boxed<V>) -> Result<R>) -> Self {
-        let awaiting = gather.state.as_ref().ok().map(|cell| Leaf::new(cell.clone()));
-        Self { awaiting, gather, read }
+    fn of(gather: Gather<V>, read: fn(&Gathered<V>) -> Result<R>) -> Self {
+        let leaf = gather.state.as_ref().ok().map(|gathered| Leaf::new(gathered.cell.clone()));
+        Self { leaf, gather, read }
     }
 }
 
@@ -404,19 +351,22 @@ impl<V: Values, R> Future for Gathering<V, R> {
     type Output = Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
-        if let Some(awaiting) = &mut self.awaiting {
-            awaiting.on().settle();
-            ready!(awaiting.poll(cx))?;
+        let this = &mut *self;
+        let gathered = this.gather.state.as_ref().map_err(Clone::clone)?;
+        gathered.cell.settle();
+        if let Some(leaf) = &mut this.leaf {
+            ready!(leaf.poll(cx))?;
         }
-        let children = self.gather.finished()?;
-        Poll::Ready((self.read)(children))
+        Poll::Ready((this.read)(gathered))
     }
 }
 
 impl<V: Values> fmt::Debug for Gather<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.state {
-            Ok(cell) => write!(f, "<Gather of {}, {} done>", cell.count, cell.finished.get()),
+        match self.state.as_deref() {
+            Ok(Gathered { cell, .. }) => {
+                write!(f, "<Gather of {}, {} done>", cell.count, cell.finished.get())
+            }
             Err(error) => write!(f, "<Gather failed: {error}>"),
         }
     }

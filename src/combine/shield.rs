@@ -8,9 +8,9 @@
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, running};
 use crate::panics::catch;
-use crate::task::ensure::{EnsureFuture, Ensured, sealed::Ensure, shared};
+use crate::task::done_callback::add_done_callback;
+use crate::task::ensure::{EnsureFuture, Ensured};
 use crate::task::future_core::FutureOf;
-use crate::task::handles::add_done_callback;
 use crate::task::join::Join;
 use crate::task::{Future, cancel};
 use crate::trace::Place;
@@ -28,7 +28,7 @@ use std::task::{Context, Poll};
 /// handle goes: `Task exception was never retrieved`.
 ///
 /// # Errors
-/// Leaf fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
+/// Awaiting fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
 /// the inner one was cancelled, and with [`Error::Cancelled`] if the waiter is cancelled. It fails with [`Error::Runtime`]
 /// if the inner one is of another loop and not done, and with [`Error::NoRunningLoop`] without a loop.
 ///
@@ -48,7 +48,7 @@ use std::task::{Context, Poll};
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[track_caller]
-pub fn shield<A>(inner: A) -> Shield<<A as Ensure>::Value>
+pub fn shield<A>(inner: A) -> Shield<<A as EnsureFuture>::Value>
 where
     A: EnsureFuture<Value: Clone>,
 {
@@ -61,40 +61,40 @@ where
 /// reference, gathered, and given to [`wait_for`](crate::wait_for) and its like, as a future can.
 #[must_use = "what is shielded runs, but nobody awaits it"]
 #[derive(Clone)]
-pub struct Shield<T>(Result<Rc<dyn FutureOf<T>>>);
+pub struct Shield<T>(Result<FutureOf<T>>);
 
 /// The outer future; or the inner one itself, if it is done.
-fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> Rc<dyn FutureOf<T>> {
+fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> FutureOf<T> {
     let inner = inner.share();
-    if inner.core().done() {
+    if inner.future.core().done() {
         return inner;
     }
     // Of the inner one's loop, as in asyncio: only there can its end be passed on. Without that loop it never ends.
-    let Some(lp) = inner.core().event_loop() else { return inner };
+    let Some(lp) = inner.future.core().event_loop() else { return inner };
     let outer = Future::of_kind(&lp, "shield", place);
     let name = "shield";
     // Weak, because the inner one holds both callbacks, one of them through the outer one.
-    let (weak, told) = (Rc::downgrade(&inner), outer.clone());
-    let hand_on = add_done_callback(inner.clone(), place, name, move |_| {
-        weak.upgrade().map_or(Ok(()), |inner| hand_on(&*inner, &told))
+    let (weak, told) = (inner.downgrade(), outer.clone());
+    let pass_on = add_done_callback(inner.future.clone(), place, name, move |_| {
+        weak().map_or(Ok(()), |inner| pass_on(&inner, &told))
     });
-    let weak = Rc::downgrade(&inner);
-    add_done_callback(outer.cell().clone(), place, name, move |_| {
+    let weak = Rc::downgrade(&inner.future);
+    add_done_callback(outer.any_future(), place, name, move |_| {
         let inner = weak.upgrade().filter(|inner| !inner.core().done());
         if let Some(inner) = inner {
-            inner.core().drop_waiter(hand_on.key());
+            inner.core().drop_waiter(pass_on.key());
         }
     });
-    Rc::<crate::task::future::FutureCell<T>>::clone(outer.cell())
+    outer.future_of()
 }
 
-/// The inner one is done: so is the outer one. If nobody waits any more, the outcome is not read, so that a failure is
-/// reported, once. (Before 3.14, asyncio loses it if both ended in the same turn.)
-fn hand_on<T: 'static>(inner: &dyn FutureOf<T>, outer: &Future<T>) -> Result<()> {
+/// Completes the outer future, because the inner one is done. If the outer one was cancelled, the outcome is not read, so
+/// that a failure is reported, once. (Before 3.14, asyncio loses it if both ended in the same turn.)
+fn pass_on<T: 'static>(inner: &FutureOf<T>, outer: &Future<T>) -> Result<()> {
     if outer.cancelled() {
         return Ok(());
     }
-    if inner.core().cancelled() {
+    if inner.future.core().cancelled() {
         outer.cancel();
         return Ok(());
     }
@@ -109,19 +109,19 @@ impl<T: Clone + 'static> Shield<T> {
     /// Ends the wait (`outer.cancel()`); what is shielded runs on. False if it is over. If the inner one was done at the
     /// call, there is nothing to end.
     pub fn cancel(&self) -> bool {
-        self.0.as_ref().is_ok_and(|source| cancel::cancel(source.clone(), &None))
+        self.0.as_ref().is_ok_and(|source| cancel::cancel(source.future.clone(), &None))
     }
 
     /// Whether the wait is over.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.0.as_ref().map_or(true, |source| source.core().done())
+        self.0.as_ref().map_or(true, |source| source.future.core().done())
     }
 
     /// Whether the wait was cancelled, from either side.
     #[must_use]
     pub fn cancelled(&self) -> bool {
-        self.0.as_ref().is_ok_and(|source| source.core().cancelled())
+        self.0.as_ref().is_ok_and(|source| source.future.core().cancelled())
     }
 
     /// The result, once the wait is over.
@@ -164,15 +164,15 @@ impl<T: Clone + 'static> IntoFuture for &Shield<T> {
     }
 }
 
-impl<T: 'static> Ensure for Shield<T> {
+impl<T: 'static> EnsureFuture for Shield<T> {
     type Value = T;
 
     fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<T>> {
-        self.0.map(shared)
+        self.0.map(Ensured::Shared)
     }
 }
 
-impl<T: Clone + 'static> Ensure for &Shield<T> {
+impl<T: Clone + 'static> EnsureFuture for &Shield<T> {
     type Value = T;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<T>> {
@@ -183,7 +183,7 @@ impl<T: Clone + 'static> Ensure for &Shield<T> {
 impl<T: 'static> fmt::Debug for Shield<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Ok(source) => write!(f, "<Shield of {} {}>", source.core().kind(), source.core().id()),
+            Ok(source) => write!(f, "<Shield of {}>", source.future.core()),
             Err(error) => write!(f, "<Shield failed: {error}>"),
         }
     }

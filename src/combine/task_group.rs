@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
 use crate::outcome::Outcome;
 use crate::panics::{Apart, Guarded, catch};
-use crate::task::handles::{CallbackId, add_done_callback};
+use crate::task::done_callback::{CallbackId, add_done_callback};
 use crate::task::spawn::TaskBuilder;
 use crate::task::{Future, Task, TaskRef, current_task};
 use crate::trace::Place;
@@ -48,9 +48,9 @@ use std::task::{Context, Poll};
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct TaskGroup(Rc<Group>);
+pub struct TaskGroup(Rc<GroupInner>);
 
-struct Group {
+struct GroupInner {
     parent: TaskRef,
     place: Place,
     /// Those that are not done, by number, which is the order in which they were made.
@@ -102,7 +102,7 @@ impl TaskGroup {
         let place = Location::caller();
         async move {
             let group = Self::enter(place)?;
-            let scope = Scope(group.clone());
+            let scope = GroupScope(group.clone());
             let outcome = Caught(Box::pin(async { body(group).await.into_result() })).await;
             let outcome = scope.0.exit(outcome).await;
             drop(scope);
@@ -116,7 +116,7 @@ impl TaskGroup {
         let Some(parent) = current_task() else {
             return Err(Error::Runtime("TaskGroup <TaskGroup> cannot determine the parent task".into()));
         };
-        Ok(Self(Rc::new(Group {
+        Ok(Self(Rc::new(GroupInner {
             parent,
             place,
             children: RefCell::default(),
@@ -167,7 +167,7 @@ impl TaskGroup {
         let (group, number) = (self.0.clone(), child.id());
         let name = "task group";
         let done = move || group.child_done(number);
-        let id = add_done_callback(child.as_any_future(), place, name, move |_| done());
+        let id = add_done_callback(child.any_future(), place, name, move |_| done());
         self.0.children.borrow_mut().insert(number, (child, id));
     }
 
@@ -204,7 +204,7 @@ impl TaskGroup {
     }
 }
 
-impl Group {
+impl GroupInner {
     fn has_children(&self) -> bool {
         !self.children.borrow().is_empty()
     }
@@ -313,9 +313,9 @@ impl TaskBuilder {
 
 /// The scope itself. When it is dropped half-way nobody is left to wait for the children: they are cancelled, and what
 /// they fail with is reported when they go.
-struct Scope(TaskGroup);
+struct GroupScope(TaskGroup);
 
-impl Drop for Scope {
+impl Drop for GroupScope {
     fn drop(&mut self) {
         let group = &*self.0.0;
         group.exiting.set(true);

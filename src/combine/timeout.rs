@@ -117,10 +117,10 @@ where
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Timeout(Rc<Scope>);
+pub struct Timeout(Rc<TimeoutInner>);
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum TimeoutState {
     Created,
     Active,
     Expiring,
@@ -128,8 +128,8 @@ enum State {
     Finished,
 }
 
-struct Scope {
-    state: Cell<State>,
+struct TimeoutInner {
+    state: Cell<TimeoutState>,
     when: Cell<Option<Instant>>,
     alarm: RefCell<Option<Alarm>>,
     task: RefCell<Option<TaskRef>>,
@@ -168,8 +168,8 @@ impl Timeout {
     /// ```
     #[must_use]
     pub fn at(when: impl Into<Option<Instant>>) -> Self {
-        Self(Rc::new(Scope {
-            state: Cell::new(State::Created),
+        Self(Rc::new(TimeoutInner {
+            state: Cell::new(TimeoutState::Created),
             when: Cell::new(when.into()),
             alarm: RefCell::new(None),
             task: RefCell::new(None),
@@ -202,7 +202,7 @@ impl Timeout {
     /// cancellation, or if a cancellation from outside won.
     #[must_use]
     pub fn expired(&self) -> bool {
-        matches!(self.0.state.get(), State::Expiring | State::Expired)
+        matches!(self.0.state.get(), TimeoutState::Expiring | TimeoutState::Expired)
     }
 
     /// Moves the end, to the past also, or takes the limit away with `None` (`Timeout.reschedule`). From any callback or
@@ -220,8 +220,8 @@ impl Timeout {
     #[track_caller]
     pub fn reschedule(&self, when: impl Into<Option<Instant>>) -> Result<()> {
         match self.0.state.get() {
-            State::Active => self.0.set_alarm(when.into(), Location::caller()),
-            State::Created => Err(Error::Runtime("Timeout has not been entered".into())),
+            TimeoutState::Active => self.0.set_alarm(when.into(), Location::caller()),
+            TimeoutState::Created => Err(Error::Runtime("Timeout has not been entered".into())),
             state => Err(Error::Runtime(format!("Cannot change state of {} Timeout", word(state)).into())),
         }
     }
@@ -230,7 +230,7 @@ impl Timeout {
     where
         F: IntoFuture<Output: Outcome>,
     {
-        let entered = Entered::new(self.0, place)?;
+        let entered = ActiveTimeout::new(self.0, place)?;
         let outcome = body.await.into_result();
         if entered.0.leave() && matches!(outcome, Err(Error::Cancelled(_))) {
             return Err(Error::TimedOut);
@@ -258,15 +258,15 @@ where
 }
 
 /// A scope whose body runs. Dropping it, be it because the body panicked or was dropped itself, leaves the scope.
-struct Entered(Rc<Scope>);
+struct ActiveTimeout(Rc<TimeoutInner>);
 
-impl Entered {
-    fn new(scope: Rc<Scope>, place: Place) -> Result<Self> {
-        if scope.state.get() != State::Created {
+impl ActiveTimeout {
+    fn new(scope: Rc<TimeoutInner>, place: Place) -> Result<Self> {
+        if scope.state.get() != TimeoutState::Created {
             return Err(Error::Runtime("Timeout has already been entered".into()));
         }
         let task = current_task().ok_or(Error::Runtime("Timeout should be used inside a task".into()))?;
-        scope.state.set(State::Active);
+        scope.state.set(TimeoutState::Active);
         scope.before.set(task.cancelling());
         scope.earlier.set(task.cancel_undelivered().then(|| task.step_number()));
         *scope.task.borrow_mut() = Some(task);
@@ -276,13 +276,13 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for ActiveTimeout {
     fn drop(&mut self) {
         self.0.leave();
     }
 }
 
-impl Scope {
+impl TimeoutInner {
     fn set_alarm(self: &Rc<Self>, when: Option<Instant>, place: Place) -> Result<()> {
         self.when.set(when);
         self.stop_alarm();
@@ -316,13 +316,13 @@ impl Scope {
     /// Arrow 3.
     fn expire(&self) {
         let task = self.task.borrow().clone();
-        let (State::Active, Some(task)) = (self.state.get(), task) else { return };
+        let (TimeoutState::Active, Some(task)) = (self.state.get(), task) else { return };
         // asyncio counts a request from before the scope as dealt with (gh-134471), and so takes it for its own.
         if self.earlier.get().is_some_and(|step| task.step_number() == step || task.cancel_undelivered()) {
             self.before.set(self.before.get().saturating_sub(1));
         }
         task.cancel();
-        self.state.set(State::Expiring);
+        self.state.set(TimeoutState::Expiring);
         let alarm = self.alarm.borrow_mut().take();
         drop(alarm);
     }
@@ -332,12 +332,12 @@ impl Scope {
         self.stop_alarm();
         let task = self.task.borrow_mut().take();
         match (self.state.get(), task) {
-            (State::Expiring, Some(task)) => {
-                self.state.set(State::Expired);
+            (TimeoutState::Expiring, Some(task)) => {
+                self.state.set(TimeoutState::Expired);
                 task.uncancel() <= self.before.get()
             }
-            (State::Active, _) => {
-                self.state.set(State::Finished);
+            (TimeoutState::Active, _) => {
+                self.state.set(TimeoutState::Finished);
                 false
             }
             _ => false,
@@ -345,13 +345,13 @@ impl Scope {
     }
 }
 
-fn word(state: State) -> &'static str {
+fn word(state: TimeoutState) -> &'static str {
     match state {
-        State::Created => "created",
-        State::Active => "active",
-        State::Expiring => "expiring",
-        State::Expired => "expired",
-        State::Finished => "finished",
+        TimeoutState::Created => "created",
+        TimeoutState::Active => "active",
+        TimeoutState::Expiring => "expiring",
+        TimeoutState::Expired => "expired",
+        TimeoutState::Finished => "finished",
     }
 }
 

@@ -1,16 +1,18 @@
 //! Waiting for some of several: `asyncio.wait`.
 //!
-//! It promises asyncio's turns (there is no shortcut for what is done already), that it never cancels what it waits for
-//! and never raises their errors, and that a timeout is no error. What is done is told by the state at the wake-up.
+//! It guarantees asyncio's turns: there is no shortcut for what is done already. It never cancels what it waits for, and
+//! never raises their errors. A timeout is no error. The states at the wake-up decide what counts as done.
 
 use super::timeout::set_timer;
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
-use crate::event_loop::get_running_loop;
+use crate::event_loop::{TimerHandle, get_running_loop};
+use crate::task::done_callback::DoneCallback;
 use crate::task::future_core::AnyFuture;
-use crate::task::handles::{CallbackId, add_done_callback};
 use crate::task::{Future, Task, TaskRef};
 use crate::trace::Place;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,58 +29,52 @@ pub enum ReturnWhen {
     FirstException,
 }
 
-/// A handle that [`wait`] can wait for: [`Task`], [`TaskRef`], [`Future`], or a reference to one. It cannot be implemented elsewhere.
-pub trait Waitable: Clone + sealed::Waitable {}
+/// A handle that [`wait`] can wait for: [`Task`], [`TaskRef`], [`Future`], or a reference to one.
+///
+/// It cannot be implemented elsewhere, because other crates cannot name what its method returns.
+#[allow(private_interfaces)]
+pub trait Waitable: Clone {
+    #[doc(hidden)]
+    fn waited(&self) -> Rc<dyn AnyFuture>;
+}
 
-impl<W: Clone + sealed::Waitable> Waitable for W {}
-
-mod sealed {
-    use super::{AnyFuture, Rc};
-
-    pub trait Waitable {
-        #[doc(hidden)]
-        #[allow(private_interfaces)]
-        fn awaitable(&self) -> Rc<dyn AnyFuture>;
+#[allow(private_interfaces)]
+impl<T: 'static> Waitable for Task<T> {
+    fn waited(&self) -> Rc<dyn AnyFuture> {
+        self.any_future()
     }
 }
 
-impl<T: 'static> sealed::Waitable for Task<T> {
-    #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn AnyFuture> {
-        self.cell().clone()
+#[allow(private_interfaces)]
+impl<T: 'static> Waitable for Future<T> {
+    fn waited(&self) -> Rc<dyn AnyFuture> {
+        self.any_future()
     }
 }
 
-impl<T: 'static> sealed::Waitable for Future<T> {
-    #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn AnyFuture> {
-        self.cell().clone()
+#[allow(private_interfaces)]
+impl Waitable for TaskRef {
+    fn waited(&self) -> Rc<dyn AnyFuture> {
+        self.any_future()
     }
 }
 
-impl<W: sealed::Waitable> sealed::Waitable for &W {
-    #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn AnyFuture> {
-        W::awaitable(self)
-    }
-}
-
-impl sealed::Waitable for TaskRef {
-    #[allow(private_interfaces)]
-    fn awaitable(&self) -> Rc<dyn AnyFuture> {
-        self.as_any_future()
+#[allow(private_interfaces)]
+impl<W: Waitable> Waitable for &W {
+    fn waited(&self) -> Rc<dyn AnyFuture> {
+        W::waited(self)
     }
 }
 
 /// Those that are done, and those that are not.
 pub type DoneAndPending<W> = (Vec<W>, Vec<W>);
 
-/// Waits until all, the first, or the first failure of several is done, or until `timeout` has passed, and gives those
-/// that are done and those that are not, in the order of the arguments (`asyncio.wait`).
+/// Waits until all, the first, or the first failure of several is done, or until `timeout` has passed (`asyncio.wait`).
+/// Returns those that are done and those that are not, in the order of the arguments.
 ///
-/// It cancels nothing, also when it is cancelled itself, and reads no result: those who are done keep their errors.
+/// It cancels nothing, also when it is cancelled itself, and reads no result: those that are done keep their errors.
 ///
-/// Leaf fails with [`Error::Value`] if there is nothing to wait for, with [`Error::Cancelled`] if the waiter is
+/// Awaiting fails with [`Error::Value`] if there is nothing to wait for, with [`Error::Cancelled`] if the waiter is
 /// cancelled, and with [`Error::NoRunningLoop`] without a loop.
 ///
 /// ```
@@ -104,92 +100,63 @@ where
     I: IntoIterator<Item: Waitable>,
 {
     let place = Location::caller();
-    let mut unique: Vec<I::Item> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for one in several {
-        if seen.insert(address(&one)) {
-            unique.push(one);
-        }
-    }
+    let mut seen = HashSet::new();
+    let is_new = |one: &I::Item| seen.insert(std::ptr::from_ref(one.waited().core()));
+    let unique: Vec<I::Item> = several.into_iter().filter(is_new).collect();
     async move {
         if unique.is_empty() {
             return Err(Error::Value("Set of Tasks/Futures is empty.".into()));
         }
-        let watch = Watch::start(&unique, when, timeout, place)?;
-        (&watch.waiter).await?;
-        Ok(unique.into_iter().partition(|one| sealed::Waitable::awaitable(one).core().done()))
+        let futures = unique.iter().map(Waitable::waited).collect();
+        wait_until(when, timeout, place, futures).await?;
+        Ok(unique.into_iter().partition(|one| one.waited().core().done()))
     }
 }
 
-fn address(one: &impl Waitable) -> usize {
-    std::ptr::from_ref(sealed::Waitable::awaitable(one).core()) as usize
-}
-
-/// The callbacks of one `wait`; dropping it takes them back (`finally` in asyncio's `_wait`).
-struct Watch {
-    waiter: Future<()>,
-    timer: Rc<RefCell<Option<crate::event_loop::TimerHandle>>>,
-    callbacks: Vec<(Rc<dyn AnyFuture>, CallbackId)>,
-}
-
-impl Watch {
-    fn start<W: Waitable>(
-        several: &[W],
-        when: ReturnWhen,
-        timeout: Option<Duration>,
-        place: Place,
-    ) -> Result<Self> {
+/// Waits until enough of `futures` are done (`_wait`).
+async fn wait_until(
+    when: ReturnWhen,
+    timeout: Option<Duration>,
+    place: Place,
+    futures: Vec<Rc<dyn AnyFuture>>,
+) -> Result<()> {
+    let (waiter, timer) = {
+        // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
         let lp = get_running_loop()?;
         let waiter = Future::of_kind(&lp, "wait", place);
-        let timer = match timeout {
-            Some(timeout) => {
-                let waiter = waiter.clone();
-                let (name, over) = ("wait", lp.0.deadline(timeout));
-                Some(set_timer(&lp, place, name, over, move || release(&waiter))?)
-            }
-            None => None,
+        let set_timer = |timeout| {
+            let (woken, over) = (waiter.clone(), lp.0.deadline(timeout));
+            set_timer(&lp, place, "wait", over, move || release(&woken))
         };
-        let timer = Rc::new(RefCell::new(timer));
-        let left = Rc::new(Cell::new(several.len()));
-        let mut callbacks = Vec::with_capacity(several.len());
-        for one in several {
-            let on = sealed::Waitable::awaitable(one);
-            let (waiter, timer, left, one) = (waiter.clone(), timer.clone(), left.clone(), on.clone());
-            let name = "wait";
-            let id = add_done_callback(on.clone(), place, name, move |_| {
-                left.set(left.get() - 1);
-                // The last one's error is not looked at, as in asyncio: it does not count as read.
-                let enough = left.get() == 0
-                    || match when {
-                        ReturnWhen::AllCompleted => false,
-                        ReturnWhen::FirstCompleted => true,
-                        ReturnWhen::FirstException => one.core().failed_and_read(),
-                    };
-                if !enough {
-                    return Ok(());
-                }
-                if let Some(timer) = &*timer.borrow() {
-                    timer.cancel();
-                }
-                release(&waiter)
-            });
-            callbacks.push((on, id));
-        }
-        Ok(Self { waiter, timer, callbacks })
-    }
+        let timer = timeout.map(set_timer).transpose()?;
+        (waiter, timer)
+    };
+    let left = Rc::new(Cell::new(futures.len()));
+    let callbacks = futures.into_iter().map(|future| {
+        let (left, waiter, timer, watched) = (left.clone(), waiter.clone(), timer.clone(), future.clone());
+        DoneCallback::new(future, place, "wait", move || {
+            left.set(left.get() - 1);
+            // The last one's error is not looked at, as in asyncio: it does not count as read.
+            let enough = left.get() == 0
+                || match when {
+                    ReturnWhen::AllCompleted => false,
+                    ReturnWhen::FirstCompleted => true,
+                    ReturnWhen::FirstException => watched.core().failed_and_retrieved(),
+                };
+            if !enough {
+                return Ok(());
+            }
+            timer.iter().for_each(TimerHandle::cancel);
+            release(&waiter)
+        })
+    });
+    // The timer ends first (`finally` in asyncio's `_wait`).
+    let _callbacks: Vec<_> = callbacks.collect();
+    let _timer = DropGuard::new(|| timer.iter().for_each(TimerHandle::cancel));
+    (&waiter).await
 }
 
-pub(crate) fn release(waiter: &Future<()>) -> Result<()> {
+/// Completes a waiter, if it is not done.
+pub(super) fn release(waiter: &Future<()>) -> Result<()> {
     if waiter.done() { Ok(()) } else { waiter.set_result(()) }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer.borrow_mut().take() {
-            timer.cancel();
-        }
-        for (on, id) in self.callbacks.drain(..) {
-            on.core().drop_waiter(id.key());
-        }
-    }
 }

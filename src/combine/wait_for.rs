@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
 use crate::outcome::Outcome;
 use crate::task::cancel;
-use crate::task::ensure::{EnsureFuture, sealed::Ensure};
+use crate::task::done_callback::DoneCallback;
+use crate::task::ensure::EnsureFuture;
 use crate::task::future_core::AnyFuture;
-use crate::task::handles::{CallbackId, add_done_callback};
 use crate::trace::Place;
 use crate::{Future, Timeout};
 use std::panic::Location;
@@ -52,9 +52,9 @@ use std::time::Duration;
 pub fn wait_for<A>(
     target: A,
     timeout: impl Into<Option<Duration>>,
-) -> impl std::future::Future<Output = Result<<A as Ensure>::Value>>
+) -> impl std::future::Future<Output = Result<<A as EnsureFuture>::Value>>
 where
-    A: EnsureFuture + IntoFuture<Output: Outcome<Value = <A as Ensure>::Value>>,
+    A: EnsureFuture + IntoFuture<Output: Outcome<Value = <A as EnsureFuture>::Value>>,
 {
     let (timeout, place) = (timeout.into(), Location::caller());
     async move {
@@ -66,18 +66,18 @@ where
 }
 
 /// Without any time to wait. The target becomes a task, if it is none, because it has to be one to be cancelled.
-async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensure>::Value> {
+async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as EnsureFuture>::Value> {
     let target = {
         // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
         let lp = get_running_loop()?;
         let target = target.ensure(&lp, place)?.reported();
-        if target.awaitable().core().done() {
+        if target.future().core().done() {
             return target.take();
         }
-        // On another loop nobody might ever tell of the cancellation's end: asyncio waits for it all the same.
+        // On another loop the end of the cancellation may never come: asyncio waits for it all the same.
         target.of_loop(&lp)?
     };
-    cancel_and_wait(target.awaitable(), place).await?;
+    cancel_and_wait(target.future(), place).await?;
     match target.take() {
         Err(Error::Cancelled(_)) => Err(Error::TimedOut),
         outcome => outcome,
@@ -89,21 +89,7 @@ async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensur
 async fn cancel_and_wait(on: Rc<dyn AnyFuture>, place: Place) -> Result<()> {
     let waiter = Future::of_kind(&get_running_loop()?, "wait_for", place);
     let woken = waiter.clone();
-    let name = "wait_for";
-    let id = add_done_callback(on.clone(), place, name, move |_| release(&woken));
-    let watch = Watch { on, id };
-    cancel::cancel(watch.on.clone(), &None);
+    let _callback = DoneCallback::new(on.clone(), place, "wait_for", move || release(&woken));
+    cancel::cancel(on, &None);
     waiter.await
-}
-
-/// A done callback that is taken back when the wait ends.
-struct Watch {
-    on: Rc<dyn AnyFuture>,
-    id: CallbackId,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.on.core().drop_waiter(self.id.key());
-    }
 }

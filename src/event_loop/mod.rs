@@ -374,7 +374,7 @@ impl EventLoop {
     /// Wakes a task from this thread.
     pub(crate) fn wake_task(&self, key: TaskKey) {
         if let Some(task) = self.0.tasks.get(key) {
-            task.wake(self);
+            task.wake(self, None);
         }
     }
 

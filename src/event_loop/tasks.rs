@@ -6,13 +6,13 @@
 
 use super::EventLoop;
 use crate::error::Result;
-use crate::trace::{EntryKind, Place, TaskEntry};
+use crate::trace::{EntryKind, On, Place, TaskEntry};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// A task, as its loop sees it.
-pub(crate) trait AnyTask {
+/// A task, as its loop sees it. The task layer gets its own type back by a downcast.
+pub(crate) trait AnyTask: Any {
     /// Returns its number. Numbers are given in order of creation.
     fn id(&self) -> u64;
     /// Returns the number of the handle under which its steps are queued.
@@ -24,14 +24,12 @@ pub(crate) trait AnyTask {
     fn label(&self) -> String;
     /// Runs one step. The error is one that leaves the loop.
     fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()>;
-    /// Queues its step, because a waker of it was woken.
-    fn wake(self: Rc<Self>, lp: &EventLoop);
+    /// Queues its step, because a waker of it was woken, or because what it waits on is done (the cause).
+    fn wake(self: Rc<Self>, lp: &EventLoop, cause: Option<On>);
     /// Reports that the task was destroyed, and drops its body: the loop is closed.
     fn abandon(self: Rc<Self>, lp: &EventLoop);
     /// Describes it for a snapshot.
     fn entry(&self) -> TaskEntry;
-    /// Returns the task layer's own handle (`TaskRef`), boxed because the loop cannot name it.
-    fn reveal(self: Rc<Self>) -> Box<dyn Any>;
 }
 
 /// A task's key: its slot, and a generation that tells it from an earlier task in the same slot.

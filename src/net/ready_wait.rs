@@ -6,11 +6,9 @@
 
 use crate::error::{Error, Result};
 use crate::event_loop::{Callback, Claim, EventLoop, Function, Watch};
-use crate::task::future::cancel_now;
-use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
+use crate::task::future_core::{AnyFuture, FutureCore};
 use crate::task::leaf::Leaf;
 use crate::trace::{Direction, Done, EntryKind, Place};
-use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,7 +16,7 @@ use std::task::{Context, Poll, ready};
 /// A place to wait for a descriptor, used again and again by one operation, or by one direction of a stream.
 #[derive(Default)]
 pub(crate) struct Readiness {
-    waiting: Option<Leaf<Callback<ReadyWait>>>,
+    waiting: Option<(Rc<Callback<ReadyWait>>, Leaf)>,
 }
 
 /// The function of a reader (or writer) that wakes one operation, and the future that it completes, in one allocation.
@@ -81,7 +79,8 @@ impl Readiness {
         let Some(cell) = spare.renewed((lp, watch), direction, kind, place) else { return Ok(false) };
         // If that fails the cell goes, and the claim with it.
         watch.set(lp, direction, cell.clone())?;
-        match self.waiting.insert(Leaf::new(cell)).poll(cx) {
+        let leaf = Leaf::new(cell.clone());
+        match self.waiting.insert((cell, leaf)).1.poll(cx) {
             Poll::Pending => Ok(true),
             Poll::Ready(_) => Err(Error::Runtime("a wait that has just begun is over".into())),
         }
@@ -90,9 +89,9 @@ impl Readiness {
     /// Ready when it was woken; `Err` if an error is thrown here, or the wait was cancelled.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, spare: &Spare) -> Poll<Result<()>> {
-        let Some(waiting) = &mut self.waiting else { return Poll::Ready(Ok(())) };
-        let thrown = ready!(waiting.poll(cx));
-        let cancelled = waiting.on().error();
+        let Some((callback, leaf)) = &mut self.waiting else { return Poll::Ready(Ok(())) };
+        let thrown = ready!(leaf.poll(cx));
+        let cancelled = callback.core().error();
         spare.0.set(self.end());
         Poll::Ready(match cancelled {
             None => thrown,
@@ -103,7 +102,8 @@ impl Readiness {
     /// Takes the wait back and returns its callback.
     #[inline]
     fn end(&mut self) -> Option<Rc<Callback<ReadyWait>>> {
-        let callback = self.waiting.take()?.end();
+        let (callback, leaf) = self.waiting.take()?;
+        drop(leaf);
         callback.function.claim.release();
         if !callback.function.ran.get()
             && let Some(lp) = callback.core().event_loop()
@@ -129,7 +129,7 @@ impl Function for ReadyWait {
         self.ran.set(true);
         // It waits no more, so the next poll does not report it.
         self.claim.end_wait(lp);
-        if self.core.done() { Ok(()) } else { self.core.complete_private(Done::Ok) }
+        if self.core.done() { Ok(()) } else { self.core.complete(Done::Ok, || Rc::new(())) }
     }
 
     /// It owns nothing of the user's.
@@ -139,21 +139,5 @@ impl Function for ReadyWait {
 impl AnyFuture for Callback<ReadyWait> {
     fn core(&self) -> &FutureCore {
         &self.function.core
-    }
-
-    fn error(&self) -> Option<Error> {
-        self.core().cancellation()
-    }
-
-    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
-        cancel_now(self, message)
-    }
-
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self
-    }
-
-    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
-        self
     }
 }

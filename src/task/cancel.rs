@@ -1,60 +1,78 @@
 //! Cancelling: forwarding a request down to what is waited on.
 //!
-//! It promises CPython's rules, for chains of any length: a plain future is cancelled at once; a task hands the request
-//! to what it waits on and remembers it only if nothing there accepts; a gathering hands it to its children. In CPython
-//! that is a recursion, which dies on a chain of 20,000 tasks; here it is a walk with a stack of its own, in the same
-//! order. A chain that comes back to itself (two tasks that await each other) is noticed by a mark, and the task that
-//! closes the circle gets the cancellation itself.
+//! It guarantees CPython's rules for chains of any length. A plain future is cancelled at once. A task forwards the
+//! request to what it waits on, and remembers it only if nothing there accepts. A gathering forwards it to its children.
+//!
+//! In CPython that is a recursion, which dies on a chain of 20,000 tasks. Here it is a walk with a stack of its own, in
+//! the same order. Two tasks that await each other are noticed by a mark: the task that closes the circle is queued.
 
 use super::future_core::{AnyFuture, Begin, CancelMessage};
+use crate::trace::Done;
 use std::rc::Rc;
 
 struct Frame {
-    of: Rc<dyn AnyFuture>,
-    to: std::vec::IntoIter<Rc<dyn AnyFuture>>,
+    future: Rc<dyn AnyFuture>,
+    forward_to: std::vec::IntoIter<Rc<dyn AnyFuture>>,
     accepted: bool,
 }
 
-/// Requests cancellation of `root`; whether it was accepted.
+/// Requests cancellation of `root`, and returns whether it was accepted.
 pub(crate) fn cancel(root: Rc<dyn AnyFuture>, message: &CancelMessage) -> bool {
     walk(Vec::new(), Some(root), message)
 }
 
-/// Hands a request that `of` has accepted already on to what it waits on now.
-pub(crate) fn forward(of: Rc<dyn AnyFuture>, to: Vec<Rc<dyn AnyFuture>>, message: &CancelMessage) {
-    walk(vec![Frame { of, to: to.into_iter(), accepted: false }], None, message);
+/// Forwards a request that `future` has accepted already.
+pub(super) fn forward(
+    future: Rc<dyn AnyFuture>,
+    forward_to: Vec<Rc<dyn AnyFuture>>,
+    message: &CancelMessage,
+) {
+    walk(vec![Frame { future, forward_to: forward_to.into_iter(), accepted: false }], None, message);
 }
 
 fn walk(mut frames: Vec<Frame>, mut next: Option<Rc<dyn AnyFuture>>, message: &CancelMessage) -> bool {
     loop {
-        let answer = match next.take() {
-            Some(object) => match object.clone().begin_cancel(message) {
-                Begin::Decided(accepted) => accepted,
-                Begin::Circle => {
-                    // The last task on the way is the one to be queued; a gathering behind it cannot be.
-                    let _ = frames.iter().rev().any(|frame| frame.of.clone().break_circle());
-                    false
-                }
-                Begin::Forward(to) => {
-                    frames.push(Frame { of: object, to: to.into_iter(), accepted: false });
-                    false
-                }
-            },
-            None => false,
-        };
+        let answer = next.take().is_some_and(|future| begin(&mut frames, future, message));
         let Some(frame) = frames.last_mut() else { return answer };
         frame.accepted |= answer;
-        next = frame.to.next();
+        next = frame.forward_to.next();
         while next.is_none() {
-            let Some(Frame { of, accepted, .. }) = frames.pop() else { return false };
-            let answer = of.end_cancel(accepted, message);
-            match frames.last_mut() {
-                None => return answer,
-                Some(frame) => {
-                    frame.accepted |= answer;
-                    next = frame.to.next();
-                }
-            }
+            let Some(Frame { future, accepted, .. }) = frames.pop() else { return false };
+            let answer = future.end_cancel(accepted, message);
+            let Some(frame) = frames.last_mut() else { return answer };
+            frame.accepted |= answer;
+            next = frame.forward_to.next();
         }
     }
+}
+
+/// Begins with one future; false if it has not accepted so far.
+fn begin(frames: &mut Vec<Frame>, future: Rc<dyn AnyFuture>, message: &CancelMessage) -> bool {
+    match future.begin_cancel(message) {
+        Begin::Complete => complete(&future, message),
+        Begin::Decided(accepted) => accepted,
+        Begin::Circle => {
+            // The last task on the way is the one to be queued; a gathering after it cannot be.
+            let _ = frames.iter().rev().any(|frame| frame.future.clone().break_circle());
+            false
+        }
+        Begin::Forward(to) => {
+            frames.push(Frame { future, forward_to: to.into_iter(), accepted: false });
+            false
+        }
+    }
+}
+
+fn complete(future: &Rc<dyn AnyFuture>, message: &CancelMessage) -> bool {
+    let core = future.core();
+    // Asking counts as reading, as in asyncio: a failed future that was to be cancelled is not reported.
+    core.mark_retrieved();
+    if core.done() {
+        return false;
+    }
+    core.set_message(message.clone());
+    if let Err(closed) = core.complete(Done::Cancelled, || future.clone()) {
+        log_error!("future {} is cancelled, but its waiters are not woken: {closed}", core.id());
+    }
+    true
 }

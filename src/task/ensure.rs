@@ -1,12 +1,12 @@
 //! What can be run, gathered or waited for: a body, a task, or a future (`asyncio.ensure_future`).
 
-use super::cell::{Making, TaskCell};
-use super::future::FutureCell;
+use super::done_callback::DoneCallback;
+use super::future::Future;
 use super::future_core::{AnyFuture, FutureOf};
-use super::spawn::Prepared;
-use super::{Future, Task, TaskRef};
+use super::handles::{Task, TaskRef};
+use super::spawn::{Prepared, spawn};
 use crate::error::{Error, Result};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, get_running_loop};
 use crate::outcome::Outcome;
 use crate::trace::Place;
 use std::panic::Location;
@@ -16,172 +16,123 @@ use std::rc::Rc;
 ///
 /// Implemented for every `std::future::Future` whose output is an [`Outcome`], and for [`Task`], [`Future`],
 /// [`Shield`](crate::Shield) and their references. It cannot be implemented elsewhere.
-pub trait EnsureFuture: sealed::Ensure {}
-
-impl<A: sealed::Ensure> EnsureFuture for A {}
-
-pub(crate) mod sealed {
-    use super::{EventLoop, Place, Result};
-
-    pub trait Ensure {
-        type Value: 'static;
-        #[doc(hidden)]
-        fn ensure(self, lp: &EventLoop, place: Place) -> Result<super::Ensured<Self::Value>>;
-    }
+pub trait EnsureFuture {
+    /// The type of its value.
+    type Value: 'static;
+    #[doc(hidden)]
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>>;
 }
 
-/// What became of it.
+/// What became of it. Other crates cannot name this type, so they cannot implement [`EnsureFuture`].
+#[derive(Debug)]
 pub enum Ensured<T: 'static> {
-    /// A task that was just made: nobody else has its handle, so its value may be taken.
-    #[doc(hidden)]
+    /// A task that was just made: there is no other handle, so its value may be taken.
     New(Task<T>),
-    /// A task or future that others hold too.
-    #[doc(hidden)]
-    Shared(Shared<T>),
-}
-
-/// Something that others hold too: its value is cloned.
-#[allow(missing_debug_implementations, reason = "Ensured shows it")]
-pub struct Shared<T>(pub(crate) Rc<dyn FutureOf<T>>);
-
-impl<T: 'static> std::fmt::Debug for Ensured<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let awaitable = self.awaitable();
-        write!(f, "<{} {}>", awaitable.core().kind(), awaitable.core().id())
-    }
+    /// A task or future that others hold too: its value is cloned.
+    Shared(FutureOf<T>),
 }
 
 impl<T: 'static> Ensured<T> {
-    pub(crate) fn awaitable(&self) -> Rc<dyn AnyFuture> {
+    pub(crate) fn future(&self) -> Rc<dyn AnyFuture> {
         match self {
-            Self::New(task) => task.cell().clone(),
-            Self::Shared(shared) => shared.0.clone(),
+            Self::New(task) => task.any_future(),
+            Self::Shared(shared) => shared.future.clone(),
         }
     }
 
-    /// A task made of a body is one like any other: its destruction while pending is reported. (`run_until_complete` and
-    /// `gather` do not ask for that, as in asyncio.)
+    /// Reports the task's destruction while pending, as that of any task. (asyncio's `run_until_complete` and `gather`
+    /// do not ask for that.)
     pub(crate) fn reported(self) -> Self {
-        if let Self::New(task) = &self {
-            task.cell().report_destroyed();
+        match self {
+            Self::New(task) => Self::New(task.reported()),
+            shared => shared,
         }
-        self
     }
 
     /// Refuses what belongs to another loop, for a caller whose counterpart in asyncio does.
     pub(crate) fn of_loop(self, lp: &EventLoop) -> Result<Self> {
-        let awaitable = self.awaitable();
-        if awaitable.core().belongs_to(lp) || awaitable.core().has_no_loop() {
+        let future = self.future();
+        if future.core().belongs_to(lp) || future.core().has_no_loop() {
             return Ok(self);
         }
         let text = "The future belongs to a different loop than the one specified as the loop argument";
         Err(Error::Value(text.into()))
     }
 
-    /// The outcome of one that is done.
+    /// Returns the outcome of one that is done.
     pub(crate) fn take(self) -> Result<T> {
         match self {
             Self::New(task) => task.take(),
-            Self::Shared(shared) => shared.0.outcome(),
+            Self::Shared(shared) => shared.outcome(),
         }
     }
 
-    /// As something whose value is cloned.
-    pub(crate) fn share(self) -> Rc<dyn FutureOf<T>>
+    /// Returns it as a future whose value is cloned.
+    pub(crate) fn share(self) -> FutureOf<T>
     where
         T: Clone,
     {
         match self {
-            Self::New(task) => task.cell().clone(),
-            Self::Shared(shared) => shared.0,
+            Self::New(task) => task.future_of(),
+            Self::Shared(shared) => shared,
         }
     }
 }
 
-impl<F> sealed::Ensure for F
+impl<F> EnsureFuture for F
 where
     F: std::future::Future<Output: Outcome> + 'static,
 {
     type Value = <F::Output as Outcome>::Value;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
-        // Nobody else can have a handle, so its destruction is no loss that somebody would want to hear of.
-        let making = Making { place, name: None, report_destroyed: false };
-        TaskCell::spawn(lp, making, self).map(|cell| Ensured::New(Task::new(cell)))
+        Ok(Ensured::New(spawn(lp, place, None, self)?.silent()))
     }
 }
 
-impl<F> sealed::Ensure for Prepared<F>
+impl<F> EnsureFuture for Prepared<F>
 where
     F: std::future::Future<Output: Outcome> + 'static,
 {
     type Value = <F::Output as Outcome>::Value;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
-        let making = Making { place, name: self.name, report_destroyed: false };
-        TaskCell::spawn(lp, making, self.body).map(|cell| Ensured::New(Task::new(cell)))
+        Ok(Ensured::New(spawn(lp, place, self.name, self.body)?.silent()))
     }
 }
 
-impl<T: Clone + 'static> sealed::Ensure for &Task<T> {
-    type Value = T;
+/// Implements it for handles and their references, of whichever loop.
+macro_rules! ensure_handle {
+    ($([$($bounds:tt)*] $handle:ty => $value:ty;)+) => {$(
+        impl<$($bounds)*> EnsureFuture for &$handle {
+            type Value = $value;
 
-    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<T>> {
-        Ok(shared(self.cell().clone()))
-    }
+            fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<$value>> {
+                Ok(Ensured::Shared(self.future_of()))
+            }
+        }
+
+        impl<$($bounds)*> EnsureFuture for $handle {
+            type Value = $value;
+
+            fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<$value>> {
+                Ok(Ensured::Shared(self.future_of()))
+            }
+        }
+    )+};
 }
 
-impl<T: Clone + 'static> sealed::Ensure for Task<T> {
-    type Value = T;
-
-    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<T>> {
-        (&self).ensure(lp, place)
-    }
-}
-
-impl<T: Clone + 'static> sealed::Ensure for &Future<T> {
-    type Value = T;
-
-    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<T>> {
-        let cell: Rc<FutureCell<T>> = self.cell().clone();
-        Ok(shared(cell))
-    }
-}
-
-impl<T: Clone + 'static> sealed::Ensure for Future<T> {
-    type Value = T;
-
-    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<T>> {
-        (&self).ensure(lp, place)
-    }
-}
-
-impl sealed::Ensure for &TaskRef {
-    type Value = ();
-
-    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<()>> {
-        Ok(shared(Rc::new(super::untyped::Untyped::of(self))))
-    }
-}
-
-impl sealed::Ensure for TaskRef {
-    type Value = ();
-
-    fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<()>> {
-        (&self).ensure(lp, place)
-    }
-}
-
-/// What others hold too, of whichever loop.
-pub(crate) fn shared<T: 'static>(source: Rc<dyn FutureOf<T>>) -> Ensured<T> {
-    Ensured::Shared(Shared(source))
+ensure_handle! {
+    [T: Clone + 'static] Task<T> => T;
+    [T: Clone + 'static] Future<T> => T;
+    [] TaskRef => ();
 }
 
 impl EventLoop {
     /// Runs until `target` is done, and returns its outcome (`loop.run_until_complete`). A body becomes a task; a task or
     /// future (or a reference to one) is taken as it is, and need not be new.
     ///
-    /// Whatever else waits stays, and goes on in the next run. Leaf takes asyncio's turns: a body that returns at
+    /// Everything else that waits stays, and goes on in the next run. Awaiting takes asyncio's turns: a body that returns at
     /// once takes two, its step and the callback that ends the run.
     ///
     /// # Errors
@@ -200,11 +151,11 @@ impl EventLoop {
         let place = Location::caller();
         self.0.check_runnable()?;
         let target = target.ensure(self, place)?.of_loop(self)?;
-        let awaitable = target.awaitable();
-        if let Err(error) = self.run_until(&awaitable, place) {
+        let future = target.future();
+        if let Err(error) = self.run_until(&future, place) {
             // What left the loop is the new task's own error, as a rule: it counts as read. Others may read a shared one.
             if let Ensured::New(_) = target {
-                awaitable.core().retrieved();
+                future.core().mark_retrieved();
             }
             return Err(error);
         }
@@ -214,29 +165,29 @@ impl EventLoop {
     /// Runs until `target` is done, and leaves its outcome in it.
     pub(crate) fn run_until(&self, target: &Rc<dyn AnyFuture>, place: Place) -> Result<()> {
         if target.core().has_no_loop() {
-            // A task that could not be made has failed already, and no loop will ever tell of it.
+            // A task that could not be made has failed already, and no loop will complete it.
             return Ok(());
         }
         // The request to stop is tied to this run. (In asyncio it is not: one that is queued in the turn in which
         // something else stops the loop ends the *next* run.)
         let (run, watched) = (self.0.this_run(), Rc::downgrade(target));
-        let name = "run_until_complete";
-        let id = super::handles::add_done_callback(target.clone(), place, name, move |_| {
-            // The queue holds the target, as in asyncio: if an error leaves the loop in this very turn, this callback runs
-            // in the next run and reads the error of a task that may have no other handle left.
-            let lp = crate::event_loop::get_running_loop()?;
+        let when_done = move || {
+            // The queue holds the target, as in asyncio. If an error leaves the loop in this very turn, this runs in the
+            // next run, and reads the error of a task that may have no other handle left.
+            let lp = get_running_loop()?;
             let leaves = watched.upgrade().is_some_and(|target| {
                 // Looking at the error counts as reading it, as in asyncio.
-                target.core().retrieved();
-                target.error().is_some_and(|error| error.leaves_the_loop())
+                target.core().mark_retrieved();
+                target.core().error().is_some_and(|error| error.leaves_the_loop())
             });
             if lp.0.this_run() == run && !leaves {
                 lp.stop();
             }
             Ok(())
-        });
+        };
+        let callback = DoneCallback::new(target.clone(), place, "run_until_complete", when_done);
         let result = self.run_forever();
-        target.core().drop_waiter(id.key());
+        drop(callback);
         result?;
         if target.core().done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
     }

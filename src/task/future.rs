@@ -1,8 +1,8 @@
-//! `Future`: a result that somebody will set.
+//! `Future`: a result that is set by hand.
 
 use super::cancel;
-use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, Holder, complete};
-use super::handles::{CallbackId, add_done_callback};
+use super::done_callback::{CallbackId, add_done_callback, remove_done_callback};
+use super::future_core::{AnyFuture, FutureCore, FutureOf, Holder, downcast};
 use super::join::Join;
 use crate::error::{Error, Result};
 use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report};
@@ -18,12 +18,13 @@ use std::sync::Arc;
 
 pub(crate) struct FutureCell<T: 'static> {
     core: FutureCore,
-    outcome: RefCell<Option<Result<T>>>,
+    /// A reader's `clone`, which is user code, runs on the borrowed value. Only taking the value fails meanwhile.
+    value: RefCell<Option<T>>,
 }
 
 /// A result that somebody will set (`asyncio.Future`). Cloning gives another handle of the same future.
 ///
-/// Made by [`EventLoop::create_future`]. Leaf one that is done does not suspend. A failure that nobody reads is
+/// Made by [`EventLoop::create_future`]. Awaiting one that is done does not suspend. A failure that nobody reads is
 /// reported when the last handle goes.
 ///
 /// ```
@@ -42,12 +43,12 @@ impl<T: 'static> Future<T> {
         Self::of_kind(lp, "future", place)
     }
 
-    /// One that a combinator waits on, shown under the combinator's name.
+    /// Makes one that a combinator waits on, shown under the combinator's name.
     pub(crate) fn of_kind(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
-        Self(Rc::new(FutureCell { core: FutureCore::future(lp, kind, place), outcome: RefCell::new(None) }))
+        Self(Rc::new(FutureCell { core: FutureCore::future(lp, kind, place), value: RefCell::new(None) }))
     }
 
-    /// Shows who holds what this future waits for.
+    /// Lets the trace show the holder of what this future waits for.
     pub(crate) fn held_by(self, holder: Option<&Holder>) -> Self {
         if let Some(holder) = holder {
             self.0.core.set_holder(holder.clone());
@@ -55,7 +56,7 @@ impl<T: 'static> Future<T> {
         self
     }
 
-    /// A handle of this future.
+    /// Returns a handle of this future.
     pub(crate) fn of(cell: Rc<FutureCell<T>>) -> Self {
         Self(cell)
     }
@@ -64,10 +65,10 @@ impl<T: 'static> Future<T> {
         &self.0
     }
 
-    /// Sets the result and queues everyone who waits (`Future.set_result`). May be called between two runs.
+    /// Sets the result and queues all waiters (`Future.set_result`). May be called between two runs.
     ///
     /// # Errors
-    /// [`Error::InvalidState`] if it is done; the value is dropped. [`Error::Closed`] if somebody waits and the loop is
+    /// [`Error::InvalidState`] if it is done; the value is dropped. [`Error::Closed`] if something waits and the loop is
     /// closed; the future is done then.
     pub fn set_result(&self, value: T) -> Result<()> {
         self.settle(Ok(value))
@@ -86,48 +87,64 @@ impl<T: 'static> Future<T> {
             drop_quietly(outcome);
             return Err(Error::InvalidState("invalid state"));
         }
-        let error = outcome.as_ref().err().cloned();
-        *self.0.outcome.borrow_mut() = Some(outcome);
-        match error {
-            None => complete(&self.0, Done::Ok, None),
-            Some(error) => complete(&self.0, Done::Err, Some(&error)),
+        let owner = || -> Rc<dyn Any> { self.0.clone() };
+        match outcome {
+            Ok(value) => {
+                *self.0.value.borrow_mut() = Some(value);
+                self.0.core.complete(Done::Ok, owner)
+            }
+            Err(error) => self.0.core.fail(error, owner),
         }
     }
 
     /// Takes the outcome of one that is done.
     pub(crate) fn take(self) -> Result<T> {
-        if self.cancelled() {
-            return Err(self.0.core.cancelled_error());
+        let core = &self.0.core;
+        if core.cancelled() {
+            return Err(core.cancelled_error());
         }
-        self.0.core.retrieved();
-        // A reader's `clone`, which is user code, may be under way on it: then it cannot be taken, and that is no panic.
-        let taken = self.0.outcome.try_borrow_mut().ok().and_then(|mut outcome| outcome.take());
-        taken.unwrap_or(Err(self.0.core.no_result()))
+        core.mark_retrieved();
+        if let Some(error) = core.take_error() {
+            return Err(error);
+        }
+        let value = self.0.value.try_borrow_mut().ok().and_then(|mut value| value.take());
+        value.ok_or_else(|| core.no_result())
     }
 
-    /// Cancels it at once (`Future.cancel`); false if it is done. Everyone who waits gets [`Error::Cancelled`].
+    pub(crate) fn any_future(&self) -> Rc<dyn AnyFuture> {
+        self.0.clone()
+    }
+
+    pub(crate) fn future_of(&self) -> FutureOf<T>
+    where
+        T: Clone,
+    {
+        FutureOf::new(self.0.clone(), |source| downcast::<FutureCell<T>>(source).outcome())
+    }
+
+    /// Cancels it at once (`Future.cancel`); false if it is done. All waiters get [`Error::Cancelled`].
     pub fn cancel(&self) -> bool {
         cancel::cancel(self.0.clone(), &None)
     }
 
-    /// As [`cancel`](Self::cancel), with a message.
+    /// Cancels it as [`cancel`](Self::cancel), with a message.
     pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
         cancel::cancel(self.0.clone(), &Some(message.into()))
     }
 
-    /// Whether it is done: set, failed or cancelled (`Future.done`).
+    /// Returns whether it is done: set, failed or cancelled (`Future.done`).
     #[must_use]
     pub fn done(&self) -> bool {
         self.0.core.done()
     }
 
-    /// Whether it was cancelled (`Future.cancelled`).
+    /// Returns whether it was cancelled (`Future.cancelled`).
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.0.core.cancelled()
     }
 
-    /// The result of one that is done (`Future.result`).
+    /// Returns the result of one that is done (`Future.result`).
     ///
     /// # Errors
     /// [`Error::InvalidState`] if it is not; else its error, or its [`Error::Cancelled`].
@@ -138,18 +155,17 @@ impl<T: 'static> Future<T> {
         self.0.outcome()
     }
 
-    /// Its error (`Future.exception`): `None` if it has a result.
+    /// Returns its error (`Future.exception`): `None` if it has a result.
     ///
     /// # Errors
     /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
     pub fn error(&self) -> Result<Option<Error>> {
-        if self.cancelled() {
-            return Err(self.0.core.cancelled_error());
-        }
-        self.0.core.retrieved();
-        match &*self.0.outcome.borrow() {
-            Some(outcome) => Ok(outcome.as_ref().err().cloned()),
-            None => Err(Error::InvalidState("Exception is not set.")),
+        let core = &self.0.core;
+        core.mark_retrieved();
+        match core.error() {
+            Some(cancelled) if core.cancelled() => Err(cancelled),
+            None if self.0.value.borrow().is_none() => Err(Error::InvalidState("Exception is not set.")),
+            error => Ok(error),
         }
     }
 
@@ -173,25 +189,30 @@ impl<T: 'static> Future<T> {
         })
     }
 
-    /// Removes a done callback; how many were removed (`Future.remove_done_callback`). One that is queued already cannot
-    /// be removed.
+    /// Removes a done callback, and returns how many were removed (`Future.remove_done_callback`). One that is queued
+    /// already cannot be removed.
     pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-        let removed = self.0.core.remove_waiter(id.key());
-        let count = usize::from(removed.is_some());
-        drop_quietly(removed);
-        count
+        remove_done_callback(&self.0.core, id)
     }
 
-    /// Its number among the tasks and futures of its loop.
+    /// Returns its number among the tasks and futures of its loop.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.0.core.id()
     }
 
-    /// The loop that it belongs to, if that still exists (`Future.get_loop`).
+    /// Returns the loop that it belongs to, if that still exists (`Future.get_loop`).
     #[must_use]
     pub fn event_loop(&self) -> Option<EventLoop> {
         self.0.core.event_loop()
+    }
+}
+
+impl<T: Clone + 'static> FutureCell<T> {
+    fn outcome(&self) -> Result<T> {
+        self.core.check_error()?;
+        let value = self.value.borrow().clone();
+        value.ok_or_else(|| self.core.no_result())
     }
 }
 
@@ -199,71 +220,24 @@ impl<T: 'static> AnyFuture for FutureCell<T> {
     fn core(&self) -> &FutureCore {
         &self.core
     }
-
-    fn error(&self) -> Option<Error> {
-        let failure = self.outcome.borrow().as_ref().and_then(|outcome| outcome.as_ref().err().cloned());
-        failure.or_else(|| self.core.cancellation())
-    }
-
-    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
-        cancel_now(self, message)
-    }
-
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self
-    }
-
-    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
-        self
-    }
 }
 
-/// A pending future's callbacks may hold the future itself, and then nobody but the loop can end them.
+/// A pending future's callbacks may hold the future itself: then only the loop can end them.
 impl<T: 'static> Dependant for FutureCell<T> {
     fn loop_closed(&self) {
         self.core.forget_callbacks();
     }
 }
 
-/// What cancelling a plain future means.
-pub(crate) fn cancel_now(future: Rc<dyn AnyFuture>, message: &CancelMessage) -> Begin {
-    // Asking counts as reading, as in asyncio: a failed future that was to be cancelled is not reported.
-    future.core().retrieved();
-    if future.core().done() {
-        return Begin::Decided(false);
-    }
-    future.core().set_message(message.clone());
-    let error = future.core().cancelled_error();
-    if let Err(closed) = complete(&future, Done::Cancelled, Some(&error)) {
-        log_error!("nobody can be told that future {} is cancelled: {closed}", future.core().id());
-    }
-    Begin::Decided(true)
-}
-
-impl<T: Clone + 'static> FutureOf<T> for FutureCell<T> {
-    fn outcome(&self) -> Result<T> {
-        if self.core.cancelled() {
-            return Err(self.core.cancelled_error());
-        }
-        self.core.retrieved();
-        let outcome = self.outcome.borrow().clone();
-        outcome.unwrap_or_else(|| Err(self.core.no_result()))
-    }
-}
-
-/// Reports a failure that was never read, and drops the outcome.
+/// Reports a failure that was never read, and drops the value.
 impl<T> Drop for FutureCell<T> {
     fn drop(&mut self) {
-        match self.outcome.get_mut().take() {
-            None => {}
-            Some(Err(error)) if self.core.is_unretrieved() => {
-                let context = ExceptionContext::new("Future exception was never retrieved");
-                let info = FutureInfo { id: self.core.id(), place: self.core.place() };
-                report(self.core.event_loop(), context.with_error(error).with_future(info));
-            }
-            Some(Ok(value)) => drop_quietly(value),
-            Some(Err(error)) => drop_quietly(error),
+        if let Some(error) = self.core.take_unretrieved() {
+            let context = ExceptionContext::new("Future exception was never retrieved");
+            let info = FutureInfo { id: self.core.id(), place: self.core.place() };
+            report(self.core.event_loop(), context.with_error(error).with_future(info));
         }
+        drop_quietly(self.value.get_mut().take());
     }
 }
 
@@ -299,7 +273,7 @@ impl<T: Clone + 'static> IntoFuture for Future<T> {
     type Output = Result<T>;
     type IntoFuture = Join<T>;
     fn into_future(self) -> Join<T> {
-        Join::new(self.0)
+        Join::new(self.future_of())
     }
 }
 
@@ -307,6 +281,6 @@ impl<T: Clone + 'static> IntoFuture for &Future<T> {
     type Output = Result<T>;
     type IntoFuture = Join<T>;
     fn into_future(self) -> Join<T> {
-        Join::new(self.0.clone())
+        Join::new(self.future_of())
     }
 }

@@ -1,37 +1,28 @@
 //! The handles of a task: [`Task`] knows its type, [`TaskRef`] does not.
 //!
-//! They promise that dropping one does not cancel: the loop keeps its tasks. When the last handle of a failed task goes
-//! and nobody has read the failure, it is reported.
+//! They guarantee that dropping one does not cancel: the loop keeps its tasks. When the last handle of a failed task is
+//! dropped and the failure was not read, it is reported.
 
 use super::cancel;
-use super::cell::{TaskCell, TypedTask};
-use super::future_core::{AnyFuture, Waiter};
+use super::cell::TaskCell;
+use super::done_callback::{CallbackId, add_done_callback, remove_done_callback};
+use super::future_core::{AnyFuture, FutureOf, downcast};
 use super::join::{Join, JoinRef};
-use super::spawn::TaskBuilder;
+use super::leaf::Leaf;
 use crate::error::{Error, Result};
-use crate::event_loop::{Callback, Entry, EventLoop, PushInfo, TaskInfo, TaskKey, WhenDone, running};
+use crate::event_loop::{EventLoop, TaskInfo, TaskKey};
 use crate::outcome::Outcome;
-use crate::panics::drop_quietly;
-use crate::trace::{EntryKind, Place};
+use crate::trace::Place;
 use std::any::{Any, type_name};
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Names one registered done callback, to remove it with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallbackId(u64);
-
-impl CallbackId {
-    pub(crate) fn key(self) -> u64 {
-        self.0
-    }
-}
-
 /// A task: a body that the loop runs step by step (`asyncio.Task`). Cloning gives another handle of the same task.
 ///
-/// Leaf it (`task.await`, or `(&task).await` to keep the handle) gives its result; if the awaiting task is
+/// Awaiting it (`task.await`, or `(&task).await` to keep the handle) gives its result; if the awaiting task is
 /// cancelled meanwhile, so is this one. Its result can be awaited any number of times, as Python's can, which needs
 /// `T: Clone`; see [`into_output`](Self::into_output) for other types.
 ///
@@ -46,9 +37,9 @@ impl CallbackId {
 /// assert_eq!(sum, 3);
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct Task<T: 'static>(Rc<TaskCell<T>>);
+pub struct Task<T: 'static>(Rc<TaskCell>, PhantomData<fn() -> T>);
 
-/// A task whose type is not known here: what [`all_tasks`](crate::all_tasks) and [`current_task`](crate::current_task) give.
+/// A task whose type is not known: what [`all_tasks`](crate::all_tasks) and [`current_task`](crate::current_task) return.
 ///
 /// ```
 /// use looplab::{EventLoop, Task, current_task};
@@ -60,36 +51,36 @@ pub struct Task<T: 'static>(Rc<TaskCell<T>>);
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct TaskRef(Rc<dyn TypedTask>);
+pub struct TaskRef(Rc<TaskCell>);
 
-/// The methods that both handles have, written once.
+/// The methods of both handles.
 macro_rules! handle_methods {
     () => {
-        /// Whether it is done: returned, failed or cancelled (`Task.done`).
+        /// Returns whether it is done: returned, failed or cancelled (`Task.done`).
         #[must_use]
         pub fn done(&self) -> bool {
-            self.0.core().done()
+            self.0.core.done()
         }
 
-        /// Whether it ended cancelled (`Task.cancelled`). A request alone does not count.
+        /// Returns whether it ended cancelled (`Task.cancelled`). A request alone does not count.
         #[must_use]
         pub fn cancelled(&self) -> bool {
-            self.0.core().cancelled()
+            self.0.core.cancelled()
         }
 
         /// Requests cancellation (`Task.cancel`): [`Error::Cancelled`] is thrown at the await where the task is
         /// suspended, in one of the next turns. The task may clean up, pass it on with `?`, or swallow it. False if it
         /// is done. May be called at any time.
         pub fn cancel(&self) -> bool {
-            cancel::cancel(self.0.clone().as_any_future(), &None)
+            cancel::cancel(self.0.clone(), &None)
         }
 
-        /// As [`cancel`](Self::cancel), with a message for whoever reads the error.
+        /// Cancels it as [`cancel`](Self::cancel), with a message for the readers of the error.
         pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
-            cancel::cancel(self.0.clone().as_any_future(), &Some(message.into()))
+            cancel::cancel(self.0.clone(), &Some(message.into()))
         }
 
-        /// How many cancellations were requested and not taken back (`Task.cancelling`).
+        /// Returns how many cancellations were requested and not taken back (`Task.cancelling`).
         #[must_use]
         pub fn cancelling(&self) -> u32 {
             self.0.cancelling()
@@ -101,7 +92,7 @@ macro_rules! handle_methods {
             self.0.uncancel()
         }
 
-        /// Its name: the one it was given, or `Task-N` (`Task.get_name`).
+        /// Returns its name: the one that it was given, or `Task-N` (`Task.get_name`).
         #[must_use]
         pub fn name(&self) -> Rc<str> {
             self.0.name()
@@ -112,46 +103,44 @@ macro_rules! handle_methods {
             self.0.set_name(name.into());
         }
 
-        /// Its number among the tasks and futures of its loop, in order of creation.
+        /// Returns its number among the tasks and futures of its loop, in order of creation.
         #[must_use]
         pub fn id(&self) -> u64 {
-            self.0.core().id()
+            self.0.core.id()
         }
 
-        /// Where it was made.
+        /// Returns where it was made.
         #[must_use]
         pub fn spawned_at(&self) -> Place {
-            self.0.core().place()
+            self.0.core.place()
         }
 
-        /// Its error (`Task.exception`): `None` if it returned a value.
+        /// Returns its error (`Task.exception`): `None` if it returned a value.
         ///
         /// # Errors
         /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
         pub fn error(&self) -> Result<Option<Error>> {
-            if !self.done() {
-                return Err(Error::InvalidState("Exception is not set."));
-            }
-            self.0.core().retrieved();
-            match self.0.error() {
-                Some(error) if self.cancelled() => Err(error),
-                error => Ok(error),
-            }
+            self.0.exception()
         }
 
-        /// Removes a done callback; how many were removed (`Task.remove_done_callback`). One that is queued already
-        /// cannot be removed.
+        /// Removes a done callback, and returns how many were removed (`Task.remove_done_callback`). One that is queued
+        /// already cannot be removed.
         pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-            let removed = self.0.core().remove_waiter(id.0);
-            let count = usize::from(removed.is_some());
-            drop_quietly(removed);
-            count
+            remove_done_callback(&self.0.core, id)
         }
 
-        /// The loop that it belongs to, if that still exists (`Task.get_loop`).
+        /// Returns the loop that it belongs to, if that still exists (`Task.get_loop`).
         #[must_use]
         pub fn event_loop(&self) -> Option<EventLoop> {
-            self.0.core().event_loop()
+            self.0.core.event_loop()
+        }
+
+        pub(crate) fn key(&self) -> Option<TaskKey> {
+            self.0.key.get()
+        }
+
+        pub(crate) fn any_future(&self) -> Rc<dyn AnyFuture> {
+            self.0.clone()
         }
     };
 }
@@ -159,16 +148,27 @@ macro_rules! handle_methods {
 impl<T: 'static> Task<T> {
     handle_methods!();
 
-    pub(crate) fn new(cell: Rc<TaskCell<T>>) -> Self {
-        Self(cell)
+    pub(super) fn new(cell: Rc<TaskCell>) -> Self {
+        Self(cell, PhantomData)
     }
 
-    pub(crate) fn key(&self) -> Option<TaskKey> {
-        self.0.key()
+    /// Its destruction while pending is not reported, because no one else has its handle (`gather`).
+    pub(super) fn silent(self) -> Self {
+        self.0.report_destroyed.set(false);
+        self
     }
 
-    pub(crate) fn cell(&self) -> &Rc<TaskCell<T>> {
-        &self.0
+    /// Its destruction while pending is reported after all.
+    pub(super) fn reported(self) -> Self {
+        self.0.report_destroyed.set(true);
+        self
+    }
+
+    pub(crate) fn future_of(&self) -> FutureOf<T>
+    where
+        T: Clone,
+    {
+        FutureOf::new(self.0.clone(), |source| downcast::<TaskCell>(source).outcome())
     }
 
     /// Runs `callback` with this task once it is done, in the turn after (`Task.add_done_callback`). Callbacks and
@@ -210,7 +210,7 @@ impl<T: 'static> Task<T> {
         R: Outcome,
     {
         add_done_callback(self.0.clone(), place, type_name::<F>(), move |object| {
-            let task = object.downcast::<TaskCell<T>>().ok().map(Task);
+            let task = object.downcast().ok().map(Self::new);
             task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })
     }
@@ -223,7 +223,7 @@ impl<T: 'static> Task<T> {
     where
         T: Clone,
     {
-        super::future_core::FutureOf::outcome(&*self.0)
+        self.0.outcome()
     }
 
     /// Awaits the task and takes its value out, which needs no `Clone`. Other handles find [`Error::InvalidState`]
@@ -240,114 +240,69 @@ impl<T: 'static> Task<T> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub async fn into_output(self) -> Result<T> {
-        super::join::done(self.0.clone()).await?;
+        Leaf::new(self.0.clone()).await?;
         self.take()
     }
 
-    /// Takes the value of a task that is done. An error is shared: others may still want to read it.
     pub(crate) fn take(self) -> Result<T> {
-        self.0.core().retrieved();
-        if let Some(error) = self.0.error() {
-            return Err(error);
-        }
-        self.0.take_outcome().unwrap_or(Err(self.0.core().no_result()))
+        self.0.take_outcome()
     }
 
-    /// The handle without its type.
+    /// Returns the handle without its type.
     #[must_use]
     pub fn to_ref(&self) -> TaskRef {
         TaskRef(self.0.clone())
     }
 }
 
-impl Task<()> {
-    /// Options for a task: its name.
-    #[must_use]
-    pub fn builder() -> TaskBuilder {
-        TaskBuilder::default()
-    }
-}
-
 impl TaskRef {
     handle_methods!();
 
-    pub(crate) fn new(task: Rc<dyn TypedTask>) -> Self {
-        Self(task)
+    pub(super) fn new(cell: Rc<TaskCell>) -> Self {
+        Self(cell)
+    }
+
+    /// Returns the handle of a task that the loop knows.
+    pub(super) fn of_any(task: Rc<dyn Any>) -> Option<Self> {
+        task.downcast().ok().map(Self)
     }
 
     pub(crate) fn info(&self) -> TaskInfo {
-        TaskInfo { id: self.id(), name: self.name().to_string(), place: self.spawned_at() }
-    }
-
-    pub(crate) fn as_any_future(&self) -> Rc<dyn AnyFuture> {
-        self.0.clone().as_any_future()
-    }
-
-    pub(crate) fn key(&self) -> Option<TaskKey> {
-        self.0.key()
+        self.0.info()
     }
 
     pub(crate) fn cancel_undelivered(&self) -> bool {
         self.0.cancel_undelivered()
     }
 
-    /// The number of its last step.
+    /// Returns the number of its last step.
     pub(crate) fn step_number(&self) -> u64 {
-        self.0.context().number()
+        self.0.context.step().number
     }
 
-    /// As [`Task::add_done_callback`], without the type.
+    /// Reads the outcome of a task whose value is ignored.
+    pub(crate) fn future_of(&self) -> FutureOf<()> {
+        FutureOf::new(self.0.clone(), |source| downcast::<TaskCell>(source).exception()?.map_or(Ok(()), Err))
+    }
+
+    /// Runs `callback` as [`Task::add_done_callback`] does, without the type.
     #[track_caller]
     pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
     where
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        let (place, task) = (Location::caller(), Rc::downgrade(&self.0));
-        add_done_callback(self.0.clone().as_any_future(), place, type_name::<F>(), move |_object| {
-            let task = task.upgrade().map(TaskRef);
+        add_done_callback(self.0.clone(), Location::caller(), type_name::<F>(), move |object| {
+            let task = object.downcast().ok().map(Self);
             task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })
     }
 
-    /// The handle with its type, if that is `T`.
+    /// Returns the handle with its type, if that is `T`.
     #[must_use]
     pub fn downcast<T: 'static>(&self) -> Option<Task<T>> {
-        self.0.clone().into_any().downcast::<TaskCell<T>>().ok().map(Task)
+        self.0.has_type::<T>().then(|| Task::new(self.0.clone()))
     }
-}
-
-/// Registers a done callback, which gets the finished object. `name` names it for a reader.
-pub(crate) fn add_done_callback<F, R>(
-    owner: Rc<dyn AnyFuture>,
-    place: Place,
-    name: &'static str,
-    function: F,
-) -> CallbackId
-where
-    F: FnOnce(Rc<dyn Any>) -> R + 'static,
-    R: Outcome,
-{
-    let core = owner.core();
-    // A task that could not be made has no loop: its callbacks are for the running one.
-    let lp = if core.has_no_loop() { running() } else { core.event_loop() };
-    let h = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
-    let callback = Callback::new(h, EntryKind::DoneCallback, place, name, WhenDone::new(function));
-    let callback: Rc<Callback> = Rc::new(callback);
-    let lp = lp.filter(|lp| !lp.is_closed());
-    if !core.done() {
-        if lp.is_none() {
-            // It will never run. It stays registered, so that completing the future reports that.
-            callback.function.forget();
-        }
-        return CallbackId(core.add_waiter(Waiter::Callback(callback)));
-    }
-    if let Some(lp) = lp {
-        let cause = Some(core.on());
-        callback.function.bind(owner.into_any());
-        lp.0.enqueue(Entry::Callback(callback), PushInfo { cause, ..PushInfo::CALL_SOON });
-    }
-    CallbackId(0)
 }
 
 /// So that `|| create_task(f())` is a callback.
@@ -362,33 +317,26 @@ impl<T: 'static> crate::outcome::sealed::Sealed for Task<T> {}
 
 impl<T: 'static> Clone for Task<T> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self::new(self.0.clone())
     }
 }
 
 impl<T: 'static> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_ref().fmt(f)
+        self.0.fmt(f)
     }
 }
 
-/// `<Task pending name='Task-1' created at file:line>`, as Python shows a task.
 impl fmt::Debug for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match (self.done(), self.cancelled()) {
-            (false, _) => "pending",
-            (true, true) => "cancelled",
-            (true, false) => "finished",
-        };
-        let place = self.spawned_at();
-        write!(f, "<Task {state} name='{}' created at {}:{}>", self.name(), place.file(), place.line())
+        self.0.fmt(f)
     }
 }
 
 /// Two handles are equal if they are handles of the same task (`is` in Python).
 impl PartialEq for TaskRef {
     fn eq(&self, other: &Self) -> bool {
-        Rc::as_ptr(&self.0).cast::<()>() == Rc::as_ptr(&other.0).cast::<()>()
+        Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -396,7 +344,7 @@ impl Eq for TaskRef {}
 
 impl std::hash::Hash for TaskRef {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        Rc::as_ptr(&self.0).cast::<()>().hash(state);
+        Rc::as_ptr(&self.0).hash(state);
     }
 }
 
@@ -418,7 +366,7 @@ impl<T: Clone + 'static> IntoFuture for Task<T> {
     type Output = Result<T>;
     type IntoFuture = Join<T>;
     fn into_future(self) -> Join<T> {
-        Join::new(self.0)
+        Join::new(self.future_of())
     }
 }
 
@@ -426,7 +374,7 @@ impl<T: Clone + 'static> IntoFuture for &Task<T> {
     type Output = Result<T>;
     type IntoFuture = Join<T>;
     fn into_future(self) -> Join<T> {
-        Join::new(self.0.clone())
+        Join::new(self.future_of())
     }
 }
 
@@ -434,7 +382,7 @@ impl IntoFuture for TaskRef {
     type Output = Result<()>;
     type IntoFuture = JoinRef;
     fn into_future(self) -> JoinRef {
-        JoinRef::new(self)
+        JoinRef::new(self.0)
     }
 }
 
@@ -442,6 +390,6 @@ impl IntoFuture for &TaskRef {
     type Output = Result<()>;
     type IntoFuture = JoinRef;
     fn into_future(self) -> JoinRef {
-        JoinRef::new(self.clone())
+        JoinRef::new(self.0.clone())
     }
 }

@@ -1,15 +1,13 @@
 //! Sleeping and yielding.
 //!
-//! They promise asyncio's turns: a sleep's timer runs in the turn that sees the deadline and the sleeper goes on in the
-//! turn after; a yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
+//! They guarantee asyncio's turns. A sleep's timer runs in the turn that sees the deadline, and the sleeper goes on in the
+//! turn after. A yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
 
-use super::future::cancel_now;
-use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
+use super::future_core::{AnyFuture, FutureCore};
 use super::leaf::{Leaf, Yielding};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event_loop::{Callback, EventLoop, Function, get_running_loop};
 use crate::trace::{Done, EntryKind, Place};
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
@@ -32,10 +30,10 @@ use std::time::Duration;
 /// ```
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
-    Sleep { delay, place: Location::caller(), state: State::New }
+    Sleep { delay, place: Location::caller(), state: SleepState::New }
 }
 
-/// Lets everything else that is ready run, and goes on in the next turn (`asyncio.sleep(0)`). A cancellation point.
+/// Lets all other ready entries run, and goes on in the next turn (`asyncio.sleep(0)`). A cancellation point.
 ///
 /// ```
 /// # use looplab::{EventLoop, yield_now};
@@ -53,15 +51,18 @@ pub fn yield_now() -> YieldNow {
 pub struct Sleep {
     delay: Duration,
     place: Place,
-    state: State,
+    state: SleepState,
 }
 
-enum State {
+enum SleepState {
     New,
-    /// For no time at all: it only yields.
+    /// A zero delay only yields.
     Yielding(Yielding),
-    /// It knows its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
-    Waiting(Leaf<Callback<SleepTimer>>),
+    /// The timer holds its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
+    Waiting {
+        timer: Rc<Callback<SleepTimer>>,
+        leaf: Leaf,
+    },
 }
 
 /// Made by [`yield_now`].
@@ -78,16 +79,16 @@ impl Future for Sleep {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if let State::New = self.state {
+        if let SleepState::New = self.state {
             self.state = self.begin()?;
         }
         match &mut self.state {
-            State::New => Poll::Pending,
-            State::Yielding(yielding) => yielding.poll(cx),
-            State::Waiting(waiting) => {
-                let thrown = ready!(waiting.poll(cx));
-                let cancelled = waiting.on().error();
-                self.end_timer();
+            SleepState::New => Poll::Pending,
+            SleepState::Yielding(yielding) => yielding.poll(cx),
+            SleepState::Waiting { timer, leaf } => {
+                let thrown = ready!(leaf.poll(cx));
+                let cancelled = timer.core().error();
+                end_timer(timer);
                 Poll::Ready(thrown.and_then(|()| cancelled.map_or(Ok(()), Err)))
             }
         }
@@ -96,9 +97,9 @@ impl Future for Sleep {
 
 impl Sleep {
     /// Sets the timer.
-    fn begin(&self) -> Result<State> {
+    fn begin(&self) -> Result<SleepState> {
         if self.delay.is_zero() {
-            return Ok(State::Yielding(Yielding::default()));
+            return Ok(SleepState::Yielding(Yielding::default()));
         }
         let lp = get_running_loop()?;
         let function =
@@ -106,28 +107,26 @@ impl Sleep {
         let h = lp.0.next_handle();
         let timer = Rc::new(Callback::new(h, EntryKind::Callback, self.place, "sleep", function));
         lp.0.schedule(lp.0.deadline(self.delay), timer.clone());
-        Ok(State::Waiting(Leaf::new(timer)))
+        Ok(SleepState::Waiting { leaf: Leaf::new(timer.clone()), timer })
     }
+}
 
-    /// The timer goes when the sleeper does (`finally: h.cancel()` in asyncio's `sleep`).
-    fn end_timer(&self) {
-        let State::Waiting(waiting) = &self.state else { return };
-        let timer = &**waiting.on();
-        if timer.mark_cancelled()
-            && !timer.function.ran.get()
-            && let Some(lp) = timer.core().event_loop()
-        {
-            lp.0.timer_cancelled(timer);
-        }
+/// Cancels the timer when its sleeper ends (`finally: h.cancel()` in asyncio's `sleep`).
+fn end_timer(timer: &Callback<SleepTimer>) {
+    if timer.mark_cancelled()
+        && !timer.function.ran.get()
+        && let Some(lp) = timer.core().event_loop()
+    {
+        lp.0.timer_cancelled(timer);
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let State::Waiting(waiting) = &mut self.state {
-            waiting.release();
+        if let SleepState::Waiting { timer, leaf } = &mut self.state {
+            leaf.release();
+            end_timer(timer);
         }
-        self.end_timer();
     }
 }
 
@@ -143,7 +142,8 @@ impl Future for YieldNow {
 impl Function for SleepTimer {
     fn call(&self, _: &EventLoop) -> Result<()> {
         self.ran.set(true);
-        if self.core.done() { Ok(()) } else { self.core.complete_private(Done::Ok) }
+        // Only its sleep can reach it, so it has no done callbacks that take the future.
+        if self.core.done() { Ok(()) } else { self.core.complete(Done::Ok, || Rc::new(())) }
     }
 
     /// It owns nothing of the user's.
@@ -153,22 +153,6 @@ impl Function for SleepTimer {
 impl AnyFuture for Callback<SleepTimer> {
     fn core(&self) -> &FutureCore {
         &self.function.core
-    }
-
-    fn error(&self) -> Option<Error> {
-        self.core().cancellation()
-    }
-
-    fn begin_cancel(self: Rc<Self>, message: &CancelMessage) -> Begin {
-        cancel_now(self, message)
-    }
-
-    fn into_any(self: Rc<Self>) -> Rc<dyn Any> {
-        self
-    }
-
-    fn as_any_future(self: Rc<Self>) -> Rc<dyn AnyFuture> {
-        self
     }
 }
 

@@ -1,13 +1,20 @@
 //! Making tasks, and finding them again.
+//!
+//! It guarantees that a body which cannot become a task is dropped, and that the task in its place has failed already.
 
-use super::cell::{Making, TaskCell};
-use super::{Future, Task, TaskRef, context};
+use super::cell::TaskCell;
+use super::current;
+use super::future::Future;
+use super::future_core::FutureCore;
+use super::handles::{Task, TaskRef};
 use crate::error::{Error, Result};
-use crate::event_loop::{AnyTask, EventLoop, TaskKey, running};
+use crate::event_loop::{EventLoop, TaskKey, running};
 use crate::outcome::Outcome;
-use crate::trace::Place;
+use crate::panics::drop_quietly;
+use crate::trace::{EntryKind, Place};
+use std::any::type_name;
 use std::panic::Location;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// Options for a task; made by [`Task::builder`].
 ///
@@ -24,6 +31,14 @@ pub struct TaskBuilder {
     name: Option<Rc<str>>,
 }
 
+impl Task<()> {
+    /// Returns the options for a task: its name.
+    #[must_use]
+    pub fn builder() -> TaskBuilder {
+        TaskBuilder::default()
+    }
+}
+
 /// A body with options, not yet a task; made by [`TaskBuilder::prepare`], taken wherever a body is.
 #[derive(Debug)]
 pub struct Prepared<F> {
@@ -31,7 +46,7 @@ pub struct Prepared<F> {
     pub(crate) body: F,
 }
 
-/// Awaited where it stands, it is its body: no task is made, so nothing bears the name.
+/// Awaited directly, it is its body: no task is made, so the name is unused.
 impl<F: std::future::Future> IntoFuture for Prepared<F> {
     type Output = F::Output;
     type IntoFuture = F;
@@ -42,7 +57,7 @@ impl<F: std::future::Future> IntoFuture for Prepared<F> {
 }
 
 impl TaskBuilder {
-    /// The name, instead of `Task-N`.
+    /// Sets the name, instead of `Task-N`.
     #[must_use]
     pub fn name(mut self, name: impl Into<Rc<str>>) -> Self {
         self.name = Some(name.into());
@@ -55,7 +70,7 @@ impl TaskBuilder {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        spawn_here(Making { place: Location::caller(), name: self.name, report_destroyed: true }, body)
+        spawn_here(Location::caller(), self.name, body)
     }
 
     /// Makes the task on a loop that need not run.
@@ -67,11 +82,10 @@ impl TaskBuilder {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        let making = Making { place: Location::caller(), name: self.name, report_destroyed: true };
-        TaskCell::spawn(lp, making, body).map(Task::new)
+        spawn(lp, Location::caller(), self.name, body)
     }
 
-    /// The body with these options, for `run_until_complete`, `gather` and whatever else makes tasks of bodies.
+    /// Returns the body with these options, for `run_until_complete`, `gather` and others that make tasks of bodies.
     #[must_use]
     pub fn prepare<F>(self, body: F) -> Prepared<F>
     where
@@ -100,10 +114,10 @@ impl EventLoop {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        self.create_task_at(Location::caller(), body)
+        spawn(self, Location::caller(), None, body)
     }
 
-    /// The same where the caller of a function of looplab is the place to show.
+    /// Makes a task as [`create_task`](Self::create_task), for a caller of looplab that was called at `place`.
     pub(crate) fn create_task_at<F>(
         &self,
         place: Place,
@@ -112,35 +126,58 @@ impl EventLoop {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        let making = Making { place, name: None, report_destroyed: true };
-        TaskCell::spawn(self, making, body).map(Task::new)
+        spawn(self, place, None, body)
     }
 
-    /// A future that somebody will set (`loop.create_future`). Still made on a closed loop, as in asyncio.
+    /// Makes a future whose result is set by hand (`loop.create_future`). Still made on a closed loop, as in asyncio.
     #[must_use]
     #[track_caller]
     pub fn create_future<T: 'static>(&self) -> Future<T> {
         Future::on(self, Location::caller())
     }
 
-    /// The tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
+    /// Lists the tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
-        self.0.tasks.list().into_iter().filter_map(reveal).collect()
+        self.0.tasks.list().into_iter().filter_map(|task| TaskRef::of_any(task)).collect()
     }
 
-    /// The task with this key, if it is not done.
+    /// Returns the task with this key, if it is not done.
     pub(crate) fn task(&self, key: TaskKey) -> Option<TaskRef> {
-        self.0.tasks.get(key).and_then(reveal)
+        self.0.tasks.get(key).and_then(|task| TaskRef::of_any(task))
     }
 }
 
-fn reveal(task: Rc<dyn AnyTask>) -> Option<TaskRef> {
-    task.reveal().downcast().ok().map(|task| *task)
+/// Arrow 1 of `cell`: makes a task and queues its first step.
+pub(crate) fn spawn<F>(
+    lp: &EventLoop,
+    place: Place,
+    name: Option<Rc<str>>,
+    body: F,
+) -> Result<Task<<F::Output as Outcome>::Value>>
+where
+    F: std::future::Future<Output: Outcome> + 'static,
+{
+    if let Err(closed) = lp.0.check_open() {
+        drop_quietly(body);
+        return Err(closed);
+    }
+    let core = FutureCore::task(lp.downgrade(), lp.0.next_object(), place);
+    let task = Rc::new(TaskCell::new::<<F::Output as Outcome>::Value>(core, lp.0.next_handle(), name));
+    task.body.set(Some(Box::pin(body)));
+    task.key.set(Some(lp.0.tasks.insert(task.clone())));
+    // Set before the trace shows the task: it is queued from its first moment on.
+    task.queued.set(Some(EntryKind::Step));
+    if lp.0.is_traced() {
+        let parent = current::current_task().map(|task| task.core.id());
+        lp.0.task_named(task.core.id(), &task.name(), type_name::<F>(), parent, place);
+    }
+    task.clone().enqueue(lp, EntryKind::Step, None);
+    Ok(Task::new(task))
 }
 
 /// Makes a task on the running loop (`asyncio.create_task`). Without one the task has failed already with
-/// [`Error::NoRunningLoop`], so that a single `?` behind its await is enough.
+/// [`Error::NoRunningLoop`], so that a single `?` after its await is enough.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task};
@@ -153,36 +190,36 @@ pub fn create_task<F>(body: F) -> Task<<F::Output as Outcome>::Value>
 where
     F: std::future::Future<Output: Outcome> + 'static,
 {
-    spawn_here(Making { place: Location::caller(), name: None, report_destroyed: true }, body)
+    spawn_here(Location::caller(), None, body)
 }
 
-fn spawn_here<F>(making: Making, body: F) -> Task<<F::Output as Outcome>::Value>
+fn spawn_here<F>(place: Place, name: Option<Rc<str>>, body: F) -> Task<<F::Output as Outcome>::Value>
 where
     F: std::future::Future<Output: Outcome> + 'static,
 {
-    match running() {
-        Some(lp) => {
-            let (place, name) = (making.place, making.name.clone());
-            TaskCell::spawn(&lp, making, body).unwrap_or_else(|error| {
-                TaskCell::failed(error, Making { place, name, report_destroyed: true })
-            })
-        }
-        None => TaskCell::failed(Error::NoRunningLoop, making),
-    }
-    .into()
+    let spawned = running().ok_or(Error::NoRunningLoop).and_then(|lp| spawn(&lp, place, name.clone(), body));
+    spawned.unwrap_or_else(|error| failed(error, place, name))
 }
 
-/// The task that is in its step now (`asyncio.current_task`); `None` in a callback and outside of a loop.
+/// Makes a task that failed before it could be made, on no loop.
+fn failed<T: 'static>(error: Error, place: Place, name: Option<Rc<str>>) -> Task<T> {
+    let task = Rc::new(TaskCell::new::<T>(FutureCore::task(Weak::new(), 0, place), 0, name));
+    // There is no running loop here; ignore an error that leaves one.
+    let _ = task.finish(Err(error));
+    Task::new(task)
+}
+
+/// Returns the task that is in its step now (`asyncio.current_task`); `None` in a callback and outside of a loop.
 ///
 /// ```
 /// assert!(looplab::current_task().is_none());
 /// ```
 #[must_use]
 pub fn current_task() -> Option<TaskRef> {
-    context::current_task()
+    current::current_task().map(TaskRef::new)
 }
 
-/// The tasks of the running loop that are not done, in order of creation (`asyncio.all_tasks`); empty without one.
+/// Lists the tasks of the running loop that are not done, in order of creation (`asyncio.all_tasks`); empty without one.
 ///
 /// ```
 /// assert!(looplab::all_tasks().is_empty());

@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Inner, Line, get_running_loop};
 use crate::observe::names::short_name;
 use crate::panics::{Guarded, catch, drop_quietly};
+use crate::task::done_callback::add_done_callback;
 use crate::task::future::FutureCell;
 use crate::task::future_core::AnyFuture;
-use crate::task::handles::add_done_callback;
 use crate::trace::Place;
 use crate::{Future, Timeout};
 use std::any::Any;
@@ -352,7 +352,7 @@ impl<R: 'static> Future<R> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub async fn into_output(self) -> Result<R> {
-        crate::task::join::done(self.cell().clone()).await?;
+        crate::task::leaf::Leaf::new(self.any_future()).await?;
         self.take()
     }
 }

@@ -14,17 +14,17 @@ use std::rc::Rc;
 pub(super) trait Children {
     type Values: 'static;
     type Results: 'static;
-    fn awaitables(&self) -> Vec<Rc<dyn AnyFuture>>;
+    fn futures(&self) -> Vec<Rc<dyn AnyFuture>>;
     fn values(&self) -> Result<Self::Values>;
     fn results(&self) -> Self::Results;
 }
 
-impl<T: 'static> Children for Vec<Rc<dyn FutureOf<T>>> {
+impl<T: 'static> Children for Vec<FutureOf<T>> {
     type Values = Vec<T>;
     type Results = Vec<Result<T>>;
 
-    fn awaitables(&self) -> Vec<Rc<dyn AnyFuture>> {
-        self.iter().cloned().map(|child| -> Rc<dyn AnyFuture> { child }).collect()
+    fn futures(&self) -> Vec<Rc<dyn AnyFuture>> {
+        self.iter().map(|child| child.future.clone()).collect()
     }
 
     fn values(&self) -> Result<Vec<T>> {
@@ -96,12 +96,12 @@ macro_rules! tuple {
             type Results = ($(Result<$name>,)+);
         }
 
-        impl<$($name: Clone + 'static),+> Children for ($(Rc<dyn FutureOf<$name>>,)+) {
+        impl<$($name: Clone + 'static),+> Children for ($(FutureOf<$name>,)+) {
             type Values = ($($name,)+);
             type Results = ($(Result<$name>,)+);
 
-            fn awaitables(&self) -> Vec<Rc<dyn AnyFuture>> {
-                vec![$(self.$index.clone()),+]
+            fn futures(&self) -> Vec<Rc<dyn AnyFuture>> {
+                vec![$(self.$index.future.clone()),+]
             }
 
             fn values(&self) -> Result<Self::Values> {

@@ -1,0 +1,86 @@
+//! Done callbacks: what runs in the turn after a future is done.
+//!
+//! It guarantees that a callback gets the finished future, and that one on a loop that is closed is dropped. It does not
+//! know the future's type: the callback gets an `Rc<dyn Any>`.
+
+use super::future_core::{AnyFuture, FutureCore, Waiter};
+use crate::event_loop::{Callback, Entry, PushInfo, WhenDone, running};
+use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
+use crate::trace::{EntryKind, Place};
+use std::any::Any;
+use std::rc::Rc;
+
+/// Names one registered done callback, to remove it with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallbackId(u64);
+
+impl CallbackId {
+    pub(crate) fn key(self) -> u64 {
+        self.0
+    }
+}
+
+/// Registers a done callback, which gets the finished future. `name` names it for a reader.
+pub(crate) fn add_done_callback<F, R>(
+    future: Rc<dyn AnyFuture>,
+    place: Place,
+    name: &'static str,
+    function: F,
+) -> CallbackId
+where
+    F: FnOnce(Rc<dyn Any>) -> R + 'static,
+    R: Outcome,
+{
+    let core = future.core();
+    // A task that could not be made has no loop: its callbacks are for the running one.
+    let lp = if core.has_no_loop() { running() } else { core.event_loop() };
+    let h = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
+    let callback = Callback::new(h, EntryKind::DoneCallback, place, name, WhenDone::new(function));
+    let callback: Rc<Callback> = Rc::new(callback);
+    let lp = lp.filter(|lp| !lp.is_closed());
+    if !core.done() {
+        if lp.is_none() {
+            // It will never run. It stays registered, so that completing the future reports that.
+            callback.function.forget();
+        }
+        return CallbackId(core.add_waiter(Waiter::Callback(callback)));
+    }
+    if let Some(lp) = lp {
+        let cause = Some(core.on());
+        callback.function.bind(future);
+        lp.0.enqueue(Entry::Callback(callback), PushInfo { cause, ..PushInfo::CALL_SOON });
+    }
+    CallbackId(0)
+}
+
+/// Removes a done callback, and returns how many were removed.
+pub(super) fn remove_done_callback(core: &FutureCore, id: CallbackId) -> usize {
+    let removed = core.remove_waiter(id.0);
+    let count = usize::from(removed.is_some());
+    drop_quietly(removed);
+    count
+}
+
+/// A done callback of looplab's own that is removed when this is dropped.
+pub(crate) struct DoneCallback {
+    future: Rc<dyn AnyFuture>,
+    id: CallbackId,
+}
+
+impl DoneCallback {
+    pub(crate) fn new<F, R>(future: Rc<dyn AnyFuture>, place: Place, name: &'static str, function: F) -> Self
+    where
+        F: FnOnce() -> R + 'static,
+        R: Outcome,
+    {
+        let id = add_done_callback(future.clone(), place, name, move |_| function());
+        Self { future, id }
+    }
+}
+
+impl Drop for DoneCallback {
+    fn drop(&mut self) {
+        self.future.core().drop_waiter(self.id.0);
+    }
+}

@@ -1,0 +1,237 @@
+//! Steps: how the loop runs a task, and how it ends. The arrows are those of `cell`.
+//!
+//! It guarantees that no borrow is held while a body is polled or dropped, and that a panic in it becomes the outcome.
+
+use super::cancel::forward;
+use super::cell::TaskCell;
+use super::context::{Thrown, is_some};
+use super::current::EnterGuard;
+use crate::error::{Error, Result};
+use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext, PushInfo};
+use crate::panics::{catch, drop_quietly};
+use crate::trace::{Done, EntryKind, On, Place, TaskEntry, TaskState, Wait};
+use std::any::Any;
+use std::num::NonZeroU64;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// The kind of a wait for a future that is not looplab's.
+const FOREIGN: &str = "foreign";
+
+/// What a body came to; its value is boxed.
+pub(crate) type BoxedOutcome = Result<Box<dyn Any>>;
+
+impl AnyTask for TaskCell {
+    fn id(&self) -> u64 {
+        self.core.id()
+    }
+
+    fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    fn place(&self) -> Place {
+        self.core.place()
+    }
+
+    fn kind(&self) -> EntryKind {
+        self.queued.get().unwrap_or(EntryKind::Step)
+    }
+
+    fn label(&self) -> String {
+        let word = if self.kind() == EntryKind::Wakeup { "wakeup" } else { "step" };
+        format!("{}.{word}", self.name())
+    }
+
+    /// Arrow 2 (or 5): one step.
+    fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
+        self.queued.set(None);
+        self.parked.set(false);
+        // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
+        let refused = self.context.refused.take();
+        let thrown = self.take_must_cancel().map(|message| Box::new(Error::Cancelled(message))).or(refused);
+
+        let lent = self.take_waker().or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
+        let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
+        let began = |thrown: Option<&Error>| lp.0.step_began(self.core.id(), thrown);
+        let Some((polled, untaken)) = self.resume(thrown, waker, began) else { return Ok(()) };
+        // The loop gets its waker back. If a clone is left, the task keeps it, so the loop knows that it may be woken.
+        if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
+            self.extras().waker.set(Some(kept));
+        }
+        if let Some(error) = untaken {
+            self.throw_later(*error);
+        }
+        match polled {
+            Poll::Ready(outcome) => self.finish(outcome),
+            Poll::Pending => {
+                self.suspend(lp);
+                Ok(())
+            }
+        }
+    }
+
+    /// Arrow 5.
+    fn wake(self: Rc<Self>, lp: &EventLoop, cause: Option<On>) {
+        if self.context.active.get() {
+            self.context.woken.set(true);
+        } else if self.queued.get().is_none() && !self.core.done() {
+            self.enqueue(lp, EntryKind::Wakeup, cause);
+        }
+    }
+
+    /// Arrow 6.
+    fn abandon(self: Rc<Self>, lp: &EventLoop) {
+        self.key.set(None);
+        if self.report_destroyed.get() {
+            let context = ExceptionContext::new("Task was destroyed but it is pending!");
+            lp.call_exception_handler(&context.with_task(self.info()));
+        }
+        let body = self.body.take();
+        // It is not polled, so this pointer is that of no waker (null is that of `Waker::noop`).
+        let entered = EnterGuard::new(self.clone(), std::ptr::dangling());
+        drop_quietly(body);
+        drop(entered);
+        self.core.drop_waiters();
+    }
+
+    fn entry(&self) -> TaskEntry {
+        let state = match self.parked.get() {
+            _ if self.queued.get().is_some() => TaskState::Queued,
+            false => TaskState::Running,
+            true => TaskState::Waiting(self.describe_waits()),
+        };
+        TaskEntry { id: self.core.id(), name: self.name().to_string(), state, place: Some(self.core.place()) }
+    }
+}
+
+impl TaskCell {
+    #[inline]
+    pub(super) fn enqueue(self: Rc<Self>, lp: &EventLoop, kind: EntryKind, cause: Option<On>) {
+        let before = self.queued.get();
+        lp.0.deliver_sent();
+        if self.queued.get() != before {
+            // Another thread had woken this very task before.
+            return;
+        }
+        self.queued.set(Some(kind));
+        lp.0.enqueue(Entry::Step(self), PushInfo { cause, ..PushInfo::CALL_SOON });
+    }
+
+    /// Polls the body once as the current one, and drops it if it ended. Returns with it what no leaf took of `thrown`;
+    /// `None` if there is no body.
+    pub(crate) fn resume(
+        self: &Rc<Self>,
+        thrown: Thrown,
+        waker: &Waker,
+        began: impl FnOnce(Option<&Error>),
+    ) -> Option<(Poll<BoxedOutcome>, Thrown)> {
+        let mut body = self.body.take()?;
+        let entered = EnterGuard::new(self.clone(), waker.data());
+        self.context.begin(thrown.clone());
+        began(thrown.as_deref());
+        let polled = match thrown {
+            // Arrow 7: an exception thrown into a coroutine that never started comes straight back out of it.
+            Some(thrown) if !self.started.get() => Poll::Ready(Err(*thrown)),
+            _ => {
+                self.started.set(true);
+                let mut cx = Context::from_waker(waker);
+                catch(|| body.as_mut().poll(&mut cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+            }
+        };
+        let polled = match polled {
+            // The body is dropped while its task is still the current one, and before its result is set.
+            Poll::Ready(outcome) => Poll::Ready(match catch(|| drop(body)) {
+                Ok(()) => outcome,
+                Err(panic) => replace_outcome(outcome, panic),
+            }),
+            Poll::Pending => {
+                self.body.set(Some(body));
+                Poll::Pending
+            }
+        };
+        let untaken = self.context.end();
+        drop(entered);
+        Some((polled, untaken))
+    }
+
+    /// Arrow 4: the step ended at an await.
+    fn suspend(self: &Rc<Self>, lp: &EventLoop) {
+        let context = &self.context;
+        if context.woken.get() || is_some(&context.refused) {
+            return self.clone().enqueue(lp, EntryKind::Step, None);
+        }
+        if !context.has_waits() && self.foreign.get().is_none() {
+            let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
+            let id = *self.foreign.get_or_init(number);
+            lp.0.future_made(id.get(), FOREIGN, None);
+        }
+        self.parked.set(true);
+        if lp.0.is_traced() {
+            lp.0.suspended(self.core.id(), &self.describe_waits());
+        }
+        // A cancellation requested during the step is delivered here, at the first real suspension after it.
+        if let Some(message) = self.take_must_cancel() {
+            // If nothing accepts it, `end_cancel` notes it again.
+            self.asked.set(true);
+            forward(self.clone(), context.waits(), &message);
+        }
+    }
+
+    fn describe_waits(&self) -> Vec<Wait> {
+        let waits = self.context.describe_waits();
+        match self.foreign.get() {
+            Some(id) if waits.is_empty() => {
+                vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }]
+            }
+            _ => waits,
+        }
+    }
+
+    /// Arrow 3: sets the outcome. The error is one that leaves the loop.
+    pub(super) fn finish(self: &Rc<Self>, outcome: BoxedOutcome) -> Result<()> {
+        // A request that came too late to be thrown still wins over a value, but not over an error.
+        let (outcome, lost) = match (outcome, self.take_must_cancel()) {
+            (Ok(value), Some(message)) => (Err(Error::Cancelled(message)), Some(value)),
+            (outcome, _) => (outcome, None),
+        };
+        let kept_by_loop = match (self.core.event_loop(), self.key.take()) {
+            (Some(lp), Some(key)) => lp.0.tasks.remove(key),
+            _ => None,
+        };
+        let mut exit = Ok(());
+        let owner = || -> Rc<dyn Any> { self.clone() };
+        let completed = match outcome {
+            Ok(value) => {
+                self.set_value(value);
+                self.core.complete(Done::Ok, owner)
+            }
+            Err(Error::Cancelled(message)) => {
+                self.core.set_message(message);
+                self.core.complete(Done::Cancelled, owner)
+            }
+            Err(error) => {
+                if error.leaves_the_loop() {
+                    exit = Err(error.clone());
+                }
+                self.core.fail(error, owner)
+            }
+        };
+        drop(kept_by_loop);
+        // Its destructor is user code: it runs last, when the task is done.
+        if let Some(lost) = lost {
+            drop_quietly(lost);
+        }
+        if let Err(error) = completed {
+            log_error!("{} is done, but its waiters are not woken: {error}", self.name());
+        }
+        exit
+    }
+}
+
+/// Returns the panic of a body's destructor in the place of the body's outcome.
+#[cold]
+fn replace_outcome(outcome: BoxedOutcome, panic: Error) -> BoxedOutcome {
+    drop_quietly(outcome);
+    Err(panic)
+}
