@@ -61,6 +61,11 @@ async fn demonstrate(connections: &Connections, port: u16) -> Result<Stream> {
     Ok(stays)
 }
 
+/// Waits for an event that is never set.
+async fn until_cancelled() -> Result<()> {
+    Event::new().wait().await
+}
+
 async fn serve(port: Option<u16>) -> Result<()> {
     let connections = Connections::default();
     let (handler, mut stays) = (connections.clone(), None);
@@ -70,7 +75,7 @@ async fn serve(port: Option<u16>) -> Result<()> {
         Some(_) => println!("serving on port {}; Ctrl-C stops it", server.port()),
         None => stays = Some(demonstrate(&connections, server.port()).await?),
     }
-    let ended = Event::new().wait().await; // serving
+    let ended = until_cancelled().await;
 
     server.close();
     let open = connections.borrow().clone();

@@ -1,7 +1,7 @@
 //! Tests in processes of their own: signals, exits, the logger and descriptor numbers belong to the whole process.
 //!
-//! A test that needs one runs its own file again, for itself alone, with a role in the environment: [`child!`] is the
-//! simple form, [`again!`] the command to shape. What the child has to say goes through [`report`] to [`Ended::lines`].
+//! Such a test starts its program again for itself alone, with a role in the environment. [`child!`] is the simple form;
+//! [`again!`] returns the command. A child's [`report`] is one of [`Ended::lines`].
 
 use super::{PATIENCE, Watchdog, after, complain, watchdog};
 use nix::sys::signal::{Signal, kill};
@@ -15,8 +15,8 @@ use std::thread::{self, JoinHandle};
 
 const ROLE: &str = "LOOPLAB_TEST_ROLE";
 
-/// Runs the body in a process of its own and waits for its end: `let ended = child!(|| …);`. What stands behind it in
-/// the test runs in the first process only.
+/// Runs the body in a process of its own and waits for its end: `let ended = child!(|| …);`. The test's code after it
+/// runs in the first process only.
 #[macro_export]
 macro_rules! child {
     ($body:expr) => {{
@@ -25,7 +25,7 @@ macro_rules! child {
     }};
 }
 
-/// The command that runs this very test again in a role; see [`role`].
+/// Returns the command that runs this test again in a role; see [`role`].
 #[macro_export]
 macro_rules! again {
     ($role:expr) => {{
@@ -34,19 +34,19 @@ macro_rules! again {
     }};
 }
 
-/// The name of the test in whose body the function `here` stands, as the test program knows it.
+/// Returns the name of the test in which the function `here` is defined, as the test program knows it.
 pub fn name_of<F>(_here: &F) -> String {
     let path = std::any::type_name::<F>();
     let inside = path.split_once("::").map_or(path, |(_, inside)| inside);
     inside.strip_suffix("::here").unwrap_or(inside).to_owned()
 }
 
-/// The role in which this process runs its one test; `None` in the test program itself.
+/// Returns the role in which this process runs its one test; `None` in the test program itself.
 pub fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
-/// Says something to the process that waits for this one's [`Ended::lines`].
+/// Adds a line to this process's [`Ended::lines`].
 pub fn report(line: impl Display) {
     // On a line of its own: the test program has begun one with the test's name.
     println!("\n@ {line}");
@@ -83,7 +83,7 @@ impl Verdict for looplab::Result<()> {
     }
 }
 
-/// How a process ended, and what it had said.
+/// How a process ended, and what it had reported.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
@@ -92,14 +92,14 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// It ended by itself and without an error; what it reported.
+    /// Asserts that it ended without an error; returns what it reported.
     #[track_caller]
     pub fn fine(self) -> Vec<String> {
         assert!(self.status.success(), "{}; it reported {:?}\n{}", self.status, self.lines, self.stderr);
         self.lines
     }
 
-    /// It was killed by this signal; what it had reported.
+    /// Asserts that this signal killed it; returns what it had reported.
     #[track_caller]
     pub fn killed_by(self, signal: i32) -> Vec<String> {
         let message = format!("{}; it reported {:?}\n{}", self.status, self.lines, self.stderr);
@@ -108,7 +108,7 @@ impl Ended {
     }
 }
 
-/// A process that runs.
+/// A running process.
 pub struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -123,8 +123,7 @@ impl Process {
         Self::reading(with_defaults.as_mut().unwrap_or(command), Stdio::null())
     }
 
-    /// With something to read from.
-    #[allow(dead_code, reason = "only for the tests that have a terminal")]
+    /// Starts it with a standard input.
     pub fn start_reading(command: &mut Command, stdin: Stdio) -> Self {
         let mut with_defaults = with_default_signals(command);
         Self::reading(with_defaults.as_mut().unwrap_or(command), stdin)
@@ -141,7 +140,7 @@ impl Process {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        // A process has a watchdog itself; this one is for a process that a signal has stopped.
+        // Each process has a watchdog; this one is for a process that a signal has stopped.
         let pid = pid_of(&child);
         let _dog = after(PATIENCE + PATIENCE / 4, move || {
             complain(&format!("process {pid} hangs"));
@@ -154,7 +153,7 @@ impl Process {
         pid_of(&self.child)
     }
 
-    /// What it reports next; `None` if it will not.
+    /// Returns its next report; `None` at the end of its output.
     pub fn next(&mut self) -> Option<String> {
         let mut line = String::new();
         while self.stdout.read_line(&mut line).expect("its output is text") > 0 {
@@ -168,7 +167,7 @@ impl Process {
         None
     }
 
-    /// Waits until it has ended.
+    /// Waits for its end.
     pub fn end(mut self) -> Ended {
         while self.next().is_some() {}
         let status = self.child.wait().expect("it is our child");
@@ -177,8 +176,8 @@ impl Process {
     }
 }
 
-/// The same command with all signals at their defaults, if this process was started with some of them ignored, as `nohup`
-/// and a shell's `&` do: a child inherits that, and would not die of them.
+/// Returns the same command with all signals at their defaults, if this process was started with some ignored. `nohup` and
+/// a shell's `&` do that; a child inherits it, and would survive those signals.
 pub fn with_default_signals(command: &Command) -> Option<Command> {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask").trim();

@@ -1,8 +1,6 @@
 //! What the tests of `looplab::sync` share: a stage on which a program plays while what it says is written down with the
 //! number of the turn.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
-
 use looplab::{
     Clock, Error, EventLoop, ExceptionContext, Result, ReturnWhen, Task, get_running_loop, wait, yield_now,
 };

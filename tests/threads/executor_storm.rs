@@ -2,7 +2,6 @@
 //!
 //! Threads make every run another one; what repeats are the choices of the program. A failure names its seed.
 
-#[allow(dead_code, reason = "no storm needs all of it")]
 use crate::gate::until;
 use looplab::{Clock, Error, EventLoop, Executor, Future, Result, sleep, yield_now};
 use std::cell::Cell;

@@ -112,6 +112,11 @@ fn end_the_rest(lp: &EventLoop) -> Result<()> {
     Ok(())
 }
 
+/// Waits for an event that is never set.
+async fn until_cancelled() -> Result<()> {
+    Event::new().wait().await
+}
+
 async fn serve(app: App, site: Site, options: Options) -> Result<()> {
     if options.handle_signals {
         // A signal is an error that leaves the loop: not even a startup hook that never returns keeps it.
@@ -120,7 +125,7 @@ async fn serve(app: App, site: Site, options: Options) -> Result<()> {
         }
     }
     let running = Running::start(app, site).await?;
-    let ended = Event::new().wait().await; // serving
+    let ended = until_cancelled().await;
     running.end(options.shutdown_timeout).await?;
     if options.handle_signals {
         for signal in [SIGINT, SIGTERM] {

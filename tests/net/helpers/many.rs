@@ -5,8 +5,6 @@
 //! that one process's limit of descriptors has to hold only one end of each connection, and so that the server's
 //! descriptors can be counted.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
-
 use looplab::net::{Server, StreamReader, StreamWriter};
 use looplab::sync::Event;
 use looplab::{Error, EventLoop, ExceptionContext, Result, get_running_loop, yield_now};

@@ -1,7 +1,5 @@
 //! What the tests of the sockets share.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
-
 use looplab::net::TcpStream;
 use looplab::{Error, EventLoop, Result, yield_now};
 use std::io::ErrorKind;

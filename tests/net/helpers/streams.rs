@@ -2,8 +2,6 @@
 //!
 //! The expected lines are those of the same program on CPython 3.13, with `_run_once` counted.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
-
 use looplab::net::{Server, StreamReader, StreamWriter, open_connection};
 use looplab::{EventLoop, ExceptionContext, Outcome, Result, get_running_loop, yield_now};
 use std::cell::RefCell;
