@@ -14,7 +14,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Entry, EventLoop, Handle, PushInfo, TimerHandle, get_running_loop};
+use crate::event_loop::{Entry, EventLoop, Handle, TimerHandle, get_running_loop};
 use crate::outcome::Outcome;
 use crate::task::{TaskRef, current_task};
 use crate::trace::Place;
@@ -295,7 +295,7 @@ impl TimeoutInner {
         let alarm = if when <= lp.time() {
             lp.0.check_open()?;
             let callback = lp.named_once(place, name, ring);
-            lp.0.enqueue(Entry::Callback(callback.clone()), PushInfo::CALL_SOON);
+            lp.0.enqueue(Entry::Callback(callback.clone()), None);
             Alarm::Soon(Handle::new(callback, lp.downgrade()))
         } else {
             Alarm::Later(set_timer(&lp, place, name, when, ring)?)

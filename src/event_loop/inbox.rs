@@ -334,7 +334,7 @@ impl EventLoop {
         let Call { function, name, place, thread } = call;
         let callback = self.named_once(place, name, function.into_inner());
         let info = PushInfo { via: Via::Threadsafe, thread: thread.as_deref(), ..PushInfo::CALL_SOON };
-        self.0.enqueue(Entry::Callback(callback), info);
+        self.0.enqueue_from(Entry::Callback(callback), &info);
     }
 
     /// Queues the call that sets a job's result.
@@ -344,7 +344,7 @@ impl EventLoop {
         let set_result = move || job.work.set_result(thread.as_deref().unwrap_or_default());
         let callback = self.named_once(place, "job.set_result", set_result);
         let thread = (via == Via::Threadsafe).then(|| name.as_deref().unwrap_or_default());
-        self.0.enqueue(Entry::Callback(callback), PushInfo { via, thread, ..PushInfo::CALL_SOON });
+        self.0.enqueue_from(Entry::Callback(callback), &PushInfo { via, thread, ..PushInfo::CALL_SOON });
     }
 }
 

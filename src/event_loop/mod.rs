@@ -117,8 +117,8 @@ pub(crate) struct Inner {
     turns: Cell<u64>,
     /// The last turn in which this process was found to be the loop's own, and no forked child.
     checked_in_turn: Cell<u64>,
-    /// How many entries of this turn's batch have not run yet.
-    batch_left: Cell<usize>,
+    /// The number of the last entry of this turn's batch.
+    batch_end: Cell<u64>,
     /// The entry that runs now; 0 for none, and on a loop without an observer.
     running_entry: Cell<u64>,
     last_handle: Cell<u64>,
@@ -183,7 +183,7 @@ impl EventLoop {
             runs: Cell::new(0),
             turns: Cell::new(0),
             checked_in_turn: Cell::new(u64::MAX),
-            batch_left: Cell::new(0),
+            batch_end: Cell::new(0),
             running_entry: Cell::new(0),
             last_handle: Cell::new(0),
             last_object: Cell::new(0),
@@ -219,7 +219,7 @@ impl EventLoop {
             return Err(closed);
         }
         let callback = self.once(place, callback);
-        self.0.enqueue(Entry::Callback(callback.clone()), PushInfo::CALL_SOON);
+        self.0.enqueue(Entry::Callback(callback.clone()), None);
         Ok(Handle::new(callback, self.downgrade()))
     }
 

@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         let lp = self.0;
-        lp.batch_left.set(0);
+        lp.batch_end.set(0);
         lp.running_entry.set(0);
         lp.clear_stop_flag();
         lp.running.set(false);

@@ -16,7 +16,7 @@ impl Truth for Inner {
             closed: self.closed.get(),
             stopping: self.stopping.get(),
             ready: self.ready_entries(),
-            batch_left: self.batch_left.get(),
+            batch_left: self.batch_left(),
             timers: self.timer_entries(),
             io: self.reactor.borrow().list(),
             signals: self.signal_entries(),

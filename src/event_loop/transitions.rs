@@ -35,6 +35,8 @@ pub(super) struct EntryWatch<'a> {
     q: u64,
     /// When it began, in debug mode.
     began: Option<Instant>,
+    /// What it left behind, if that was reported.
+    pub(super) error: Option<Error>,
     _watch: Option<watchdog::Watch<'a>>,
 }
 
@@ -74,7 +76,7 @@ impl Inner {
     #[inline]
     pub(super) fn freeze_batch(&self) -> usize {
         let n = self.ready.len();
-        self.batch_left.set(n);
+        self.batch_end.set(self.ready.left() + n as u64);
         self.trace(|| Event::Batch { n });
         n
     }
@@ -82,17 +84,18 @@ impl Inner {
 
 /// Entries.
 impl Inner {
-    /// Appends an entry to the ready queue, after the calls that other threads have sent before.
+    /// Appends an entry to the ready queue, after the calls that other threads have sent before. `cause` is the future whose
+    /// completion queues it.
     #[inline]
-    pub(crate) fn enqueue(&self, entry: Entry, info: PushInfo<'_>) {
+    pub(crate) fn enqueue(&self, entry: Entry, cause: Option<On>) {
         if self.traced.get() | !self.inbox.is_empty() {
-            return self.enqueue_slowly(entry, &info);
+            return self.enqueue_from(entry, &PushInfo { cause, ..PushInfo::CALL_SOON });
         }
         self.ready.push(entry);
     }
 
-    #[cold]
-    fn enqueue_slowly(&self, entry: Entry, info: &PushInfo<'_>) {
+    /// Appends an entry as [`enqueue`](Self::enqueue) does, and tells the trace where it comes from.
+    pub(crate) fn enqueue_from(&self, entry: Entry, info: &PushInfo<'_>) {
         self.deliver_sent();
         if !self.traced.get() {
             self.ready.push(entry);
@@ -106,12 +109,9 @@ impl Inner {
         self.trace(|| Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place });
     }
 
-    /// Takes the first entry of the batch.
-    #[inline]
-    pub(super) fn dequeue(&self) -> Option<Entry> {
-        let entry = self.ready.pop()?;
-        self.batch_left.set(self.batch_left.get() - 1);
-        Some(entry)
+    /// Returns how many entries of this turn's batch have not run yet.
+    pub(super) fn batch_left(&self) -> usize {
+        self.batch_end.get().saturating_sub(self.ready.left()) as usize
     }
 
     #[inline]
@@ -121,28 +121,26 @@ impl Inner {
 
     /// Marks the entry as the running one, and starts what watches it.
     #[inline]
-    pub(super) fn begin_entry(&self, entry: &Entry) -> Option<EntryWatch<'_>> {
-        if self.traced.get() | self.debug.get() | self.watchdog.is_some() {
-            Some(self.watch_entry(entry))
-        } else {
-            None
-        }
+    pub(super) fn begin_entry(&self, entry: &Entry) -> Option<Box<EntryWatch<'_>>> {
+        let watched = self.traced.get() | self.debug.get() | self.watchdog.is_some();
+        watched.then(|| self.watch_entry(entry))
     }
 
+    /// Boxed, so that a plain loop moves one word.
     #[cold]
-    fn watch_entry(&self, entry: &Entry) -> EntryWatch<'_> {
+    fn watch_entry(&self, entry: &Entry) -> Box<EntryWatch<'_>> {
         let q = self.ready.left();
         self.trace(|| Event::Run { q, h: entry.id() });
         self.running_entry.set(q);
         let _watch = self.watchdog.as_ref().map(|watchdog| watchdog.watch(&entry.info()));
         let began = self.debug.get().then(|| self.now());
-        EntryWatch { q, began, _watch }
+        Box::new(EntryWatch { q, began, error: None, _watch })
     }
 
     /// Warns of a slow entry, in debug mode. Called before its error is reported, which takes time of its own.
-    #[inline]
-    pub(super) fn warn_if_slow(&self, watched: Option<&EntryWatch<'_>>, entry: &Entry) {
-        let Some(began) = watched.and_then(|watched| watched.began) else { return };
+    #[cold]
+    pub(super) fn warn_if_slow(&self, watch: &EntryWatch<'_>, entry: &Entry) {
+        let Some(began) = watch.began else { return };
         let took = self.now().saturating_duration_since(began);
         if took >= self.slow.get() {
             let (label, place, took) = (entry.label(), entry.place(), took.as_secs_f64());
@@ -151,21 +149,18 @@ impl Inner {
         }
     }
 
-    /// Ends the watching. `error` is what the entry left behind, `exit` what ends the run.
-    #[inline]
-    pub(super) fn end_entry(
-        &self,
-        watched: Option<EntryWatch<'_>>,
-        error: Option<&Error>,
-        exit: &ControlFlow<Box<Error>>,
-    ) {
-        let Some(EntryWatch { q, .. }) = watched else { return };
-        let error = match exit {
+    /// Ends the watching. `exit` is what ends the run.
+    #[cold]
+    pub(super) fn end_entry(&self, watch: Box<EntryWatch<'_>>, exit: &ControlFlow<Box<Error>>) {
+        let EntryWatch { q, error, _watch, .. } = *watch;
+        drop(_watch);
+        let shown = match exit {
             ControlFlow::Break(exit) => Some(&**exit),
-            ControlFlow::Continue(()) => error,
+            ControlFlow::Continue(()) => error.as_ref(),
         };
-        self.trace(|| Event::Returned { q, error });
+        self.trace(|| Event::Returned { q, error: shown });
         self.running_entry.set(0);
+        drop_quietly(error);
     }
 
     /// Cancels a callback that is not on the timer heap.

@@ -14,10 +14,10 @@ use super::inbox::Delivery;
 use super::reactor::{PollEvent, PollEvents};
 use super::ready::Entry;
 use super::snapshot::describe_all;
-use super::transitions::PushInfo;
+use super::transitions::{EntryWatch, PushInfo};
 use super::{EventLoop, Inner, Parking};
 use crate::error::{Error, Result};
-use crate::panics::{Guarded, drop_quietly};
+use crate::panics::Guarded;
 use crate::trace::{TaskState, Via, Why};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -78,34 +78,43 @@ impl EventLoop {
     #[inline]
     fn run_next_entry(&self) -> ControlFlow<Box<Error>> {
         let lp = &*self.0;
-        let Some(entry) = lp.dequeue() else { return ControlFlow::Continue(()) };
+        let Some(entry) = lp.ready.pop() else { return ControlFlow::Continue(()) };
         if entry.is_cancelled() {
             lp.skipped(&entry);
             return lp.take_exit(ControlFlow::Continue(()));
         }
 
-        let watched = lp.begin_entry(&entry);
+        let mut watch = lp.begin_entry(&entry);
         let result = entry.run(self);
-        lp.warn_if_slow(watched.as_ref(), &entry);
-        let exit = match &result {
+        if let Some(watch) = &watch {
+            lp.warn_if_slow(watch, &entry);
+        }
+        let exit = match result {
             Ok(()) => ControlFlow::Continue(()),
-            Err(error) => self.report_or_exit(&entry, error.clone()),
+            Err(error) => self.report_or_exit(&entry, error, watch.as_deref_mut()),
         };
         // A destructor in the entry may report an error, and the exception handler may then ask to leave the loop.
         drop(entry);
         let exit = lp.take_exit(exit);
-        lp.end_entry(watched, result.as_ref().err(), &exit);
-        if let Err(error) = result {
-            drop_quietly(error);
+        if let Some(watch) = watch {
+            lp.end_entry(watch, &exit);
         }
         exit
     }
 
     /// Reports the error of an entry to the exception handler, or breaks with one that leaves the loop.
     #[cold]
-    fn report_or_exit(&self, entry: &Entry, error: Error) -> ControlFlow<Box<Error>> {
+    fn report_or_exit(
+        &self,
+        entry: &Entry,
+        error: Error,
+        watch: Option<&mut EntryWatch<'_>>,
+    ) -> ControlFlow<Box<Error>> {
         if error.leaves_the_loop() {
             return ControlFlow::Break(Box::new(error));
+        }
+        if let Some(watch) = watch {
+            watch.error = Some(error.clone());
         }
         report(Some(self.clone()), in_callback(entry.info(), error));
         ControlFlow::Continue(())
@@ -290,7 +299,7 @@ impl Inner {
             }
             let info = PushInfo { via: Via::Io, fd: Some(fd), ..PushInfo::CALL_SOON };
             for callback in callbacks.into_iter().flatten() {
-                self.enqueue(Entry::Callback(callback), info);
+                self.enqueue_from(Entry::Callback(callback), &info);
             }
         }
         if signals == Some(descriptors) {
@@ -304,7 +313,7 @@ impl Inner {
     fn queue_signal_reader(&self) {
         if let Some(reader) = self.signal_reader.get() {
             let info = PushInfo { via: Via::Io, ..PushInfo::CALL_SOON };
-            self.enqueue(Entry::Callback(reader.clone()), info);
+            self.enqueue_from(Entry::Callback(reader.clone()), &info);
         }
     }
 

@@ -4,7 +4,7 @@
 //! know the future's type: the callback gets an `Rc<dyn Any>`.
 
 use super::future_core::{AnyFuture, FutureCore, Waiter};
-use crate::event_loop::{Callback, Entry, PushInfo, WhenDone, running};
+use crate::event_loop::{Callback, Entry, WhenDone, running};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
@@ -49,7 +49,7 @@ where
     if let Some(lp) = lp {
         let cause = Some(core.on());
         callback.function.bind(future);
-        lp.0.enqueue(Entry::Callback(callback), PushInfo { cause, ..PushInfo::CALL_SOON });
+        lp.0.enqueue(Entry::Callback(callback), cause);
     }
     CallbackId(0)
 }

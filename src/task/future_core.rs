@@ -14,8 +14,7 @@
 use super::keyed_list::{KeyedList, next_key};
 use crate::error::{Error, Result};
 use crate::event_loop::{
-    AnyTask, Callback, Dependant, Dependence, Entry, EventLoop, ExceptionContext, Inner, PushInfo, call,
-    report,
+    AnyTask, Callback, Dependant, Dependence, Entry, EventLoop, ExceptionContext, Inner, call, report,
 };
 use crate::panics::{drop_all, drop_quietly};
 use crate::trace::{Done, On, Place};
@@ -399,7 +398,7 @@ impl Waiter {
             }
             Self::Callback(callback) => {
                 callback.function.bind(owner());
-                lp.0.enqueue(Entry::Callback(callback), PushInfo { cause, ..PushInfo::CALL_SOON });
+                lp.0.enqueue(Entry::Callback(callback), cause);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::cell::TaskCell;
 use super::context::{Thrown, is_some};
 use super::current::EnterGuard;
 use crate::error::{Error, Result};
-use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext, PushInfo};
+use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext};
 use crate::panics::{catch, drop_quietly};
 use crate::trace::{Done, EntryKind, On, Place, TaskEntry, TaskState, Wait};
 use std::any::Any;
@@ -115,7 +115,7 @@ impl TaskCell {
             return;
         }
         self.queued.set(Some(kind));
-        lp.0.enqueue(Entry::Step(self), PushInfo { cause, ..PushInfo::CALL_SOON });
+        lp.0.enqueue(Entry::Step(self), cause);
     }
 
     /// Polls the body once as the current one, and drops it if it ended. Returns with it what no leaf took of `thrown`;
