@@ -151,8 +151,8 @@ impl Inner {
 
     /// Ends the watching. `exit` is what ends the run.
     #[cold]
-    pub(super) fn end_entry(&self, watch: Box<EntryWatch<'_>>, exit: &ControlFlow<Box<Error>>) {
-        let EntryWatch { q, error, _watch, .. } = *watch;
+    pub(super) fn end_entry(&self, watch: EntryWatch<'_>, exit: &ControlFlow<Box<Error>>) {
+        let EntryWatch { q, error, _watch, .. } = watch;
         drop(_watch);
         let shown = match exit {
             ControlFlow::Break(exit) => Some(&**exit),

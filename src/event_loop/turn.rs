@@ -97,7 +97,7 @@ impl EventLoop {
         drop(entry);
         let exit = lp.take_exit(exit);
         if let Some(watch) = watch {
-            lp.end_entry(watch, &exit);
+            lp.end_entry(*watch, &exit);
         }
         exit
     }
