@@ -1,20 +1,16 @@
 //! Several at once, one after the other as they end.
 //!
-//! It promises asyncio's `as_completed`: everything starts at the call; each await gives what ended next; a timeout fails
-//! the awaits that are left and cancels nothing. Bodies start in the order of the arguments, where asyncio leaves the
-//! order to a set.
+//! It guarantees asyncio's `as_completed`. Everything starts at the call. Each await gives what ended next. A timeout fails
+//! the awaits that are left and cancels nothing. Bodies start in the order of the arguments, which asyncio leaves to a set.
 //!
-//! What ended stands in a queue of its own, first in, first out, with asyncio's rules for its waiters. A waiter that is
-//! cancelled after it was woken passes the wake-up on, and one that is cancelled or dropped does not count as an await. So
-//! nothing that ended is ever lost. (CPython since 3.14 does not count an await that fails in any way. Without a running
-//! loop every await fails, and a loop over the awaitables never ends.)
-
-#[cfg(test)]
-mod tests;
+//! What ended is in a queue, first in, first out. A waiter that is cancelled after it was woken passes the wake-up on, and
+//! an await that is cancelled or dropped does not count. So nothing that ended is lost. (CPython since 3.14 does not count
+//! an await that fails in any way. Without a running loop every await fails, and a loop over them never ends.)
 
 use super::timeout::set_timer;
 use crate::error::{Error, Result};
 use crate::event_loop::{TimerHandle, get_running_loop, running};
+use crate::sync::wait_queue::WaitQueue;
 use crate::task::Future;
 use crate::task::done_callback::DoneCallback;
 use crate::task::ensure::{EnsureFuture, Ensured};
@@ -32,7 +28,7 @@ use std::time::Duration;
 /// (`asyncio.as_completed`). Bodies become tasks now. What is given twice counts once.
 ///
 /// It is an iterator of awaitables, one for each; and with [`next_done`](AsCompleted::next_done) it tells which one
-/// ended. Dropping it, or leaving the `for` loop, cancels nothing: the rest runs on, and failures that nobody reads are
+/// ended. Dropping it, or leaving the `for` loop, cancels nothing: the rest runs on, and failures that are never read are
 /// reported. An await that is cancelled or dropped half-way takes no result: the iterator gives one awaitable more.
 ///
 /// Without a loop the first await fails with [`Error::NoRunningLoop`], and with something of another loop with
@@ -72,7 +68,7 @@ where
 }
 
 /// Several at once, in the order in which they end; made by [`as_completed`].
-#[must_use = "they run, but nobody awaits them"]
+#[must_use = "they run, but are not awaited"]
 pub struct AsCompleted<T: 'static>(Result<Rc<Several<T>>, Option<Error>>);
 
 /// One that ended: its place among the arguments, and itself.
@@ -84,10 +80,9 @@ struct Several<T: 'static> {
     left: Cell<usize>,
     /// Those that have not ended, by their place among the arguments.
     todo: RefCell<BTreeMap<usize, (Ensured<T>, DoneCallback)>>,
-    /// Those that ended and were not awaited yet; `None` stands for one that the timeout came before.
+    /// Those that ended and were not awaited yet; `None` for one that the timeout came before.
     done: RefCell<VecDeque<Option<One<T>>>>,
-    /// In the order of their numbers, so that leaving is a binary search.
-    waiters: RefCell<VecDeque<Future<()>>>,
+    waiters: WaitQueue,
     timer: RefCell<Option<TimerHandle>>,
 }
 
@@ -102,7 +97,7 @@ impl<T: 'static> AsCompleted<T> {
             left: Cell::new(0),
             todo: RefCell::default(),
             done: RefCell::default(),
-            waiters: RefCell::default(),
+            waiters: WaitQueue::default(),
             timer: RefCell::default(),
         });
         let mut seen = HashSet::new();
@@ -113,7 +108,7 @@ impl<T: 'static> AsCompleted<T> {
             }
             // Weak: when nothing can await them any more, the callbacks end.
             let weak = Rc::downgrade(&several);
-            let ended = move || weak.upgrade().map_or(Ok(()), |several| several.ended(index));
+            let ended = move || weak.upgrade().iter().for_each(|several| several.ended(index));
             let callback = DoneCallback::new(future, place, "as_completed", ended);
             several.todo.borrow_mut().insert(index, (one, callback));
         }
@@ -144,7 +139,7 @@ impl<T: 'static> AsCompleted<T> {
             && !several.todo.borrow().is_empty()
         {
             let over = Rc::downgrade(several);
-            let ring = move || over.upgrade().map_or(Ok(()), |several| several.time_is_over());
+            let ring = move || over.upgrade().iter().for_each(|several| several.time_is_over());
             let name = "as_completed";
             let timer = get_running_loop()
                 .and_then(|lp| set_timer(&lp, several.place, name, lp.0.deadline(timeout), ring));
@@ -156,8 +151,8 @@ impl<T: 'static> AsCompleted<T> {
         self
     }
 
-    /// Waits for the next one to end, and tells which it was, by its place among the arguments, and what it came to
-    /// (`async for` over `as_completed`, which gives the tasks). `None` when all were given.
+    /// Waits for the next one to end, and returns its place among the arguments and its outcome (`async for` over
+    /// `as_completed`, which gives the tasks). `None` when all were given.
     ///
     /// A wait that is cancelled or dropped loses nothing: the next call gives what this one would have.
     ///
@@ -216,7 +211,7 @@ impl<T: 'static> Iterator for AsCompleted<T> {
 
 impl<T: 'static> ExactSizeIterator for AsCompleted<T> {}
 
-/// Awaits the next that ends; given by the iterator [`AsCompleted`]. Whoever of several is awaited first gets the first.
+/// Awaits the next that ends; given by the iterator [`AsCompleted`]. The one that is awaited first gets the first.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Completed<T>(Pin<Box<dyn std::future::Future<Output = Result<T>>>>);
 
@@ -236,58 +231,26 @@ impl<T: 'static> Several<T> {
     }
 
     /// One has ended, unless the timeout came before.
-    fn ended(&self, index: usize) -> Result<()> {
+    fn ended(&self, index: usize) {
         let ended = self.todo.borrow_mut().remove(&index);
-        let Some((one, _)) = ended else { return Ok(()) };
-        let woken = self.put(Some((index, one)));
+        let Some((one, _)) = ended else { return };
+        self.put(Some((index, one)));
         if self.todo.borrow().is_empty() {
             self.stop_timer();
         }
-        woken
     }
 
-    fn time_is_over(&self) -> Result<()> {
+    fn time_is_over(&self) {
         let (_ones, callbacks): (Vec<_>, Vec<_>) = self.todo.take().into_values().unzip();
         for callback in callbacks {
             drop(callback);
-            self.put(None)?;
+            self.put(None);
         }
-        Ok(())
     }
 
-    fn put(&self, one: Option<One<T>>) -> Result<()> {
+    fn put(&self, one: Option<One<T>>) {
         self.done.borrow_mut().push_back(one);
-        self.wake_next()
-    }
-
-    fn wake_next(&self) -> Result<()> {
-        loop {
-            let waiter = self.waiters.borrow_mut().pop_front();
-            match waiter {
-                Some(waiter) if !waiter.done() => return waiter.set_result(()),
-                Some(_) => {}
-                None => return Ok(()),
-            }
-        }
-    }
-
-    fn enter(&self, waiter: Future<()>) {
-        let mut waiters = self.waiters.borrow_mut();
-        // An observer that hears of the new future may itself have waited meanwhile.
-        let place = waiters.partition_point(|other| other.id() < waiter.id());
-        waiters.insert(place, waiter);
-    }
-
-    fn leave(&self, waiter: &Future<()>) {
-        let mut waiters = self.waiters.borrow_mut();
-        let place = waiters.binary_search_by(|other| {
-            #[cfg(test)]
-            tests::LOOKS.set(tests::LOOKS.get() + 1);
-            other.id().cmp(&waiter.id())
-        });
-        let left = place.ok().and_then(|place| waiters.remove(place));
-        drop(waiters);
-        drop(left);
+        self.waiters.pop_and_wake(1);
     }
 
     /// Waits for the next one to end, for an await that was counted.
@@ -298,12 +261,20 @@ impl<T: 'static> Several<T> {
                 return next.ok_or(Error::TimedOut);
             }
             let waiter = Future::of_kind(&get_running_loop()?, "as_completed", self.place);
-            self.enter(waiter.clone());
-            let mut waiting = Waiting { several: &self, waiter, over: false, counts: false };
-            let waited = (&waiting.waiter).await;
-            waiting.over = waited.is_ok();
-            waiting.counts = !waited.as_ref().is_err_and(Error::is_cancelled);
+            let waited = self.waiters.wait_or(waiter, |waiter| self.abandoned(waiter)).await;
+            if waited.as_ref().is_err_and(|error| !error.is_cancelled()) {
+                // Only an await that is cancelled or dropped does not count.
+                self.left.set(self.left.get() - 1);
+            }
             waited?;
+        }
+    }
+
+    /// A wait failed or was dropped: its await does not count, and another waiter takes its wake-up.
+    fn abandoned(&self, waiter: &Future<()>) {
+        self.left.set(self.left.get() + 1);
+        if waiter.done() && !waiter.cancelled() && !self.done.borrow().is_empty() {
+            self.waiters.pop_and_wake(1);
         }
     }
 
@@ -311,32 +282,6 @@ impl<T: 'static> Several<T> {
         let timer = self.timer.borrow_mut().take();
         if let Some(timer) = timer {
             timer.cancel();
-        }
-    }
-}
-
-/// A waiter in the queue. One that goes before its time leaves the queue, and passes on a wake-up that it had got. Its
-/// await does not count then, unless it failed.
-struct Waiting<'a, T: 'static> {
-    several: &'a Several<T>,
-    waiter: Future<()>,
-    over: bool,
-    counts: bool,
-}
-
-impl<T: 'static> Drop for Waiting<'_, T> {
-    fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        if !self.counts {
-            self.several.left.set(self.several.left.get() + 1);
-        }
-        let woken = self.waiter.done() && !self.waiter.cancelled();
-        self.several.leave(&self.waiter);
-        if woken && !self.several.done.borrow().is_empty() {
-            // It can only fail on a closed loop, where nobody waits.
-            let _ = self.several.wake_next();
         }
     }
 }

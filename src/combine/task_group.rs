@@ -15,6 +15,7 @@
 //!                    └───▶ ABORTING: children (and in 2 the parent) are cancelled ───▶ EXITING, as above
 //! ```
 
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::event_loop::get_running_loop;
 use crate::outcome::Outcome;
@@ -26,10 +27,10 @@ use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::{Future as _, poll_fn};
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 /// A group of tasks, as the body of its scope and its children see it (`asyncio.TaskGroup`). Cloning gives another
 /// handle of the same group.
@@ -102,15 +103,17 @@ impl TaskGroup {
         let place = Location::caller();
         async move {
             let group = Self::enter(place)?;
-            let scope = GroupScope(group.clone());
-            let outcome = Caught(Box::pin(async { body(group).await.into_result() })).await;
-            let outcome = scope.0.exit(outcome).await;
-            drop(scope);
-            outcome
+            let _leave = DropGuard::new(|| group.0.leave());
+            let outcome = {
+                let mut body = Box::pin(async { body(group.clone()).await.into_result() });
+                // A panic of the body is its error, so that the children end before the scope does.
+                poll_fn(|cx| catch(|| body.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic))))
+                    .await
+            };
+            group.exit(outcome).await
         }
     }
 
-    /// Arrow 1.
     fn enter(place: Place) -> Result<Self> {
         get_running_loop()?;
         let Some(parent) = current_task() else {
@@ -247,7 +250,24 @@ impl GroupInner {
         Ok(())
     }
 
-    /// What comes out of the scope once every child is done.
+    /// Ends the scope; children that are left, because it was dropped half-way, are cancelled and run on without it.
+    fn leave(&self) {
+        self.exiting.set(true);
+        let children = self.children.take();
+        // A closed loop ends its tasks itself.
+        let open = self.parent.event_loop().is_some_and(|lp| !lp.is_closed());
+        for (child, id) in children.into_values() {
+            child.remove_done_callback(id);
+            if open {
+                child.cancel();
+            }
+        }
+        if self.cancelled_parent.replace(false) {
+            self.parent.uncancel();
+        }
+    }
+
+    /// Returns what comes out of the scope once every child is done.
     fn verdict<T: 'static>(&self, outcome: Result<T>, mut cancellation: Option<Error>) -> Result<T> {
         let by_group = self.cancelled_parent.replace(false);
         let outcome = outcome.map(Guarded::new);
@@ -255,7 +275,7 @@ impl GroupInner {
             return Err(error);
         }
         if by_group && self.parent.uncancel() == 0 {
-            // Nobody but the group has cancelled the parent.
+            // Only the group has cancelled the parent.
             cancellation = None;
         }
         let mut errors = self.errors.take();
@@ -311,41 +331,6 @@ impl TaskBuilder {
     }
 }
 
-/// The scope itself. When it is dropped half-way nobody is left to wait for the children: they are cancelled, and what
-/// they fail with is reported when they go.
-struct GroupScope(TaskGroup);
-
-impl Drop for GroupScope {
-    fn drop(&mut self) {
-        let group = &*self.0.0;
-        group.exiting.set(true);
-        let children = group.children.take();
-        // A closed loop ends its tasks itself.
-        let open = group.parent.event_loop().is_some_and(|lp| !lp.is_closed());
-        for (child, id) in children.into_values() {
-            child.remove_done_callback(id);
-            if open {
-                child.cancel();
-            }
-        }
-        if group.cancelled_parent.replace(false) {
-            group.parent.uncancel();
-        }
-    }
-}
-
-/// A body whose panic becomes its error, so that the children are waited for all the same.
-struct Caught<F>(Pin<Box<F>>);
-
-impl<F: std::future::Future<Output = Result<T>>, T> std::future::Future for Caught<F> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        catch(|| self.0.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
-    }
-}
-
-/// `<TaskGroup tasks=2 errors=1 cancelling>`, as Python shows one.
 impl fmt::Debug for TaskGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (children, errors) = (self.0.children.borrow().len(), self.0.errors.borrow().len());

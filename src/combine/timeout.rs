@@ -13,6 +13,7 @@
 //!                        └──3 the time is over──▶ EXPIRING ──4 the body ends──▶ EXPIRED
 //! ```
 
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::event_loop::{Entry, EventLoop, Handle, TimerHandle, get_running_loop};
 use crate::outcome::Outcome;
@@ -133,23 +134,23 @@ struct TimeoutInner {
     when: Cell<Option<Instant>>,
     alarm: RefCell<Option<Alarm>>,
     task: RefCell<Option<TaskRef>>,
-    /// How many requests were there before: as many have to be left for the cancellation to be this scope's own.
+    /// The number of requests before the scope: as many must be left for the cancellation to be this scope's own.
     before: Cell<u32>,
     /// The task's step in which the scope was entered, if a cancellation was on its way by then.
     earlier: Cell<Option<u64>>,
 }
 
-/// What tells that the time is over.
+/// The handle of the callback that ends the time.
 enum Alarm {
     Soon(Handle),
     Later(TimerHandle),
 }
 
 impl Timeout {
-    /// A limit that begins now (`asyncio.timeout(delay)`); `None` for none.
+    /// Makes a limit that begins now (`asyncio.timeout(delay)`); `None` for none.
     ///
     /// # Errors
-    /// [`Error::NoRunningLoop`] without a loop: nobody knows what time it is.
+    /// [`Error::NoRunningLoop`] without a loop: there is no clock.
     ///
     /// ```
     /// use looplab::Timeout;
@@ -160,7 +161,7 @@ impl Timeout {
         Ok(Self::at(delay.into().map(|delay| lp.0.deadline(delay))))
     }
 
-    /// A limit at a time of the loop's clock (`asyncio.timeout_at(when)`); `None` for none.
+    /// Makes a limit at a time of the loop's clock (`asyncio.timeout_at(when)`); `None` for none.
     ///
     /// ```
     /// use looplab::Timeout;
@@ -192,13 +193,13 @@ impl Timeout {
         async move { limit.enter(place, body).await }
     }
 
-    /// The time at which it ends, on the loop's clock (`Timeout.when`).
+    /// Returns the time at which it ends, on the loop's clock (`Timeout.when`).
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         self.0.when.get()
     }
 
-    /// Whether its time was over while the body ran (`Timeout.expired`). It stays true if the body swallowed the
+    /// Returns whether its time was over while the body ran (`Timeout.expired`). It stays true if the body swallowed the
     /// cancellation, or if a cancellation from outside won.
     #[must_use]
     pub fn expired(&self) -> bool {
@@ -230,16 +231,19 @@ impl Timeout {
     where
         F: IntoFuture<Output: Outcome>,
     {
-        let entered = ActiveTimeout::new(self.0, place)?;
+        let limit = &self.0;
+        limit.begin()?;
+        let _leave = DropGuard::new(|| _ = limit.leave());
+        limit.set_alarm(limit.when.get(), place)?;
         let outcome = body.await.into_result();
-        if entered.0.leave() && matches!(outcome, Err(Error::Cancelled(_))) {
+        if limit.leave() && matches!(outcome, Err(Error::Cancelled(_))) {
             return Err(Error::TimedOut);
         }
         outcome
     }
 }
 
-/// A combinator's timer: shown under the combinator's name, at the place where the combinator was called.
+/// Sets a combinator's timer, shown under the combinator's name, at the place where the combinator was called.
 pub(crate) fn set_timer<F, R>(
     lp: &EventLoop,
     place: Place,
@@ -257,38 +261,25 @@ where
     Ok(TimerHandle::new(callback, when, lp.downgrade()))
 }
 
-/// A scope whose body runs. Dropping it, be it because the body panicked or was dropped itself, leaves the scope.
-struct ActiveTimeout(Rc<TimeoutInner>);
-
-impl ActiveTimeout {
-    fn new(scope: Rc<TimeoutInner>, place: Place) -> Result<Self> {
-        if scope.state.get() != TimeoutState::Created {
+impl TimeoutInner {
+    fn begin(&self) -> Result<()> {
+        if self.state.get() != TimeoutState::Created {
             return Err(Error::Runtime("Timeout has already been entered".into()));
         }
         let task = current_task().ok_or(Error::Runtime("Timeout should be used inside a task".into()))?;
-        scope.state.set(TimeoutState::Active);
-        scope.before.set(task.cancelling());
-        scope.earlier.set(task.cancel_undelivered().then(|| task.step_number()));
-        *scope.task.borrow_mut() = Some(task);
-        let entered = Self(scope);
-        entered.0.set_alarm(entered.0.when.get(), place)?;
-        Ok(entered)
+        self.state.set(TimeoutState::Active);
+        self.before.set(task.cancelling());
+        self.earlier.set(task.cancel_undelivered().then(|| task.step_number()));
+        *self.task.borrow_mut() = Some(task);
+        Ok(())
     }
-}
 
-impl Drop for ActiveTimeout {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-impl TimeoutInner {
     fn set_alarm(self: &Rc<Self>, when: Option<Instant>, place: Place) -> Result<()> {
         self.when.set(when);
         self.stop_alarm();
         let Some(when) = when else { return Ok(()) };
         let lp = get_running_loop()?;
-        // Weak: a limit that nobody holds any more has nobody to cancel.
+        // Weak: a limit without handles has no task to cancel.
         let scope = Rc::downgrade(self);
         let ring = move || scope.upgrade().map_or((), |scope| scope.expire());
         let name = "timeout";
@@ -327,7 +318,8 @@ impl TimeoutInner {
         drop(alarm);
     }
 
-    /// Arrows 2 and 4; whether a cancellation that comes out of the body is this scope's own. Only the first call counts.
+    /// Arrows 2 and 4: returns whether a cancellation that comes out of the body is this scope's own. Only the first call
+    /// counts.
     fn leave(&self) -> bool {
         self.stop_alarm();
         let task = self.task.borrow_mut().take();

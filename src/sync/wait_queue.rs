@@ -18,7 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// A queue of waiters. It is used by the primitives here, and by streams and servers.
+/// A queue of waiters. It is used by the primitives here, by `as_completed`, and by streams and servers.
 #[derive(Default)]
 pub(crate) struct WaitQueue {
     /// Sorted by key.
@@ -191,7 +191,7 @@ mod tests {
 
     use super::*;
     use crate::sync::{Condition, Event, Lock, Queue, Semaphore};
-    use crate::{EventLoop, Task, create_task, yield_now};
+    use crate::{EventLoop, Task, as_completed, create_task, yield_now};
     use std::future::poll_fn;
     use std::rc::Rc;
     use std::task::Poll;
@@ -291,6 +291,14 @@ mod tests {
         is_not_quadratic(|n| async move {
             let queue = Queue::<u8>::new(0);
             cancels_last_first(n, || queue.get()).await
+        });
+        is_not_quadratic(|n| async move {
+            let lp = get_running_loop()?;
+            let futures: Vec<_> = (0..n).map(|_| lp.create_future::<()>()).collect();
+            let awaits: Vec<_> = as_completed(&futures).map(create_task).collect();
+            yield_now().await?;
+            assert!(awaits.iter().rev().all(Task::cancel));
+            all_done(awaits).await
         });
     }
 
