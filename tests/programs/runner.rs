@@ -104,7 +104,7 @@ fn a_runner_made_inside_of_a_running_loop_fails_only_when_it_is_closed() {
 
 #[test]
 fn a_runner_with_tasks_that_is_closed_inside_of_another_loop_fails_as_their_gathering() {
-    let _dog = Watchdog::new();
+    let _dog = watchdog();
     let mut runner = Runner::new();
     let lp = runner.get_loop().unwrap();
     let task = lp.create_task(std::future::pending::<()>()).unwrap();
