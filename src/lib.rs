@@ -106,7 +106,7 @@ pub use event_loop::{
     Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, TaskInfo, TimerHandle,
     public_running_loop as get_running_loop, stop,
 };
-pub use observe::events as trace;
+pub use observe::trace;
 pub use outcome::Outcome;
 pub use runner::{Runner, RunnerBuilder, run};
 pub use task::*;

@@ -1,82 +1,13 @@
-//! The events: every transition of the loop's own structures, and the hook that hears of them.
+//! The events, and the enums that they carry. `super::trace` says what an event promises.
 //!
-//! It promises that an event is emitted *inside* the operation that makes the transition and *after* the state has
-//! changed, with no borrow held, so that [`Record::snapshot`] is the truth after the event; and that nothing at all
-//! happens when no observer is set. It does no I/O and no formatting (`xray` does both), and it never infers: what is
-//! not an event did not happen.
-//!
-//! Three kinds of numbers name things, each counting from 1 in its loop, so that addresses never appear:
-//! `q` is one entry's stay in the ready queue, `h` is a handle (a reader's handle is pushed many times, each time with a
-//! new `q`), and tasks and futures share one count.
+//! The enums know their words in a trace (`as_str`), so that lines, snapshots and tests write the same ones.
 
 use crate::error::Error;
-use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
 /// The place in the program where something was made: file, line and column.
 pub type Place = &'static Location<'static>;
-
-/// Hears of every transition of a loop, on the loop's thread; given to
-/// [`Builder::observer`](crate::Builder::observer). A closure that takes a [`Record`] is one.
-///
-/// It must not block. It may use the loop (a `call_soon` in it, say). It is not called for the events that it causes so;
-/// a trace that `LOOPLAB_TRACE` asks for has them, right after the event in which they were made.
-///
-/// ```
-/// use looplab::{Clock, EventLoop, trace::{Event, Record}};
-/// use std::{cell::RefCell, rc::Rc};
-/// let turns = Rc::new(RefCell::new(0));
-/// let seen = turns.clone();
-/// let lp = EventLoop::builder().clock(Clock::virtual_time()).observer(move |r: &Record<'_>| {
-///     if let Event::Turn { .. } = r.event { *seen.borrow_mut() += 1 }
-/// }).build()?;
-/// lp.run_until_complete(async { Ok(()) })?;
-/// assert_eq!(*turns.borrow(), 2);              // one for the task's step, one for the callback that stops the loop
-/// # Ok::<(), looplab::Error>(())
-/// ```
-pub trait Observer {
-    /// One transition, right after it was made.
-    fn observe(&mut self, record: &Record<'_>);
-}
-
-impl<F: FnMut(&Record<'_>)> Observer for F {
-    fn observe(&mut self, record: &Record<'_>) {
-        self(record);
-    }
-}
-
-/// One event, when it was, and on which loop.
-pub struct Record<'a> {
-    /// What happened.
-    pub event: Event<'a>,
-    /// The loop: 1 for the first that this thread made.
-    pub loop_number: u64,
-    /// The loop's own time (virtual if its clock is).
-    pub time: Instant,
-    /// Whether the loop's clock is virtual.
-    pub virtual_time: bool,
-    pub(crate) truth: &'a dyn Truth,
-}
-
-impl Record<'_> {
-    /// The loop's state right after this event.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        self.truth.snapshot()
-    }
-}
-
-impl fmt::Debug for Record<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record").field("loop", &self.loop_number).field("event", &self.event).finish()
-    }
-}
-
-/// Who can be asked for the state while an event is being told.
-pub(crate) trait Truth {
-    fn snapshot(&self) -> Snapshot;
-}
 
 /// What can happen on a loop. The names of the fields are those of the trace's lines (`docs/trace.md`).
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +20,9 @@ pub enum Event<'a> {
     Turn { n: u64 },
     /// Cancelled timers left the heap.
     TimersDropped { handles: &'a [u64] },
-    /// About to poll: for how long (`None`: for ever), why, and which timer sets the limit.
+    /// The loop is about to poll: for how long (`None`: for ever), why, and which timer sets the limit.
     Select { timeout: Option<Duration>, why: Why, handle: Option<u64> },
-    /// The poll came back with these descriptors and what they are ready for.
+    /// The poll returned these descriptors, with what they are ready for.
     Polled { events: &'a [(i32, Ready)] },
     /// An entry was appended to the ready queue.
     Push {
@@ -110,9 +41,9 @@ pub enum Event<'a> {
     },
     /// A timer was put on the heap.
     Timer { h: u64, when: Instant, label: &'a str, by: Option<u64>, task: Option<u64>, place: Option<Place> },
-    /// A timer was cancelled; it stays on the heap until it comes to its head.
+    /// A timer was cancelled. It stays on the heap until it is the first.
     TimerCancelled { h: u64, by: Option<u64> },
-    /// A handle was cancelled; a queued entry stays where it is and is skipped.
+    /// A handle was cancelled. A queued entry stays in its place and will be skipped.
     Cancelled { h: u64, by: Option<u64> },
     /// A due timer moved from the heap to the ready queue.
     Due { q: u64, h: u64, late: Duration },
@@ -120,9 +51,9 @@ pub enum Event<'a> {
     Batch { n: usize },
     /// An entry was taken from the ready queue and runs.
     Run { q: u64, h: u64 },
-    /// An entry was taken from the ready queue and does not run, for it was cancelled.
+    /// An entry was taken from the ready queue and does not run, because it was cancelled.
     Skip { q: u64, h: u64 },
-    /// The entry returned, with the error that it left behind.
+    /// The entry returned, with its error if it failed.
     Returned { q: u64, error: Option<&'a Error> },
     /// The stop flag was set.
     Stop { by: Option<u64> },
@@ -130,9 +61,9 @@ pub enum Event<'a> {
     Unstop,
     /// A task was made.
     Task { task: u64, name: &'a str, body: &'a str, parent: Option<u64>, place: Option<Place> },
-    /// A task enters a step; `thrown` is the cancellation delivered in it.
+    /// A task enters a step. `thrown` is the cancellation that the step delivers.
     Step { task: u64, thrown: Option<&'a Error> },
-    /// A task is suspended: what it waits on (first what it came to first), and where.
+    /// A task is suspended. `on` lists what it waits on, in the order in which the step came to it.
     Park { task: u64, on: &'a [Wait] },
     /// Cancellation of a task was requested.
     CancelRequested { task: u64, by: Option<u64> },
@@ -154,16 +85,17 @@ pub enum Event<'a> {
     Reported { message: &'a str },
     /// A job was given to a thread pool.
     Job { job: u64, label: &'a str, by: Option<u64>, place: Place },
-    /// A thread has begun a job; told when the loop hears of it.
+    /// A thread has begun a job. The event comes when the loop takes the thread's message.
     JobRuns { job: u64, thread: &'a str },
-    /// A job is over: `"ok"`, `"err"`, or what kept it from running.
+    /// A job is over: `"ok"`, `"err"`, or why it did not run.
     JobEnds { job: u64, thread: &'a str, state: &'a str },
     /// A delivered signal was read; `at` is when it arrived.
     Signal { signal: i32, at: Instant },
 }
 
-/// The stations of a loop's life.
+/// A station of a loop's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Life {
     /// Made.
     New,
@@ -175,8 +107,26 @@ pub enum Life {
     Closed,
 }
 
-/// Why the poll waits as long as it does.
+impl Life {
+    /// Returns the word of a `loop` line.
+    ///
+    /// ```
+    /// assert_eq!(looplab::trace::Life::Closed.as_str(), "closed");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Run => "run",
+            Self::End => "end",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// Why a poll waits as long as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Why {
     /// Not at all: entries are ready.
     Ready,
@@ -190,8 +140,27 @@ pub enum Why {
     Cap,
 }
 
+impl Why {
+    /// Returns the word of a `sel` line.
+    ///
+    /// ```
+    /// assert_eq!(looplab::trace::Why::Idle.as_str(), "idle");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+            Self::Timer => "timer",
+            Self::Idle => "idle",
+            Self::Cap => "cap",
+        }
+    }
+}
+
 /// What a descriptor is ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ready {
     /// It can be read (or has hung up, or failed).
     pub read: bool,
@@ -201,6 +170,7 @@ pub struct Ready {
 
 /// How an entry came into the ready queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Via {
     /// From the loop's own thread.
     CallSoon,
@@ -212,8 +182,26 @@ pub enum Via {
     Signal,
 }
 
+impl Via {
+    /// Returns the word of a `push` line.
+    ///
+    /// ```
+    /// assert_eq!(looplab::trace::Via::CallSoon.as_str(), "call_soon");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CallSoon => "call_soon",
+            Self::Threadsafe => "threadsafe",
+            Self::Io => "io",
+            Self::Signal => "signal",
+        }
+    }
+}
+
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryKind {
     /// A task's step: its first, or after `yield_now`.
     Step,
@@ -227,6 +215,24 @@ pub enum EntryKind {
     Io,
 }
 
+impl EntryKind {
+    /// Returns the word of a `push` line.
+    ///
+    /// ```
+    /// assert_eq!(looplab::trace::EntryKind::Callback.as_str(), "cb");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Wakeup => "wakeup",
+            Self::DoneCallback => "donecb",
+            Self::Callback => "cb",
+            Self::Io => "io",
+        }
+    }
+}
+
 /// Something that can be awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
@@ -238,14 +244,15 @@ pub enum On {
 
 /// One thing that a suspended task waits on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Wait {
-    /// What.
+    /// What it waits on.
     pub on: On,
     /// Its kind: `"sleep"`, `"future"`, `"task"`, `"gather"`, `"foreign"` …
     pub kind: &'static str,
-    /// Where the awaited thing was made (for `sleep` and its like that is where it is awaited).
+    /// Where the awaited thing was made. For `sleep` and its like that is where it is awaited.
     pub place: Option<Place>,
-    /// The task that holds it, by its number: the owner of a lock. As of now; a lock changes hands while others wait.
+    /// The number of the task that owns it, if it is a lock, at this moment.
     pub holder: Option<u64>,
 }
 
@@ -260,7 +267,23 @@ pub enum Done {
     Cancelled,
 }
 
-/// Of a descriptor.
+impl Done {
+    /// Returns the word of a `tdone` or `fdone` line.
+    ///
+    /// ```
+    /// assert_eq!(looplab::trace::Done::Ok.as_str(), "ok");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Err => "err",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A direction of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Reading.
@@ -269,133 +292,17 @@ pub enum Direction {
     Write,
 }
 
-/// The loop's structures as data, made by [`EventLoop::snapshot`](crate::EventLoop::snapshot) or [`Record::snapshot`].
-/// `Display` shows it as aligned text.
-///
-/// ```
-/// let lp = looplab::EventLoop::new()?;
-/// lp.call_soon(|| println!("hello"))?;
-/// let state = lp.snapshot();
-/// assert_eq!(state.ready.len(), 1);
-/// assert!(state.to_string().starts_with("turn 0, not running"));
-/// # Ok::<(), looplab::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Snapshot {
-    /// Turns made so far.
-    pub turn: u64,
-    /// Whether a run is under way.
-    pub running: bool,
-    /// Whether the loop is closed.
-    pub closed: bool,
-    /// The stop flag.
-    pub stopping: bool,
-    /// The ready queue, first entry first.
-    pub ready: Vec<ReadyEntry>,
-    /// How many of `ready` still run in this turn.
-    pub batch_left: usize,
-    /// The timers, by deadline.
-    pub timers: Vec<TimerEntry>,
-    /// The registered descriptors, by number.
-    pub io: Vec<IoEntry>,
-    /// The signal handlers, by number.
-    pub signals: Vec<SignalEntry>,
-    /// The jobs that are not over, in order of submission.
-    pub jobs: Vec<JobEntry>,
-    /// The tasks that are not done, in order of creation.
-    pub tasks: Vec<TaskEntry>,
-}
-
-/// One entry of the ready queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadyEntry {
-    /// Its stay in the queue.
-    pub q: u64,
-    /// Its handle.
-    pub h: u64,
-    /// What it is.
-    pub kind: EntryKind,
-    /// What it runs.
-    pub label: String,
-    /// The task that it steps.
-    pub task: Option<u64>,
-    /// Whether it was cancelled and will be skipped.
-    pub cancelled: bool,
-    /// Where it was made.
-    pub place: Option<Place>,
-}
-
-/// One timer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimerEntry {
-    /// Its handle.
-    pub h: u64,
-    /// Its deadline.
-    pub when: Instant,
-    /// What it runs.
-    pub label: String,
-    /// Whether it was cancelled and only waits to be dropped.
-    pub cancelled: bool,
-    /// Where it was made.
-    pub place: Option<Place>,
-}
-
-/// One registered descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IoEntry {
-    /// Its number.
-    pub fd: i32,
-    /// The reader's handle.
-    pub reader: Option<u64>,
-    /// The writer's handle.
-    pub writer: Option<u64>,
-}
-
-/// One signal handler.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignalEntry {
-    /// The signal's number.
-    pub signal: i32,
-    /// The handler's handle.
-    pub h: u64,
-    /// What it runs.
-    pub label: String,
-}
-
-/// One job that a thread pool has not given back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobEntry {
-    /// Its number.
-    pub id: u64,
-    /// What it runs.
-    pub label: String,
-    /// Whether a thread has begun it. A loop with an observer or in virtual time says what it has heard, as the trace does;
-    /// any other asks the pool.
-    pub running: bool,
-    /// Where it was submitted.
-    pub place: Place,
-}
-
-/// One task that is not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskEntry {
-    /// Its number.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// What it does.
-    pub state: TaskState,
-    /// Where it was made.
-    pub place: Option<Place>,
-}
-
-/// What a task that is not done does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TaskState {
-    /// Its step waits in the ready queue.
-    Queued,
-    /// It is in its step.
-    Running,
-    /// It is suspended on these.
-    Waiting(Vec<Wait>),
+impl Direction {
+    /// Returns the letter of a `reg` or `unreg` line.
+    ///
+    /// ```
+    /// assert_eq!(looplab::trace::Direction::Read.as_str(), "r");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "r",
+            Self::Write => "w",
+        }
+    }
 }

@@ -1,14 +1,13 @@
-//! The trace as JSON Lines: one event, one line, as `docs/trace.md` tells and `docs/trace-v1.json` checks.
+//! The trace as JSON Lines: one line for each event. `docs/trace.md` describes them, `docs/trace-v1.json` checks them.
 //!
-//! It promises that `s` counts the lines without a gap, that `t` never goes back, and that a text is written in full.
-//! Places are told once, in a `def` line before the first line that names them. It does no I/O: it writes to a buffer.
+//! It guarantees that `s` counts the lines without a gap, that `t` never goes back, and that texts are written in full.
+//! A `def` line defines a place before the first line that names it. It does no I/O: it writes to a buffer.
 
-use super::line::{Line, push_number, push_signed, push_text};
+use super::line::JsonLine;
 use super::place::place_text;
 use super::stamp::{Stamp, nanos};
-use super::state::State;
-use super::words::{direction_word, done_word, event_word, kind_word, life_word, via_word, why_word};
-use crate::trace::{Event, On, Place, Wait};
+use super::state::{Awaited, Snap};
+use crate::trace::{Done, Event, Place, Ready, Wait};
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,9 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) struct JsonLines {
     /// The next line's `s`.
     s: u64,
-    /// The numbers of the places that were told.
+    /// The numbers of the places that are defined.
     places: HashMap<Place, u64>,
-    /// What `meta` says of the clock; none before it is written.
+    /// What `meta` says about the clock; `None` before it is written.
     virtual_time: Option<bool>,
 }
 
@@ -29,174 +28,171 @@ impl JsonLines {
         if self.virtual_time.is_none() {
             self.meta(out, at);
         }
-        // Definitions first: a line must not name what no line has told.
+        // Definitions come first, so that every line names what is known.
         let src = place_of(event).map(|place| self.place(out, at, place));
         if let Event::Park { on, .. } = event {
             for place in on.iter().filter_map(|wait| wait.place) {
                 self.place(out, at, place);
             }
             if on.is_empty() {
-                return; // the line needs something waited on, and the loop never parks a task without
+                return; // The schema demands something waited on, and the loop never parks a task without it.
             }
         }
-        let mut line = Line::begin(out, self.count(), at.t, event_word(event), at.number);
-        match event {
-            Event::Push { .. } => push(&mut line, event),
-            Event::Park { task, on } => park(&mut line, *task, on, &self.places),
-            Event::Loop(life) => {
-                line.word("ev", life_word(*life));
-                if Some(at.virtual_time) != self.virtual_time {
-                    line.word("clock", clock_word(at.virtual_time));
-                }
-            }
-            _ => fields(&mut line, at, event, error),
-        }
-        line.maybe_number("src", src).end();
+        let mut line = JsonLine::begin(out, self.count(), at.t, at.number);
+        self.fields(&mut line, at, event, error);
+        line.maybe("src", src).end();
     }
 
     /// Writes the full state as a line.
-    pub(super) fn snap(&mut self, out: &mut Vec<u8>, at: &Stamp, state: &State) {
-        let text = serde_json::to_string(state).expect("a state is plain data");
-        let mut line = Line::begin(out, self.count(), at.t, "snap", at.number);
-        line.key("state").extend_from_slice(text.as_bytes());
-        line.end();
+    pub(super) fn snap(&mut self, out: &mut Vec<u8>, at: &Stamp, state: &Snap) {
+        JsonLine::begin(out, self.count(), at.t, at.number).kind("snap").field("state", state).end();
     }
 
     fn meta(&mut self, out: &mut Vec<u8>, at: &Stamp) {
         self.virtual_time = Some(at.virtual_time);
-        let mut line = Line::begin(out, self.count(), at.t, "meta", 1);
-        line.number("v", 1).word("rt", concat!("looplab ", env!("CARGO_PKG_VERSION"))).word("unit", "ns");
-        line.word("clock", clock_word(at.virtual_time));
+        let mut line = JsonLine::begin(out, self.count(), at.t, 1);
+        let program = concat!("looplab ", env!("CARGO_PKG_VERSION"));
+        line.kind("meta").field("v", 1).word("rt", program).word("unit", "ns").word("clock", clock(at));
         // A trace in virtual time repeats byte for byte, so it must not say when and in which process it was made.
         if !at.virtual_time {
             let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            line.number("wall0", nanos(wall)).number("pid", u64::from(std::process::id()));
+            line.field("wall0", nanos(wall)).field("pid", std::process::id());
         }
-        line.maybe_text("prog", program().as_deref()).end();
+        line.maybe("prog", executable()).end();
     }
 
-    /// The number of a place, told first if it is new.
+    /// Returns the number of a place. A new one is defined first.
     fn place(&mut self, out: &mut Vec<u8>, at: &Stamp, place: Place) -> u64 {
         if let Some(id) = self.places.get(place) {
             return *id;
         }
         let id = self.places.len() as u64 + 1;
         self.places.insert(place, id);
-        let mut line = Line::begin(out, self.count(), at.t, "def", 1);
-        line.word("k", "src").number("id", id).text("v", &place_text(place)).end();
+        let mut line = JsonLine::begin(out, self.count(), at.t, 1);
+        line.kind("def").word("k", "src").field("id", id).field("v", place_text(place)).end();
         id
     }
 
     fn count(&mut self) -> u64 {
-        let s = self.s;
         self.s += 1;
-        s
+        self.s - 1
     }
-}
 
-/// The fields of the plain events.
-fn fields(line: &mut Line<'_>, at: &Stamp, event: &Event<'_>, error: Option<&str>) {
-    match *event {
-        // written by the caller, with places or more
-        Event::Loop(_) | Event::Push { .. } | Event::Park { .. } | Event::Unstop => line,
-        Event::Turn { n } => line.number("n", n),
-        Event::Batch { n } => line.number("n", n as u64),
-        Event::TimersDropped { handles } => line.list("hs", handles, |out, h| push_number(out, *h)),
-        Event::Select { timeout, why, handle } => {
-            match timeout {
-                Some(timeout) => push_number(line.key("to"), nanos(timeout)),
-                None => line.key("to").extend_from_slice(b"null"),
+    /// Writes the kind and the fields of an event, all but its place.
+    fn fields(&self, line: &mut JsonLine<'_>, at: &Stamp, event: &Event<'_>, error: Option<&str>) {
+        match *event {
+            Event::Loop(life) => {
+                let another_clock = Some(at.virtual_time) != self.virtual_time;
+                line.kind("loop").word("ev", life.as_str()).maybe("clock", another_clock.then(|| clock(at)))
             }
-            line.word("why", why_word(why)).maybe_number("h", handle)
+            Event::Turn { n } => line.kind("turn").field("n", n),
+            Event::TimersDropped { handles } => line.kind("tdrop").list("hs", handles),
+            Event::Select { timeout, why, handle } => {
+                line.kind("sel").field("to", timeout.map(nanos)).word("why", why.as_str()).maybe("h", handle)
+            }
+            Event::Polled { events } => {
+                let bits = |ready: &Ready| u8::from(ready.read) + 2 * u8::from(ready.write);
+                line.kind("polled").list("ev", events.iter().map(|(fd, ready)| (*fd, bits(ready))))
+            }
+            Event::Push { .. } => push(line.kind("push"), event),
+            Event::Timer { h, when, label, by, task, .. } => {
+                line.kind("timer").field("h", h).field("when", at.zero.ns(when)).field("cb", label);
+                line.maybe("by", by).maybe("task", task)
+            }
+            Event::TimerCancelled { h, by } => line.kind("tcancel").field("h", h).maybe("by", by),
+            Event::Cancelled { h, by } => line.kind("cancel").field("h", h).maybe("by", by),
+            Event::Due { q, h, late } => {
+                line.kind("due").field("q", q).field("h", h).field("late", nanos(late))
+            }
+            Event::Batch { n } => line.kind("batch").field("n", n),
+            Event::Run { q, h } => line.kind("run").field("q", q).field("h", h),
+            Event::Skip { q, h } => line.kind("skip").field("q", q).field("h", h),
+            Event::Returned { q, .. } => line.kind("ret").field("q", q).maybe("err", error),
+            Event::Stop { by } => line.kind("stop").maybe("by", by),
+            Event::Unstop => line.kind("unstop"),
+            Event::Task { task, name, body, parent, .. } => {
+                line.kind("task").field("task", task).field("name", name).field("coro", body);
+                line.maybe("parent", parent)
+            }
+            Event::Step { task, .. } => line.kind("step").field("task", task).maybe("exc", error),
+            Event::Park { task, on } => self.park(line.kind("park").field("task", task), on),
+            Event::CancelRequested { task, by } => line.kind("creq").field("task", task).maybe("by", by),
+            Event::TaskDone { task, state, by, .. } => {
+                done(line.kind("tdone").field("task", task), state, error, by)
+            }
+            Event::Future { future, kind, .. } => line.kind("fut").field("fut", future).field("kind", kind),
+            Event::FutureDone { future, state, by, .. } => {
+                done(line.kind("fdone").field("fut", future), state, error, by)
+            }
+            Event::Reported { message } => line.kind("mark").field("name", message).word("kind", "note"),
+            Event::Registered { .. }
+            | Event::Unregistered { .. }
+            | Event::SignalRegistered { .. }
+            | Event::SignalUnregistered { .. }
+            | Event::Signal { .. }
+            | Event::Job { .. }
+            | Event::JobRuns { .. }
+            | Event::JobEnds { .. } => outside(line, at, event),
+        };
+    }
+
+    /// Writes what a task waits on. The schema's `on` has room for one thing, so the others of a `join!` go to `also`.
+    fn park<'a, 'b>(&self, line: &'a mut JsonLine<'b>, on: &[Wait]) -> &'a mut JsonLine<'b> {
+        let [first, others @ ..] = on else { return line };
+        line.field("on", Awaited::from(first.on)).field("kind", first.kind).maybe("holder", first.holder);
+        if !others.is_empty() {
+            line.list("also", others.iter().map(|wait| Awaited::from(wait.on)));
         }
-        Event::Polled { events } => line.list("ev", events, |out, (fd, ready)| {
-            out.push(b'[');
-            push_signed(out, *fd);
-            out.push(b',');
-            push_number(out, u64::from(ready.read) + 2 * u64::from(ready.write));
-            out.push(b']');
-        }),
-        Event::Timer { h, when, label, by, task, place: _ } => {
-            line.number("h", h).number("when", at.zero.ns(when)).text("cb", label);
-            line.maybe_number("by", by).maybe_number("task", task)
-        }
-        Event::TimerCancelled { h, by } | Event::Cancelled { h, by } => {
-            line.number("h", h).maybe_number("by", by)
-        }
-        Event::Due { q, h, late } => line.number("q", q).number("h", h).number("late", nanos(late)),
-        Event::Run { q, h } | Event::Skip { q, h } => line.number("q", q).number("h", h),
-        Event::Returned { q, error: _ } => line.number("q", q).maybe_text("err", error),
-        Event::Stop { by } => line.maybe_number("by", by),
-        Event::Task { task, name, body, parent, place: _ } => {
-            line.number("task", task).text("name", name).text("coro", body).maybe_number("parent", parent)
-        }
-        Event::Step { task, thrown: _ } => line.number("task", task).maybe_text("exc", error),
-        Event::CancelRequested { task, by } => line.number("task", task).maybe_number("by", by),
-        Event::TaskDone { task: id, state, by, error: _ }
-        | Event::FutureDone { future: id, state, by, error: _ } => {
-            let key = if matches!(event, Event::TaskDone { .. }) { "task" } else { "fut" };
-            line.number(key, id).word("st", done_word(state)).maybe_text("val", error).maybe_number("by", by)
-        }
-        Event::Future { future, kind, place: _ } => line.number("fut", future).text("kind", kind),
+        line.list("stack", on.iter().filter_map(|wait| self.places.get(wait.place?)))
+    }
+}
+
+/// Writes the events of what is outside of the loop: descriptors, signals, the threads of a pool.
+fn outside<'a, 'b>(line: &'a mut JsonLine<'b>, at: &Stamp, event: &Event<'_>) -> &'a mut JsonLine<'b> {
+    match *event {
         Event::Registered { fd, direction, h, label } => {
-            line.signed("fd", fd).word("dir", direction_word(direction)).number("h", h).text("cb", label)
+            line.kind("reg").field("fd", fd).word("dir", direction.as_str()).field("h", h).field("cb", label)
         }
-        Event::Unregistered { fd, direction } => line.signed("fd", fd).word("dir", direction_word(direction)),
+        Event::Unregistered { fd, direction } => {
+            line.kind("unreg").field("fd", fd).word("dir", direction.as_str())
+        }
         Event::SignalRegistered { signal, h, label } => {
-            line.signed("sig", signal).number("h", h).text("cb", label)
+            line.kind("sigreg").field("sig", signal).field("h", h).field("cb", label)
         }
-        Event::SignalUnregistered { signal } => line.signed("sig", signal),
-        Event::Job { job, label, by, place: _ } => {
-            line.number("job", job).text("fn", label).maybe_number("by", by)
+        Event::SignalUnregistered { signal } => line.kind("sigunreg").field("sig", signal),
+        Event::Job { job, label, by, .. } => {
+            line.kind("job").field("job", job).field("fn", label).maybe("by", by)
         }
-        Event::Reported { message } => line.text("name", message).word("kind", "note"),
-        Event::JobRuns { job, thread } => line.number("job", job).text("thr", thread),
+        Event::JobRuns { job, thread } => line.kind("jrun").field("job", job).field("thr", thread),
         Event::JobEnds { job, thread, state } => {
-            line.number("job", job).text("thr", thread).text("st", state)
+            line.kind("jend").field("job", job).field("thr", thread).field("st", state)
         }
-        Event::Signal { signal, at: arrived } => line.signed("sig", signal).number("at", at.zero.ns(arrived)),
-    };
+        Event::Signal { signal, at: arrived } => {
+            line.kind("sig").field("sig", signal).field("at", at.zero.ns(arrived))
+        }
+        _ => line,
+    }
 }
 
-fn push(line: &mut Line<'_>, event: &Event<'_>) {
+fn push<'a, 'b>(line: &'a mut JsonLine<'b>, event: &Event<'_>) -> &'a mut JsonLine<'b> {
     if let Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place: _ } = *event {
-        line.number("q", q).number("h", h).word("via", via_word(via)).word("kind", kind_word(kind));
-        line.text("cb", label).maybe_number("task", task);
-        if let Some(cause) = cause {
-            push_on(line.key("cause"), cause);
-        }
-        line.maybe_number("by", by).maybe_text("thr", thread);
-        line.maybe_signed("fd", fd).maybe_signed("sig", signal);
+        line.field("q", q).field("h", h).word("via", via.as_str()).word("kind", kind.as_str());
+        line.field("cb", label).maybe("task", task).maybe("cause", cause.map(Awaited::from));
+        line.maybe("by", by).maybe("thr", thread).maybe("fd", fd).maybe("sig", signal);
     }
+    line
 }
 
-/// `on` has room for one thing by the schema, and a task can wait on several (a `join!`): the others go to `also`.
-fn park(line: &mut Line<'_>, task: u64, on: &[Wait], places: &HashMap<Place, u64>) {
-    line.number("task", task);
-    let [first, others @ ..] = on else { return };
-    push_on(line.key("on"), first.on);
-    line.text("kind", first.kind).maybe_number("holder", first.holder);
-    if !others.is_empty() {
-        line.list("also", others, |out, wait| push_on(out, wait.on));
-    }
-    let stack = on.iter().filter_map(|wait| places.get(wait.place?));
-    line.list("stack", stack, |out, id| push_number(out, *id));
+fn done<'a, 'b>(
+    line: &'a mut JsonLine<'b>,
+    state: Done,
+    error: Option<&str>,
+    by: Option<u64>,
+) -> &'a mut JsonLine<'b> {
+    line.word("st", state.as_str()).maybe("val", error).maybe("by", by)
 }
 
-/// `{"fut":3}`
-fn push_on(out: &mut Vec<u8>, on: On) {
-    let (key, id) = match on {
-        On::Future(id) => ("fut", id),
-        On::Task(id) => ("task", id),
-    };
-    out.push(b'{');
-    push_text(out, key);
-    out.push(b':');
-    push_number(out, id);
-    out.push(b'}');
-}
-
-/// Where the thing of an event was made.
+/// Returns where the thing of an event was made.
 fn place_of(event: &Event<'_>) -> Option<Place> {
     match event {
         Event::Push { place, .. }
@@ -208,12 +204,12 @@ fn place_of(event: &Event<'_>) -> Option<Place> {
     }
 }
 
-fn clock_word(virtual_time: bool) -> &'static str {
-    if virtual_time { "virtual" } else { "monotonic" }
+fn clock(at: &Stamp) -> &'static str {
+    if at.virtual_time { "virtual" } else { "monotonic" }
 }
 
-/// The file name of the executable.
-fn program() -> Option<String> {
+/// Returns the file name of the executable.
+fn executable() -> Option<String> {
     let path = std::env::current_exe().ok().or_else(|| std::env::args_os().next().map(Into::into))?;
     Some(path.file_name()?.to_string_lossy().into_owned())
 }

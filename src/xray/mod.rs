@@ -31,7 +31,6 @@ mod replay;
 mod stamp;
 mod state;
 mod text;
-mod words;
 
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,21 @@
 //! The recorder: one file, and all loops of the process that write to it.
 //!
-//! It promises that lines never mix, whatever the number of threads; that what was recorded is in the file when a run
-//! ends, when a loop is closed or dropped, before a poll that may sleep, and whenever 64 KiB are waiting; and that a
-//! full disk ends the recording and not the program. It does not know the form of a line: `jsonl` and `text` do.
+//! It guarantees that lines never mix, however many threads write, and that a full disk ends the recording only. Events are
+//! in the file when a run ends, when a loop is closed or dropped, before a poll that may sleep, and at every 64 KiB.
+//! It does not know the form of a line: `jsonl` and `text` do.
 //!
-//! No lock is held while foreign code runs. An error's `Display` and the logger are the program's own and may use a loop,
-//! so the first is called before the lock is taken and the second after it is given back.
+//! No lock is held while foreign code runs. An error's `Display` and the logger belong to the program and may use a loop.
+//! So the first is called before the lock is taken, the second after it is released.
 
 use super::file;
 use super::jsonl::JsonLines;
 use super::stamp::{Stamp, Zero};
-use super::state::State;
+use super::state::Snap;
 use super::text::TextTable;
-use super::words::error_word;
 use crate::environment::variable;
 use crate::error::{Error, IoError, Result};
 use crate::event_loop::Recording;
-use crate::trace::{Event, Life, Record, Snapshot};
+use crate::trace::{Event, Life, Record};
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -33,7 +32,7 @@ const SNAPSHOTS: &str = "LOOPLAB_TRACE_SNAPSHOTS";
 /// How many bytes may wait for the file.
 const BUFFER: usize = 64 * 1024;
 
-/// The recorder of this process, or why there is none. Fixed at the first use, until a fork makes another process.
+/// The recorder of this process, or why there is none. The first use fixes it, until a fork makes another process.
 static RECORDER: Mutex<Option<OfProcess>> = Mutex::new(None);
 
 struct OfProcess {
@@ -42,18 +41,18 @@ struct OfProcess {
 }
 
 thread_local! {
-    /// `std::process::exit` drops no loop, but on most systems it runs the destructors of the thread's locals.
+    /// `std::process::exit` drops no loop. On most systems it runs the destructors of the thread's locals.
     static AT_EXIT: FlushAtExit = FlushAtExit(std::thread::current().id());
 }
 
-/// Returns what records one loop that is being built; `None` unless `LOOPLAB_TRACE` asks for a trace.
+/// Returns what records a loop that is being built; `None` unless `LOOPLAB_TRACE` asks for a trace.
 ///
 /// # Errors
-/// [`Error::Value`] for a file whose extension is not known, [`Error::Io`] for one that cannot be created; the same for
-/// every loop of the process.
+/// [`Error::Value`] if the file's extension is not known, [`Error::Io`] if the file cannot be created. Every loop of the
+/// process gets the same error.
 pub(crate) fn from_env() -> Result<Option<Recording>> {
     let Some(recorder) = recorder_of_process()? else { return Ok(None) };
-    // Refused only while the thread ends, and then the loop's own drop is what writes the rest.
+    // This fails only while the thread ends. Then the loop's own drop writes the rest.
     let _ = AT_EXIT.try_with(|_| ());
     Ok(Some(recorder.recording()))
 }
@@ -82,26 +81,27 @@ fn recorder_so_far() -> Option<Arc<Recorder>> {
 
 /// One trace that is being written.
 pub(crate) struct Recorder {
-    /// The file, for messages.
+    /// The file's name, for messages.
     name: String,
-    /// Who writes. A process that was forked has a copy of the recorder, and must not write the same lines again.
+    /// The process that writes. A forked child has a copy of the recorder, and must not write the same lines again.
     pid: u32,
     /// Whether the full state follows every event.
     snapshots: bool,
-    shared: Mutex<Shared>,
+    sink: Mutex<Sink>,
 }
 
 /// What the loops of all threads share.
-struct Shared {
-    /// Where the bytes go; none after an error.
+struct Sink {
+    /// Where the bytes go; `None` after an error.
     out: Option<Box<dyn Write + Send>>,
     buffer: Vec<u8>,
     form: Form,
-    /// How many loops there were.
+    /// How many loops have a number. (Alternative: the numbers of `LoopId`. Problem: they count in the process, and a forked
+    /// child's file must begin with 1 too.)
     loops: u64,
     /// The last line's time.
     t: u64,
-    /// The beginning of the trace on the machine's clock, once a loop on that clock was seen.
+    /// The beginning of the trace on the machine's clock, once a loop on that clock was recorded.
     real: Option<Zero>,
 }
 
@@ -111,7 +111,7 @@ pub(super) enum Form {
 }
 
 impl Recorder {
-    /// Creates the file; its extension says what is written.
+    /// Creates the file. Its extension chooses the form.
     fn create(path: &Path, snapshots: bool) -> Result<Arc<Self>> {
         let name = path.display().to_string();
         let form = match path.extension().and_then(OsStr::to_str) {
@@ -125,29 +125,24 @@ impl Recorder {
                 return Err(Error::Value(text.into()));
             }
         };
-        match file::create(path) {
-            Ok((file, path)) => {
-                let name = path.display().to_string();
-                Ok(Arc::new(Self::new(name, Box::new(file), form, snapshots)))
-            }
-            Err(error) => {
-                let text = format!("{TRACE}={name}: {error}");
-                Err(IoError::told(error, text).into())
-            }
-        }
+        let (file, path) = file::create(path).map_err(|error| {
+            let text = format!("{TRACE}={name}: {error}");
+            IoError::told(error, text)
+        })?;
+        Ok(Arc::new(Self::new(path.display().to_string(), Box::new(file), form, snapshots)))
     }
 
     pub(super) fn new(name: String, out: Box<dyn Write + Send>, form: Form, snapshots: bool) -> Self {
         let snapshots = snapshots && matches!(form, Form::Lines(_));
-        let shared =
-            Shared { out: Some(out), buffer: Vec::with_capacity(BUFFER), form, loops: 0, t: 0, real: None };
-        Self { name, pid: std::process::id(), snapshots, shared: Mutex::new(shared) }
+        let buffer = Vec::with_capacity(BUFFER);
+        let sink = Sink { out: Some(out), buffer, form, loops: 0, t: 0, real: None };
+        Self { name, pid: std::process::id(), snapshots, sink: Mutex::new(sink) }
     }
 
     /// Returns what records one loop.
     pub(super) fn recording(self: &Arc<Self>) -> Recording {
-        let recorded =
-            RecordedLoop { recorder: self.clone(), this: Cell::new(None), asking: Cell::new(false) };
+        let recorder = self.clone();
+        let recorded = RecordedLoop { recorder, stamp: Cell::new(None), asking: Cell::new(false) };
         Box::new(move |record| recorded.record(record))
     }
 
@@ -155,21 +150,21 @@ impl Recorder {
         self.pid != std::process::id()
     }
 
-    /// Writes what is waiting. In the copy of a forked process the file is closed instead, which unlocks nothing.
-    fn flush(&self, shared: &mut Shared) -> io::Result<()> {
+    /// Writes the buffer. In the copy of a forked child the file is closed instead, which unlocks nothing.
+    fn flush(&self, sink: &mut Sink) -> io::Result<()> {
         if self.is_copy() {
-            shared.buffer.clear();
-            shared.out = None;
+            sink.buffer.clear();
+            sink.out = None;
         }
-        shared.flush()
+        sink.flush()
     }
 
-    /// Nothing here panics while it holds the lock but for a lack of memory, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the sink. Nothing panics while it holds this lock (but for a lack of memory), so a poisoned one is as good.
+    fn lock(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be called with no lock held.
+    /// Logs an error of a write. Must be called with no lock held.
     fn report(&self, written: io::Result<()>) {
         if let Err(error) = written {
             log_error!("the trace ends here, {} cannot be written: {error}", self.name);
@@ -177,45 +172,35 @@ impl Recorder {
     }
 }
 
-impl Shared {
-    /// Gives a loop its number and its place in the trace's time, when its first event comes.
-    fn admit(&mut self, record: &Record<'_>) -> LoopId {
+impl Sink {
+    /// Gives a loop its number and its place in the trace's time, at its first event.
+    fn admit(&mut self, record: &Record<'_>) -> Stamp {
         self.loops += 1;
         let here = Zero { at: record.time, ns: self.t };
         let zero = if record.virtual_time { here } else { *self.real.get_or_insert(here) };
-        LoopId { number: self.loops, zero }
+        Stamp { number: self.loops, t: self.t, virtual_time: record.virtual_time, zero }
     }
 
-    /// Puts an event into the buffer; true if the buffer must be written then.
-    fn record(
-        &mut self,
-        this: LoopId,
-        record: &Record<'_>,
-        error: Option<&str>,
-        state: Option<&Snapshot>,
-    ) -> bool {
+    /// Puts an event into the buffer. Returns true if the buffer must be written now.
+    fn record(&mut self, at: &Stamp, record: &Record<'_>, error: Option<&str>, state: Option<&Snap>) -> bool {
         if self.out.is_none() {
             return false;
         }
-        // Two threads read their clocks before they come to the lock, so the later one may be first here.
-        self.t = self.t.max(this.zero.ns(record.time));
-        let at = Stamp { number: this.number, t: self.t, virtual_time: record.virtual_time, zero: this.zero };
         match &mut self.form {
             Form::Lines(lines) => {
-                lines.event(&mut self.buffer, &at, &record.event, error);
+                lines.event(&mut self.buffer, at, &record.event, error);
                 if let Some(state) = state {
-                    lines.snap(&mut self.buffer, &at, &State::of(state, &this.zero));
+                    lines.snap(&mut self.buffer, at, state);
                 }
             }
             Form::Table(table) => {
-                let time = this.zero.ns(record.time);
-                as_text(&mut self.buffer, |out| table.event(out, this.number, time, &record.event));
+                table.event(&mut self.buffer, at.number, at.zero.ns(record.time), &record.event);
             }
         }
         self.buffer.len() >= BUFFER || must_be_written(&record.event)
     }
 
-    /// Gives the buffer to the file. After an error there is no file any more, so it is returned only once.
+    /// Writes the buffer to the file. After an error there is no file any more, so the error is returned only once.
     fn flush(&mut self) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let written = out.write_all(&self.buffer).and_then(|()| out.flush());
@@ -227,14 +212,7 @@ impl Shared {
     }
 }
 
-/// For the table, which is made of formatted text, and far shorter than the lines.
-fn as_text(buffer: &mut Vec<u8>, write: impl FnOnce(&mut String)) {
-    let mut text = String::new();
-    write(&mut text);
-    buffer.extend_from_slice(text.as_bytes());
-}
-
-/// Whether the program may be gone, or stand still for long, after this event.
+/// Returns true for an event after which the program may be gone, or stand still for long.
 fn must_be_written(event: &Event<'_>) -> bool {
     match event {
         Event::Loop(life) => matches!(life, Life::End | Life::Closed),
@@ -243,33 +221,31 @@ fn must_be_written(event: &Event<'_>) -> bool {
     }
 }
 
-/// One loop, as far as it was recorded.
+/// One loop of a trace.
 struct RecordedLoop {
     recorder: Arc<Recorder>,
-    /// None before its first event: a loop that could not be built gets no number.
-    this: Cell<Option<LoopId>>,
+    /// The head of its last line. `None` before its first event: a loop that could not be built gets no number.
+    stamp: Cell<Option<Stamp>>,
     /// Whether an error's `Display` is running.
     asking: Cell<bool>,
 }
 
-#[derive(Clone, Copy)]
-struct LoopId {
-    number: u64,
-    zero: Zero,
-}
-
 impl RecordedLoop {
-    /// Writes an event. An error's `Display` may use the loop: what it does is written first, before the event whose text
-    /// it makes, and without snapshots, which would show that event's effect too early.
+    /// Writes an event. An error's `Display` may use the loop. Its events are written first, before the event that has the
+    /// error, and without snapshots, which would show that event's effect too early.
     fn record(&self, record: &Record<'_>) {
         let error = error_in(&record.event).map(|error| self.text_of(error));
-        let state = (self.recorder.snapshots && !self.asking.get()).then(|| record.snapshot());
-        let mut shared = self.recorder.lock();
-        let this = self.this.get().unwrap_or_else(|| shared.admit(record));
-        self.this.set(Some(this));
-        let full = shared.record(this, record, error.as_deref(), state.as_ref());
-        let written = if full { self.recorder.flush(&mut shared) } else { Ok(()) };
-        drop(shared);
+        let snapshot = (self.recorder.snapshots && !self.asking.get()).then(|| record.snapshot());
+        let mut sink = self.recorder.lock();
+        let mut at = self.stamp.get().unwrap_or_else(|| sink.admit(record));
+        // Threads read their clocks before they take the lock, so this event may be older than the last line.
+        sink.t = sink.t.max(at.zero.ns(record.time));
+        at.t = sink.t;
+        self.stamp.set(Some(at));
+        let state = snapshot.map(|snapshot| Snap::of(&snapshot, &at.zero));
+        let full = sink.record(&at, record, error.as_deref(), state.as_ref());
+        let written = if full { self.recorder.flush(&mut sink) } else { Ok(()) };
+        drop(sink);
         self.recorder.report(written);
     }
 
@@ -283,34 +259,34 @@ impl RecordedLoop {
 
 impl Drop for RecordedLoop {
     fn drop(&mut self) {
-        // A thread that is not in the copy may have held the lock.
+        // A thread that the copy does not have may have held the lock.
         if self.recorder.is_copy() {
             return;
         }
-        let mut shared = self.recorder.lock();
-        let Shared { form, buffer, .. } = &mut *shared;
-        if let (Form::Table(table), Some(this)) = (form, self.this.get()) {
-            as_text(buffer, |out| table.forget(out, this.number));
+        let mut sink = self.recorder.lock();
+        let Sink { form, buffer, .. } = &mut *sink;
+        if let (Form::Table(table), Some(stamp)) = (form, self.stamp.get()) {
+            table.forget(buffer, stamp.number);
         }
-        let written = shared.flush();
-        drop(shared);
+        let written = sink.flush();
+        drop(sink);
         self.recorder.report(written);
     }
 }
 
-/// Writes what is waiting when its thread ends, or ends the process.
+/// Writes the buffer when its thread ends, or ends the process.
 struct FlushAtExit(ThreadId);
 
 impl Drop for FlushAtExit {
     fn drop(&mut self) {
         let Some(recorder) = recorder_so_far() else { return };
-        let mut shared = recorder.lock();
-        let Shared { form, buffer, .. } = &mut *shared;
+        let mut sink = recorder.lock();
+        let Sink { form, buffer, .. } = &mut *sink;
         if let Form::Table(table) = form {
-            as_text(buffer, |out| table.finish_thread(out, self.0));
+            table.finish_thread(buffer, self.0);
         }
         // No report: the logger may be gone before its thread is.
-        let _ = shared.flush();
+        let _ = sink.flush();
     }
 }
 
@@ -324,12 +300,23 @@ fn error_in<'a>(event: &Event<'a>) -> Option<&'a Error> {
     }
 }
 
-/// The error's text, or its kind if it has none. A `Display` of the program's own that fails or panics is not asked again.
+/// Returns the error's text, or asyncio's name for it if the text is empty.
 fn error_text(error: &Error) -> String {
     let mut text = String::new();
     let asked = catch_unwind(AssertUnwindSafe(|| write!(text, "{error}")));
     if asked.is_err() {
         return "(the error's Display panicked)".to_owned();
     }
-    if text.is_empty() { error_word(error).to_owned() } else { text }
+    if !text.is_empty() {
+        return text;
+    }
+    let name = match error {
+        Error::Cancelled(_) => "CancelledError",
+        Error::Value(_) => "ValueError",
+        Error::Runtime(_) => "RuntimeError",
+        Error::InvalidState(_) => "InvalidStateError",
+        Error::Panic(_) => "panic",
+        _ => "Error",
+    };
+    name.to_owned()
 }

@@ -9,7 +9,9 @@
 //! is the entry named, `due` moves a timer, and so on. Whoever writes another reader can copy them.
 
 use super::fields::{Check, Fields, ensure};
-use super::state::{Awaited, Doing, Io, Job, Ready, Signal, State, Task, Timer};
+use super::state::{
+    Awaited, Snap, SnapIo, SnapJob, SnapReady, SnapSignal, SnapTask, SnapTaskState, SnapTimer,
+};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -192,7 +194,7 @@ fn rule(kind: &str) -> Option<Rule> {
 /// One loop. What is beside its state is needed to rebuild it, and is no part of it.
 #[derive(Debug, Default)]
 struct Loop {
-    state: State,
+    state: Snap,
     /// The entry that runs.
     running: Option<u64>,
     /// Every handle that was cancelled: one may be cancelled before it is queued.
@@ -222,7 +224,7 @@ impl Loop {
             "closed" => {
                 let (turn, stopping) = (self.state.turn, self.state.stopping);
                 *self = Self {
-                    state: State { turn, stopping, closed: true, ..State::default() },
+                    state: Snap { turn, stopping, closed: true, ..Snap::default() },
                     ..Self::default()
                 };
             }
@@ -250,9 +252,9 @@ impl Loop {
     fn push(&mut self, line: Fields<'_>) -> Check {
         let (h, task, kind) = (line.number("h")?, line.maybe_number("task")?, line.text("kind")?);
         if let ("step" | "wakeup", Some(task)) = (kind, task) {
-            self.known_task(task)?.doing = Doing::Queued;
+            self.known_task(task)?.state = SnapTaskState::Queued;
         }
-        self.state.ready.push_back(Ready {
+        self.state.ready.push_back(SnapReady {
             q: line.number("q")?,
             h,
             kind: kind.to_owned(),
@@ -268,7 +270,7 @@ impl Loop {
     fn due(&mut self, line: Fields<'_>) -> Check {
         let (q, h) = (line.number("q")?, line.number("h")?);
         let timer = self.take_timer(h)?;
-        self.state.ready.push_back(Ready {
+        self.state.ready.push_back(SnapReady {
             q,
             h,
             kind: "cb".to_owned(),
@@ -313,7 +315,7 @@ impl Loop {
 
     fn timer(&mut self, line: Fields<'_>) -> Check {
         let (h, when) = (line.number("h")?, line.number("when")?);
-        let timer = Timer {
+        let timer = SnapTimer {
             h,
             when,
             cancelled: self.cancelled.contains(&h),
@@ -344,7 +346,7 @@ impl Loop {
         Ok(())
     }
 
-    fn take_timer(&mut self, h: u64) -> Check<Timer> {
+    fn take_timer(&mut self, h: u64) -> Check<SnapTimer> {
         let at = self.state.timers.iter().position(|timer| timer.h == h);
         Ok(self.state.timers.remove(at.ok_or_else(|| format!("no timer has the handle {h}"))?))
     }
@@ -371,7 +373,7 @@ impl Loop {
         let h = if line.text("e")? == "reg" { Some(line.number("h")?) } else { None };
         let io = &mut self.state.io;
         let at = io.binary_search_by_key(&fd, |entry| entry.fd).unwrap_or_else(|at| {
-            io.insert(at, Io { fd, r: None, w: None });
+            io.insert(at, SnapIo { fd, r: None, w: None });
             at
         });
         let slot = if dir == "r" { &mut io[at].r } else { &mut io[at].w };
@@ -393,7 +395,7 @@ impl Loop {
         }
         let cb = line.maybe_text("cb")?.unwrap_or_default().to_owned();
         let at = self.state.signals.partition_point(|entry| entry.sig < sig);
-        self.state.signals.insert(at, Signal { sig, h: line.number("h")?, cb });
+        self.state.signals.insert(at, SnapSignal { sig, h: line.number("h")?, cb });
         Ok(())
     }
 
@@ -407,7 +409,7 @@ impl Loop {
                 }
                 self.state.tasks[at].name = name;
             }
-            Err(at) => self.state.tasks.insert(at, Task { id, name, doing: Doing::Queued }),
+            Err(at) => self.state.tasks.insert(at, SnapTask { id, name, state: SnapTaskState::Queued }),
         }
         Ok(())
     }
@@ -415,8 +417,10 @@ impl Loop {
     fn step(&mut self, line: Fields<'_>) -> Check {
         let id = line.number("task")?;
         let task = self.known_task(id)?;
-        ensure(task.doing == Doing::Queued, || format!("task {id} steps, but no step of it was queued"))?;
-        task.doing = Doing::Running;
+        ensure(task.state == SnapTaskState::Queued, || {
+            format!("task {id} steps, but no step of it was queued")
+        })?;
+        task.state = SnapTaskState::Running;
         Ok(())
     }
 
@@ -429,8 +433,10 @@ impl Loop {
             }
         }
         let task = self.known_task(id)?;
-        ensure(task.doing == Doing::Running, || format!("task {id} is suspended, but it was not in a step"))?;
-        task.doing = Doing::Waiting { on };
+        ensure(task.state == SnapTaskState::Running, || {
+            format!("task {id} is suspended, but it was not in a step")
+        })?;
+        task.state = SnapTaskState::Waiting { on };
         Ok(())
     }
 
@@ -444,7 +450,7 @@ impl Loop {
     fn job(&mut self, line: Fields<'_>) -> Check {
         let id = line.number("job")?;
         if line.text("e")? == "job" {
-            self.state.jobs.push(Job { id, cb: line.text("fn")?.to_owned(), running: false });
+            self.state.jobs.push(SnapJob { id, cb: line.text("fn")?.to_owned(), running: false });
             return Ok(());
         }
         let at = self.state.jobs.iter().position(|job| job.id == id);
@@ -456,7 +462,7 @@ impl Loop {
         Ok(())
     }
 
-    fn known_task(&mut self, id: u64) -> Check<&mut Task> {
+    fn known_task(&mut self, id: u64) -> Check<&mut SnapTask> {
         let at = self.find_task(id).map_err(|_| format!("there is no task {id}"))?;
         Ok(&mut self.state.tasks[at])
     }

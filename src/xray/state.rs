@@ -1,41 +1,40 @@
-//! The form of a `snap` line's `state`: the loop's structures as plain data.
+//! The form of a `snap` line's `state`: a loop's structures as plain data.
 //!
-//! It promises that a snapshot of the loop and a state rebuilt from events come out as the same JSON when they are the
-//! same, so they can be compared field by field. So it holds exactly what the events can tell: a task's place, or the
-//! kinds of what it waits on, are left out. Places are texts, not numbers of `def` lines: a state can be read by itself.
+//! A snapshot of the loop and a state rebuilt from its events become the same JSON, so they can be compared field by field.
+//! Therefore it holds only what events tell. A task's place and the kinds of what it waits on are left out. Places are
+//! texts and not numbers of `def` lines, so that a state can be read by itself.
 
 use super::place::place_text;
 use super::stamp::Zero;
-use super::words::kind_word;
 use crate::trace::{On, Snapshot, TaskState};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// All of it.
+/// The state of one loop.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct State {
+pub(super) struct Snap {
     pub(super) turn: u64,
     pub(super) running: bool,
     pub(super) closed: bool,
     pub(super) stopping: bool,
-    /// First entry first.
-    pub(super) ready: VecDeque<Ready>,
+    /// The first entry first.
+    pub(super) ready: VecDeque<SnapReady>,
     /// How many of `ready` still run in this turn.
     pub(super) left: u64,
     /// By (`when`, `h`).
-    pub(super) timers: Vec<Timer>,
+    pub(super) timers: Vec<SnapTimer>,
     /// By `fd`.
-    pub(super) io: Vec<Io>,
+    pub(super) io: Vec<SnapIo>,
     /// By `sig`.
-    pub(super) signals: Vec<Signal>,
-    /// Those that are not over, by `id`.
-    pub(super) jobs: Vec<Job>,
-    /// Those that are not done, by `id`, which is the order of creation.
-    pub(super) tasks: Vec<Task>,
+    pub(super) signals: Vec<SnapSignal>,
+    /// The jobs that are not over, by `id`.
+    pub(super) jobs: Vec<SnapJob>,
+    /// The tasks that are not done, by `id`, which is the order of creation.
+    pub(super) tasks: Vec<SnapTask>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Ready {
+pub(super) struct SnapReady {
     pub(super) q: u64,
     pub(super) h: u64,
     pub(super) kind: String,
@@ -48,7 +47,7 @@ pub(super) struct Ready {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Timer {
+pub(super) struct SnapTimer {
     pub(super) h: u64,
     pub(super) when: u64,
     pub(super) cancelled: bool,
@@ -58,7 +57,7 @@ pub(super) struct Timer {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Io {
+pub(super) struct SnapIo {
     pub(super) fd: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) r: Option<u64>,
@@ -67,31 +66,31 @@ pub(super) struct Io {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Signal {
+pub(super) struct SnapSignal {
     pub(super) sig: i64,
     pub(super) h: u64,
     pub(super) cb: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Job {
+pub(super) struct SnapJob {
     pub(super) id: u64,
     pub(super) cb: String,
     pub(super) running: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Task {
+pub(super) struct SnapTask {
     pub(super) id: u64,
     pub(super) name: String,
     #[serde(flatten)]
-    pub(super) doing: Doing,
+    pub(super) state: SnapTaskState,
 }
 
-/// What a task does: `"state":"waiting","on":[{"fut":3}]`.
+/// What a task does, as `"state":"waiting","on":[{"fut":3}]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
-pub(super) enum Doing {
+pub(super) enum SnapTaskState {
     Queued,
     Running,
     Waiting { on: Vec<Awaited> },
@@ -105,8 +104,8 @@ pub(super) enum Awaited {
     Task(u64),
 }
 
-impl State {
-    /// The loop's own structures in this form.
+impl Snap {
+    /// Brings the loop's own structures into this form.
     pub(super) fn of(snapshot: &Snapshot, zero: &Zero) -> Self {
         let mut state = Self {
             turn: snapshot.turn,
@@ -117,10 +116,10 @@ impl State {
             ..Self::default()
         };
         for entry in &snapshot.ready {
-            state.ready.push_back(Ready {
+            state.ready.push_back(SnapReady {
                 q: entry.q,
                 h: entry.h,
-                kind: kind_word(entry.kind).to_owned(),
+                kind: entry.kind.as_str().to_owned(),
                 cb: entry.label.clone(),
                 task: entry.task,
                 cancelled: entry.cancelled,
@@ -128,7 +127,7 @@ impl State {
             });
         }
         for timer in &snapshot.timers {
-            state.timers.push(Timer {
+            state.timers.push(SnapTimer {
                 h: timer.h,
                 when: zero.ns(timer.when),
                 cancelled: timer.cancelled,
@@ -138,36 +137,39 @@ impl State {
         }
         state.timers.sort_by_key(|timer| (timer.when, timer.h));
         for entry in &snapshot.io {
-            state.io.push(Io { fd: entry.fd.into(), r: entry.reader, w: entry.writer });
+            state.io.push(SnapIo { fd: entry.fd.into(), r: entry.reader, w: entry.writer });
         }
         state.io.sort_by_key(|entry| entry.fd);
         for entry in &snapshot.signals {
-            state.signals.push(Signal { sig: entry.signal.into(), h: entry.h, cb: entry.label.clone() });
+            state.signals.push(SnapSignal { sig: entry.signal.into(), h: entry.h, cb: entry.label.clone() });
         }
         state.signals.sort_by_key(|entry| entry.sig);
         for job in &snapshot.jobs {
-            state.jobs.push(Job { id: job.id, cb: job.label.clone(), running: job.running });
+            state.jobs.push(SnapJob { id: job.id, cb: job.label.clone(), running: job.running });
         }
         for task in &snapshot.tasks {
-            state.tasks.push(Task { id: task.id, name: task.name.clone(), doing: doing(&task.state) });
+            state.tasks.push(SnapTask { id: task.id, name: task.name.clone(), state: (&task.state).into() });
         }
         state.tasks.sort_by_key(|task| task.id);
         state
     }
 }
 
-fn doing(state: &TaskState) -> Doing {
-    match state {
-        TaskState::Queued => Doing::Queued,
-        TaskState::Running => Doing::Running,
-        TaskState::Waiting(on) => Doing::Waiting {
-            on: on
-                .iter()
-                .map(|wait| match wait.on {
-                    On::Future(id) => Awaited::Fut(id),
-                    On::Task(id) => Awaited::Task(id),
-                })
-                .collect(),
-        },
+impl From<&TaskState> for SnapTaskState {
+    fn from(state: &TaskState) -> Self {
+        match state {
+            TaskState::Queued => Self::Queued,
+            TaskState::Running => Self::Running,
+            TaskState::Waiting(on) => Self::Waiting { on: on.iter().map(|wait| wait.on.into()).collect() },
+        }
+    }
+}
+
+impl From<On> for Awaited {
+    fn from(on: On) -> Self {
+        match on {
+            On::Future(id) => Self::Fut(id),
+            On::Task(id) => Self::Task(id),
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::stamp::nanos;
 use crate::trace::{Event, Life, Place, Ready, Via, Why};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ struct LoopTable {
 }
 
 /// A turn that is under way.
+#[derive(Default)]
 struct Row {
     turn: u64,
     began: u64,
@@ -60,7 +61,7 @@ struct Row {
 
 impl TextTable {
     /// Takes one event of loop `number`, at `now` nanoseconds of its clock since the trace began.
-    pub(super) fn event(&mut self, out: &mut String, number: u64, now: u64, event: &Event<'_>) {
+    pub(super) fn event(&mut self, out: &mut Vec<u8>, number: u64, now: u64, event: &Event<'_>) {
         if let Event::Turn { .. } | Event::Loop(Life::End | Life::Closed) = event {
             self.finish(out, number);
         }
@@ -103,7 +104,7 @@ impl TextTable {
     }
 
     /// Writes the turn that a loop is in, if any: nothing more will come to it.
-    pub(super) fn finish(&mut self, out: &mut String, number: u64) {
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>, number: u64) {
         let Some(table) = self.loops.get_mut(&number) else { return };
         let Some(row) = table.row.take() else { return };
         self.heading(out, number);
@@ -111,13 +112,13 @@ impl TextTable {
     }
 
     /// Writes the last turn of a loop that is dropped, and forgets the loop.
-    pub(super) fn forget(&mut self, out: &mut String, number: u64) {
+    pub(super) fn forget(&mut self, out: &mut Vec<u8>, number: u64) {
         self.finish(out, number);
         self.loops.remove(&number);
     }
 
     /// Names the columns at the top, and the loop and its run wherever the next line is of another one.
-    fn heading(&mut self, out: &mut String, number: u64) {
+    fn heading(&mut self, out: &mut Vec<u8>, number: u64) {
         let here = (number, self.loops.get(&number).map_or(0, |table| table.run));
         if self.last.is_none() {
             columns(out, ["turn", "t(ms)", "select", "slept", "woken by", "ran, in this order", "stop"]);
@@ -133,7 +134,7 @@ impl TextTable {
     }
 
     /// Writes the turns that the loops of a thread are in: the thread ends.
-    pub(super) fn finish_thread(&mut self, out: &mut String, thread: ThreadId) {
+    pub(super) fn finish_thread(&mut self, out: &mut Vec<u8>, thread: ThreadId) {
         let of_thread = self.loops.iter().filter(|(_, table)| table.thread == thread);
         let numbers: Vec<u64> = of_thread.map(|(number, _)| *number).collect();
         for number in numbers {
@@ -185,18 +186,7 @@ impl LoopTable {
 
 impl Row {
     fn new(turn: u64, began: u64, stop: bool) -> Self {
-        Self {
-            turn,
-            began,
-            select: String::new(),
-            sleeps: false,
-            selected: began,
-            slept: None,
-            woken: Vec::new(),
-            ran: Vec::new(),
-            more: 0,
-            stop,
-        }
+        Self { turn, began, selected: began, stop, ..Self::default() }
     }
 
     fn woken_by(&mut self, what: String) {
@@ -214,7 +204,7 @@ impl Row {
         }
     }
 
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut Vec<u8>) {
         let lines = self.ran_lines();
         let slept = self.slept.map(millis).unwrap_or_default();
         let woken = cut(&self.woken.join(" "), WOKEN);
@@ -256,13 +246,13 @@ impl Row {
 }
 
 /// One line of the table. Whatever comes into it comes through here, so this is where texts are made harmless.
-fn columns(out: &mut String, cells: [&str; 7]) {
+fn columns(out: &mut Vec<u8>, cells: [&str; 7]) {
     let [turn, began, select, slept, woken, ran, stop] = cells.map(harmless);
     let mut line =
         format!("{turn:>5} {began:>10}  {select:<16} {slept:>9}  {woken:<WOKEN$}  {ran:<RAN$}  {stop}");
     line.truncate(line.trim_end().len());
     line.push('\n');
-    out.push_str(&line);
+    out.extend_from_slice(line.as_bytes());
 }
 
 /// Replaces what a terminal would obey and not print: controls, and marks that end a line or turn its direction.
