@@ -8,7 +8,7 @@ mod io;
 
 pub use io::IoError;
 
-use crate::panics::Apart;
+use crate::panics::{Apart, catch_text, text_of_panic};
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Error as SystemError;
@@ -176,19 +176,13 @@ impl Error {
 
     /// The error that a caught panic becomes.
     pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
-        let text = match payload.downcast_ref::<&'static str>() {
-            Some(text) => Arc::from(*text),
-            None => match payload.downcast_ref::<String>() {
-                Some(text) => Arc::from(text.as_str()),
-                None => Arc::from("a panic whose payload is not a text"),
-            },
-        };
-        // The payload is a user's value: its destructor may panic too, and must not take the loop with it.
-        if let Err(second) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
-        }
-        Self::Panic(text)
+        Self::Panic(text_of_panic(payload))
     }
+}
+
+/// Runs code of the user. A panic in it becomes [`Error::Panic`].
+pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R> {
+    catch_text(code).map_err(Error::Panic)
 }
 
 /// The errors of an [`Error::Group`], in order, and what they are the errors of (`BaseExceptionGroup`). It is used as the
@@ -203,9 +197,9 @@ impl Error {
 /// assert_eq!(Error::Group(group).to_string(), "errors of the cleanup (2 sub-exceptions)");
 /// ```
 #[derive(Clone)]
-pub struct ErrorGroup(Arc<Group>);
+pub struct ErrorGroup(Arc<GroupContents>);
 
-struct Group {
+struct GroupContents {
     message: Cow<'static, str>,
     errors: Apart<Vec<Error>>,
 }
@@ -213,7 +207,7 @@ struct Group {
 impl ErrorGroup {
     /// Makes a group with a message (`ExceptionGroup(message, errors)`).
     pub fn new(message: impl Into<Cow<'static, str>>, errors: Vec<Error>) -> Self {
-        Self(Arc::new(Group { message: message.into(), errors: errors.into() }))
+        Self(Arc::new(GroupContents { message: message.into(), errors: errors.into() }))
     }
 
     /// Returns what the errors are the errors of (`BaseExceptionGroup.message`). `Display` of the [`Error::Group`] adds how
@@ -258,7 +252,7 @@ impl fmt::Debug for Level<'_> {
         let mut list = f.debug_list();
         for error in group.iter() {
             match error {
-                Error::Group(inner) if levels > 1 => list.entry(&Inner(Level(inner, levels - 1))),
+                Error::Group(inner) if levels > 1 => list.entry(&NestedGroup(Level(inner, levels - 1))),
                 Error::Group(inner) => list.entry(&format_args!("{} errors", inner.len())),
                 error => list.entry(error),
             };
@@ -268,9 +262,9 @@ impl fmt::Debug for Level<'_> {
 }
 
 /// A group in a group.
-struct Inner<'a>(Level<'a>);
+struct NestedGroup<'a>(Level<'a>);
 
-impl fmt::Debug for Inner<'_> {
+impl fmt::Debug for NestedGroup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Group").field(&self.0).finish()
     }

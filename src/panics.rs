@@ -7,15 +7,15 @@
 //! It does not handle what one value of the user holds: two destructors that panic inside of one closure, one body or one
 //! `Vec<T>` still abort, and a long list of boxes of the user's own still recurses. That is the language's rule.
 
-use crate::error::Error;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::mem::needs_drop;
+use std::mem::{forget, needs_drop};
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::LocalKey;
 
 /// Logs an error with the target `looplab`; a panic of the logger goes no further.
@@ -63,9 +63,25 @@ impl Drop for Nested {
     }
 }
 
-/// Runs code of the user; a panic in it becomes [`Error::Panic`].
-pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Error> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(Error::from_panic)
+/// Runs code of the user. A panic in it becomes the panic's text. (`error::catch` makes an error of it.)
+pub(crate) fn catch_text<R>(code: impl FnOnce() -> R) -> Result<R, Arc<str>> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(text_of_panic)
+}
+
+/// Returns the text of a caught panic, and drops its payload.
+pub(crate) fn text_of_panic(payload: Box<dyn Any + Send>) -> Arc<str> {
+    let text = match payload.downcast_ref::<&'static str>() {
+        Some(text) => Arc::from(*text),
+        None => match payload.downcast_ref::<String>() {
+            Some(text) => Arc::from(text.as_str()),
+            None => Arc::from("a panic whose payload is not a text"),
+        },
+    };
+    // The payload is a value of the user. Its destructor may panic too, and must not end the loop.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        forget(second);
+    }
+    text
 }
 
 /// Drops a value of the user; a panic in its destructor is logged and goes no further.
@@ -90,8 +106,8 @@ fn drop_nested<T: 'static>(value: T) {
 }
 
 fn drop_here<T>(value: T) {
-    if let Err(error) = catch(|| drop(value)) {
-        log_error!("a destructor panicked: {error}");
+    if let Err(panic) = catch_text(|| drop(value)) {
+        log_error!("a destructor panicked: {panic}");
     }
 }
 
@@ -185,7 +201,7 @@ impl<C: IntoIterator<Item: 'static> + Default> Drop for Apart<C> {
 pub(crate) fn text_of(args: fmt::Arguments<'_>) -> String {
     let mut text = String::new();
     // What was written before the panic is kept.
-    if catch(|| write!(text, "{args}")).is_err() {
+    if catch_text(|| write!(text, "{args}")).is_err() {
         text.push_str("(its Debug or Display panicked)");
     }
     text
@@ -198,7 +214,7 @@ pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
     }
     let text = text_of(args);
     let level = Nested::enter(&LOGGING, LOGGERS);
-    if level.is_none() || catch(|| log(&text)).is_err() {
+    if level.is_none() || catch_text(|| log(&text)).is_err() {
         to_stderr(&text);
     }
 }

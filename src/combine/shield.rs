@@ -5,9 +5,8 @@
 //! what is shielded is done. It does not protect from the end of the loop: somebody has to wait for the shielded task,
 //! or `close` destroys it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, running};
-use crate::panics::catch;
 use crate::task::done_callback::add_done_callback;
 use crate::task::ensure::{EnsureFuture, Ensured};
 use crate::task::future_core::FutureOf;

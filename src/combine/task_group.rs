@@ -16,10 +16,10 @@
 //! ```
 
 use crate::drop_guard::DropGuard;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, catch};
 use crate::event_loop::get_running_loop;
 use crate::outcome::Outcome;
-use crate::panics::{Apart, Guarded, catch};
+use crate::panics::{Apart, Guarded};
 use crate::task::done_callback::{CallbackId, add_done_callback};
 use crate::task::spawn::TaskBuilder;
 use crate::task::{Future, Task, TaskRef, current_task};

@@ -250,7 +250,7 @@ impl EventLoop {
 
 /// Calls user code; a panic in it becomes an error.
 pub(crate) fn call<R: Outcome>(function: impl FnOnce() -> R) -> Result<()> {
-    // Alternative: `panics::catch`. Problem: its `Result` in a `Result` costs instructions for each entry.
+    // Alternative: `error::catch`. Problem: its `Result` in a `Result` costs instructions for each entry.
     let caught = catch_unwind(AssertUnwindSafe(|| function().into_result().map(drop)));
     caught.unwrap_or_else(|payload| Err(Error::from_panic(payload)))
 }

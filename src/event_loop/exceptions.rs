@@ -55,6 +55,7 @@ pub struct ExceptionContext {
 
 /// The callback that failed.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct HandleInfo {
     /// What it ran.
     pub label: String,
@@ -65,6 +66,7 @@ pub struct HandleInfo {
 /// The task that failed or was destroyed. It is a description and no handle: the last handle is
 /// being dropped.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TaskInfo {
     /// Its number.
     pub id: u64,
@@ -76,6 +78,7 @@ pub struct TaskInfo {
 
 /// The future that failed: a description.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FutureInfo {
     /// Its number.
     pub id: u64,

@@ -35,7 +35,6 @@ impl<F: FnMut(&Record<'_>)> Observer for F {
 }
 
 /// One event, with its time and its loop.
-#[non_exhaustive]
 pub struct Record<'a> {
     /// What happened.
     pub event: Event<'a>,

@@ -15,8 +15,8 @@
 //! a job counts as unfinished from its submission, under the lock that covers the send. A thread that stops waiting looks
 //! into the channel once more, under the same lock, before it leaves. The tests run every order of these steps.
 
-use crate::error::{Error, Result};
-use crate::panics::{catch, drop_all, drop_quietly};
+use crate::error::{Error, Result, catch};
+use crate::panics::{drop_all, drop_quietly};
 use crate::trace::Place;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
@@ -64,6 +64,7 @@ pub struct ExecutorBuilder {
 
 /// A job that runs now; given by [`Executor::running`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct JobInfo {
     /// The function.
     pub label: Arc<str>,

@@ -7,10 +7,10 @@
 //!
 //! A body that awaits anything of looplab cannot be sent to another thread. The closure that makes it can.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, Remote, TaskKey, get_running_loop};
 use crate::outcome::Outcome;
-use crate::panics::{Guarded, catch, drop_quietly};
+use crate::panics::{Guarded, drop_quietly};
 use crate::task::Task;
 use crate::trace::Place;
 use std::fmt;

@@ -6,10 +6,10 @@
 
 use super::job::JobId;
 use super::pool::{Executor, Job, Work};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, Inner, Line, get_running_loop};
 use crate::observe::names::short_name;
-use crate::panics::{Guarded, catch, drop_quietly};
+use crate::panics::{Guarded, drop_quietly};
 use crate::task::done_callback::add_done_callback;
 use crate::task::future::FutureCell;
 use crate::task::future_core::AnyFuture;

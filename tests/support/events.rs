@@ -4,7 +4,7 @@
 //! order in which they were registered; `+h1` is a push into the ready queue. Polls that found nothing and callbacks that
 //! returned without an error have no line.
 
-use looplab::trace::{Direction, Done, EntryKind, Event, Life, Record, Via, Why};
+use looplab::trace::{Direction, EntryKind, Event, Life, Record, Via, Why};
 use std::time::Duration;
 
 /// Returns an event as a line; `fds` are the descriptors that have a letter.
@@ -18,9 +18,7 @@ pub(crate) fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
     };
     Some(match record.event {
         Event::Loop(Life::New) => return None,
-        Event::Loop(Life::Run) => "run".into(),
-        Event::Loop(Life::End) => "end".into(),
-        Event::Loop(Life::Closed) => "closed".into(),
+        Event::Loop(life) => life.as_str().into(),
         Event::Turn { n } => format!("turn {n}"),
         Event::TimersDropped { handles } => {
             format!("drop{}", handles.iter().map(|h| format!(" h{h}")).collect::<String>())
@@ -80,11 +78,6 @@ fn origin(via: Via, kind: EntryKind, task: Option<u64>, fd: Option<char>, signal
 }
 
 fn about_tasks(event: &Event<'_>) -> Option<String> {
-    let end = |state: Done| match state {
-        Done::Ok => "ok",
-        Done::Err => "err",
-        Done::Cancelled => "cancelled",
-    };
     Some(match *event {
         Event::Task { task, .. } => format!("task t{task}"),
         Event::Step { task, thrown: None } => format!("step t{task}"),
@@ -94,9 +87,9 @@ fn about_tasks(event: &Event<'_>) -> Option<String> {
             format!("park t{task} {}", kinds.join(" "))
         }
         Event::CancelRequested { task, .. } => format!("cancel t{task}"),
-        Event::TaskDone { task, state, .. } => format!("t{task} {}", end(state)),
+        Event::TaskDone { task, state, .. } => format!("t{task} {}", state.as_str()),
         Event::Future { future, kind, .. } => format!("{kind} f{future}"),
-        Event::FutureDone { future, state, .. } => format!("f{future} {}", end(state)),
+        Event::FutureDone { future, state, .. } => format!("f{future} {}", state.as_str()),
         _ => format!("{event:?}"),
     })
 }
@@ -109,15 +102,8 @@ fn select(record: &Record<'_>, timeout: Option<Duration>, why: Why, handle: Opti
         // Of a real clock only the reason repeats.
         Some(_) => "a while".to_owned(),
     };
-    let why = match why {
-        Why::Ready => "ready",
-        Why::Stopping => "stopping",
-        Why::Timer => "timer",
-        Why::Idle => "idle",
-        Why::Cap => "cap",
-    };
     let timer = handle.map(|h| format!(" h{h}")).unwrap_or_default();
-    format!("select {wait} {why}{timer}")
+    format!("select {wait} {}{timer}", why.as_str())
 }
 
 fn side(direction: Direction) -> &'static str {

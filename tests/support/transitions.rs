@@ -43,7 +43,7 @@ impl Trace {
             Event::Push { kind, label, .. } => match kind {
                 EntryKind::Step | EntryKind::Wakeup => format!("queue {label}"),
                 EntryKind::DoneCallback => "queue done callback".to_owned(),
-                EntryKind::Callback | EntryKind::Io => return None,
+                _ => return None,
             },
             Event::Step { task, thrown: None } => format!("step {}", self.name(task)),
             Event::Step { task, thrown: Some(error) } => {
