@@ -1,27 +1,32 @@
 //! Sockets, streams and servers.
 //!
-//! Two floors. Below are the sockets: [`TcpListener`], [`TcpStream`] and their like, whose every operation is a future
-//! that makes its attempt when it is polled and waits for the descriptor otherwise (`loop.sock_recv` and its family in
-//! asyncio). Above are asyncio's streams and servers.
+//! The sockets ([`TcpListener`], [`TcpStream`] and the others) are asyncio's `loop.sock_recv` and its family: each operation
+//! is a future. The streams ([`open_connection`], [`StreamReader`], [`StreamWriter`]) and servers ([`start_server`]) are
+//! asyncio's.
 //!
-//! It promises asyncio's turns: readiness only queues a callback, and only that callback wakes a task, so an operation
-//! that had to wait goes on one turn after the turn of its readiness. It promises that bytes are taken from the kernel
-//! only in the very poll that returns them: whoever cancels or drops a waiting operation loses nothing. It does not
-//! buffer (the streams do) and it knows no protocol.
+//! They guarantee asyncio's turns: a ready socket only queues a callback, and only that callback wakes a task. So an
+//! operation that had to wait continues one turn after the turn of the event. An operation that is cancelled or dropped
+//! takes no bytes from the kernel. The sockets do not buffer, and nothing here handles protocols.
 //!
-//! A write to a connection that is lost is an error and raises no SIGPIPE, whatever the program has made of that signal.
-//! Only the vectored writes of the feature `futures-io` do, where it is not ignored (Rust's runtime ignores it).
+//! A write to a lost connection is an error and raises no SIGPIPE, whatever the program has set. The exception are the
+//! vectored writes of the feature `futures-io`, if the program has reset SIGPIPE, which Rust's runtime ignores.
 //!
-//! Read `readiness` first: how a socket waits. Then `tcp`, and `connect` for names and addresses.
+//! Read `async_fd` first, then `transport` and `server`.
 
+mod address;
+mod async_fd;
+mod buffer;
 mod connect;
+mod endpoint;
 #[cfg(feature = "futures-io")]
 mod futures_io;
-mod readiness;
+mod open_connection;
 mod ready_wait;
-mod resolve;
+mod separators;
 mod server;
-mod start;
+mod socket;
+mod socket_methods;
+mod start_server;
 mod stream_reader;
 mod stream_writer;
 mod tcp;
@@ -29,16 +34,15 @@ mod transport;
 mod udp;
 mod unix;
 
+pub use address::{Address, Hosts};
+pub use endpoint::Endpoint;
+pub use open_connection::{OpenConnection, Opening, open_connection, open_unix_connection};
+pub use separators::Separators;
 pub use server::{Server, ServerSocket};
-pub use start::{
-    Hosts, OpenConnection, Opening, StartServer, Starting, open_connection, open_unix_connection,
-    start_server, start_server_with, start_unix_server,
-};
-pub use stream_reader::{Separators, StreamReader};
+pub use start_server::{StartServer, Starting, start_server, start_server_with, start_unix_server};
+pub use stream_reader::StreamReader;
 pub use stream_writer::StreamWriter;
-pub use transport::{Endpoint, Transport};
-
-pub use resolve::Address;
 pub use tcp::{TcpListener, TcpStream};
+pub use transport::Transport;
 pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};

@@ -1,22 +1,20 @@
-//! `StreamReader`: bytes that have come, and those who wait for more.
+//! `StreamReader`: the received bytes, and the task that waits for more.
 //!
-//! It promises asyncio's answers, texts and turns: bytes that are fed in turn N wake the reader, which goes on in turn
-//! N+1; a read that finds enough does not suspend. No byte is lost when a read is cancelled or dropped: bytes leave the
-//! buffer in the very step that returns them. Its memory is bounded: when more than twice the limit is buffered, the
-//! transport is told to stop, and to go on when the limit is reached again or somebody waits.
+//! It guarantees asyncio's results, texts and turns: bytes that are fed in turn N wake the reader, which continues in turn
+//! N+1. A read that finds enough bytes does not suspend. A read that is cancelled or dropped loses no byte: bytes leave the
+//! buffer in the step that returns them. Memory is bounded: above twice the limit the transport pauses. It resumes at the
+//! limit, or when a read waits.
 //!
-//! It knows no socket. Who feeds it is the transport, or a test.
+//! It does not handle sockets: a transport or a test feeds it. No borrow is held while a waiter is woken or the transport is
+//! paused or resumed.
 
-mod bytes;
-mod separators;
-mod state;
-
-pub(super) use bytes::Bytes;
-pub use separators::Separators;
-pub(super) use state::Source;
-
+use super::buffer::Buffer;
+use super::separators::Separators;
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
-use state::{Collected, State};
+use crate::sync::wait_queue::WaitQueue;
+use crate::trace::Place;
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -24,11 +22,18 @@ use std::rc::{Rc, Weak};
 /// The limit of a stream that was given none: 64 KiB.
 pub(super) const DEFAULT_LIMIT: usize = 1 << 16;
 
-/// The reading half of a connection (`asyncio.StreamReader`): chunks, lines, exact numbers of bytes. Cloning gives
-/// another handle of the same stream.
+/// What a full reader needs of its transport. A trait, so that this file does not depend on the transport, which owns a
+/// reader.
+pub(super) trait FlowControl {
+    fn pause_reading(self: Rc<Self>);
+    fn resume_reading(self: Rc<Self>);
+}
+
+/// The reading half of a connection (`asyncio.StreamReader`): chunks, lines, exact numbers of bytes. A clone is another
+/// handle of the same stream.
 ///
-/// Every read may be cancelled and dropped at any time: what it did not return is still there. One reads at a time; a
-/// second one that would have to wait gets an error.
+/// Every read may be cancelled or dropped at any time. The bytes that it did not return stay in the stream. Only one read
+/// may wait at a time; a second one fails.
 ///
 /// ```
 /// # use looplab::{EventLoop, net::StreamReader};
@@ -44,14 +49,29 @@ pub(super) const DEFAULT_LIMIT: usize = 1 << 16;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct StreamReader(Rc<State>);
+pub struct StreamReader(Rc<StreamReaderInner>);
+
+#[derive(Default)]
+struct StreamReaderInner {
+    limit: usize,
+    buffer: RefCell<Buffer>,
+    eof: Cell<bool>,
+    error: RefCell<Option<Error>>,
+    /// Has at most one waiter.
+    waiters: WaitQueue,
+    /// Weak, because the transport owns this reader.
+    transport: RefCell<Option<Weak<dyn FlowControl>>>,
+    paused: Cell<bool>,
+    /// Counts the changes at the front of the buffer.
+    changes: Cell<u64>,
+}
 
 impl StreamReader {
-    /// One that nothing feeds but [`feed_data`](Self::feed_data), with the limit of 64 KiB (`asyncio.StreamReader()`). Needs
-    /// no loop.
+    /// Creates a reader with the limit of 64 KiB, which only [`feed_data`](Self::feed_data) feeds
+    /// (`asyncio.StreamReader()`). Needs no loop.
     ///
     /// # Errors
-    /// None; a `Result` as for [`with_limit`](Self::with_limit).
+    /// Never; a `Result` as in [`with_limit`](Self::with_limit).
     ///
     /// ```
     /// let reader = looplab::net::StreamReader::new()?;
@@ -62,8 +82,8 @@ impl StreamReader {
         Self::with_limit(DEFAULT_LIMIT)
     }
 
-    /// The same with another limit, in bytes: no line may be longer, and when more than twice as many are buffered, the
-    /// transport is paused (`asyncio.StreamReader(limit=…)`).
+    /// Creates a reader with a limit in bytes (`asyncio.StreamReader(limit=…)`). No line may be longer, and the transport is
+    /// paused while more than twice as many bytes are buffered.
     ///
     /// # Errors
     /// [`Error::Value`] for 0, with asyncio's text.
@@ -76,17 +96,19 @@ impl StreamReader {
         if limit == 0 {
             return Err(Error::Value("Limit cannot be <= 0".into()));
         }
-        Ok(Self(Rc::new(State::new(limit))))
+        Ok(Self(Rc::new(StreamReaderInner { limit, ..StreamReaderInner::default() })))
     }
 
-    pub(super) fn set_source(&self, source: Weak<dyn Source>) {
-        *self.0.source.borrow_mut() = Some(source);
+    pub(super) fn set_transport(&self, transport: Weak<dyn FlowControl>) {
+        *self.0.transport.borrow_mut() = Some(transport);
     }
 
-    /// Reads up to `n` bytes: what is there, or, if nothing is, what comes next. Empty at the end of the stream
-    /// (`StreamReader.read(n)`).
+    // ---- reading ----
+
+    /// Reads up to `n` bytes; waits while none are buffered (`StreamReader.read(n)`). Returns no bytes at the end of the
+    /// stream.
     ///
-    /// Fails with the stream's [`exception`](Self::exception); with [`Error::Runtime`] if another read waits; with
+    /// Fails with the stream's [`exception`](Self::exception), with [`Error::Runtime`] if another read waits, and with
     /// [`Error::Cancelled`] if the task is cancelled while it waits.
     ///
     /// ```
@@ -102,12 +124,25 @@ impl StreamReader {
     /// ```
     #[track_caller]
     pub fn read(&self, n: usize) -> impl Future<Output = Result<Vec<u8>>> + use<> {
-        let (state, place) = (self.0.clone(), Location::caller());
-        async move { state.read(n, place).await }
+        let (reader, place) = (self.clone(), Location::caller());
+        async move { reader.read_at(n, place).await }
     }
 
-    /// Reads all there is until the end of the stream (`StreamReader.read()`, `read(-1)`). Fails as
-    /// [`read`](Self::read) does. When it is cancelled or dropped, what it had read goes back into the stream.
+    async fn read_at(&self, n: usize, place: Place) -> Result<Vec<u8>> {
+        self.check_exception()?;
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        // A loop, because another task may have taken the bytes that woke this one. asyncio would return no bytes, which
+        // means the end of the stream.
+        while self.0.buffer.borrow().is_empty() && !self.0.eof.get() {
+            self.wait_for_data("read", place).await?;
+        }
+        Ok(self.take(n))
+    }
+
+    /// Reads until the end of the stream (`StreamReader.read()`, `read(-1)`). Fails as [`read`](Self::read) does. When it is
+    /// cancelled or dropped, the bytes that it has read go back into the stream.
     ///
     /// ```
     /// # use looplab::{EventLoop, net::StreamReader};
@@ -119,25 +154,27 @@ impl StreamReader {
     /// ```
     #[track_caller]
     pub fn read_to_end(&self) -> impl Future<Output = Result<Vec<u8>>> + use<> {
-        let (state, place) = (self.0.clone(), Location::caller());
+        let (reader, place) = (self.clone(), Location::caller());
         async move {
-            state.check()?;
-            let mut all = Collected::new(&state);
+            reader.check_exception()?;
+            let bytes = RefCell::new(Vec::new());
+            let failed = DropGuard::new(|| reader.buffer_mut().put_back(bytes.take()));
             loop {
-                let block = state.read(state.limit, place).await?;
+                let block = reader.read_at(reader.0.limit, place).await?;
                 if block.is_empty() {
-                    return Ok(std::mem::take(&mut all.bytes));
+                    failed.disarm();
+                    return Ok(bytes.into_inner());
                 }
-                all.bytes.extend(block);
+                bytes.borrow_mut().extend(block);
             }
         }
     }
 
-    /// Reads a line with its `\n`; at the end of the stream what is left, without one; then nothing
-    /// (`StreamReader.readline`).
+    /// Reads a line including its `\n` (`StreamReader.readline`). At the end of the stream it returns the rest without one,
+    /// and then no bytes.
     ///
-    /// Fails as [`read`](Self::read) does; and with [`Error::Value`] if the line is longer than the limit: it is
-    /// dropped then, or, if its end has not come yet, everything that is buffered.
+    /// Fails as [`read`](Self::read) does, and with [`Error::Value`] if the line is longer than the limit. The line is
+    /// dropped then; if its end is not buffered yet, all buffered bytes are.
     ///
     /// ```
     /// # use looplab::{EventLoop, net::StreamReader};
@@ -153,11 +190,28 @@ impl StreamReader {
     /// ```
     #[track_caller]
     pub fn readline(&self) -> impl Future<Output = Result<Vec<u8>>> + use<> {
-        let (state, place) = (self.0.clone(), Location::caller());
-        async move { state.readline(place).await }
+        let (reader, place) = (self.clone(), Location::caller());
+        async move { reader.readline_at(place).await }
     }
 
-    /// The next [line](Self::readline); `None` at the end of the stream (`async for line in reader`).
+    async fn readline_at(&self, place: Place) -> Result<Vec<u8>> {
+        match self.readuntil_at(&Separators::NEWLINE, place).await {
+            Err(Error::IncompleteRead { partial, expected: None }) => Ok(partial.to_vec()),
+            Err(Error::LimitOverrun { message, consumed }) => {
+                let mut buffer = self.buffer_mut();
+                match buffer.as_slice().get(consumed) {
+                    Some(b'\n') => buffer.consume(consumed + 1),
+                    _ => buffer.clear(),
+                }
+                drop(buffer);
+                self.maybe_resume_transport();
+                Err(Error::Value(message.into()))
+            }
+            other => other,
+        }
+    }
+
+    /// Reads the next [line](Self::readline). Returns `None` at the end of the stream (`async for line in reader`).
     ///
     /// ```
     /// # use looplab::{EventLoop, net::StreamReader};
@@ -176,17 +230,14 @@ impl StreamReader {
     /// ```
     #[track_caller]
     pub fn next_line(&self) -> impl Future<Output = Result<Option<Vec<u8>>>> + use<> {
-        let (state, place) = (self.0.clone(), Location::caller());
-        async move {
-            let line = state.readline(place).await?;
-            Ok(Some(line).filter(|line| !line.is_empty()))
-        }
+        let (reader, place) = (self.clone(), Location::caller());
+        async move { Ok(Some(reader.readline_at(place).await?).filter(|line| !line.is_empty())) }
     }
 
     /// Reads exactly `n` bytes (`StreamReader.readexactly`).
     ///
-    /// Fails with [`Error::IncompleteRead`] if the stream ends before, which takes what had come; else as
-    /// [`read`](Self::read) does. Cancelled, it has taken nothing.
+    /// Fails with [`Error::IncompleteRead`], which takes the rest, if the stream ends before. Otherwise it fails as
+    /// [`read`](Self::read) does. A cancelled read has taken nothing.
     ///
     /// ```
     /// # use looplab::{EventLoop, net::StreamReader};
@@ -199,15 +250,24 @@ impl StreamReader {
     /// ```
     #[track_caller]
     pub fn readexactly(&self, n: usize) -> impl Future<Output = Result<Vec<u8>>> + use<> {
-        let (state, place) = (self.0.clone(), Location::caller());
-        async move { state.readexactly(n, place).await }
+        let (reader, place) = (self.clone(), Location::caller());
+        async move {
+            reader.check_exception()?;
+            while reader.0.buffer.borrow().len() < n {
+                if reader.0.eof.get() {
+                    return Err(reader.incomplete(Some(n)));
+                }
+                reader.wait_for_data("readexactly", place).await?;
+            }
+            Ok(if n == 0 { Vec::new() } else { reader.take(n) })
+        }
     }
 
-    /// Reads up to and with a separator, or whichever of several ends first (`StreamReader.readuntil`).
+    /// Reads up to and including a separator, or the one of several that ends first (`StreamReader.readuntil`).
     ///
-    /// Fails with [`Error::LimitOverrun`] if what stands before the separator is longer than the limit, and leaves it in
-    /// the stream; with [`Error::IncompleteRead`] if the stream ends before, which takes what had come; with
-    /// [`Error::Value`] for no separator or an empty one; else as [`read`](Self::read) does.
+    /// Fails with [`Error::LimitOverrun`] if more bytes than the limit come before the separator; they stay in the stream.
+    /// Fails with [`Error::IncompleteRead`], which takes the rest, if the stream ends before. Fails with [`Error::Value`] for
+    /// no separator or an empty one, and otherwise as [`read`](Self::read) does.
     ///
     /// ```
     /// # use looplab::{EventLoop, net::StreamReader};
@@ -225,26 +285,118 @@ impl StreamReader {
     where
         S: Into<Separators>,
     {
-        let (state, place, separators) = (self.0.clone(), Location::caller(), separator.into());
-        async move { state.readuntil(&separators, place).await }
+        let (reader, place, separators) = (self.clone(), Location::caller(), separator.into());
+        async move { reader.readuntil_at(&separators, place).await }
     }
 
-    /// Whether the stream has ended and all of it was read (`StreamReader.at_eof`). There is an example at
+    async fn readuntil_at(&self, separators: &Separators, place: Place) -> Result<Vec<u8>> {
+        separators.check()?;
+        self.check_exception()?;
+        // No separator begins before `searched`, so no byte is searched twice.
+        let (mut searched, mut changes) = (0, self.0.changes.get());
+        let found = loop {
+            let buffered = self.0.buffer.borrow().len();
+            if self.0.changes.get() != changes {
+                // Another task has taken bytes between the wake-up and this step.
+                (searched, changes) = (0, self.0.changes.get());
+            }
+            if buffered - searched >= separators.shortest() {
+                let found = separators.find(self.0.buffer.borrow().as_slice(), searched);
+                if let Some(found) = found {
+                    break found;
+                }
+                // The last bytes may be the beginning of a separator.
+                searched = (buffered + 1).saturating_sub(separators.longest());
+                if searched > self.0.limit {
+                    let message = "Separator is not found, and chunk exceed the limit";
+                    return Err(Error::LimitOverrun { message, consumed: searched });
+                }
+            }
+            // Not earlier: the last bytes of a stream may complete a separator.
+            if self.0.eof.get() {
+                return Err(self.incomplete(None));
+            }
+            self.wait_for_data("readuntil", place).await?;
+        };
+        if found.start > self.0.limit {
+            let message = "Separator is found, but chunk is longer than limit";
+            return Err(Error::LimitOverrun { message, consumed: found.start });
+        }
+        Ok(self.take(found.end))
+    }
+
+    /// Waits until the stream is fed (asyncio's `_wait_for_data`). It resumes a paused transport: a read of more than twice
+    /// the limit would wait forever.
+    async fn wait_for_data(&self, method: &str, place: Place) -> Result<()> {
+        if self.0.waiters.len() > 0 {
+            let text =
+                format!("{method}() called while another coroutine is already waiting for incoming data");
+            return Err(Error::Runtime(text.into()));
+        }
+        // It may have been set between the wake-up of this read and this step. asyncio would wait forever.
+        self.check_exception()?;
+        self.resume_transport();
+        self.0.waiters.wait("stream.read", place).await
+    }
+
+    fn check_exception(&self) -> Result<()> {
+        self.exception().map_or(Ok(()), Err)
+    }
+
+    /// Borrows the buffer for a change at its front.
+    fn buffer_mut(&self) -> RefMut<'_, Buffer> {
+        self.0.changes.set(self.0.changes.get() + 1);
+        self.0.buffer.borrow_mut()
+    }
+
+    fn take(&self, n: usize) -> Vec<u8> {
+        let taken = self.buffer_mut().take(n);
+        self.maybe_resume_transport();
+        taken
+    }
+
+    /// Takes the rest of a stream that has ended too early.
+    fn incomplete(&self, expected: Option<usize>) -> Error {
+        let partial = self.buffer_mut().take(usize::MAX);
+        Error::IncompleteRead { partial: partial.into(), expected }
+    }
+
+    fn maybe_resume_transport(&self) {
+        if self.0.paused.get() && self.0.buffer.borrow().len() <= self.0.limit {
+            self.resume_transport();
+        }
+    }
+
+    fn resume_transport(&self) {
+        if self.0.paused.replace(false)
+            && let Some(transport) = self.transport()
+        {
+            transport.resume_reading();
+        }
+    }
+
+    fn transport(&self) -> Option<Rc<dyn FlowControl>> {
+        self.0.transport.borrow().as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Returns whether the stream has ended and all of it was read (`StreamReader.at_eof`). There is an example at
     /// [`feed_eof`](Self::feed_eof).
     #[must_use]
     pub fn at_eof(&self) -> bool {
         self.0.eof.get() && self.0.buffer.borrow().is_empty()
     }
 
-    /// The error that the connection was lost with; every read fails with it, whatever is buffered
-    /// (`StreamReader.exception`). There is an example at [`set_exception`](Self::set_exception).
+    /// Returns the error that the connection was lost with (`StreamReader.exception`). Every read fails with it, even if
+    /// bytes are buffered. There is an example at [`set_exception`](Self::set_exception).
     #[must_use]
     pub fn exception(&self) -> Option<Error> {
         self.0.error.borrow().clone()
     }
 
-    /// Sets that error and wakes who waits (`StreamReader.set_exception`). The transport does it; a test may. May be called
-    /// at any time on the loop's thread.
+    // ---- feeding ----
+
+    /// Sets the exception and wakes the waiting read (`StreamReader.set_exception`). The transport calls it, and tests may.
+    /// It may be called at any time on the loop's thread.
     ///
     /// ```
     /// # use looplab::{Error, EventLoop, net::StreamReader};
@@ -257,22 +409,39 @@ impl StreamReader {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn set_exception(&self, error: Error) {
-        let before = self.0.error.replace(Some(error.clone()));
-        drop(before);
-        self.0.wake(Err(error));
+        let old = self.0.error.replace(Some(error.clone()));
+        drop(old);
+        self.0.waiters.wake_all(&Err(error));
     }
 
-    /// Adds bytes and wakes who waits (`StreamReader.feed_data`). The transport does it; a test may. May be called at any
-    /// time on the loop's thread.
+    /// Adds bytes and wakes the waiting read (`StreamReader.feed_data`). The transport calls it, and tests may. It may be
+    /// called at any time on the loop's thread.
     ///
     /// # Errors
-    /// [`Error::Runtime`] after [`feed_eof`](Self::feed_eof): `feed_data after feed_eof`. There is an example there.
+    /// [`Error::Runtime`] after [`feed_eof`](Self::feed_eof), with the text `feed_data after feed_eof`. There is an example
+    /// there.
     pub fn feed_data(&self, data: &[u8]) -> Result<()> {
-        self.0.feed(data)
+        if self.0.eof.get() {
+            return Err(Error::Runtime("feed_data after feed_eof".into()));
+        }
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.0.buffer.borrow_mut().extend(data);
+        self.0.waiters.wake_all(&Ok(()));
+        let is_full = self.0.buffer.borrow().len() > self.0.limit.saturating_mul(2);
+        if is_full
+            && !self.0.paused.get()
+            && let Some(transport) = self.transport()
+        {
+            self.0.paused.set(true);
+            transport.pause_reading();
+        }
+        Ok(())
     }
 
-    /// Ends the stream and wakes who waits (`StreamReader.feed_eof`). Idempotent. The transport does it; a test may. May be
-    /// called at any time on the loop's thread.
+    /// Ends the stream and wakes the waiting read (`StreamReader.feed_eof`). Idempotent. The transport calls it, and tests
+    /// may. It may be called at any time on the loop's thread.
     ///
     /// ```
     /// # use looplab::{EventLoop, net::StreamReader};
@@ -281,7 +450,7 @@ impl StreamReader {
     /// reader.feed_eof();
     /// assert_eq!(reader.feed_data(b"more").unwrap_err().to_string(), "feed_data after feed_eof");
     /// EventLoop::new()?.run_until_complete(async move {
-    ///     assert!(!reader.at_eof());                             // there is something to be read
+    ///     assert!(!reader.at_eof());                             // there are bytes to be read
     ///     assert_eq!(reader.read(100).await?, b"the last");
     ///     assert!(reader.at_eof());
     ///     Ok(())
@@ -290,31 +459,31 @@ impl StreamReader {
     /// ```
     pub fn feed_eof(&self) {
         self.0.eof.set(true);
-        self.0.wake(Ok(()));
+        self.0.waiters.wake_all(&Ok(()));
     }
 }
 
 impl fmt::Debug for StreamReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = &*self.0;
+        let inner = &*self.0;
         f.write_str("<StreamReader")?;
-        let buffered = state.buffer.borrow().len();
+        let buffered = inner.buffer.borrow().len();
         if buffered > 0 {
             write!(f, " {buffered} bytes")?;
         }
-        if state.eof.get() {
+        if inner.eof.get() {
             f.write_str(" eof")?;
         }
-        if state.limit != DEFAULT_LIMIT {
-            write!(f, " limit={}", state.limit)?;
+        if inner.limit != DEFAULT_LIMIT {
+            write!(f, " limit={}", inner.limit)?;
         }
-        if let Some(waiter) = &*state.waiter.borrow() {
+        if let Some(waiter) = inner.waiters.first() {
             write!(f, " waiter={waiter:?}")?;
         }
-        if let Some(error) = &*state.error.borrow() {
+        if let Some(error) = &*inner.error.borrow() {
             write!(f, " exception={error:?}")?;
         }
-        if state.paused.get() {
+        if inner.paused.get() {
             f.write_str(" paused")?;
         }
         f.write_str(">")

@@ -1,20 +1,20 @@
-//! `StreamWriter`: what is to be written, and flow control.
+//! `StreamWriter`: the writing half of a connection.
 //!
-//! It promises asyncio's rules: a write never waits and is tried at once, the loop flushes the rest, `drain` waits while
-//! too much is buffered, and nothing that was written is lost by `close`. How that is done is told in `transport`.
+//! It guarantees asyncio's rules. A write is tried at once and never waits, and the loop flushes the rest. `drain` waits
+//! while too much is buffered. `close` loses no written byte. The logic is in `transport`.
 
-use super::transport::{Endpoint, Link, Transport};
+use super::endpoint::Endpoint;
+use super::transport::Transport;
 use crate::error::Result;
 use crate::task::yield_now;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// The writing half of a connection (`asyncio.StreamWriter`). Cloning gives another handle of the same stream.
+/// The writing half of a connection (`asyncio.StreamWriter`). A clone is another handle of the same stream.
 ///
-/// Keep it as long as the connection is to live: when the last handle is dropped, the connection is closed, after what was
-/// written is flushed, and its reader comes to the end of the stream. (As in asyncio since 3.13. It is no mistake in Rust,
-/// so it is mentioned in the log in debug mode only.)
+/// Dropping the last handle closes the connection, as [`close`](Self::close) does. (So does asyncio since 3.13, with a
+/// warning. In Rust this is no mistake, so only debug mode warns.)
 ///
 /// ```
 /// use looplab::{EventLoop, net::{open_connection, start_server}};
@@ -37,33 +37,33 @@ use std::rc::Rc;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct StreamWriter(Rc<Half>);
+pub struct StreamWriter(Rc<StreamWriterInner>);
 
-struct Half(Rc<Link>);
+struct StreamWriterInner(Transport);
 
 impl StreamWriter {
-    pub(super) fn new(link: Rc<Link>) -> Self {
-        Self(Rc::new(Half(link)))
+    pub(super) fn new(transport: Transport) -> Self {
+        Self(Rc::new(StreamWriterInner(transport)))
     }
 
-    fn link(&self) -> &Rc<Link> {
+    fn transport_ref(&self) -> &Transport {
         &self.0.0
     }
 
-    /// Writes (`StreamWriter.write`). Does not wait: the kernel gets at once what it takes, and the rest is buffered
-    /// without limit; wait with [`drain`](Self::drain). May be called at any time on the loop's thread.
+    /// Writes bytes (`StreamWriter.write`). It does not wait: bytes that the kernel does not take now are buffered without
+    /// limit; see [`drain`](Self::drain). It may be called at any time on the loop's thread.
     ///
-    /// After the connection is lost, what is written is dropped; from the fifth such write on with a warning in the log.
-    /// [`drain`](Self::drain) tells. There is an example at [`StreamWriter`].
+    /// After the connection is lost, written bytes are dropped, from the fifth write on with a warning in the log.
+    /// [`drain`](Self::drain) fails then. There is an example at [`StreamWriter`].
     ///
     /// # Errors
     /// [`Error::Runtime`](crate::Error::Runtime) after [`write_eof`](Self::write_eof), with asyncio's text;
-    /// [`Error::Closed`](crate::Error::Closed) on a closed loop, for what the kernel did not take.
+    /// [`Error::Closed`](crate::Error::Closed) on a closed loop, for bytes that the kernel did not take.
     pub fn write(&self, data: impl AsRef<[u8]>) -> Result<()> {
-        self.link().write(data.as_ref())
+        self.transport_ref().write(data.as_ref())
     }
 
-    /// Writes all of these, one behind the other (`StreamWriter.writelines`). Else as [`write`](Self::write).
+    /// Writes several pieces in one, otherwise as [`write`](Self::write) (`StreamWriter.writelines`).
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -80,79 +80,80 @@ impl StreamWriter {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn writelines<T: AsRef<[u8]>>(&self, lines: impl IntoIterator<Item = T>) -> Result<()> {
-        self.link().writelines(lines)
+        self.transport_ref().writelines(lines)
     }
 
-    /// Waits until the buffer is small enough to be written to again; at once if it is (`StreamWriter.drain`). Several
-    /// tasks may wait.
+    /// Waits while too many bytes are buffered (`StreamWriter.drain`). Several tasks may wait.
     ///
-    /// Fails with the error that the connection was lost with; with [`Error::Io`](crate::Error::Io), `Connection lost`, if
-    /// it is closed; with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled. Nothing that was written
-    /// is lost by a cancellation. There is an example at [`StreamWriter`].
+    /// Fails with the error that the connection was lost with, or with [`Error::Io`](crate::Error::Io), `Connection lost`, if
+    /// it is closed. Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled, which loses no
+    /// written byte. There is an example at [`StreamWriter`].
     #[track_caller]
     pub fn drain(&self) -> impl Future<Output = Result<()>> + use<> {
         let (writer, place) = (self.clone(), Location::caller());
         async move {
-            if let Some(error) = writer.link().reader().exception() {
+            let transport = writer.transport_ref();
+            if let Some(error) = transport.reader().exception() {
                 return Err(error);
             }
-            if writer.link().is_closing() {
-                // So that who writes and drains for ever comes to know of the end.
+            if transport.is_closing() {
+                // Lets `connection_lost` run, so that a task that writes and drains forever learns of it.
                 yield_now().await?;
             }
-            writer.link().drain(place).await
+            transport.drain(place).await
         }
     }
 
-    /// Closes the connection once all that was written is flushed (`StreamWriter.close`). Nothing is read any more. Does
-    /// not wait: see [`wait_closed`](Self::wait_closed). Idempotent; may be called at any time on the loop's thread. There
-    /// is an example at [`StreamWriter`].
+    /// Stops reading, and closes the connection once all written bytes are flushed (`StreamWriter.close`). It does not wait;
+    /// see [`wait_closed`](Self::wait_closed). Idempotent. It may be called at any time on the loop's thread. There is an
+    /// example at [`StreamWriter`].
     pub fn close(&self) {
-        self.link().close();
+        self.transport_ref().close();
     }
 
-    /// Whether it is closed, or about to be (`StreamWriter.is_closing`). There is an example at
+    /// Returns whether it is closing or closed (`StreamWriter.is_closing`). There is an example at
     /// [`peername`](Self::peername).
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.link().is_closing()
+        self.transport_ref().is_closing()
     }
 
-    /// Waits until the connection is gone (`StreamWriter.wait_closed`). Does not close it.
+    /// Waits until the connection is gone (`StreamWriter.wait_closed`). It does not close it.
     ///
-    /// Fails with the error that it was lost with, or with [`Error::Cancelled`](crate::Error::Cancelled). There is an example
-    /// at [`StreamWriter`].
+    /// Fails with the error that the connection was lost with, or with [`Error::Cancelled`](crate::Error::Cancelled). There
+    /// is an example at [`StreamWriter`].
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + use<> {
         let (writer, place) = (self.clone(), Location::caller());
-        async move { writer.link().wait_closed(place).await }
+        async move { writer.transport_ref().wait_closed(place).await }
     }
 
-    /// Ends what is written, once it is flushed; the peer may go on (`StreamWriter.write_eof`). Does nothing on a closing
-    /// connection. Does not wait; may be called at any time on the loop's thread. There is an example at [`StreamWriter`].
+    /// Ends the writing direction once all written bytes are flushed (`StreamWriter.write_eof`). The peer may still send. It
+    /// does nothing on a closing connection, and does not wait. It may be called at any time on the loop's thread. There is
+    /// an example at [`StreamWriter`].
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the system refuses.
     pub fn write_eof(&self) -> Result<()> {
-        self.link().write_eof()
+        self.transport_ref().write_eof()
     }
 
-    /// Whether [`write_eof`](Self::write_eof) works here: yes, on TCP and Unix sockets (`StreamWriter.can_write_eof`). There
-    /// is an example at [`peername`](Self::peername).
+    /// Returns whether [`write_eof`](Self::write_eof) works (`StreamWriter.can_write_eof`). It does on TCP and Unix sockets.
+    /// There is an example at [`peername`](Self::peername).
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
         true
     }
 
-    /// The address of the peer (`get_extra_info('peername')`); known after the end, too.
+    /// Returns the address of the peer, also after the end (`get_extra_info('peername')`).
     ///
     /// ```
     /// use looplab::{EventLoop, net::{StreamWriter, open_connection, start_server}};
     /// EventLoop::new()?.run_until_complete(async {
-    ///     let who = async |_, writer: StreamWriter| {
+    ///     let name = async |_, writer: StreamWriter| {
     ///         writer.write(writer.peername().map_or_else(String::new, |peer| peer.to_string()))
     ///     };
-    ///     let server = start_server(who, "127.0.0.1", 0).await?;
+    ///     let server = start_server(name, "127.0.0.1", 0).await?;
     ///     let (reader, writer) = open_connection("127.0.0.1", server.port()).await?;
     ///     assert_eq!(writer.peername().map(|peer| peer.port()), Some(Some(server.port())));
     ///     let ours = writer.sockname().expect("a TCP socket has an address").to_string();
@@ -166,26 +167,26 @@ impl StreamWriter {
     /// ```
     #[must_use]
     pub fn peername(&self) -> Option<Endpoint> {
-        self.link().peer.clone()
+        self.transport_ref().peername()
     }
 
-    /// The own address (`get_extra_info('sockname')`); known after the end, too. There is an example at
+    /// Returns the own address, also after the end (`get_extra_info('sockname')`). There is an example at
     /// [`peername`](Self::peername).
     #[must_use]
     pub fn sockname(&self) -> Option<Endpoint> {
-        self.link().local.clone()
+        self.transport_ref().sockname()
     }
 
-    /// The connection itself: limits of the buffer, pausing, aborting (`StreamWriter.transport`). There is an example at
-    /// [`Transport`].
+    /// Returns the connection, for its buffer limits, pausing and aborting (`StreamWriter.transport`). There is an example
+    /// at [`Transport`].
     #[must_use]
     pub fn transport(&self) -> Transport {
-        Transport::new(self.link().clone())
+        self.transport_ref().clone()
     }
 }
 
-/// The last handle goes.
-impl Drop for Half {
+/// Closes the connection with the last handle.
+impl Drop for StreamWriterInner {
     fn drop(&mut self) {
         if !self.0.is_closing() {
             if self.0.in_debug_mode() {
@@ -198,6 +199,7 @@ impl Drop for Half {
 
 impl fmt::Debug for StreamWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<StreamWriter transport={:?} reader={:?}>", self.link(), self.link().reader())
+        let transport = self.transport_ref();
+        write!(f, "<StreamWriter transport={transport:?} reader={:?}>", transport.reader())
     }
 }

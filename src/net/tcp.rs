@@ -1,23 +1,26 @@
 //! TCP sockets.
 //!
-//! They promise what `loop.sock_accept`, `sock_connect`, `sock_recv` and `sock_sendall` promise, with the errors of the
-//! operating system as [`Error::Io`](crate::Error::Io). Where asyncio has a text of its own (`Connect call failed …`) it is
-//! that; else they keep Rust's words: `Connection refused (os error 111)`, where CPython says `[Errno 111] Connection
-//! refused`. They do not buffer, and set no option that is not asked for but `SO_REUSEADDR` on listeners.
+//! They guarantee what `loop.sock_accept`, `sock_connect`, `sock_recv` and `sock_sendall` guarantee. The system's errors are
+//! [`Error::Io`](crate::Error::Io), with asyncio's text where it has one (`Connect call failed …`). Otherwise they have
+//! Rust's text: `Connection refused (os error 111)`, where CPython has `[Errno 111] Connection refused`.
+//!
+//! They do not buffer, and set no option but `SO_REUSEADDR` on listeners.
 
-use super::connect;
-use super::readiness::{Drained, Io, What};
-use super::resolve::Address;
+use super::address::Address;
+use super::async_fd::{AsyncFd, OpKind, READ, WRITE, WRITE_ALL};
+use super::connect::connect;
+use super::endpoint::canonical;
+use super::socket_methods::{byte_stream, descriptor};
 use crate::error::Result;
 use std::fmt;
-use std::net::{self, IpAddr, Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::panic::Location;
 
-pub(super) const ACCEPT: What = What::read("accept", "accept");
-const PEEK: What = What::read("socket read", "peek");
+const ACCEPT: OpKind = OpKind::read("accept", "accept");
+const PEEK: OpKind = OpKind::read("socket read", "peek");
 
-/// A socket that takes connections (`socket.create_server` and `loop.sock_accept`).
+/// A listening TCP socket (`socket.create_server` and `loop.sock_accept`).
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, net::{TcpListener, TcpStream}};
@@ -37,13 +40,13 @@ const PEEK: What = What::read("socket read", "peek");
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct TcpListener(Io<net::TcpListener>);
+pub struct TcpListener(AsyncFd<net::TcpListener>);
 
 /// A TCP connection.
 ///
-/// All operations take `&self`: share it as `Rc<TcpStream>`, and one task reads while another writes. One operation at a
-/// time may wait in each direction; a second one fails with [`Error::Runtime`](crate::Error::Runtime). It joins the loop on
-/// which it first waits; dropping it closes the connection.
+/// All operations take `&self`, so one task can read while another writes an `Rc<TcpStream>`. Only one operation may wait in
+/// each direction; a second one fails with [`Error::Runtime`](crate::Error::Runtime). The socket belongs to the loop of its
+/// first wait. Dropping it closes the connection.
 ///
 /// ```no_run
 /// use looplab::{Result, net::TcpStream};
@@ -56,15 +59,15 @@ pub struct TcpListener(Io<net::TcpListener>);
 ///     Ok(buf)
 /// }
 /// ```
-pub struct TcpStream(Io<net::TcpStream>);
+pub struct TcpStream(AsyncFd<net::TcpStream>);
 
 impl TcpListener {
-    /// Listens on an address, with `SO_REUSEADDR`, as asyncio's servers do on Unix; port 0 takes a free one. Needs no loop.
-    /// A name is looked up here and now, which blocks (`sock.bind`). 128 connections may wait to be accepted, or
-    /// fewer if the system's limit is lower: the standard library asks for that number.
+    /// Listens on an address, with `SO_REUSEADDR` as asyncio's servers (`sock.bind`, `sock.listen`). Port 0 takes a free one.
+    /// Needs no loop. The lookup of a name blocks. Up to 128 connections may wait to be accepted, or the system's limit if
+    /// it is lower.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if none of the name's addresses can be bound, in the system's words.
+    /// [`Error::Io`](crate::Error::Io) from the system if none of the name's addresses can be bound.
     ///
     /// ```
     /// use looplab::net::TcpListener;
@@ -77,8 +80,8 @@ impl TcpListener {
         Self::from_std(net::TcpListener::bind(address)?)
     }
 
-    /// Takes a listener of the standard library, and makes it non-blocking (`asyncio.start_server(sock=…)`). For one that
-    /// came as a number from the parent process, make that from an `OwnedFd` first.
+    /// Takes a listener of the standard library and makes it non-blocking (`asyncio.start_server(sock=…)`). A descriptor from
+    /// the parent process becomes one through an `OwnedFd`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it cannot be made non-blocking.
@@ -86,44 +89,33 @@ impl TcpListener {
     /// ```
     /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     /// let listener = looplab::net::TcpListener::from_std(listener)?;
+    /// let back: std::net::TcpListener = listener.into_std();
     /// # Ok::<(), looplab::Error>(())
     /// ```
     #[track_caller]
     pub fn from_std(listener: net::TcpListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self(Io::new(listener)))
+        Ok(Self(AsyncFd::new(listener)))
     }
 
-    /// Gives the standard library's listener back. It stays non-blocking.
+    /// Accepts a connection; waits until there is one (`loop.sock_accept`). If the wait is cancelled or dropped, the next
+    /// `accept` gets the connection.
     ///
-    /// ```
-    /// let listener = looplab::net::TcpListener::bind("127.0.0.1:0")?;
-    /// let back: std::net::TcpListener = listener.into_std();
-    /// # Ok::<(), looplab::Error>(())
-    /// ```
-    #[must_use]
-    pub fn into_std(self) -> net::TcpListener {
-        self.0.into_socket()
-    }
-
-    /// Takes one connection: at once if one waits, else when one comes (`loop.sock_accept`). If the wait is cancelled or
-    /// dropped, no connection is lost: the next `accept` gets it.
-    ///
-    /// Fails with [`Error::Cancelled`](crate::Error::Cancelled); with [`Error::Io`](crate::Error::Io), among them the
-    /// connection's own end before it was accepted and the want of descriptors; with
-    /// [`Error::Runtime`](crate::Error::Runtime) while another `accept` waits; with [`Error::Closed`](crate::Error::Closed)
-    /// after the loop's end. There is an example at [`TcpListener`].
+    /// Fails with [`Error::Cancelled`](crate::Error::Cancelled), and with [`Error::Io`](crate::Error::Io) from the system: an
+    /// aborted connection, or too few descriptors. Fails with [`Error::Runtime`](crate::Error::Runtime) while another
+    /// `accept` waits, and with [`Error::Closed`](crate::Error::Closed) on a closed loop. There is an example at
+    /// [`TcpListener`].
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
-        self.0.op(&ACCEPT, place, move |listener| {
-            let (stream, peer) = listener.accept()?;
+        self.0.op(&ACCEPT, place, move |fd| {
+            let (stream, peer) = fd.socket().accept()?;
             stream.set_nonblocking(true)?;
-            Ok(((TcpStream(Io::at(stream, place)), canonical(peer)), Drained::Unknown))
+            Ok((TcpStream(AsyncFd::at(stream, place)), canonical(peer)))
         })
     }
 
-    /// Where it listens (`sock.getsockname`). There is an example at [`bind`](Self::bind).
+    /// Returns the address on which it listens (`sock.getsockname`). There is an example at [`bind`](Self::bind).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -133,12 +125,12 @@ impl TcpListener {
 }
 
 impl TcpStream {
-    /// Connects (`loop.sock_connect`, with `loop.create_connection`'s way through names and addresses): a name is looked up
-    /// in the loop's executor, its addresses are tried one after the other, and if none answers all errors are reported
-    /// together. A numeric address needs no executor. Dropping or cancelling it closes what was begun.
+    /// Connects (`loop.sock_connect`). A name is looked up in the loop's executor, and its addresses are tried one after the
+    /// other, as by `loop.create_connection`. Dropping or cancelling the future closes the connection.
     ///
-    /// Fails with [`Error::Io`](crate::Error::Io) in asyncio's words; with [`Error::Cancelled`](crate::Error::Cancelled);
-    /// with [`Error::Value`](crate::Error::Value) for a text that is no address.
+    /// Fails with [`Error::Io`](crate::Error::Io) in asyncio's words, which holds the errors of all addresses. Fails with
+    /// [`Error::Cancelled`](crate::Error::Cancelled), and with [`Error::Value`](crate::Error::Value) for a text that is no
+    /// address.
     ///
     /// ```
     /// use looplab::{EventLoop, net::TcpStream};
@@ -150,14 +142,11 @@ impl TcpStream {
     /// ```
     #[track_caller]
     pub fn connect(address: impl Into<Address>) -> impl Future<Output = Result<Self>> {
-        connect::connect(address.into(), Location::caller())
+        let (address, place) = (address.into(), Location::caller());
+        async move { Ok(Self(connect(address.resolve(place).await?, place).await?)) }
     }
 
-    pub(super) fn over(io: Io<net::TcpStream>) -> Self {
-        Self(io)
-    }
-
-    /// Takes a connection of the standard library, and makes it non-blocking (`asyncio.open_connection(sock=…)`). Needs no
+    /// Takes a connection of the standard library and makes it non-blocking (`asyncio.open_connection(sock=…)`). Needs no
     /// loop.
     ///
     /// # Errors
@@ -184,32 +173,25 @@ impl TcpStream {
     #[track_caller]
     pub fn from_std(stream: net::TcpStream) -> Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self(Io::new(stream)))
+        Ok(Self(AsyncFd::new(stream)))
     }
 
-    /// Gives the standard library's connection back. It stays non-blocking. There is an example at
-    /// [`from_std`](Self::from_std).
-    #[must_use]
-    pub fn into_std(self) -> net::TcpStream {
-        self.0.into_socket()
-    }
-
-    /// Peeks as [`read`](Self::read) reads: the bytes stay (`sock.recv_into` with `MSG_PEEK`, which asyncio has no operation
-    /// for). There is an example at [`from_std`](Self::from_std).
+    /// Reads as [`read`](Self::read) does, but leaves the bytes in the socket (`sock.recv_into` with `MSG_PEEK`; asyncio has
+    /// no such operation). There is an example at [`from_std`](Self::from_std).
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(&PEEK, Location::caller(), move |stream| Ok((stream.peek(buf)?, Drained::Unknown)))
+        self.0.op(&PEEK, Location::caller(), move |fd| fd.socket().peek(buf))
     }
 
-    /// The other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
+    /// Returns the other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if it is not connected any more.
+    /// [`Error::Io`](crate::Error::Io) if the socket is not connected any more.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         Ok(canonical(self.0.socket().peer_addr()?))
     }
 
-    /// This side's address (`sock.getsockname`).
+    /// Returns this side's address (`sock.getsockname`).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -217,8 +199,8 @@ impl TcpStream {
         Ok(canonical(self.0.socket().local_addr()?))
     }
 
-    /// Whether small writes are sent at once (`sock.setsockopt` with `TCP_NODELAY`). Off unless it is set; asyncio's streams,
-    /// and so those of [`open_connection`](super::open_connection), have it on. There is an example at
+    /// Sets whether small writes are sent at once (`sock.setsockopt` with `TCP_NODELAY`). Off by default; the streams of
+    /// [`open_connection`](super::open_connection) set it, as asyncio's. There is an example at
     /// [`from_std`](Self::from_std).
     ///
     /// # Errors
@@ -228,123 +210,5 @@ impl TcpStream {
     }
 }
 
-/// What all streams of bytes have.
-macro_rules! byte_stream {
-    ($stream:ident) => {
-        impl $stream {
-            /// Reads what is there, at most the buffer: at once if there is something, else when something comes
-            /// (`loop.sock_recv_into`). Zero is the end of the stream. Bytes are taken from the kernel only in the poll
-            /// that returns them: if the wait is cancelled or dropped, none is lost.
-            ///
-            /// A read right after one that has emptied the socket waits without asking the kernel again.
-            ///
-            /// Fails with [`Error::Cancelled`](crate::Error::Cancelled); with [`Error::Io`](crate::Error::Io) (reset by
-            /// the peer …); with [`Error::Runtime`](crate::Error::Runtime) while another read waits; with
-            /// [`Error::Closed`](crate::Error::Closed) after the loop's end. There is an example at
-            /// [`shutdown`](Self::shutdown).
-            #[track_caller]
-            pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-                self.0.read(buf, Location::caller())
-            }
-
-            /// Writes as much as there is room for, at least one byte, and returns how much that was (`sock.send`). Fails as
-            /// [`read`](Self::read).
-            ///
-            /// ```
-            /// use looplab::{EventLoop, net::UnixStream};
-            /// EventLoop::new()?.run_until_complete(async {
-            ///     let (ours, _theirs) = UnixStream::pair()?;
-            ///     let all = vec![0; 10_000_000];
-            ///     let taken = ours.write(&all).await?;
-            ///     assert!(0 < taken && taken < all.len());           // the rest has no room now
-            ///     Ok(())
-            /// })?;
-            /// # Ok::<(), looplab::Error>(())
-            /// ```
-            #[track_caller]
-            pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-                self.0.write(data, Location::caller())
-            }
-
-            /// Writes all of it (`loop.sock_sendall`). Fails as [`read`](Self::read); after an error, a cancellation
-            /// included, it is not known how much was sent. There is an example at [`shutdown`](Self::shutdown).
-            #[track_caller]
-            pub fn write_all<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<()>> + use<'a> {
-                self.0.write_all(data, Location::caller())
-            }
-
-            /// Ends one direction or both (`sock.shutdown`, after which `loop.sock_recv` gives `b''`); the other side reads
-            /// the end of the stream. Does not wait.
-            ///
-            /// # Errors
-            /// [`Error::Io`](crate::Error::Io) if it is not connected.
-            ///
-            /// ```
-            /// use looplab::{EventLoop, net::UnixStream};
-            /// EventLoop::new()?.run_until_complete(async {
-            ///     let (ours, theirs) = UnixStream::pair()?;
-            ///     ours.write_all(b"hello").await?;
-            ///     ours.shutdown(std::net::Shutdown::Write)?;
-            ///     let mut buf = [0; 16];
-            ///     assert_eq!(theirs.read(&mut buf).await?, 5);
-            ///     assert_eq!(theirs.read(&mut buf).await?, 0);       // the end; the other direction is open
-            ///     theirs.write_all(b"bye").await?;
-            ///     assert_eq!(ours.read(&mut buf).await?, 3);
-            ///     Ok(())
-            /// })?;
-            /// # Ok::<(), looplab::Error>(())
-            /// ```
-            pub fn shutdown(&self, how: Shutdown) -> Result<()> {
-                Ok(self.0.socket().shutdown(how)?)
-            }
-
-            #[cfg(feature = "futures-io")]
-            pub(super) fn io(&self) -> &Io<net::$stream> {
-                &self.0
-            }
-        }
-    };
-}
-pub(super) use byte_stream;
-
-/// What all sockets have.
-macro_rules! descriptor {
-    ($($socket:ident)*) => {$(
-        impl AsRawFd for $socket {
-            fn as_raw_fd(&self) -> RawFd {
-                self.0.socket().as_raw_fd()
-            }
-        }
-
-        impl AsFd for $socket {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.0.socket().as_fd()
-            }
-        }
-
-        impl From<$socket> for OwnedFd {
-            fn from(socket: $socket) -> Self {
-                socket.into_std().into()
-            }
-        }
-
-        impl fmt::Debug for $socket {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(stringify!($socket), f)
-            }
-        }
-    )*};
-}
-pub(super) use descriptor;
-
 byte_stream!(TcpStream);
 descriptor!(TcpListener TcpStream);
-
-/// An IPv4 address that came through an IPv6 socket, as asyncio, whose sockets are for one family, would show it.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        v4 @ IpAddr::V4(_) => SocketAddr::new(v4, address.port()),
-        // With its scope.
-        IpAddr::V6(_) => address,
-    }
-}

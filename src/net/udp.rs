@@ -1,22 +1,22 @@
 //! UDP sockets.
 //!
-//! They promise one datagram for each call, whole or cut to the buffer, and what `loop.sock_recvfrom` and `sock_sendto`
-//! promise of turns and cancellation.
+//! They guarantee one datagram for each call, whole or cut to the buffer. In turns and cancellation they are
+//! `loop.sock_recvfrom` and `loop.sock_sendto`.
 
-use super::readiness::{Drained, Io, What};
-use super::tcp::descriptor;
+use super::async_fd::{AsyncFd, OpKind};
+use super::socket_methods::descriptor;
 use crate::error::Result;
 use std::fmt;
 use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::panic::Location;
 
-const RECV: What = What::read("socket read", "recv");
-const RECV_FROM: What = What::read("socket read", "recv_from");
-const SEND: What = What::write("socket write", "send");
-const SEND_TO: What = What::write("socket write", "send_to");
+const RECV: OpKind = OpKind::read("socket read", "recv");
+const RECV_FROM: OpKind = OpKind::read("socket read", "recv_from");
+const SEND: OpKind = OpKind::write("socket write", "send");
+const SEND_TO: OpKind = OpKind::write("socket write", "send_to");
 
-/// A UDP socket. All operations take `&self`; one at a time may wait in each direction.
+/// A UDP socket. All operations take `&self`. Only one may wait in each direction.
 ///
 /// ```
 /// use looplab::{EventLoop, net::UdpSocket};
@@ -31,11 +31,10 @@ const SEND_TO: What = What::write("socket write", "send_to");
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct UdpSocket(Io<net::UdpSocket>);
+pub struct UdpSocket(AsyncFd<net::UdpSocket>);
 
 impl UdpSocket {
-    /// Binds to an address; port 0 takes a free one (`sock.bind`). Needs no loop. A name is looked up here and now, which
-    /// blocks.
+    /// Binds to an address (`sock.bind`). Port 0 takes a free one. Needs no loop. The lookup of a name blocks.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -51,7 +50,7 @@ impl UdpSocket {
         Self::from_std(net::UdpSocket::bind(address)?)
     }
 
-    /// Takes a socket of the standard library, and makes it non-blocking (`sock.setblocking(False)`). Needs no loop.
+    /// Takes a socket of the standard library and makes it non-blocking (`sock.setblocking(False)`). Needs no loop.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it cannot be made non-blocking.
@@ -59,7 +58,7 @@ impl UdpSocket {
     /// ```
     /// use looplab::net::UdpSocket;
     /// let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// socket.set_broadcast(true)?;                               // what is not here is set there
+    /// socket.set_broadcast(true)?;                               // options are set on the standard socket
     /// let socket = UdpSocket::from_std(socket)?;
     /// let back: std::net::UdpSocket = socket.into_std();
     /// assert!(back.broadcast()?);
@@ -68,18 +67,11 @@ impl UdpSocket {
     #[track_caller]
     pub fn from_std(socket: net::UdpSocket) -> Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self(Io::new(socket)))
+        Ok(Self(AsyncFd::new(socket)))
     }
 
-    /// Gives the standard library's socket back. It stays non-blocking. There is an example at
-    /// [`from_std`](Self::from_std).
-    #[must_use]
-    pub fn into_std(self) -> net::UdpSocket {
-        self.0.into_socket()
-    }
-
-    /// Sets whom [`send`](Self::send) and [`recv`](Self::recv) are about (`sock.connect`). Nothing is sent, and nothing
-    /// waits; but a name is looked up here and now, which blocks.
+    /// Sets the peer of [`send`](Self::send) and [`recv`](Self::recv) (`sock.connect`). It sends nothing and does not wait,
+    /// but the lookup of a name blocks.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -103,19 +95,17 @@ impl UdpSocket {
         Ok(self.0.socket().connect(address)?)
     }
 
-    /// Sends one datagram to the connected peer; how much of it was sent (`sock.send`; the loop of asyncio has
-    /// `DatagramTransport.sendto` without an address).
+    /// Sends one datagram to the connected peer (`sock.send`; asyncio has `DatagramTransport.sendto` without an address).
+    /// Returns the number of bytes sent.
     ///
-    /// Fails with [`Error::Io`](crate::Error::Io), which may be about an earlier datagram that nobody took; with
-    /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::Runtime`](crate::Error::Runtime) and
-    /// [`Error::Closed`](crate::Error::Closed) as [`TcpStream::read`](super::TcpStream::read). There is an example at
-    /// [`connect`](Self::connect).
+    /// Fails with [`Error::Io`](crate::Error::Io), possibly for an earlier datagram that was refused. Otherwise it fails as
+    /// [`TcpStream::read`](super::TcpStream::read) does. There is an example at [`connect`](Self::connect).
     #[track_caller]
     pub fn send<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(&SEND, Location::caller(), move |socket| Ok((socket.send(data)?, Drained::Unknown)))
+        self.0.op(&SEND, Location::caller(), move |fd| fd.socket().send(data))
     }
 
-    /// Sends one datagram to `address` (`loop.sock_sendto`). Fails as [`send`](Self::send). There is an example at
+    /// Sends one datagram to `address` (`loop.sock_sendto`). Fails as [`send`](Self::send) does. There is an example at
     /// [`UdpSocket`].
     #[track_caller]
     pub fn send_to<'a>(
@@ -123,31 +113,29 @@ impl UdpSocket {
         data: &'a [u8],
         address: SocketAddr,
     ) -> impl Future<Output = Result<usize>> + use<'a> {
-        let attempt = move |socket: &net::UdpSocket| Ok((socket.send_to(data, address)?, Drained::Unknown));
-        self.0.op(&SEND_TO, Location::caller(), attempt)
+        self.0.op(&SEND_TO, Location::caller(), move |fd| fd.socket().send_to(data, address))
     }
 
-    /// Receives one datagram of the connected peer; what does not fit is lost (`loop.sock_recv_into`). If the wait is
-    /// cancelled or dropped, no datagram is lost. Fails as [`send`](Self::send). There is an example at
+    /// Receives one datagram of the connected peer (`loop.sock_recv_into`). Bytes that do not fit into the buffer are lost. If
+    /// the wait is cancelled or dropped, no datagram is lost. Fails as [`send`](Self::send) does. There is an example at
     /// [`connect`](Self::connect).
     #[track_caller]
     pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(&RECV, Location::caller(), move |socket| Ok((socket.recv(buf)?, Drained::Unknown)))
+        self.0.op(&RECV, Location::caller(), move |fd| fd.socket().recv(buf))
     }
 
-    /// Receives one datagram, and the address of its sender (`loop.sock_recvfrom_into`). As [`recv`](Self::recv). Addresses
-    /// are the system's: on an IPv6 socket an IPv4 sender is `::ffff:a.b.c.d`, which [`send_to`](Self::send_to) takes. There
-    /// is an example at [`UdpSocket`].
+    /// Receives one datagram and the address of its sender, otherwise as [`recv`](Self::recv) (`loop.sock_recvfrom_into`). On
+    /// an IPv6 socket an IPv4 sender is `::ffff:a.b.c.d`, which [`send_to`](Self::send_to) takes. There is an example at
+    /// [`UdpSocket`].
     #[track_caller]
     pub fn recv_from<'a>(
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = Result<(usize, SocketAddr)>> + use<'a> {
-        self.0
-            .op(&RECV_FROM, Location::caller(), move |socket| Ok((socket.recv_from(buf)?, Drained::Unknown)))
+        self.0.op(&RECV_FROM, Location::caller(), move |fd| fd.socket().recv_from(buf))
     }
 
-    /// Where it is bound (`sock.getsockname`).
+    /// Returns the address that it is bound to (`sock.getsockname`).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -155,10 +143,10 @@ impl UdpSocket {
         Ok(self.0.socket().local_addr()?)
     }
 
-    /// The connected peer (`sock.getpeername`).
+    /// Returns the address of the connected peer (`sock.getpeername`).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if there is none.
+    /// [`Error::Io`](crate::Error::Io) if the socket is not connected.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         Ok(self.0.socket().peer_addr()?)
     }

@@ -1,28 +1,23 @@
-//! Unix sockets: as the TCP ones, with paths for addresses.
+//! Unix sockets. They guarantee what the TCP sockets guarantee.
 //!
-//! A path that begins with a null byte is an abstract name, as in Python: it has no file (Linux). The file of a listener is
-//! the caller's to remove; `start_unix_server` removes its own.
-//! Errors of the operating system keep Rust's words: `No such file or directory (os error 2)`, where CPython says
-//! `[Errno 2] No such file or directory`. The number and the [kind](std::io::Error::kind) are the same.
+//! A path that begins with a null byte is an abstract name without a file, as in Python (Linux). They do not remove the file
+//! of a listener; `start_unix_server` removes its own. The system's errors have Rust's text:
+//! `No such file or directory (os error 2)`, where CPython has `[Errno 2] No such file or directory`.
 
-use super::readiness::{Drained, Io};
-use super::tcp::{ACCEPT, byte_stream, descriptor};
+use super::async_fd::{AsyncFd, OpKind, READ, WRITE, WRITE_ALL};
+use super::endpoint::unix_addr;
+use super::socket_methods::{byte_stream, descriptor};
 use crate::error::Result;
-use std::ffi::OsString;
 use std::fmt;
-use std::io;
 use std::net::Shutdown;
-#[cfg(target_os = "android")]
-use std::os::android::net::SocketAddrExt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-#[cfg(target_os = "linux")]
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::{self, SocketAddr};
 use std::panic::Location;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A Unix socket that takes connections.
+const ACCEPT: OpKind = OpKind::read("accept", "accept");
+
+/// A listening Unix socket.
 ///
 /// ```
 /// use looplab::{EventLoop, net::{UnixListener, UnixStream}};
@@ -39,10 +34,9 @@ use std::path::{Path, PathBuf};
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct UnixListener(Io<net::UnixListener>);
+pub struct UnixListener(AsyncFd<net::UnixListener>);
 
-/// A connection between two processes of this machine, or two ends in one. The rules are
-/// [`TcpStream`](super::TcpStream)'s.
+/// A connection between two processes of this machine, or within one. The rules of [`TcpStream`](super::TcpStream) apply.
 ///
 /// ```
 /// use looplab::{EventLoop, net::UnixStream};
@@ -58,15 +52,15 @@ pub struct UnixListener(Io<net::UnixListener>);
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct UnixStream(Io<net::UnixStream>);
+pub struct UnixStream(AsyncFd<net::UnixStream>);
 
 impl UnixListener {
     /// Listens at a path, which must not exist, or at an abstract name, `"\0name"` (`sock.bind`, `sock.listen`). Needs no
     /// loop. There is another example at [`UnixListener`].
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) from the system; for an abstract name elsewhere than on Linux, its kind is
-    /// [`Unsupported`](std::io::ErrorKind::Unsupported).
+    /// [`Error::Io`](crate::Error::Io) from the system. Its kind is [`Unsupported`](std::io::ErrorKind::Unsupported) for an
+    /// abstract name on another system than Linux.
     ///
     /// ```
     /// # if !cfg!(target_os = "linux") { return Ok(()); }
@@ -79,10 +73,10 @@ impl UnixListener {
     /// ```
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> Result<Self> {
-        Self::from_std(net::UnixListener::bind_addr(&address(path.as_ref())?)?)
+        Self::from_std(net::UnixListener::bind_addr(&unix_addr(path.as_ref())?)?)
     }
 
-    /// Takes a listener of the standard library, and makes it non-blocking (`asyncio.start_unix_server(sock=…)`). Needs no
+    /// Takes a listener of the standard library and makes it non-blocking (`asyncio.start_unix_server(sock=…)`). Needs no
     /// loop.
     ///
     /// # Errors
@@ -100,29 +94,22 @@ impl UnixListener {
     #[track_caller]
     pub fn from_std(listener: net::UnixListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self(Io::new(listener)))
+        Ok(Self(AsyncFd::new(listener)))
     }
 
-    /// Gives the standard library's listener back. It stays non-blocking. There is an example at
-    /// [`from_std`](Self::from_std).
-    #[must_use]
-    pub fn into_std(self) -> net::UnixListener {
-        self.0.into_socket()
-    }
-
-    /// Takes one connection (`loop.sock_accept`), as [`TcpListener::accept`](super::TcpListener::accept), with the same
-    /// errors. There is an example at [`UnixListener`].
+    /// Accepts a connection (`loop.sock_accept`). Waits and fails as [`TcpListener::accept`](super::TcpListener::accept)
+    /// does. There is an example at [`UnixListener`].
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
-        self.0.op(&ACCEPT, place, move |listener| {
-            let (stream, peer) = listener.accept()?;
+        self.0.op(&ACCEPT, place, move |fd| {
+            let (stream, peer) = fd.socket().accept()?;
             stream.set_nonblocking(true)?;
-            Ok(((UnixStream(Io::at(stream, place)), peer), Drained::Unknown))
+            Ok((UnixStream(AsyncFd::at(stream, place)), peer))
         })
     }
 
-    /// Where it listens (`sock.getsockname`). There is an example at [`from_std`](Self::from_std).
+    /// Returns the address on which it listens (`sock.getsockname`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -132,20 +119,20 @@ impl UnixListener {
 }
 
 impl UnixStream {
-    /// Connects to a listener at a path, or at an abstract name, `"\0name"` (`loop.sock_connect`). That succeeds or fails
-    /// at once: a listener whose queue is full answers `WouldBlock`.
+    /// Connects to a listener at a path, or at an abstract name, `"\0name"` (`loop.sock_connect`). It does not wait.
     ///
-    /// Fails with [`Error::Io`](crate::Error::Io). There are examples at [`UnixListener`] and [`UnixListener::bind`].
+    /// Fails with [`Error::Io`](crate::Error::Io); its kind is [`WouldBlock`](std::io::ErrorKind::WouldBlock) if the
+    /// listener's queue is full. There are examples at [`UnixListener`] and [`UnixListener::bind`].
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = Result<Self>> {
         let place = Location::caller();
         async move {
-            let stream = mio::net::UnixStream::connect_addr(&address(path.as_ref())?)?;
-            Ok(Self(Io::at(stream.into(), place)))
+            let stream = mio::net::UnixStream::connect_addr(&unix_addr(path.as_ref())?)?;
+            Ok(Self(AsyncFd::at(stream.into(), place)))
         }
     }
 
-    /// Two connected ends (`socket.socketpair`). Needs no loop. There is an example at [`UnixStream`].
+    /// Creates two connected sockets (`socket.socketpair`). Needs no loop. There is an example at [`UnixStream`].
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -153,10 +140,10 @@ impl UnixStream {
     pub fn pair() -> Result<(Self, Self)> {
         let place = Location::caller();
         let (one, other) = mio::net::UnixStream::pair()?;
-        Ok((Self(Io::at(one.into(), place)), Self(Io::at(other.into(), place))))
+        Ok((Self(AsyncFd::at(one.into(), place)), Self(AsyncFd::at(other.into(), place))))
     }
 
-    /// Takes a connection of the standard library, and makes it non-blocking (`asyncio.open_unix_connection(sock=…)`). Needs
+    /// Takes a connection of the standard library and makes it non-blocking (`asyncio.open_unix_connection(sock=…)`). Needs
     /// no loop.
     ///
     /// # Errors
@@ -172,25 +159,18 @@ impl UnixStream {
     #[track_caller]
     pub fn from_std(stream: net::UnixStream) -> Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self(Io::new(stream)))
+        Ok(Self(AsyncFd::new(stream)))
     }
 
-    /// Gives the standard library's connection back. It stays non-blocking. There is an example at
-    /// [`from_std`](Self::from_std).
-    #[must_use]
-    pub fn into_std(self) -> net::UnixStream {
-        self.0.into_socket()
-    }
-
-    /// The other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
+    /// Returns the other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if it is not connected any more.
+    /// [`Error::Io`](crate::Error::Io) if the socket is not connected any more.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         Ok(self.0.socket().peer_addr()?)
     }
 
-    /// This side's address (`sock.getsockname`). There is an example at [`from_std`](Self::from_std).
+    /// Returns this side's address (`sock.getsockname`). There is an example at [`from_std`](Self::from_std).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) from the system.
@@ -201,37 +181,3 @@ impl UnixStream {
 
 byte_stream!(UnixStream);
 descriptor!(UnixListener UnixStream);
-
-/// The system's address for a path; for an abstract name, which begins with a null byte.
-pub(super) fn address(path: &Path) -> io::Result<SocketAddr> {
-    match path.as_os_str().as_bytes() {
-        [0, name @ ..] => abstract_address(name),
-        _ => SocketAddr::from_pathname(path),
-    }
-}
-
-/// The path of an address, or its abstract name behind a null byte: what [`address`] takes.
-pub(super) fn path(address: &SocketAddr) -> Option<PathBuf> {
-    let name = || abstract_name(address).map(|name| [b"\0", name].concat());
-    address.as_pathname().map(Path::to_owned).or_else(|| name().map(|name| OsString::from_vec(name).into()))
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(name)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_name(address: &SocketAddr) -> Option<&[u8]> {
-    address.as_abstract_name()
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn abstract_address(_: &[u8]) -> io::Result<SocketAddr> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no abstract Unix sockets"))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
-    None
-}

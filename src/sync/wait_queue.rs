@@ -107,6 +107,11 @@ impl WaitQueue {
         }
     }
 
+    /// Returns the first waiter, woken or not.
+    pub(crate) fn first(&self) -> Option<Waiter<()>> {
+        self.waiters.borrow().front().map(|(_, waiter)| waiter.clone())
+    }
+
     /// Returns whether a waiter is still pending.
     pub(crate) fn any_pending(&self) -> bool {
         self.first_pending().is_some()

@@ -1,19 +1,19 @@
-//! One listening socket of a server.
+//! `Listening`: one listening socket of a server, and its registration.
 
 use crate::error::Result;
 use crate::event_loop::{EventLoop, TimerHandle, Watch};
-use crate::net::transport::{Endpoint, Socket};
+use crate::net::endpoint::Endpoint;
+use crate::net::socket::Listener;
 use crate::trace::Direction;
-use mio::net::{TcpListener, UnixListener};
 use std::cell::RefCell;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// A listening socket of a [`Server`](crate::net::Server), as [`Server::sockets`](crate::net::Server::sockets) shows it. It
+/// A listening socket of a [`Server`](crate::net::Server), as [`Server::sockets`](crate::net::Server::sockets) returns it. It
 /// does not keep the socket open.
 ///
 /// ```
@@ -37,26 +37,21 @@ pub struct ServerSocket {
 }
 
 impl ServerSocket {
-    pub(super) fn of(listening: &Listening) -> Self {
+    pub(super) fn new(listening: &Listening) -> Self {
         Self { name: listening.name.clone(), fd: listening.listener.as_raw_fd() }
     }
 
-    /// Where it listens (`getsockname`).
+    /// Returns the address on which it listens (`getsockname`).
     #[must_use]
     pub fn local_addr(&self) -> Endpoint {
         self.name.clone()
     }
 
-    /// The number of its descriptor (`fileno`), for a look at it while the server lives.
+    /// Returns the number of its descriptor (`fileno`), which is valid while the server is open.
     #[must_use]
     pub fn fileno(&self) -> RawFd {
         self.fd
     }
-}
-
-pub(in crate::net) enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
 }
 
 /// The registration ends before the socket is closed.
@@ -64,50 +59,21 @@ pub(in crate::net) struct Listening {
     pub(super) watch: Watch,
     pub(super) listener: Listener,
     pub(super) name: Endpoint,
-    /// The retry after the system had no descriptor left.
+    /// The next attempt after the system had no descriptor left.
     pub(super) retry: RefCell<Option<TimerHandle>>,
-    /// A Unix socket's file, to be removed if it is still this one.
+    /// The file of a Unix socket and its inode number.
     file: RefCell<Option<(PathBuf, u64)>>,
-    /// The process that listens. A forked child's copy leaves the file alone.
+    /// The process that listens. The copy of a forked child must not remove the file.
     process: u32,
-}
-
-impl Listener {
-    pub(super) fn accept(&self) -> io::Result<(Socket, Endpoint)> {
-        match self {
-            Self::Tcp(listener) => {
-                listener.accept().map(|(stream, peer)| (Socket::Tcp(stream), Endpoint::from(peer)))
-            }
-            Self::Unix(listener) => {
-                // mio's address of the peer has no abstract name.
-                let (stream, _) = listener.accept()?;
-                let peer = stream.peer_addr().map_or(Endpoint::Unix(None), Endpoint::from);
-                Ok((Socket::Unix(stream), peer))
-            }
-        }
-    }
-}
-
-impl AsRawFd for Listener {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener) => listener.as_raw_fd(),
-        }
-    }
 }
 
 impl Listening {
     pub(in crate::net) fn new(lp: &EventLoop, listener: Listener) -> Result<Self> {
-        let name = match &listener {
-            Listener::Tcp(listener) => Endpoint::Ip(listener.local_addr()?),
-            Listener::Unix(listener) => Endpoint::from(listener.local_addr()?),
-        };
-        let inode = name.path().and_then(inode);
-        let file = name.path().map(Path::to_owned).zip(inode);
-        let watch = Watch::new(lp, listener.as_raw_fd());
+        listener.set_nonblocking()?;
+        let name = listener.local_addr()?;
+        let file = name.path().and_then(|path| Some((path.to_owned(), inode(path)?)));
         Ok(Self {
-            watch,
+            watch: Watch::new(lp, listener.as_raw_fd()),
             listener,
             name,
             retry: RefCell::default(),
@@ -116,7 +82,7 @@ impl Listening {
         })
     }
 
-    /// Ends listening. The socket is closed with the last handle of this.
+    /// Stops listening. The socket is closed with the last handle of this.
     pub(super) fn stop(&self) {
         self.watch.unset(Direction::Read);
         let retry = self.retry.take();
@@ -124,7 +90,7 @@ impl Listening {
             retry.cancel();
         }
         let Some((path, number)) = self.file.take() else { return };
-        // Another server may have put its socket there.
+        // Another server may have replaced the file.
         if self.process == process::id()
             && inode(&path) == Some(number)
             && let Err(error) = fs::remove_file(&path)
@@ -142,14 +108,14 @@ fn inode(path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixListener as Std;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn only_the_process_that_listens_removes_a_unix_sockets_file() -> Result<()> {
         let lp = EventLoop::new()?;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("socket");
-        let mut listening = Listening::new(&lp, Listener::Unix(UnixListener::from_std(Std::bind(&path)?)))?;
+        let mut listening = Listening::new(&lp, Listener::Unix(UnixListener::bind(&path)?))?;
         let file = listening.file.borrow().clone();
         // As a forked child sees it.
         listening.process += 1;

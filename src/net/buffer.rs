@@ -1,35 +1,54 @@
-//! Bytes that come in behind and go out in front.
+//! `Buffer`: bytes that are added at the end and taken from the front; and the thread's read buffer.
 //!
-//! It promises that a byte is moved at most once for each byte that is taken, and twice for each byte that is added. An
-//! empty buffer of an idle connection holds (nearly) no memory. Alternative: `VecDeque<u8>`. Problem: its two halves would
-//! have to be searched and sent as two.
+//! It guarantees that a byte is moved at most once for each byte that is taken, and twice for each byte that is added. An
+//! empty buffer of an idle connection holds nearly no memory. Alternative: `VecDeque<u8>`. Problem: its two halves would
+//! have to be searched and sent separately.
 
-/// An empty buffer that is larger than this gives its memory back.
+use std::cell::Cell;
+
+/// The size of one read, as in asyncio's transports.
+const READ_SIZE: usize = 256 * 1024;
+/// A larger buffer gives its memory back when it becomes empty.
 const KEPT: usize = 2 * 1024;
 
+thread_local! {
+    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Lends the thread's read buffer, so that an idle connection needs none. A nested call gets another buffer.
+pub(super) fn with_read_buffer<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buffer = READ_BUFFER.try_with(Cell::take).unwrap_or_default();
+    if buffer.is_empty() {
+        buffer = vec![0; READ_SIZE];
+    }
+    let result = f(&mut buffer);
+    let _ = READ_BUFFER.try_with(|cell| cell.set(buffer));
+    result
+}
+
 #[derive(Default)]
-pub(in crate::net) struct Bytes {
+pub(super) struct Buffer {
     bytes: Vec<u8>,
-    /// What lies before it has been taken.
+    /// The bytes before this index are taken.
     start: usize,
 }
 
-impl Bytes {
-    pub(in crate::net) fn len(&self) -> usize {
+impl Buffer {
+    pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
 
-    pub(in crate::net) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    pub(in crate::net) fn as_slice(&self) -> &[u8] {
+    pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
-    pub(in crate::net) fn extend(&mut self, more: &[u8]) {
+    pub(super) fn extend(&mut self, more: &[u8]) {
         let is_full = self.bytes.len() + more.len() > self.bytes.capacity();
-        // With less in front, moving the rest would not pay: the vector grows, and `consume` closes up later.
+        // A smaller gap is not worth moving the rest: the vector grows, and `consume` closes the gap later.
         if is_full && self.start > 0 && self.start >= self.bytes.len() / 2 {
             self.close_up();
         }
@@ -39,8 +58,8 @@ impl Bytes {
         self.bytes.extend_from_slice(more);
     }
 
-    /// Drops up to `n` bytes in front.
-    pub(in crate::net) fn consume(&mut self, n: usize) {
+    /// Drops up to `n` bytes at the front.
+    pub(super) fn consume(&mut self, n: usize) {
         self.start += n.min(self.len());
         if self.start == self.bytes.len() {
             self.clear();
@@ -55,8 +74,8 @@ impl Bytes {
         self.start = 0;
     }
 
-    /// Takes up to `n` bytes in front.
-    pub(in crate::net) fn take(&mut self, n: usize) -> Vec<u8> {
+    /// Takes up to `n` bytes from the front.
+    pub(super) fn take(&mut self, n: usize) -> Vec<u8> {
         if n >= self.len() && self.start == 0 {
             return std::mem::take(&mut self.bytes);
         }
@@ -65,13 +84,13 @@ impl Bytes {
         taken
     }
 
-    /// Puts bytes that were taken back in front.
-    pub(in crate::net) fn put_back(&mut self, mut taken: Vec<u8>) {
+    /// Puts taken bytes back at the front.
+    pub(super) fn put_back(&mut self, mut taken: Vec<u8>) {
         taken.extend_from_slice(self.as_slice());
         *self = Self { bytes: taken, start: 0 };
     }
 
-    pub(in crate::net) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.start = 0;
         if self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
@@ -87,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out_in_order_however_it_is_cut() {
-        let mut bytes = Bytes::default();
+        let mut bytes = Buffer::default();
         let (mut fed, mut got) = (0_u32, Vec::new());
         for round in 0..500_u32 {
             let chunk: Vec<u8> = (0..round % 37).map(|n| ((fed + n) % 251) as u8).collect();
@@ -105,7 +124,7 @@ mod tests {
     }
 
     /// How many bytes a step moves: those behind the gap when it is closed, and all when the vector grows.
-    fn moved(bytes: &mut Bytes, step: impl FnOnce(&mut Bytes)) -> usize {
+    fn moved(bytes: &mut Buffer, step: impl FnOnce(&mut Buffer)) -> usize {
         let (start, len, capacity) = (bytes.start, bytes.bytes.len(), bytes.bytes.capacity());
         step(bytes);
         let closed = if bytes.start < start { len - start } else { 0 };
@@ -118,7 +137,7 @@ mod tests {
         const BUFFERED: usize = 64 * 1024;
         const ROUNDS: usize = 50_000;
         const CHUNK: usize = 10;
-        let mut bytes = Bytes::default();
+        let mut bytes = Buffer::default();
         bytes.extend(&vec![0; BUFFERED]);
         let mut total = 0;
         for _ in 0..ROUNDS {
@@ -132,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_backlog_that_grows_behind_a_small_gap_moves_each_byte_twice_at_most() {
-        let mut bytes = Bytes::default();
+        let mut bytes = Buffer::default();
         let (mut fed, mut total) = (0, 0);
         for _ in 0..4_000 {
             total += moved(&mut bytes, |bytes| bytes.extend(&[0; 1024]));
@@ -144,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_empty_one_holds_no_large_memory() {
-        let mut bytes = Bytes::default();
+        let mut bytes = Buffer::default();
         bytes.extend(&[0; 100_000]);
         bytes.consume(99_999);
         bytes.consume(1);

@@ -1,0 +1,209 @@
+//! Addresses as a caller writes them, and the lookup of names.
+//!
+//! It guarantees that a numeric address needs no thread (asyncio's `_ipaddr_info`), and that a name is looked up in the
+//! loop's executor, which the program can replace (`loop.getaddrinfo`). The addresses come in the system's order. An error
+//! has the system's text after the name, where asyncio has none: `[Errno -2] Name or service not known`.
+//!
+//! It does not handle service names: a port is a number.
+
+use crate::combine::gather_at;
+use crate::error::{Error, IoError, Result};
+use crate::threads::to_thread_at;
+use crate::trace::Place;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+/// An address to connect to: a number, or a name and a port. Made from `SocketAddr`, `(IpAddr, u16)`, `("name", port)` or
+/// `"name:port"`.
+///
+/// ```
+/// use looplab::net::Address;
+/// let by_text = Address::from("localhost:6379");
+/// let by_parts = Address::from(("localhost", 6379));
+/// assert_eq!(by_text, by_parts);
+/// assert_eq!(Address::from("[::1]:80").to_string(), "[::1]:80");
+/// ```
+///
+/// An empty name is this machine, as asyncio's `host=None`; asyncio rejects `""`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address(AddressKind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum AddressKind {
+    Numeric(SocketAddr),
+    Named(String, u16),
+    /// A text that is no address, which is an error when it is used.
+    Invalid(String),
+}
+
+/// The interfaces on which [`start_server`](super::start_server) listens: a name or number, several of them, or `None` or
+/// `""` for all interfaces.
+///
+/// ```
+/// use looplab::net::Hosts;
+/// Hosts::from("localhost");
+/// Hosts::from(["127.0.0.1", "::1"]);
+/// Hosts::from(None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Hosts(Vec<Option<String>>);
+
+/// The other side of a connection, or the place of a server. `H` is how TCP hosts are named.
+#[derive(Debug)]
+pub(super) enum Target<H> {
+    Tcp(H, u16),
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Returns all addresses to try, in that order.
+    pub(super) async fn resolve(self, place: Place) -> Result<Vec<SocketAddr>> {
+        match self.0 {
+            AddressKind::Numeric(address) => Ok(vec![address]),
+            AddressKind::Named(name, port) => resolve(&name, port, place).await,
+            AddressKind::Invalid(text) => {
+                Err(Error::Value(format!("not an address with a port: {text:?}").into()))
+            }
+        }
+    }
+}
+
+impl Hosts {
+    /// Returns all addresses to bind, each once, in the order of the hosts.
+    pub(super) async fn resolve(self, port: u16, place: Place) -> Result<Vec<SocketAddr>> {
+        let each = self.0.into_iter().map(|host| async move {
+            match host {
+                Some(host) if !host.is_empty() => resolve(&host, port, place).await,
+                // Both families. `bind_all` skips the second if the first serves both.
+                _ => Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]),
+            }
+        });
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in gather_at(place, each).await?.into_iter().flatten() {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(addresses)
+    }
+}
+
+/// Returns all addresses of a name, or a number itself. An empty name is this machine.
+pub(super) async fn resolve(host: &str, port: u16, place: Place) -> Result<Vec<SocketAddr>> {
+    // For Python's `None` the system returns the loopback addresses. A `&str` has no `None`.
+    let host = if host.is_empty() { "localhost" } else { host };
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let name = host.to_owned();
+    let look_up = move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+    let addresses = to_thread_at(place, look_up).await?.map_err(|error| {
+        let text = format!("{host}: {error}");
+        IoError::told(error, text)
+    })?;
+    if addresses.is_empty() {
+        return Err(io::Error::other("getaddrinfo() returned empty list").into());
+    }
+    Ok(addresses)
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self(AddressKind::Numeric(address))
+    }
+}
+
+impl From<(IpAddr, u16)> for Address {
+    fn from(address: (IpAddr, u16)) -> Self {
+        SocketAddr::from(address).into()
+    }
+}
+
+impl From<(&str, u16)> for Address {
+    fn from((host, port): (&str, u16)) -> Self {
+        match host.parse::<IpAddr>() {
+            Ok(address) => (address, port).into(),
+            Err(_) => Self(AddressKind::Named(host.to_owned(), port)),
+        }
+    }
+}
+
+impl From<(String, u16)> for Address {
+    fn from((host, port): (String, u16)) -> Self {
+        (host.as_str(), port).into()
+    }
+}
+
+impl From<&str> for Address {
+    fn from(text: &str) -> Self {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return address.into();
+        }
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        match parts {
+            Some((host, port)) if !host.contains(':') => (host, port).into(),
+            _ => Self(AddressKind::Invalid(text.to_owned())),
+        }
+    }
+}
+
+impl From<String> for Address {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<&String> for Address {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+/// Writes `name:port`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            AddressKind::Numeric(address) => address.fmt(f),
+            AddressKind::Named(name, port) => write!(f, "{name}:{port}"),
+            AddressKind::Invalid(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<Option<&str>> for Hosts {
+    fn from(host: Option<&str>) -> Self {
+        Self(vec![host.map(str::to_owned)])
+    }
+}
+
+impl From<&str> for Hosts {
+    fn from(host: &str) -> Self {
+        Some(host).into()
+    }
+}
+
+impl From<String> for Hosts {
+    fn from(host: String) -> Self {
+        vec![host].into()
+    }
+}
+
+impl From<IpAddr> for Hosts {
+    fn from(host: IpAddr) -> Self {
+        host.to_string().into()
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Hosts {
+    fn from(hosts: [&str; N]) -> Self {
+        Vec::from(hosts.map(str::to_owned)).into()
+    }
+}
+
+impl From<Vec<String>> for Hosts {
+    fn from(hosts: Vec<String>) -> Self {
+        Self(hosts.into_iter().map(Some).collect())
+    }
+}

@@ -1,0 +1,112 @@
+//! `open_connection` and `open_unix_connection`: a reader and a writer on a new connection.
+//!
+//! They guarantee asyncio's turns from the connected socket on, and that a failed or dropped call leaves nothing open.
+
+use super::address::{Target, resolve};
+use super::connect::connect;
+use super::socket::Socket;
+use super::stream_reader::{DEFAULT_LIMIT, StreamReader};
+use super::stream_writer::StreamWriter;
+use super::transport::Transport;
+use super::unix::UnixStream;
+use crate::error::Result;
+use crate::event_loop::get_running_loop;
+use crate::trace::Place;
+use std::panic::Location;
+use std::path::Path;
+use std::pin::Pin;
+
+/// Connects to a TCP server (`asyncio.open_connection(host, port)`). A name is looked up in the loop's executor, and its
+/// addresses are tried one after the other. The empty name is this machine, as asyncio's `host=None`; asyncio rejects `""`.
+///
+/// Fails with [`Error::Io`](crate::Error::Io), which holds the errors of all addresses or that of the lookup. Fails with
+/// [`Error::Value`](crate::Error::Value) for a limit of 0, and with [`Error::Cancelled`](crate::Error::Cancelled). A failure
+/// leaves nothing open.
+///
+/// Keep the writer: dropping it closes the connection.
+///
+/// ```
+/// use looplab::{EventLoop, net::{StreamReader, StreamWriter, open_connection, start_server}};
+/// EventLoop::new()?.run_until_complete(async {
+///     let shout = async |reader: StreamReader, writer: StreamWriter| {
+///         let line = reader.readline().await?;
+///         writer.write(line.to_ascii_uppercase())
+///     };
+///     let server = start_server(shout, "127.0.0.1", 0).await?;
+///     let (reader, writer) = open_connection("127.0.0.1", server.port()).limit(1024).await?;
+///     writer.write("hello\n")?;
+///     assert_eq!(reader.readline().await?, b"HELLO\n");
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
+    OpenConnection { target: Target::Tcp(host.into(), port), limit: DEFAULT_LIMIT, place: Location::caller() }
+}
+
+/// Connects to a server on a Unix socket, otherwise as [`open_connection`] (`asyncio.open_unix_connection(path)`). A path
+/// that begins with a null byte, `"\0name"`, is an abstract name (Linux). It fails as [`UnixStream::connect`] does, with the
+/// system's text (`No such file or directory (os error 2)`).
+///
+/// ```
+/// use looplab::{EventLoop, net::{StreamWriter, open_unix_connection, start_unix_server}};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("socket");
+/// EventLoop::new()?.run_until_complete(async move {
+///     let server = start_unix_server(async |_, writer: StreamWriter| writer.write("hello"), &path).await?;
+///     let (reader, _writer) = open_unix_connection(&path).await?;
+///     assert_eq!(reader.read_to_end().await?, b"hello");
+///     server.close();
+///     assert!(!path.exists());
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[track_caller]
+pub fn open_unix_connection(path: impl AsRef<Path>) -> OpenConnection {
+    let target = Target::Unix(path.as_ref().to_owned());
+    OpenConnection { target, limit: DEFAULT_LIMIT, place: Location::caller() }
+}
+
+/// A connection that opens when it is awaited. Created by [`open_connection`] and [`open_unix_connection`].
+#[must_use = "nothing is opened unless it is awaited"]
+#[derive(Debug)]
+pub struct OpenConnection {
+    target: Target<String>,
+    limit: usize,
+    place: Place,
+}
+
+impl OpenConnection {
+    /// Sets the limit of the reader, in bytes; see [`StreamReader::with_limit`]. With 0 the await fails with
+    /// [`Error::Value`](crate::Error::Value).
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    async fn open(self) -> Result<(StreamReader, StreamWriter)> {
+        let reader = StreamReader::with_limit(self.limit)?;
+        let socket = match self.target {
+            Target::Tcp(host, port) => {
+                let addresses = resolve(&host, port, self.place).await?;
+                Socket::Tcp(connect(addresses, self.place).await?.into_socket())
+            }
+            Target::Unix(path) => Socket::Unix(UnixStream::connect(path).await?.into_std()),
+        };
+        let transport = Transport::new(&get_running_loop()?, socket, None, reader.clone(), self.place);
+        transport.establish(|| (), self.place).await?;
+        Ok((reader, StreamWriter::new(transport)))
+    }
+}
+
+impl IntoFuture for OpenConnection {
+    type Output = Result<(StreamReader, StreamWriter)>;
+    type IntoFuture = Opening;
+    fn into_future(self) -> Opening {
+        Box::pin(self.open())
+    }
+}
+
+/// The future of [`OpenConnection`].
+pub type Opening = Pin<Box<dyn Future<Output = Result<(StreamReader, StreamWriter)>>>>;
