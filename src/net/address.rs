@@ -58,6 +58,18 @@ pub(super) enum Target<H> {
 }
 
 impl Address {
+    /// Reads an address with a port, or `name:port`.
+    fn parse(text: &str) -> Self {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return address.into();
+        }
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        match parts {
+            Some((host, port)) if !host.contains(':') => (host, port).into(),
+            _ => Self(AddressKind::Invalid(text.to_owned())),
+        }
+    }
+
     /// Returns all addresses to try, in that order.
     pub(super) async fn resolve(self, place: Place) -> Result<Vec<SocketAddr>> {
         match self.0 {
@@ -109,56 +121,17 @@ pub(super) async fn resolve(host: &str, port: u16, place: Place) -> Result<Vec<S
     Ok(addresses)
 }
 
-impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Self {
-        Self(AddressKind::Numeric(address))
-    }
-}
-
-impl From<(IpAddr, u16)> for Address {
-    fn from(address: (IpAddr, u16)) -> Self {
-        SocketAddr::from(address).into()
-    }
-}
-
-impl From<(&str, u16)> for Address {
-    fn from((host, port): (&str, u16)) -> Self {
-        match host.parse::<IpAddr>() {
-            Ok(address) => (address, port).into(),
-            Err(_) => Self(AddressKind::Named(host.to_owned(), port)),
-        }
-    }
-}
-
-impl From<(String, u16)> for Address {
-    fn from((host, port): (String, u16)) -> Self {
-        (host.as_str(), port).into()
-    }
-}
-
-impl From<&str> for Address {
-    fn from(text: &str) -> Self {
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return address.into();
-        }
-        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-        match parts {
-            Some((host, port)) if !host.contains(':') => (host, port).into(),
-            _ => Self(AddressKind::Invalid(text.to_owned())),
-        }
-    }
-}
-
-impl From<String> for Address {
-    fn from(text: String) -> Self {
-        text.as_str().into()
-    }
-}
-
-impl From<&String> for Address {
-    fn from(text: &String) -> Self {
-        text.as_str().into()
-    }
+conversions! { Address:
+    address: SocketAddr => Self(AddressKind::Numeric(address));
+    address: (IpAddr, u16) => SocketAddr::from(address).into();
+    (host, port): (&str, u16) => match host.parse::<IpAddr>() {
+        Ok(address) => (address, port).into(),
+        Err(_) => Self(AddressKind::Named(host.to_owned(), port)),
+    };
+    (host, port): (String, u16) => (host.as_str(), port).into();
+    text: &str => Self::parse(text);
+    text: String => Self::parse(&text);
+    text: &String => Self::parse(text);
 }
 
 /// Writes `name:port`.
@@ -172,38 +145,16 @@ impl fmt::Display for Address {
     }
 }
 
-impl From<Option<&str>> for Hosts {
-    fn from(host: Option<&str>) -> Self {
-        Self(vec![host.map(str::to_owned)])
-    }
-}
-
-impl From<&str> for Hosts {
-    fn from(host: &str) -> Self {
-        Some(host).into()
-    }
-}
-
-impl From<String> for Hosts {
-    fn from(host: String) -> Self {
-        vec![host].into()
-    }
-}
-
-impl From<IpAddr> for Hosts {
-    fn from(host: IpAddr) -> Self {
-        host.to_string().into()
-    }
+conversions! { Hosts:
+    host: Option<&str> => Self(vec![host.map(str::to_owned)]);
+    host: &str => Some(host).into();
+    host: String => vec![host].into();
+    host: IpAddr => host.to_string().into();
+    hosts: Vec<String> => Self(hosts.into_iter().map(Some).collect());
 }
 
 impl<const N: usize> From<[&str; N]> for Hosts {
     fn from(hosts: [&str; N]) -> Self {
         Vec::from(hosts.map(str::to_owned)).into()
-    }
-}
-
-impl From<Vec<String>> for Hosts {
-    fn from(hosts: Vec<String>) -> Self {
-        Self(hosts.into_iter().map(Some).collect())
     }
 }

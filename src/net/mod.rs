@@ -13,6 +13,17 @@
 //!
 //! Read `async_fd` first, then `transport` and `server`.
 
+/// Implements `From` for each of several types.
+macro_rules! conversions {
+    ($target:ident: $($value:tt: $from:ty => $result:expr;)*) => {$(
+        impl From<$from> for $target {
+            fn from($value: $from) -> Self {
+                $result
+            }
+        }
+    )*};
+}
+
 mod address;
 mod async_fd;
 mod buffer;

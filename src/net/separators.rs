@@ -71,22 +71,12 @@ fn find(bytes: &[u8], separator: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-impl From<&[u8]> for Separators {
-    fn from(separator: &[u8]) -> Self {
-        Self::new([separator])
-    }
-}
-
-impl From<&str> for Separators {
-    fn from(separator: &str) -> Self {
-        Self::new([separator])
-    }
-}
-
-impl From<Vec<u8>> for Separators {
-    fn from(separator: Vec<u8>) -> Self {
-        Self::new([separator])
-    }
+conversions! { Separators:
+    separator: &[u8] => Self::new([separator]);
+    separator: &str => Self::new([separator]);
+    separator: Vec<u8> => Self::new([separator]);
+    separators: Vec<Vec<u8>> => Self::new(separators);
+    separators: &[&[u8]] => Self::new(separators);
 }
 
 impl<const N: usize> From<&[u8; N]> for Separators {
@@ -97,18 +87,6 @@ impl<const N: usize> From<&[u8; N]> for Separators {
 
 impl<T: AsRef<[u8]>, const N: usize> From<[T; N]> for Separators {
     fn from(separators: [T; N]) -> Self {
-        Self::new(separators)
-    }
-}
-
-impl From<Vec<Vec<u8>>> for Separators {
-    fn from(separators: Vec<Vec<u8>>) -> Self {
-        Self::new(separators)
-    }
-}
-
-impl From<&[&[u8]]> for Separators {
-    fn from(separators: &[&[u8]]) -> Self {
         Self::new(separators)
     }
 }
