@@ -1,4 +1,4 @@
-//! How a loop is made: its options, and the recorder that the environment may ask for.
+//! `Builder`: the options of a loop, and those that the environment sets.
 
 use crate::environment;
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use crate::trace::Observer;
 use std::fmt;
 use std::time::Duration;
 
-/// The options of a loop; made by [`EventLoop::builder`].
+/// The options of a loop. Created by [`EventLoop::builder`].
 ///
 /// ```
 /// use looplab::{Clock, EventLoop};
@@ -22,16 +22,16 @@ pub struct Builder {
 }
 
 impl EventLoop {
-    /// A loop on the machine's monotonic clock (`asyncio.new_event_loop`).
+    /// Creates a loop on the machine's monotonic clock (`asyncio.new_event_loop`).
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the system has no descriptor left; [`Error::Value`](crate::Error::Value) if
-    /// `LOOPLAB_TRACE` asks for a form of trace that there is not (with the feature `xray`).
+    /// `LOOPLAB_TRACE` names an unknown form of trace (with the feature `xray`).
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// The options of a loop.
+    /// Returns the options of a new loop.
     #[must_use]
     pub fn builder() -> Builder {
         let options = Options {
@@ -48,42 +48,42 @@ impl EventLoop {
 }
 
 impl Builder {
-    /// Which time the loop lives in. Unless said it is [`Clock::monotonic`], or [`Clock::virtual_time`] if the environment
-    /// has `LOOPLAB_CLOCK=virtual`: any program can be run without its waits, and its trace repeats exactly.
+    /// Sets the clock. The default is [`Clock::monotonic`], or [`Clock::virtual_time`] if the environment has
+    /// `LOOPLAB_CLOCK=virtual`. In virtual time any program runs without its waits, and its trace repeats exactly.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Debug mode: slow callbacks are reported (`loop.set_debug`).
+    /// Sets debug mode, which reports slow callbacks (`loop.set_debug`).
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
         self.options.debug = debug;
         self
     }
 
-    /// How many threads the default pool may have; see [`ExecutorBuilder::threads`](crate::ExecutorBuilder::threads).
+    /// Sets the highest number of threads of the default pool; see
+    /// [`ExecutorBuilder::threads`](crate::ExecutorBuilder::threads).
     #[must_use]
-    pub fn executor_threads(mut self, most: usize) -> Self {
-        self.options.executor_threads = Some(most);
+    pub fn executor_threads(mut self, max: usize) -> Self {
+        self.options.executor_threads = Some(max);
         self
     }
 
-    /// Sets the observer, which is called for every transition; see [`Observer`]. Without one, no transition is described.
-    /// [`EventLoop::close`] drops it.
+    /// Sets the observer, which is called at every transition; see [`Observer`]. [`EventLoop::close`] drops it.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.options.observer = Some(Guarded::new(Box::new(observer)));
         self
     }
 
-    /// Warns through `log::warn!` of a callback or a task's step that runs for longer than `limit`, *while* it runs, and again
-    /// whenever that time has doubled; with its name and the place that made it. A thread does that, in the machine's time
-    /// also if the loop's is virtual; it ends with the loop. Each entry then costs two locks and the making of its name.
-    /// ([Debug mode](Self::debug) needs no thread, but reports only what has come to its end.)
+    /// Warns of a callback or a task's step that runs for longer than `limit`, *while* it runs, and again whenever that time
+    /// has doubled. The `log::warn!` has its name and the place that created it. The watchdog is a thread on the machine's
+    /// clock, and ends with the loop. Each entry then costs two locks and the formatting of its name.
+    /// ([Debug mode](Self::debug) needs no thread, but reports a callback only after its end.)
     ///
-    /// A limit of zero is an error of [`build`](Self::build).
+    /// For a limit of zero, [`build`](Self::build) fails.
     ///
     /// ```
     /// # use looplab::EventLoop;
@@ -98,7 +98,7 @@ impl Builder {
         self
     }
 
-    /// Sets a hook that is called before a poll that may sleep, on the loop's thread. It must not use the loop.
+    /// Sets a hook that is called before a poll that may sleep. It must not use the loop.
     /// [`EventLoop::close`] drops it.
     #[must_use]
     pub fn on_park(mut self, hook: impl FnMut() + 'static) -> Self {
@@ -113,27 +113,27 @@ impl Builder {
         self
     }
 
-    /// Makes the loop.
+    /// Creates the loop.
     ///
     /// # Errors
-    /// As [`EventLoop::new`]; [`Error::Value`] for a [`watchdog`](Self::watchdog) without a limit, and [`Error::Io`] if its
-    /// thread cannot be started.
+    /// The errors of [`EventLoop::new`]; [`Error::Value`] for a [`watchdog`](Self::watchdog) with a limit of zero, and
+    /// [`Error::Io`] if its thread cannot be started.
     pub fn build(self) -> Result<EventLoop> {
         let mut options = self.options;
-        options.clock = self.clock.map_or_else(clock_of_the_environment, Ok)?;
+        options.clock = self.clock.map_or_else(environment_clock, Ok)?;
         #[cfg(feature = "xray")]
         {
             options.recorder = crate::xray::from_env()?;
         }
         #[cfg(not(feature = "xray"))]
-        warn_of_a_trace_that_is_not_written();
+        warn_that_no_trace_is_written();
         EventLoop::with(options)
     }
 }
 
-/// Warns once in the life of the process.
+/// Warns once in a process that `LOOPLAB_TRACE` has no effect.
 #[cfg(not(feature = "xray"))]
-fn warn_of_a_trace_that_is_not_written() {
+fn warn_that_no_trace_is_written() {
     static WARNED: std::sync::Once = std::sync::Once::new();
     if environment::variable("LOOPLAB_TRACE").is_some() {
         WARNED.call_once(|| {
@@ -144,7 +144,7 @@ fn warn_of_a_trace_that_is_not_written() {
     }
 }
 
-fn clock_of_the_environment() -> Result<Clock> {
+fn environment_clock() -> Result<Clock> {
     let named = environment::variable("LOOPLAB_CLOCK");
     match named.as_ref().map(|named| named.to_string_lossy()).as_deref() {
         None | Some("monotonic") => Ok(Clock::monotonic()),

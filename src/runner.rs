@@ -1,14 +1,12 @@
-//! Whole programs: `run`, and `Runner` behind it.
+//! `run` and `Runner`: whole programs.
 //!
-//! It promises asyncio.run's life cycle in its order: run the main task, cancel what is left *once*, wait for that, report
-//! what failed, shut the default pool down, close. A task that was made during the sweep is not cancelled, and one that
-//! swallows its cancellation is waited for without limit: asyncio's rules, pitfalls included. A safer policy is an option:
-//! [`RunnerBuilder::sweep_until_quiet`].
+//! They guarantee the order of `asyncio.run`: run the main task, cancel all other tasks *once* and wait for them, report
+//! failures, shut the default pool down, close the loop. As in asyncio, a task that is created meanwhile is not cancelled,
+//! and a task that swallows its cancellation is waited for. [`RunnerBuilder::sweep_until_quiet`] is the safer option.
 //!
-//! Ctrl-C: the first cancels the main task, the second interrupts the run (or the shutdown behind it), the third ends the
-//! process by the signal, also while a callback keeps the loop from turning. As in asyncio this is so on the main thread
-//! only, and only if SIGINT still had its default disposition. Unlike asyncio's, which acts inside of Python's signal
-//! handler, the first two arrive as every signal does, between callbacks: safe Rust cannot interrupt a callback.
+//! The first Ctrl-C cancels the main task, the second interrupts the run or the shutdown, and the third kills the process,
+//! even if a callback blocks the loop. As in asyncio, this holds on the main thread, if SIGINT has its default disposition.
+//! Unlike in asyncio, the first two arrive between two callbacks, because safe Rust cannot interrupt one.
 
 use crate::builder::Builder;
 use crate::combine::{ReturnWhen, gather_on, wait};
@@ -17,26 +15,27 @@ use crate::event_loop::{EventLoop, ExceptionContext, running};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::task::{Task, TaskRef};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
-/// How long `close` waits for the threads of the default pool (`constants.THREAD_JOIN_TIMEOUT`).
+/// The time that `close` waits for the threads of the default pool (`constants.THREAD_JOIN_TIMEOUT`).
 const THREAD_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
-/// How many signals are taken gracefully; the one after them kills.
+/// The number of signals that are handled gracefully. The next one kills.
 const GRACEFUL: u32 = 2;
 
-/// Runs a program: makes a loop, runs `main` on it, ends what is left, and closes the loop (`asyncio.run`).
+/// Runs a program (`asyncio.run`): creates a loop, runs `main` on it, ends the other tasks, and closes the loop.
 ///
 /// # Errors
-/// What `main` failed with; [`Error::KeyboardInterrupt`] if Ctrl-C cancelled it and it did not swallow that, or if
-/// Ctrl-C interrupted the shutdown; [`Error::Runtime`] inside of a running loop. What [`Runner::close`] fails with takes
-/// the place of what `main` failed with, which is then logged.
+/// The error of `main`; [`Error::KeyboardInterrupt`] if Ctrl-C cancelled it and it did not swallow that, or if Ctrl-C
+/// interrupted the shutdown; [`Error::Runtime`] inside a running loop. If [`Runner::close`] fails, its error is returned, and
+/// that of `main` is logged.
 ///
 /// ```
 /// async fn main() -> looplab::Result<&'static str> {
@@ -56,23 +55,20 @@ where
     }
     let mut runner = Runner::new();
     let lp = runner.get_loop()?;
-    // Not `runner.run`: there is to be no moment between the two at which Ctrl-C would kill.
+    // Not `runner.run`, which restores the signals: Ctrl-C would kill between it and `close`.
     let result = runner.run_main(&lp, main.into_future());
-    match (result, runner.close()) {
-        (result, Ok(())) => result,
-        (Ok(value), Err(error)) => {
-            drop_quietly(value);
-            Err(error)
+    if let Err(error) = runner.close() {
+        match result {
+            Ok(value) => drop_quietly(value),
+            // In Python it would be the `__context__` of the error.
+            Err(lost) => log_error!("the shutdown failed after the main task had failed with: {lost}"),
         }
-        (Err(lost), Err(error)) => {
-            // In Python it would be the `__context__` of the other.
-            log_error!("the shutdown failed after the main task had failed with: {lost}");
-            Err(error)
-        }
+        return Err(error);
     }
+    result
 }
 
-/// Runs main tasks one after another on one loop (`asyncio.Runner`). Dropping it closes it.
+/// Runs several main tasks on one loop, one after the other (`asyncio.Runner`). Dropping it closes it.
 ///
 /// ```
 /// let mut runner = looplab::Runner::new();
@@ -83,19 +79,19 @@ where
 #[derive(Debug)]
 pub struct Runner {
     options: RunnerBuilder,
-    state: State,
-    /// Those of the run that is under way, or of the shutdown behind it.
-    interrupts: Interrupts,
+    state: RunnerState,
+    /// The handlers of the current run, or of the shutdown after it.
+    signals: SignalHandlers,
 }
 
 #[derive(Debug)]
-enum State {
+enum RunnerState {
     New,
     Open(EventLoop),
     Closed,
 }
 
-/// The options of a [`Runner`]; made by [`Runner::builder`].
+/// The options of a [`Runner`]. Created by [`Runner::builder`].
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, Runner};
@@ -115,43 +111,43 @@ pub struct RunnerBuilder {
     sweep_deadline: Option<Duration>,
 }
 
-/// The signals that stop the main task and the shutdown, while these run.
+/// The handlers that stop the main task or the shutdown while these run.
 #[derive(Debug, Default)]
-struct Interrupts {
-    handlers: Vec<(i32, u64)>,
-    seen: Rc<Cell<Seen>>,
+struct SignalHandlers {
+    /// Signals, and the numbers of their handlers.
+    installed: Vec<(i32, u64)>,
+    arrived: Rc<Arrived>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    /// How many signals came, and which was the last.
-    count: u32,
-    last: i32,
-    /// The run is over: there is no main task to cancel.
-    shutting_down: bool,
+/// The signals that have arrived since the run began.
+#[derive(Debug, Default)]
+struct Arrived {
+    count: Cell<u32>,
+    last: Cell<i32>,
+    /// The main task, while it runs.
+    main: RefCell<Option<TaskRef>>,
 }
 
 impl RunnerBuilder {
-    /// The options of the loop (`loop_factory`).
+    /// Sets the options of the loop (`loop_factory`).
     #[must_use]
     pub fn event_loop(mut self, builder: Builder) -> Self {
         self.event_loop = Some(builder);
         self
     }
 
-    /// Whether SIGTERM stops the main task as the first Ctrl-C does, on whichever thread it runs; `run` then ends with
-    /// [`Error::Exit`] and the status 143, for `std::process::exit`, unless the main task swallows it. SIGINT and SIGTERM
-    /// count together, but only the third delivery of one and the same kills a loop that does not turn. (asyncio leaves
-    /// SIGTERM alone.)
+    /// Sets whether SIGTERM stops the main task as the first Ctrl-C does, on any thread. `run` then fails with
+    /// [`Error::Exit`] and the status 143, unless the main task swallows it. SIGINT and SIGTERM
+    /// count together, but only three deliveries of the same signal kill a blocked loop. (asyncio does not handle SIGTERM.)
     #[must_use]
     pub fn sigterm(mut self, graceful: bool) -> Self {
         self.sigterm = graceful;
         self
     }
 
-    /// Ends with a deadline: cancels also the tasks that are made meanwhile, and at half time once more whoever is left;
-    /// those who are then left at the end are named through `log::warn!`, and dropped. So a task has half the time for its
-    /// cleanup before it is disturbed in it. (asyncio cancels once, forgets those that are made meanwhile, and waits
+    /// Ends with a deadline. It also cancels the tasks that are created meanwhile, and cancels the remaining tasks again at
+    /// half time. Tasks that remain at the deadline are named through `log::warn!` and dropped. So a task has half the time
+    /// for its cleanup before the second request. (asyncio cancels once, ignores tasks that are created meanwhile, and waits
     /// without limit.)
     #[must_use]
     pub fn sweep_until_quiet(mut self, deadline: Duration) -> Self {
@@ -159,50 +155,49 @@ impl RunnerBuilder {
         self
     }
 
-    /// Makes the runner. Its loop is made when it is first needed.
+    /// Creates the runner. It creates its loop when it is first needed.
     #[must_use]
     pub fn build(self) -> Runner {
-        Runner { options: self, state: State::New, interrupts: Interrupts::default() }
+        Runner { options: self, state: RunnerState::New, signals: SignalHandlers::default() }
     }
 }
 
 impl Runner {
-    /// A runner with asyncio's policy.
+    /// Creates a runner with asyncio's policy.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "a runner is a life cycle, not a value with a default")]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// The options of a runner.
+    /// Returns the options of a new runner.
     #[must_use]
     pub fn builder() -> RunnerBuilder {
         RunnerBuilder::default()
     }
 
-    /// The loop (`Runner.get_loop`).
+    /// Returns the loop, and creates it if necessary (`Runner.get_loop`).
     ///
     /// # Errors
-    /// [`Error::Runtime`] if the runner is closed; what [`Builder::build`] fails with.
+    /// [`Error::Runtime`] if the runner is closed; the errors of [`Builder::build`].
     pub fn get_loop(&mut self) -> Result<EventLoop> {
         match &self.state {
-            State::Open(lp) => Ok(lp.clone()),
-            State::Closed => Err(Error::Runtime("Runner is closed".into())),
-            State::New => {
+            RunnerState::Open(lp) => Ok(lp.clone()),
+            RunnerState::Closed => Err(Error::Runtime("Runner is closed".into())),
+            RunnerState::New => {
                 let lp = self.options.event_loop.take().unwrap_or_else(EventLoop::builder).build()?;
-                self.state = State::Open(lp.clone());
+                self.state = RunnerState::Open(lp.clone());
                 Ok(lp)
             }
         }
     }
 
-    /// Runs `main` as a task until it is done (`Runner.run`). May be called again and again; what is left over from one
-    /// call goes on in the next. `main` is anything that can be awaited, as since Python 3.14: a new task awaits a task, a
-    /// future or a [`Shield`](crate::Shield).
+    /// Runs `main` as a task until it is done (`Runner.run`). It may be called repeatedly: tasks that one call leaves continue
+    /// in the next. As since Python 3.14, `main` may be any awaitable, also a task, a future or a [`Shield`](crate::Shield).
     ///
     /// # Errors
-    /// What `main` failed with; [`Error::KeyboardInterrupt`] after Ctrl-C; [`Error::Runtime`] if the runner is closed or
-    /// if a loop runs on this thread. A signal that cannot be given its disposition back is logged.
+    /// The error of `main`; [`Error::KeyboardInterrupt`] after Ctrl-C; [`Error::Runtime`] if the runner is closed or a loop
+    /// runs on this thread. A failure to restore a signal is logged.
     ///
     /// ```
     /// let mut runner = looplab::Runner::new();
@@ -211,7 +206,7 @@ impl Runner {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     ///
-    /// Anything else does not compile:
+    /// Other arguments do not compile:
     ///
     /// ```compile_fail,E0277
     /// looplab::Runner::new().run("no body, and nothing that can be awaited")?;
@@ -227,11 +222,11 @@ impl Runner {
         }
         let lp = self.get_loop()?;
         let result = self.run_main(&lp, main.into_future());
-        self.interrupts.restore(&lp);
+        self.signals.restore(&lp);
         result
     }
 
-    /// Leaves the signals watched.
+    /// Runs `main`, and leaves the signal handlers installed.
     #[track_caller]
     fn run_main<F>(&mut self, lp: &EventLoop, main: F) -> Result<<F::Output as Outcome>::Value>
     where
@@ -239,43 +234,38 @@ impl Runner {
     {
         let main = Task::builder().spawn_on(lp, main)?;
         let task = main.to_ref();
-        self.interrupts = Interrupts::watch(lp, Seen::default(), &self.options, Some(task.clone()))?;
+        self.signals = SignalHandlers::default();
+        *self.signals.arrived.main.borrow_mut() = Some(task.clone());
+        self.signals.install(lp, &self.options)?;
         let result = lp.run_until(&task.any_future(), Location::caller());
         match result.and_then(|()| main.take()) {
-            Err(Error::Cancelled(message)) => Err(self.interrupts.verdict(&task, message)),
+            Err(Error::Cancelled(message)) => Err(self.signals.arrived.cancellation(&task, message)),
             result => result,
         }
     }
 
-    /// Ends what is left, and closes the loop (`Runner.close`): cancels every task once and waits for it, reports what
-    /// failed, shuts the default pool down. A second call does nothing, nor does one before anything has run.
+    /// Ends the remaining tasks and closes the loop (`Runner.close`): cancels every task once and waits for it, reports
+    /// failures, shuts the default pool down. It does nothing at a second call, or before the loop exists.
     ///
     /// # Errors
-    /// [`Error::AnotherLoopRunning`] inside of another running loop, or [`Error::Value`] if tasks are left then;
-    /// [`Error::KeyboardInterrupt`] or [`Error::Exit`] if a task left with it, or if a signal interrupted the shutdown. The
-    /// loop is closed all the same.
-    /// [`Error::CloseWhileRunning`] on the runner's own loop while it runs, which then stays open.
+    /// [`Error::AnotherLoopRunning`] inside another running loop, or [`Error::Value`] if tasks remain then;
+    /// [`Error::KeyboardInterrupt`] or [`Error::Exit`] from a task, or if a signal interrupted the shutdown. The loop is
+    /// closed nevertheless. [`Error::CloseWhileRunning`] on the runner's own loop while it runs, which stays open.
     #[track_caller]
     pub fn close(&mut self) -> Result<()> {
-        let State::Open(lp) = &self.state else { return Ok(()) };
+        let RunnerState::Open(lp) = &self.state else { return Ok(()) };
         let lp = lp.clone();
-        if let Err(error) = self.watch_shutdown(&lp) {
+        drop(self.signals.arrived.main.take());
+        if self.signals.installed.is_empty()
+            && let Err(error) = self.signals.install(&lp, &self.options)
+        {
             log_error!("no signal can interrupt the shutdown: {error}");
         }
-        let ended = end_everything(&lp, self.options.sweep_deadline);
-        self.interrupts.restore(&lp);
+        let ended = shutdown(&lp, self.options.sweep_deadline);
+        self.signals.restore(&lp);
         lp.close()?;
-        self.state = State::Closed;
+        self.state = RunnerState::Closed;
         ended
-    }
-
-    fn watch_shutdown(&mut self, lp: &EventLoop) -> Result<()> {
-        let seen = Seen { shutting_down: true, ..self.interrupts.seen.get() };
-        if self.interrupts.handlers.is_empty() {
-            self.interrupts = Interrupts::watch(lp, seen, &self.options, None)?;
-        }
-        self.interrupts.seen.set(seen);
-        Ok(())
     }
 }
 
@@ -287,21 +277,22 @@ impl Drop for Runner {
     }
 }
 
+/// Ends all tasks and the default pool.
 #[track_caller]
-fn end_everything(lp: &EventLoop, sweep_deadline: Option<Duration>) -> Result<()> {
+fn shutdown(lp: &EventLoop, sweep_deadline: Option<Duration>) -> Result<()> {
     match sweep_deadline {
-        None => sweep_once(lp)?,
+        None => cancel_all_tasks(lp)?,
         Some(deadline) => sweep_until_quiet(lp, deadline)?,
     }
-    // Here asyncio ends the asynchronous generators. There are none, but a task that was made during the sweep lives on
-    // for as many turns as this takes.
+    // asyncio ends the asynchronous generators here. There are none, but a task that was created meanwhile runs for as many
+    // turns as that takes.
     lp.run_until_complete(async {})?;
     lp.run_until_complete(lp.shutdown_default_executor(Some(THREAD_JOIN_TIMEOUT)))
 }
 
-/// asyncio's `_cancel_all_tasks`: each once, all awaited, failures reported.
+/// Cancels each task once, waits for all, and reports failures (asyncio's `_cancel_all_tasks`).
 #[track_caller]
-fn sweep_once(lp: &EventLoop) -> Result<()> {
+fn cancel_all_tasks(lp: &EventLoop) -> Result<()> {
     let tasks = lp.all_tasks();
     if tasks.is_empty() {
         return Ok(());
@@ -314,18 +305,18 @@ fn sweep_once(lp: &EventLoop) -> Result<()> {
     Ok(())
 }
 
-/// Asks each task once in each half of the time. (Rejected: asking whoever is left as often as somebody else ends, which
-/// would strike the polite in the middle of their cleanup.)
+/// Cancels each task once in each half of the time. Alternative: cancelling the remaining tasks whenever one ends. Problem:
+/// that would interrupt cleanups.
 #[track_caller]
 fn sweep_until_quiet(lp: &EventLoop, limit: Duration) -> Result<()> {
     for until in [lp.0.deadline(limit / 2), lp.0.deadline(limit)] {
-        let mut asked = HashSet::new();
+        let mut cancelled = HashSet::new();
         loop {
             let tasks = lp.all_tasks();
             if tasks.is_empty() {
                 return Ok(());
             }
-            for task in tasks.iter().filter(|task| asked.insert(task.id())) {
+            for task in tasks.iter().filter(|task| cancelled.insert(task.id())) {
                 task.cancel();
             }
             let left = until.saturating_duration_since(lp.time());
@@ -354,64 +345,69 @@ fn report_failures(lp: &EventLoop, tasks: &[TaskRef]) {
     }
 }
 
-impl Interrupts {
-    /// Watches SIGINT on the main thread, and SIGTERM if that is asked for, where they still have their default
-    /// dispositions: a handler of the program's own is left alone, and so is an inherited "ignore". The first signal
-    /// cancels `main`; the second, or one in the shutdown, leaves the loop. `seen` came before: when they were two there is
-    /// nothing left to be graceful with, and the default may kill.
+impl SignalHandlers {
+    /// Installs handlers of SIGINT on the main thread, and of SIGTERM if the options ask for it. A signal that the program
+    /// handles or ignores is left alone. If two signals have arrived already, nothing is installed, and the default may kill.
     #[track_caller]
-    fn watch(lp: &EventLoop, seen: Seen, options: &RunnerBuilder, main: Option<TaskRef>) -> Result<Self> {
-        let mut this = Self { handlers: Vec::new(), seen: Rc::new(Cell::new(seen)) };
-        let wanted = [(SIGINT, is_main_thread()), (SIGTERM, options.sigterm)];
-        let left = GRACEFUL.saturating_sub(seen.count);
-        for (signal, _) in wanted.into_iter().filter(|(_, wanted)| *wanted && left > 0) {
-            let (seen, main) = (this.seen.clone(), main.clone());
-            let handler = lp.add_default_handler(signal, left, move || {
-                let now = Seen { count: seen.get().count + 1, last: signal, ..seen.get() };
-                seen.set(now);
-                match &main {
-                    Some(main) if now.count == 1 && !now.shutting_down && !main.done() => {
-                        main.cancel();
-                        Ok(())
-                    }
-                    _ => Err(meaning(signal)),
-                }
-            });
-            match handler {
-                Ok(handler) => this.handlers.extend(handler.map(|handler| (signal, handler))),
+    fn install(&mut self, lp: &EventLoop, options: &RunnerBuilder) -> Result<()> {
+        let graceful = GRACEFUL.saturating_sub(self.arrived.count.get());
+        for (signal, wanted) in [(SIGINT, is_main_thread()), (SIGTERM, options.sigterm)] {
+            if !wanted || graceful == 0 {
+                continue;
+            }
+            let arrived = self.arrived.clone();
+            match lp.add_default_handler(signal, graceful, move || arrived.on_signal(signal)) {
+                Ok(handler) => self.installed.extend(handler.map(|handler| (signal, handler))),
                 Err(error) => {
-                    this.restore(lp);
+                    self.restore(lp);
                     return Err(error);
                 }
             }
         }
-        Ok(this)
+        Ok(())
     }
 
-    /// Gives the signals their dispositions back, unless the program has put handlers of its own in the place. What fails
-    /// is logged: returned, it would take the place of what `main` came to.
+    /// Restores the dispositions of the signals, unless the program has replaced the handlers. A failure is logged, because
+    /// an error would hide the result of `main`.
     fn restore(&mut self, lp: &EventLoop) {
-        for (signal, handler) in self.handlers.drain(..) {
+        drop(self.arrived.main.take());
+        for (signal, handler) in self.installed.drain(..) {
             if let Err(error) = lp.remove_default_handler(signal, handler) {
                 log_error!("signal {signal} cannot be given its disposition back: {error}");
             }
         }
     }
+}
 
-    /// What a cancelled main task means: the signal, unless others have cancelled it too.
-    fn verdict(&self, main: &TaskRef, message: Option<std::sync::Arc<str>>) -> Error {
-        let seen = self.seen.get();
-        if seen.count > 0 && main.uncancel() == 0 { meaning(seen.last) } else { Error::Cancelled(message) }
+impl Arrived {
+    /// Cancels the main task at the first signal of a run, and otherwise leaves the loop.
+    fn on_signal(&self, signal: i32) -> Result<()> {
+        self.count.set(self.count.get() + 1);
+        self.last.set(signal);
+        let main = self.main.borrow().clone();
+        match main {
+            Some(main) if self.count.get() == 1 && !main.done() => {
+                main.cancel();
+                Ok(())
+            }
+            _ => Err(signal_error(signal)),
+        }
+    }
+
+    /// Returns the error of a cancelled main task: the signal's, unless other code has cancelled it as well.
+    fn cancellation(&self, main: &TaskRef, message: Option<Arc<str>>) -> Error {
+        let by_signal = self.count.get() > 0 && main.uncancel() == 0;
+        if by_signal { signal_error(self.last.get()) } else { Error::Cancelled(message) }
     }
 }
 
-/// What a signal ends a run with.
-fn meaning(signal: i32) -> Error {
+/// Returns the error that a run ends with after a signal.
+fn signal_error(signal: i32) -> Error {
     if signal == SIGINT { Error::KeyboardInterrupt } else { Error::Exit(128 + signal) }
 }
 
-/// Python handles signals on the main thread only, and so does the runner: Ctrl-C is for the program, not for a loop on
-/// one of its threads. std gives this name to no other thread by itself.
+/// Returns whether this is the main thread: as in Python, Ctrl-C is for a loop there. The standard library gives this name to
+/// no other thread.
 fn is_main_thread() -> bool {
     thread::current().name() == Some("main")
 }
