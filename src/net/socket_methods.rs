@@ -16,7 +16,9 @@ macro_rules! byte_stream {
             #[track_caller]
             pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
                 let len = buf.len();
-                self.0.op(&READ, Location::caller(), move |fd| fd.try_read(buf)).with_len(len)
+                self.0
+                    .op(&$crate::net::async_fd::READ, Location::caller(), move |fd| fd.try_read(buf))
+                    .with_len(len)
             }
 
             /// Writes as many bytes as there is room for; waits while there is none (`sock.send`). Returns their number.
@@ -35,7 +37,9 @@ macro_rules! byte_stream {
             /// ```
             #[track_caller]
             pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-                self.0.op(&WRITE, Location::caller(), move |fd| fd.try_write(data)).with_len(data.len())
+                self.0
+                    .op(&$crate::net::async_fd::WRITE, Location::caller(), move |fd| fd.try_write(data))
+                    .with_len(data.len())
             }
 
             /// Writes all bytes (`loop.sock_sendall`). Fails as [`read`](Self::read) does; an unknown part of the bytes is
@@ -43,8 +47,8 @@ macro_rules! byte_stream {
             #[track_caller]
             pub fn write_all<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<()>> + use<'a> {
                 let mut left = data;
-                let attempt = move |fd: &AsyncFd<_>| fd.try_write_all(&mut left);
-                self.0.op(&WRITE_ALL, Location::caller(), attempt).with_len(data.len())
+                let attempt = move |fd: &$crate::net::async_fd::AsyncFd<_>| fd.try_write_all(&mut left);
+                self.0.op(&$crate::net::async_fd::WRITE_ALL, Location::caller(), attempt).with_len(data.len())
             }
 
             /// Ends one direction or both (`sock.shutdown`). The other side then reads the end of the stream. Does not wait.
@@ -67,12 +71,12 @@ macro_rules! byte_stream {
             /// })?;
             /// # Ok::<(), looplab::Error>(())
             /// ```
-            pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+            pub fn shutdown(&self, how: std::net::Shutdown) -> Result<()> {
                 Ok(self.0.socket().shutdown(how)?)
             }
 
             #[cfg(feature = "futures-io")]
-            pub(super) fn fd(&self) -> &AsyncFd<net::$stream> {
+            pub(super) fn fd(&self) -> &$crate::net::async_fd::AsyncFd<net::$stream> {
                 &self.0
             }
         }
@@ -92,26 +96,26 @@ macro_rules! descriptor {
             }
         }
 
-        impl AsRawFd for $socket {
-            fn as_raw_fd(&self) -> RawFd {
+        impl std::os::fd::AsRawFd for $socket {
+            fn as_raw_fd(&self) -> std::os::fd::RawFd {
                 self.0.socket().as_raw_fd()
             }
         }
 
-        impl AsFd for $socket {
-            fn as_fd(&self) -> BorrowedFd<'_> {
+        impl std::os::fd::AsFd for $socket {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
                 self.0.socket().as_fd()
             }
         }
 
-        impl From<$socket> for OwnedFd {
+        impl From<$socket> for std::os::fd::OwnedFd {
             fn from(socket: $socket) -> Self {
                 socket.into_std().into()
             }
         }
 
-        impl fmt::Debug for $socket {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $socket {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 self.0.fmt(stringify!($socket), f)
             }
         }

@@ -7,14 +7,12 @@
 //! They do not buffer, and set no option but `SO_REUSEADDR` on listeners.
 
 use super::address::Address;
-use super::async_fd::{AsyncFd, OpKind, READ, WRITE, WRITE_ALL};
+use super::async_fd::{AsyncFd, OpKind};
 use super::connect::connect;
 use super::endpoint::canonical;
 use super::socket_methods::{byte_stream, descriptor};
 use crate::error::Result;
-use std::fmt;
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::panic::Location;
 
 const ACCEPT: OpKind = OpKind::read("accept", "accept");

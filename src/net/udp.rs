@@ -6,9 +6,7 @@
 use super::async_fd::{AsyncFd, OpKind};
 use super::socket_methods::descriptor;
 use crate::error::Result;
-use std::fmt;
 use std::net::{self, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::panic::Location;
 
 const RECV: OpKind = OpKind::read("socket read", "recv");

@@ -4,13 +4,10 @@
 //! of a listener; `start_unix_server` removes its own. The system's errors have Rust's text:
 //! `No such file or directory (os error 2)`, where CPython has `[Errno 2] No such file or directory`.
 
-use super::async_fd::{AsyncFd, OpKind, READ, WRITE, WRITE_ALL};
+use super::async_fd::{AsyncFd, OpKind};
 use super::endpoint::unix_addr;
 use super::socket_methods::{byte_stream, descriptor};
 use crate::error::Result;
-use std::fmt;
-use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::{self, SocketAddr};
 use std::panic::Location;
 use std::path::Path;
