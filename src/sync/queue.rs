@@ -14,7 +14,6 @@ use super::wait_queue::WaitQueue;
 use crate::error::{Error, Result};
 use crate::panics::{Guarded, drop_all};
 use crate::task::Future as Waiter;
-use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
@@ -112,8 +111,21 @@ impl<T: 'static> Queue<T> {
     /// ```
     #[track_caller]
     pub fn put(&self, item: T) -> impl Future<Output = Result<()>> + use<T> {
-        let (state, place) = (self.0.clone(), Location::caller());
-        async move { state.put_at(item, place).await }
+        let (queue, place) = (self.clone(), Location::caller());
+        async move {
+            let QueueInner { putters, bound, .. } = &*queue.0;
+            while queue.full() {
+                queue.check_not_shut_down()?;
+                let putter = bound.waiter(&queue, "queue.put", place)?;
+                let hand_over = |putter: &Waiter<()>| {
+                    if !queue.full() && !putter.cancelled() {
+                        putters.pop_and_wake(1);
+                    }
+                };
+                putters.wait_or(putter, hand_over).await?;
+            }
+            queue.put_nowait(item)
+        }
     }
 
     /// Removes and returns the next item; waits while the queue is empty (`Queue.get`).
@@ -130,8 +142,21 @@ impl<T: 'static> Queue<T> {
     /// ```
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<T>> + use<T> {
-        let (state, place) = (self.0.clone(), Location::caller());
-        async move { state.get_at(place).await }
+        let (queue, place) = (self.clone(), Location::caller());
+        async move {
+            let QueueInner { getters, bound, .. } = &*queue.0;
+            while queue.empty() {
+                queue.check_not_shut_down()?;
+                let getter = bound.waiter(&queue, "queue.get", place)?;
+                let hand_over = |getter: &Waiter<()>| {
+                    if !queue.empty() && !getter.cancelled() {
+                        getters.pop_and_wake(1);
+                    }
+                };
+                getters.wait_or(getter, hand_over).await?;
+            }
+            queue.get_nowait()
+        }
     }
 
     /// Puts an item if the queue is not full (`Queue.put_nowait`). It may be called at any time on the loop's thread. To
@@ -148,7 +173,16 @@ impl<T: 'static> Queue<T> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn put_nowait(&self, item: T) -> Result<()> {
-        self.0.put_nowait(item)
+        let item = Guarded::new(item);
+        self.check_not_shut_down()?;
+        if self.full() {
+            return Err(Error::QueueFull);
+        }
+        self.0.with_store(|store| store.push(item.into_inner()))?;
+        self.0.unfinished.set(self.0.unfinished.get() + 1);
+        self.0.finished.clear();
+        self.0.getters.pop_and_wake(1);
+        Ok(())
     }
 
     /// Removes and returns the next item, if there is one (`Queue.get_nowait`). It may be called at any time on the loop's
@@ -162,7 +196,13 @@ impl<T: 'static> Queue<T> {
     /// assert!(matches!(Queue::<u8>::new(0).get_nowait(), Err(Error::QueueEmpty)));
     /// ```
     pub fn get_nowait(&self) -> Result<T> {
-        self.0.get_nowait()
+        if self.empty() {
+            self.check_not_shut_down()?;
+            return Err(Error::QueueEmpty);
+        }
+        let item = self.0.with_store(|store| store.pop())?.ok_or(Error::QueueEmpty)?;
+        self.0.putters.pop_and_wake(1);
+        Ok(item)
     }
 
     /// Marks one item that was removed as processed (`Queue.task_done`).
@@ -279,71 +319,15 @@ impl<T: 'static> Queue<T> {
     /// ```
     #[must_use]
     pub fn full(&self) -> bool {
-        self.0.full()
+        self.0.maxsize > 0 && self.0.size.get() >= self.0.maxsize
+    }
+
+    fn check_not_shut_down(&self) -> Result<()> {
+        if self.0.shut_down.get() { Err(Error::QueueShutDown) } else { Ok(()) }
     }
 }
 
 impl<T: 'static> QueueInner<T> {
-    async fn put_at(&self, item: T, place: Place) -> Result<()> {
-        while self.full() {
-            if self.shut_down.get() {
-                return Err(Error::QueueShutDown);
-            }
-            let waiter = self.bound.waiter(self, "queue.put", place)?;
-            let hand_over = |putter: &Waiter<()>| {
-                if !self.full() && !putter.cancelled() {
-                    self.putters.pop_and_wake(1);
-                }
-            };
-            self.putters.wait_or(waiter, hand_over).await?;
-        }
-        self.put_nowait(item)
-    }
-
-    async fn get_at(&self, place: Place) -> Result<T> {
-        while self.size.get() == 0 {
-            if self.shut_down.get() {
-                return Err(Error::QueueShutDown);
-            }
-            let waiter = self.bound.waiter(self, "queue.get", place)?;
-            let hand_over = |getter: &Waiter<()>| {
-                if self.size.get() > 0 && !getter.cancelled() {
-                    self.getters.pop_and_wake(1);
-                }
-            };
-            self.getters.wait_or(waiter, hand_over).await?;
-        }
-        self.get_nowait()
-    }
-
-    fn put_nowait(&self, item: T) -> Result<()> {
-        let item = Guarded::new(item);
-        if self.shut_down.get() {
-            return Err(Error::QueueShutDown);
-        }
-        if self.full() {
-            return Err(Error::QueueFull);
-        }
-        self.with_store(|store| store.push(item.into_inner()))?;
-        self.unfinished.set(self.unfinished.get() + 1);
-        self.finished.clear();
-        self.getters.pop_and_wake(1);
-        Ok(())
-    }
-
-    fn get_nowait(&self) -> Result<T> {
-        if self.size.get() == 0 {
-            return Err(if self.shut_down.get() { Error::QueueShutDown } else { Error::QueueEmpty });
-        }
-        let item = self.with_store(|store| store.pop())?.ok_or(Error::QueueEmpty)?;
-        self.putters.pop_and_wake(1);
-        Ok(item)
-    }
-
-    fn full(&self) -> bool {
-        self.maxsize > 0 && self.size.get() >= self.maxsize
-    }
-
     /// Marks `n` items as processed.
     fn finish(&self, n: usize) {
         self.unfinished.set(self.unfinished.get().saturating_sub(n));
@@ -374,26 +358,21 @@ impl<T> Clone for Queue<T> {
     }
 }
 
-impl<T> fmt::Debug for Queue<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// Writes `<Queue maxsize=2 qsize=1 _getters[1] tasks=1 shutdown>`. It does not show the items, so it needs no `T: Debug`
 /// and runs no user code.
-impl<T> fmt::Debug for QueueInner<T> {
+impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} maxsize={} qsize={}", self.name, self.maxsize, self.size.get())?;
-        for (name, waiters) in [("_getters", &self.getters), ("_putters", &self.putters)] {
+        let QueueInner { name, maxsize, size, getters, putters, unfinished, shut_down, .. } = &*self.0;
+        write!(f, "<{name} maxsize={maxsize} qsize={}", size.get())?;
+        for (name, waiters) in [("_getters", getters), ("_putters", putters)] {
             if waiters.len() > 0 {
                 write!(f, " {name}[{}]", waiters.len())?;
             }
         }
-        if self.unfinished.get() > 0 {
-            write!(f, " tasks={}", self.unfinished.get())?;
+        if unfinished.get() > 0 {
+            write!(f, " tasks={}", unfinished.get())?;
         }
-        f.write_str(if self.shut_down.get() { " shutdown>" } else { ">" })
+        f.write_str(if shut_down.get() { " shutdown>" } else { ">" })
     }
 }
 

@@ -82,67 +82,6 @@ impl SemaphoreInner {
     }
 }
 
-/// The methods that both kinds have.
-macro_rules! semaphore_methods {
-    () => {
-        /// Returns whether [`acquire`](Self::acquire) would wait (`Semaphore.locked`): no permit is left, or other tasks wait.
-        ///
-        /// ```
-        /// # use looplab::sync::{BoundedSemaphore, Semaphore};
-        /// assert!(Semaphore::new(0).locked() && !BoundedSemaphore::new(1).locked());
-        /// ```
-        #[must_use]
-        pub fn locked(&self) -> bool {
-            self.0.locked()
-        }
-
-        /// Acquires a permit, and releases it when it is dropped (`async with semaphore`). Waits and fails as
-        /// [`acquire`](Self::acquire) does.
-        ///
-        /// ```
-        /// # use looplab::{EventLoop, sync::BoundedSemaphore};
-        /// EventLoop::new()?.run_until_complete(async {
-        ///     let one = BoundedSemaphore::new(1);
-        ///     {
-        ///         let _permit = one.permit().await?;
-        ///         assert!(one.locked());
-        ///     }
-        ///     assert!(!one.locked());
-        ///     Ok(())
-        /// })?;
-        /// # Ok::<(), looplab::Error>(())
-        /// ```
-        #[track_caller]
-        pub fn permit(&self) -> impl Future<Output = Result<Permit>> + use<> {
-            let (semaphore, place) = (self.0.clone(), Location::caller());
-            async move {
-                semaphore.acquire(place).await?;
-                Ok(Permit(semaphore))
-            }
-        }
-
-        /// Acquires a permit, to be [released](Self::release) by hand (`Semaphore.acquire`). Does not suspend unless the
-        /// semaphore is [locked](Self::locked).
-        ///
-        /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no permit then. A wait fails with
-        /// [`Error::Runtime`] on another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
-        /// running loop.
-        ///
-        /// ```
-        /// # use looplab::{EventLoop, sync::Semaphore};
-        /// let one = Semaphore::new(1);
-        /// EventLoop::new()?.run_until_complete(one.acquire())?;
-        /// assert!(one.locked());
-        /// # Ok::<(), looplab::Error>(())
-        /// ```
-        #[track_caller]
-        pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
-            let (semaphore, place) = (self.0.clone(), Location::caller());
-            async move { semaphore.acquire(place).await }
-        }
-    };
-}
-
 /// A number of permits that tasks acquire and release (`asyncio.Semaphore`). A clone is another handle of the same
 /// semaphore.
 ///
@@ -183,8 +122,6 @@ impl Semaphore {
         Self(SemaphoreInner::new(value, None))
     }
 
-    semaphore_methods!();
-
     /// Releases a permit, to the first waiter if there is one (`Semaphore.release`). It may be called at any time on the
     /// loop's thread, and more often than [`acquire`](Self::acquire); see [`BoundedSemaphore`].
     ///
@@ -197,13 +134,6 @@ impl Semaphore {
     pub fn release(&self) {
         // Only a bounded semaphore can fail here.
         let _ = self.0.release();
-    }
-}
-
-/// Creates a semaphore with one permit (`asyncio.Semaphore()`).
-impl Default for Semaphore {
-    fn default() -> Self {
-        Self::new(1)
     }
 }
 
@@ -236,8 +166,6 @@ impl BoundedSemaphore {
         Self(SemaphoreInner::new(value, Some(value)))
     }
 
-    semaphore_methods!();
-
     /// Releases a permit, to the first waiter if there is one (`BoundedSemaphore.release`).
     ///
     /// # Errors
@@ -252,12 +180,84 @@ impl BoundedSemaphore {
     }
 }
 
-/// Creates a semaphore with one permit (`asyncio.BoundedSemaphore()`).
-impl Default for BoundedSemaphore {
-    fn default() -> Self {
-        Self::new(1)
-    }
+/// Implements what both kinds have.
+macro_rules! semaphore {
+    ($($semaphore:ident)*) => {$(
+        impl $semaphore {
+            /// Returns whether [`acquire`](Self::acquire) would wait, because no permit is left or other tasks wait
+            /// (`Semaphore.locked`).
+            ///
+            /// ```
+            /// # use looplab::sync::{BoundedSemaphore, Semaphore};
+            /// assert!(Semaphore::new(0).locked() && !BoundedSemaphore::new(1).locked());
+            /// ```
+            #[must_use]
+            pub fn locked(&self) -> bool {
+                self.0.locked()
+            }
+
+            /// Acquires a permit, and releases it when it is dropped (`async with semaphore`). Waits and fails as
+            /// [`acquire`](Self::acquire) does.
+            ///
+            /// ```
+            /// # use looplab::{EventLoop, sync::BoundedSemaphore};
+            /// EventLoop::new()?.run_until_complete(async {
+            ///     let one = BoundedSemaphore::new(1);
+            ///     {
+            ///         let _permit = one.permit().await?;
+            ///         assert!(one.locked());
+            ///     }
+            ///     assert!(!one.locked());
+            ///     Ok(())
+            /// })?;
+            /// # Ok::<(), looplab::Error>(())
+            /// ```
+            #[track_caller]
+            pub fn permit(&self) -> impl Future<Output = Result<Permit>> + use<> {
+                let (semaphore, place) = (self.0.clone(), Location::caller());
+                async move {
+                    semaphore.acquire(place).await?;
+                    Ok(Permit(semaphore))
+                }
+            }
+
+            /// Acquires a permit, to be [released](Self::release) by hand (`Semaphore.acquire`). Does not suspend unless the
+            /// semaphore is [locked](Self::locked).
+            ///
+            /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no permit then. A wait fails with
+            /// [`Error::Runtime`] on another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
+            /// running loop.
+            ///
+            /// ```
+            /// # use looplab::{EventLoop, sync::Semaphore};
+            /// let one = Semaphore::new(1);
+            /// EventLoop::new()?.run_until_complete(one.acquire())?;
+            /// assert!(one.locked());
+            /// # Ok::<(), looplab::Error>(())
+            /// ```
+            #[track_caller]
+            pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
+                let (semaphore, place) = (self.0.clone(), Location::caller());
+                async move { semaphore.acquire(place).await }
+            }
+        }
+
+        /// Creates a semaphore with one permit.
+        impl Default for $semaphore {
+            fn default() -> Self {
+                Self::new(1)
+            }
+        }
+
+        impl fmt::Debug for $semaphore {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
 }
+
+semaphore!(Semaphore BoundedSemaphore);
 
 /// A permit of a semaphore, which is released when it is dropped. Created by [`Semaphore::permit`] and
 /// [`BoundedSemaphore::permit`].
@@ -289,18 +289,6 @@ impl Drop for Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<permit of {:?}>", self.0)
-    }
-}
-
-impl fmt::Debug for Semaphore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for BoundedSemaphore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
