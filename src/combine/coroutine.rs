@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use crate::task::cell::TaskCell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -66,7 +67,7 @@ impl<T: 'static> Coroutine<T> {
     /// waits for the next one that can.
     pub fn throw(&mut self, error: Error) -> Step<T> {
         if !self.cell.started.replace(true) && self.cell.has_body() {
-            self.cell.drop_body();
+            drop_quietly(self.cell.take_body());
             return Step::Returned(Err(error));
         }
         self.resume(Some(error))
@@ -80,12 +81,12 @@ impl<T: 'static> Coroutine<T> {
     /// for `CoroutineExit`, which means that it obeyed.
     pub fn close(&mut self) -> Result<()> {
         if !self.cell.started.get() || !self.cell.has_body() {
-            self.cell.drop_body();
+            drop_quietly(self.cell.take_body());
             return Ok(());
         }
         match self.resume(Some(Error::CoroutineExit)) {
             Step::Suspended => {
-                self.cell.drop_body();
+                drop_quietly(self.cell.take_body());
                 Err(Error::Runtime("coroutine ignored GeneratorExit".into()))
             }
             Step::Returned(Ok(_) | Err(Error::CoroutineExit)) => Ok(()),
@@ -94,12 +95,13 @@ impl<T: 'static> Coroutine<T> {
     }
 
     fn resume(&mut self, thrown: Option<Error>) -> Step<T> {
-        let thrown = thrown.map(Box::new).or_else(|| self.cell.context.refused.take());
-        self.cell.started.set(true);
-        let Some((polled, untaken)) = self.cell.resume(thrown, Waker::noop(), |_| ()) else {
+        let Some(body) = self.cell.take_body() else {
             return Step::Returned(Err(Error::Runtime("cannot reuse already awaited coroutine".into())));
         };
-        self.untaken = untaken.map(|error| *error);
+        let thrown = thrown.map(Box::new).or_else(|| self.cell.context.refused.take());
+        self.cell.started.set(true);
+        let polled = self.cell.resume(body, thrown, Waker::noop(), |_| ());
+        self.untaken = self.cell.context.end().map(|error| *error);
         match polled {
             Poll::Pending => Step::Suspended,
             Poll::Ready(outcome) => {
@@ -112,7 +114,7 @@ impl<T: 'static> Coroutine<T> {
 impl<T> Drop for Coroutine<T> {
     fn drop(&mut self) {
         // The body may hold registrations that hold the cell: dropping it breaks the circle.
-        self.cell.drop_body();
+        drop_quietly(self.cell.take_body());
     }
 }
 

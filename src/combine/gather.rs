@@ -212,8 +212,8 @@ impl<V: Values> GatherAll<V> {
 }
 
 impl GatherCell {
-    /// Looks at the children that were done at the call. It is done late, when anybody first looks at the gathering,
-    /// for only then is it known whether exceptions are wanted as values; nobody can tell the difference.
+    /// Looks at the children that were done at the call. This happens late, when the gathering is first looked at: only
+    /// then is it known whether exceptions are wanted as values.
     fn settle(self: &Rc<Self>) {
         let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
         let nothing_to_do = self.children.is_empty() && !self.core.done();

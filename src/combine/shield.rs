@@ -1,9 +1,8 @@
 //! Shielding: waiting for something without handing a cancellation on to it.
 //!
-//! It promises asyncio's `shield`: what is shielded starts at the call; cancelling the waiter ends the wait and reaches no
+//! It guarantees asyncio's `shield`. What is shielded starts at the call. Cancelling the waiter ends the wait and reaches no
 //! further; cancelling what is shielded ends the wait as cancelled. It costs one turn more than waiting directly, unless
-//! what is shielded is done. It does not protect from the end of the loop: somebody has to wait for the shielded task,
-//! or `close` destroys it.
+//! what is shielded is done. It does not protect from the end of the loop: `close` destroys a shielded task.
 
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, running};
@@ -23,12 +22,12 @@ use std::task::{Context, Poll};
 /// (`asyncio.shield`). A body becomes a task now, not at the await.
 ///
 /// Keep a handle of what is shielded, to wait for it after the cancellation. Dropping the shield does not reach it
-/// either. If it fails when the wait is over already, nobody reads that failure, and it is reported once, when the last
-/// handle goes: `Task exception was never retrieved`.
+/// either. If it fails when the wait is over already, the failure is not read, and it is reported once, when the last
+/// handle is dropped: `Task exception was never retrieved`.
 ///
 /// # Errors
-/// Awaiting fails with what the inner one fails with, with [`Error::Cancelled`] (without the message, as in asyncio) if
-/// the inner one was cancelled, and with [`Error::Cancelled`] if the waiter is cancelled. It fails with [`Error::Runtime`]
+/// Awaiting fails with what the inner one fails with, and with [`Error::Cancelled`] if the waiter is cancelled. If the
+/// inner one was cancelled, the error has no message, as in asyncio. It fails with [`Error::Runtime`]
 /// if the inner one is of another loop and not done, and with [`Error::NoRunningLoop`] without a loop.
 ///
 /// ```

@@ -24,6 +24,7 @@ use crate::trace::EntryKind;
 use std::any::{Any, TypeId, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::mem::needs_drop;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::pin::Pin;
@@ -31,13 +32,18 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 /// A body: any future whose output is an [`Outcome`].
-pub(super) trait Body {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Box<dyn Any>>>;
+pub(crate) trait Body {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxedOutcome>;
 }
+
+pub(crate) type BoxedBody = Pin<Box<dyn Body>>;
+
+/// What a body came to; its value is boxed.
+pub(crate) type BoxedOutcome = Result<Box<dyn Any>>;
 
 impl<F: Future<Output: Outcome>> Body for F {
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Box<dyn Any>>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxedOutcome> {
         match Future::poll(self, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(outcome) => {
@@ -52,10 +58,12 @@ pub(crate) struct TaskCell {
     pub(super) core: FutureCore,
     pub(crate) context: StepContext,
     /// Empty during a step, and when it is done.
-    pub(super) body: Cell<Option<Pin<Box<dyn Body>>>>,
+    pub(super) body: Cell<Option<BoxedBody>>,
     /// A reader's `clone`, which is user code, runs on the borrowed value. It may read the task again or drop it, and only
     /// taking the value fails meanwhile.
     value: RefCell<Option<Box<dyn Any>>>,
+    /// Whether dropping the value runs code.
+    value_needs_drop: bool,
     /// Returns the type of the value, and its name.
     value_type: fn() -> (TypeId, &'static str),
     pub(super) handle: u64,
@@ -96,6 +104,7 @@ impl TaskCell {
             context: StepContext::default(),
             body: Cell::new(None),
             value: RefCell::new(None),
+            value_needs_drop: needs_drop::<T>(),
             value_type: || (TypeId::of::<T>(), type_name::<T>()),
             handle,
             key: Cell::new(None),
@@ -167,8 +176,8 @@ impl TaskCell {
         is_some(&self.body)
     }
 
-    pub(crate) fn drop_body(&self) {
-        drop_quietly(self.body.take());
+    pub(crate) fn take_body(&self) -> Option<BoxedBody> {
+        self.body.take()
     }
 }
 
@@ -302,8 +311,8 @@ impl Drop for TaskCell {
         if let Some(body) = self.body.get_mut().take() {
             drop_quietly(body);
         }
-        if let Some(value) = self.value.get_mut().take() {
-            drop_quietly(value);
+        if self.value_needs_drop {
+            drop_quietly(self.value.get_mut().take());
         }
     }
 }

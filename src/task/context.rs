@@ -85,7 +85,7 @@ impl StepContext {
 
     /// Ends the step, and returns the error if no leaf took it.
     #[inline]
-    pub(super) fn end(&self) -> Thrown {
+    pub(crate) fn end(&self) -> Thrown {
         self.active.set(false);
         self.thrown.take()
     }
@@ -139,12 +139,12 @@ impl StepContext {
     /// Lists what it waits on, in order of registration.
     pub(super) fn waits(&self) -> Vec<Rc<dyn AnyFuture>> {
         let (waits, last) = (self.waits.borrow(), self.number.get());
-        waits.values().filter(|wait| wait.counts(last)).map(|wait| wait.on.clone()).collect()
+        waits.filter_map(|wait| wait.counts(last).then(|| wait.on.clone()))
     }
 
     #[inline]
     pub(super) fn has_waits(&self) -> bool {
-        self.waits.borrow().values().any(|wait| wait.counts(self.number.get()))
+        self.waits.borrow().any(|wait| wait.counts(self.number.get()))
     }
 
     /// Describes what it waits on, for the trace.

@@ -1,7 +1,7 @@
 //! What is being polled on this thread now. Every leaf asks for it.
 //!
-//! It guarantees that a guard's drop restores what was polled before: a coroutine that is driven by hand runs inside of
-//! a task's step, and so do the tasks of a loop that is closed there.
+//! It guarantees that a guard's drop restores what was polled before. A coroutine that is driven by hand is polled inside of
+//! a task's step, and so are the tasks of a loop that is closed there.
 
 use super::cell::TaskCell;
 use super::context::StepContext;
@@ -26,24 +26,35 @@ thread_local! {
 
 /// Makes a cell the current one while the guard lives.
 pub(super) struct EnterGuard {
-    outer: Option<Current>,
+    /// Boxed, because there nearly always is none.
+    outer: Option<Box<Current>>,
 }
 
 impl EnterGuard {
     /// `waker` is the data pointer of the waker that the cell is polled with.
     #[inline]
     pub(super) fn new(cell: Rc<TaskCell>, waker: *const ()) -> Self {
-        let outer = replace(None);
-        let outer_task = outer.as_ref().and_then(Current::task);
-        replace(Some(Current { cell, waker, outer_task }));
-        Self { outer }
+        match replace(Some(Current { cell, waker, outer_task: None })) {
+            None => Self { outer: None },
+            Some(outer) => Self::inside(outer),
+        }
+    }
+
+    #[cold]
+    fn inside(outer: Current) -> Self {
+        CURRENT.with_borrow_mut(|current| {
+            if let Some(current) = &mut **current {
+                current.outer_task = outer.task();
+            }
+        });
+        Self { outer: Some(Box::new(outer)) }
     }
 }
 
 impl Drop for EnterGuard {
     #[inline]
     fn drop(&mut self) {
-        drop(replace(self.outer.take()));
+        drop(replace(self.outer.take().map(|outer| *outer)));
     }
 }
 

@@ -22,10 +22,10 @@ pub(crate) struct FutureCell<T: 'static> {
     value: RefCell<Option<T>>,
 }
 
-/// A result that somebody will set (`asyncio.Future`). Cloning gives another handle of the same future.
+/// A result that is set by hand (`asyncio.Future`). Cloning gives another handle of the same future.
 ///
-/// Made by [`EventLoop::create_future`]. Awaiting one that is done does not suspend. A failure that nobody reads is
-/// reported when the last handle goes.
+/// Made by [`EventLoop::create_future`]. Awaiting one that is done does not suspend. A failure that is never read is
+/// reported when the last handle is dropped.
 ///
 /// ```
 /// # use looplab::EventLoop;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{
     AnyTask, Callback, Dependant, Dependence, Entry, EventLoop, ExceptionContext, Inner, call, report,
 };
-use crate::panics::{drop_all, drop_quietly};
+use crate::panics::drop_quietly;
 use crate::trace::{Done, On, Place};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -61,8 +61,8 @@ pub(crate) enum Begin {
 pub struct FutureOf<T> {
     pub(crate) future: Rc<dyn AnyFuture>,
     /// What the outcome is read from: the future itself, or the children of a gathering.
-    source: Rc<dyn Any>,
-    read: fn(&dyn Any) -> Result<T>,
+    pub(super) source: Rc<dyn Any>,
+    pub(super) read: fn(&dyn Any) -> Result<T>,
 }
 
 impl<T> FutureOf<T> {
@@ -238,7 +238,7 @@ impl FutureCore {
             Waiter::Callback(callback) => Some(callback.clone()),
             Waiter::Step(_) | Waiter::Waker(_) => None,
         };
-        let callbacks: Vec<_> = self.waiters.borrow().values().filter_map(callback).collect();
+        let callbacks = self.waiters.borrow().filter_map(callback);
         callbacks.iter().for_each(|callback| callback.function.forget());
     }
 }
@@ -346,7 +346,7 @@ impl FutureCore {
 
     /// Drops all waiters without waking any.
     pub(crate) fn drop_waiters(&self) {
-        drop_all(self.waiters.take().into_values());
+        self.waiters.take().for_each(drop_quietly);
     }
 
     /// Arrows 1 and 3: completes it, and queues all waiters. `owner` returns the future, for its done callbacks.
@@ -364,11 +364,11 @@ impl FutureCore {
             return Ok(());
         }
         let Some(lp) = lp.filter(|lp| !lp.is_closed()) else {
-            drop_all(waiters.into_values());
+            waiters.for_each(drop_quietly);
             return Err(Error::Closed);
         };
         let cause = Some(self.on());
-        waiters.into_values().for_each(|waiter| waiter.notify(&lp, cause, &owner));
+        waiters.for_each(|waiter| waiter.notify(&lp, cause, &owner));
         Ok(())
     }
 

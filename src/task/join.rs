@@ -4,6 +4,7 @@ use super::cell::TaskCell;
 use super::future_core::FutureOf;
 use super::leaf::Leaf;
 use crate::error::Result;
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,13 +13,14 @@ use std::task::{Context, Poll, ready};
 /// Awaits a [`Task`](crate::Task) or a [`Future`](crate::Future); made by awaiting one.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Join<T: 'static> {
-    future: FutureOf<T>,
     leaf: Leaf,
+    source: Rc<dyn Any>,
+    read: fn(&dyn Any) -> Result<T>,
 }
 
 impl<T: 'static> Join<T> {
     pub(crate) fn new(future: FutureOf<T>) -> Self {
-        Self { leaf: Leaf::new(future.future.clone()), future }
+        Self { leaf: Leaf::new(future.future), source: future.source, read: future.read }
     }
 }
 
@@ -27,7 +29,7 @@ impl<T: 'static> Future for Join<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         ready!(self.leaf.poll(cx))?;
-        Poll::Ready(self.future.outcome())
+        Poll::Ready((self.read)(&*self.source))
     }
 }
 

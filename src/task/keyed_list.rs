@@ -12,7 +12,7 @@ pub(crate) enum KeyedList<T> {
     #[default]
     Empty,
     One(u64, T),
-    /// Alternative: a `Vec`. Problem: removing n values, last one first, would look at n² of them.
+    /// Alternative: a `Vec`. Problem: removing n values, first one last, would look at n² of them.
     Many(BTreeMap<u64, T>),
 }
 
@@ -40,8 +40,11 @@ impl<T> KeyedList<T> {
     #[inline]
     pub(super) fn remove(&mut self, key: u64) -> Option<T> {
         match self {
+            Self::One(only, _) if *only == key => match std::mem::take(self) {
+                Self::One(_, value) => Some(value),
+                _ => None,
+            },
             Self::Many(map) => map.remove(&key),
-            Self::One(only, _) if *only == key => std::mem::take(self).into_values().next(),
             Self::One(..) | Self::Empty => None,
         }
     }
@@ -55,24 +58,31 @@ impl<T> KeyedList<T> {
         }
     }
 
-    #[inline]
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        let (one, many) = match self {
-            Self::Empty => (None, None),
-            Self::One(_, value) => (Some(value), None),
-            Self::Many(map) => (None, Some(map.values())),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
+    /// Collects what `map` returns for the values.
+    pub(super) fn filter_map<R>(&self, map: impl Fn(&T) -> Option<R>) -> Vec<R> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::One(_, value) => map(value).into_iter().collect(),
+            Self::Many(values) => values.values().filter_map(map).collect(),
+        }
     }
 
     #[inline]
-    pub(super) fn into_values(self) -> impl Iterator<Item = T> {
-        let (one, many) = match self {
-            Self::Empty => (None, BTreeMap::new()),
-            Self::One(_, value) => (Some(value), BTreeMap::new()),
-            Self::Many(map) => (None, map),
-        };
-        one.into_iter().chain(many.into_values())
+    pub(super) fn any(&self, is: impl Fn(&T) -> bool) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::One(_, value) => is(value),
+            Self::Many(values) => values.values().any(is),
+        }
+    }
+
+    #[inline]
+    pub(super) fn for_each(self, mut call: impl FnMut(T)) {
+        match self {
+            Self::Empty => {}
+            Self::One(_, value) => call(value),
+            Self::Many(values) => values.into_values().for_each(call),
+        }
     }
 }
 

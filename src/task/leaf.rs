@@ -104,6 +104,12 @@ impl Leaf {
     /// Removes the registration: the leaf is done, or is dropped.
     #[inline]
     pub(crate) fn release(&mut self) {
+        if !matches!(self.state, LeafState::Unregistered) {
+            self.unregister();
+        }
+    }
+
+    fn unregister(&mut self) {
         match std::mem::take(&mut self.state) {
             LeafState::Unregistered | LeafState::Refused(_) => {}
             LeafState::Registered { with, key } => {

@@ -3,7 +3,7 @@
 //! It guarantees that no borrow is held while a body is polled or dropped, and that a panic in it becomes the outcome.
 
 use super::cancel::forward;
-use super::cell::TaskCell;
+use super::cell::{BoxedBody, BoxedOutcome, TaskCell};
 use super::context::{Thrown, is_some};
 use super::current::EnterGuard;
 use crate::error::{Error, Result, catch};
@@ -17,9 +17,6 @@ use std::task::{Context, Poll, Waker};
 
 /// The kind of a wait for a future that is not looplab's.
 const FOREIGN: &str = "foreign";
-
-/// What a body came to; its value is boxed.
-pub(crate) type BoxedOutcome = Result<Box<dyn Any>>;
 
 impl AnyTask for TaskCell {
     fn id(&self) -> u64 {
@@ -47,6 +44,7 @@ impl AnyTask for TaskCell {
     fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
         self.queued.set(None);
         self.parked.set(false);
+        let Some(body) = self.body.take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.context.refused.take();
         let thrown = self.take_must_cancel().map(|message| Box::new(Error::Cancelled(message))).or(refused);
@@ -54,12 +52,12 @@ impl AnyTask for TaskCell {
         let lent = self.take_waker().or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
         let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
         let began = |thrown: Option<&Error>| lp.0.step_began(self.core.id(), thrown);
-        let Some((polled, untaken)) = self.resume(thrown, waker, began) else { return Ok(()) };
+        let polled = self.resume(body, thrown, waker, began);
         // The loop gets its waker back. If a clone is left, the task keeps it, so the loop knows that it may be woken.
         if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
             self.extras().waker.set(Some(kept));
         }
-        if let Some(error) = untaken {
+        if let Some(error) = self.context.end() {
             self.throw_later(*error);
         }
         match polled {
@@ -118,16 +116,16 @@ impl TaskCell {
         lp.0.enqueue(Entry::Step(self), cause);
     }
 
-    /// Polls the body once as the current one, and drops it if it ended. Returns with it what no leaf took of `thrown`;
-    /// `None` if there is no body.
+    /// Polls the body once as the current one, and drops it if it ended. The caller ends the step of the context.
+    #[inline]
     pub(crate) fn resume(
         self: &Rc<Self>,
+        mut body: BoxedBody,
         thrown: Thrown,
         waker: &Waker,
         began: impl FnOnce(Option<&Error>),
-    ) -> Option<(Poll<BoxedOutcome>, Thrown)> {
-        let mut body = self.body.take()?;
-        let entered = EnterGuard::new(self.clone(), waker.data());
+    ) -> Poll<BoxedOutcome> {
+        let _entered = EnterGuard::new(self.clone(), waker.data());
         self.context.begin(thrown.clone());
         began(thrown.as_deref());
         let polled = match thrown {
@@ -139,20 +137,15 @@ impl TaskCell {
                 catch(|| body.as_mut().poll(&mut cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
             }
         };
-        let polled = match polled {
-            // The body is dropped while its task is still the current one, and before its result is set.
-            Poll::Ready(outcome) => Poll::Ready(match catch(|| drop(body)) {
-                Ok(()) => outcome,
-                Err(panic) => replace_outcome(outcome, panic),
-            }),
-            Poll::Pending => {
-                self.body.set(Some(body));
-                Poll::Pending
-            }
+        let Poll::Ready(outcome) = polled else {
+            self.body.set(Some(body));
+            return Poll::Pending;
         };
-        let untaken = self.context.end();
-        drop(entered);
-        Some((polled, untaken))
+        // The body is dropped while its task is still the current one, and before its result is set.
+        Poll::Ready(match catch(|| drop(body)) {
+            Ok(()) => outcome,
+            Err(panic) => replace_outcome(outcome, panic),
+        })
     }
 
     /// Arrow 4: the step ended at an await.
