@@ -1,29 +1,31 @@
 //! The environment variables that looplab obeys, and the processes in which it obeys none.
 //!
-//! It promises that a process which has more rights than the user that started it ignores all of them, with one warning on
-//! standard error: a trace would write a file with rights that the user has not, and virtual time would cut waits short.
-//! On Linux `/proc` tells that. On other systems nothing is checked: their calls need a further package or unsafe code.
+//! A process that has more rights than its user ignores all of them, with one warning on standard
+//! error. A trace would write a file with those rights, and virtual time would cut waits short.
+//! Linux shows the rights in `/proc`. Other systems are not checked: their calls need another
+//! package or unsafe code.
 //!
-//! The warning goes to standard error and not to the logger. A program with no logger would say nothing, and the user
-//! would look for the trace in vain.
+//! The warning does not go to the logger. A program without a logger would show nothing, and the
+//! user would look for the trace in vain.
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::OnceLock;
 
-/// Returns what the environment says for `name`; `None` if that is nothing or must be ignored. Empty is nothing.
+/// Returns the value of `name`; `None` if it is unset, empty or must be ignored.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
     if raised_privileges().is_some() { None } else { Some(value) }
 }
 
-/// Writes a line to standard error. One that cannot be written is nobody's fault here.
+/// Writes a line to standard error. A failure is ignored.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "looplab: {text}");
 }
 
-/// Returns how the process came to rights that its user has not, if it has any. Found out once, at the first use of a
-/// variable: a process that gives them up later has still inherited its environment from a stranger.
+/// Returns how the process got rights that its user does not have, if it has any. The first use of
+/// a variable finds out. A process that drops its rights later still has an environment from a
+/// stranger.
 fn raised_privileges() -> Option<&'static str> {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
@@ -62,13 +64,13 @@ mod system {
     /// The kernel's mark of a program that was started with raised privileges, in `linux/auxvec.h`.
     const AT_SECURE: usize = 23;
 
-    /// Ids that differ tell a set-user-id program, and a process that has changed them itself; the kernel's mark tells file
-    /// capabilities, too. A file of `/proc` that the process may not read belongs to a process with raised privileges, or
-    /// to one that hides for other reasons: it is treated as one of the former.
+    /// Compares the ids, and reads the kernel's mark. Ids differ in a set-user-id program, and in a
+    /// process that has changed them itself. The mark shows file capabilities too. A file of
+    /// `/proc` that cannot be read counts as raised privileges: most such processes have them.
     pub(super) fn raised_privileges() -> Option<String> {
         match fs::read(STATUS) {
             Err(error) => return Some(format!("{STATUS} cannot be read: {error}")),
-            // The process's name is in it, which can be any bytes.
+            // It holds the process's name, which can be any bytes.
             Ok(status) => differing_ids(&String::from_utf8_lossy(&status)),
         }
         .or_else(|| match fs::read(AUXV) {
@@ -106,7 +108,8 @@ mod system {
         Some((ids.next()?.ok()?, ids.next()?.ok()?))
     }
 
-    /// The auxiliary vector is a list of (key, value), in the machine's own words.
+    /// Returns whether the auxiliary vector has the mark. It is a list of (key, value) in the
+    /// machine's own words.
     fn is_secure(auxv: &[u8]) -> bool {
         let (words, _) = auxv.as_chunks();
         let words: Vec<usize> = words.iter().copied().map(usize::from_ne_bytes).collect();

@@ -1,8 +1,8 @@
 //! One error type and one `Result` for the whole crate.
 //!
-//! It promises: every error is a value (`Clone + Send + Sync`, so that several awaiters, threads and other crates can
-//! share it), and its text is asyncio's own where asyncio has one. It does not tell where an error came from: the
-//! exception handler's context and the trace do.
+//! Every error is a value (`Clone + Send + Sync`), so that several awaiters, threads and other
+//! crates can share it. Its text is asyncio's where asyncio has one. It does not say where it came
+//! from: the exception handler's context and the trace do.
 
 mod io;
 
@@ -28,7 +28,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong on a loop, with asyncio's text as `Display`.
 ///
-/// Two of them are not errors of the program but requests to leave the loop: [`Error::Exit`] and
+/// Two of them are not errors of the program but requests to leave the loop. [`Error::Exit`] and
+/// [`Error::KeyboardInterrupt`] leave [`run_forever`](crate::EventLoop::run_forever), as
+/// `SystemExit` and `KeyboardInterrupt` do in Python. All others stay inside: they go to the
+/// exception handler, or are the result of a task.
 /// [`Error::KeyboardInterrupt`] go out of [`run_forever`](crate::EventLoop::run_forever), as `SystemExit` and
 /// `KeyboardInterrupt` do in Python. All others stay inside (exception handler, or the result of a task).
 ///
@@ -59,8 +62,9 @@ pub enum Error {
     StoppedBeforeComplete,
     /// The call needs a running loop on this thread and there is none.
     NoRunningLoop,
-    /// Nothing can ever wake the loop again (virtual time only). The text names the first twenty waiting tasks and what
-    /// each waits for; while a [`Remote`](crate::Remote) counts, the loop waits instead.
+    /// Nothing can ever wake the loop again (virtual time only). The text names the first twenty
+    /// waiting tasks and what each waits for. While a [`Remote`](crate::Remote) counts, the loop
+    /// waits instead.
     Deadlock(Arc<str>),
     /// Ctrl-C; leaves the loop (`KeyboardInterrupt`).
     KeyboardInterrupt,
@@ -105,7 +109,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A cancellation without a message, as `raise asyncio.CancelledError`.
+    /// Makes a cancellation without a message (`asyncio.CancelledError()`).
     ///
     /// ```
     /// assert_eq!(looplab::Error::cancelled().to_string(), "");
@@ -115,8 +119,8 @@ impl Error {
         Self::Cancelled(None)
     }
 
-    /// Wraps an error of another crate. One that was caused by a cancellation (a socket's read was cancelled inside of a
-    /// protocol's future) is that cancellation.
+    /// Wraps an error of another crate. If a cancellation caused it, the result is that
+    /// cancellation: a socket's read may be cancelled inside of a protocol's future.
     ///
     /// ```
     /// let e = looplab::Error::other("seven".parse::<i32>().unwrap_err());
@@ -128,7 +132,7 @@ impl Error {
         cancellation_in(&*error).unwrap_or_else(|| Self::Other(Arc::from(error)))
     }
 
-    /// An error that is only a text, as `raise ValueError("…")` in a short program.
+    /// Makes an error that is only a text, as `raise ValueError("…")` in a short program.
     ///
     /// ```
     /// assert_eq!(looplab::Error::msg("boom").to_string(), "boom");
@@ -138,7 +142,7 @@ impl Error {
         Self::other(text.into())
     }
 
-    /// Whether this is a cancellation.
+    /// Returns whether this is a cancellation.
     ///
     /// ```
     /// assert!(!looplab::Error::TimedOut.is_cancelled());
@@ -148,7 +152,7 @@ impl Error {
         matches!(self, Self::Cancelled(_))
     }
 
-    /// The message given to `cancel_msg`, if this is a cancellation that has one.
+    /// Returns the message given to `cancel_msg`, if this is a cancellation with a message.
     ///
     /// ```
     /// # use looplab::Error;
@@ -162,7 +166,7 @@ impl Error {
         }
     }
 
-    /// Whether this error leaves `run_forever` instead of going to the exception handler.
+    /// Returns whether this error leaves `run_forever` instead of going to the exception handler.
     ///
     /// ```
     /// # use looplab::Error;
@@ -174,7 +178,7 @@ impl Error {
         matches!(self, Self::Exit(_) | Self::KeyboardInterrupt)
     }
 
-    /// The error that a caught panic becomes.
+    /// Makes the error of a caught panic.
     pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
         Self::Panic(text_of_panic(payload))
     }
@@ -185,8 +189,8 @@ pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R> {
     catch_text(code).map_err(Error::Panic)
 }
 
-/// The errors of an [`Error::Group`], in order, and what they are the errors of (`BaseExceptionGroup`). It is used as the
-/// slice `[Error]`.
+/// The errors of an [`Error::Group`] in order, with a message (`BaseExceptionGroup`). It derefs to
+/// the slice `[Error]`.
 ///
 /// Groups may be nested to any depth. `Debug` shows sixteen levels.
 ///
@@ -210,8 +214,8 @@ impl ErrorGroup {
         Self(Arc::new(GroupContents { message: message.into(), errors: errors.into() }))
     }
 
-    /// Returns what the errors are the errors of (`BaseExceptionGroup.message`). `Display` of the [`Error::Group`] adds how
-    /// many they are.
+    /// Returns the message (`BaseExceptionGroup.message`). `Display` of the [`Error::Group`] adds
+    /// the number of errors.
     ///
     /// ```
     /// # use looplab::ErrorGroup;
@@ -243,7 +247,7 @@ impl fmt::Debug for ErrorGroup {
     }
 }
 
-/// A group of which so many levels are shown.
+/// A group, and how many levels of it are shown.
 struct Level<'a>(&'a ErrorGroup, usize);
 
 impl fmt::Debug for Level<'_> {
@@ -323,7 +327,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// A cancellation that went through foreign code as an I/O error is a cancellation again, so that `?` passes it on.
+/// A cancellation that passed through foreign code as an I/O error is a cancellation again, so that
+/// `?` passes it on.
 impl From<SystemError> for Error {
     fn from(error: SystemError) -> Self {
         cancellation_in(&error).unwrap_or_else(|| Self::Io(error.into()))
@@ -336,8 +341,8 @@ impl From<IoError> for Error {
     }
 }
 
-/// The cancellation that caused an error of foreign code: hyper's error has the I/O error for its source, and that holds
-/// what a socket failed with.
+/// Finds the cancellation that caused an error of foreign code. hyper's error has the I/O error as
+/// its source, and that holds the socket's error.
 fn cancellation_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -346,7 +351,7 @@ fn cancellation_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
         {
             return Some(ours.clone());
         }
-        // The source of an `io::Error` is that of the error which it holds, not that error.
+        // The source of an `io::Error` is the source of the error in it, not that error.
         let held = error.downcast_ref::<SystemError>().and_then(SystemError::get_ref);
         next = held.map(|held| held as &(dyn std::error::Error + 'static)).or_else(|| error.source());
     }

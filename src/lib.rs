@@ -25,34 +25,36 @@
 //!
 //! # What it promises
 //!
-//! 1. **The same turn.** What CPython's loop does in turn N, looplab does in turn N. Where it differs on purpose there is a
-//!    row in [`book::differences`] and a test; thousands of programs that print the same on both show it
-//!    ([`book::conformance`]).
-//! 2. **You can see it.** Every transition of the loop's structures is an [event](trace), any program can be
-//!    [recorded](book::trace) without a change, and [`EventLoop::snapshot`] shows the queue at any moment.
-//! 3. **It reads like a book.** One room, one idea; arrows between modules go down only.
+//! 1. **The same turn.** What CPython's loop does in turn N, looplab does in turn N. Each difference on purpose has a row in
+//!    [`book::differences`] and a test. Thousands of programs that print the same on both show it ([`book::conformance`]).
+//! 2. **You can see it.** Every transition of the loop's structures is an [event](trace). Any program can be
+//!    [recorded](book::trace) without a change. [`EventLoop::snapshot`] shows the queue at any moment.
+//! 3. **It reads like a book.** Each room has one idea; arrows between modules go down only.
 //!
-//! It is not meant for production servers: it is single-threaded, and looks at fidelity first and at speed second.
+//! It is not meant for production servers: it is single-threaded, and never trades fidelity or readability for speed.
 //!
 //! # The rooms, in reading order
 //!
 //! | room | what |
 //! |---|---|
-//! | `event_loop/turn.rs` | one turn, top to bottom: **the** function a reader came for ([`book::anatomy`]) |
-//! | `event_loop/run.rs` | runs: who calls a turn, and how often; stop and restart |
-//! | `event_loop/` | `ready`, `timers`, `reactor`, `inbox`, `signals`, `handle`, `clock`: what a turn goes through |
-//! | `task/` | futures and tasks: the step, cancellation, combinators |
+//! | `event_loop/turn.rs` | one turn, top to bottom: **the** function that a reader came for ([`book::anatomy`]) |
+//! | `event_loop/run.rs` | runs: what calls a turn, and how often; stop and restart |
+//! | `event_loop/` | `ready`, `timers`, `reactor`, `inbox`, `handle`, `clock`: the parts that a turn goes through |
+//! | `signals/` | from a signal's delivery to its handler's turn |
+//! | `task/`, `combine/` | futures and tasks: the step and cancellation; combinators |
 //! | `net/` | sockets, streams and servers |
 //! | `sync/` | locks, events, queues between tasks |
 //! | `threads/` | the blocking thread pool, on crossbeam-channel, and its jobs |
 //! | `runner.rs` | whole programs: `run`, and what Ctrl-C means |
-//! | `xray/` | what is recorded, and how it becomes a table (feature `xray`) |
-//! | `trace.rs`, `error.rs`, `outcome.rs` | the ground floor: events, errors, what callbacks return |
+//! | `observe/` | watching a loop: events, snapshots, the stall watchdog |
+//! | `xray/` | recording the events, and rebuilding a state from them (feature `xray`) |
+//! | `error.rs`, `outcome.rs`, `panics.rs` | the ground floor: errors, what callbacks return, panics of user code |
 //!
 //! # When code of the program runs
 //!
-//! [`EventLoop::call_soon`] pushes a callback to the ready queue; `turn` pops it in the next turn and runs it. A [`Task`]'s
-//! step waits in the same queue. All other code of the program runs where something needs it:
+//! [`EventLoop::call_soon`] pushes a callback to the ready queue. `turn` pops it in the next turn
+//! and runs it. A [`Task`]'s step waits in the same queue. All other code of the program runs where
+//! something needs it:
 //!
 //! | code | when it runs |
 //! |---|---|
@@ -66,14 +68,17 @@
 //!
 //! # Panics
 //!
-//! A panic ends neither the run nor the process. A callback's goes to the exception handler, and a task's becomes its result.
-//! That of a destructor, a hook or an observer goes to `log`, and what a logger does not take goes to standard error.
+//! A panic ends neither the run nor the process. A callback's panic goes to the exception handler,
+//! a task's becomes its result. A panic of a destructor, a hook or an observer goes to `log`. If
+//! the logger fails, it goes to standard error.
 //!
 //! - With `panic = "abort"` in the profile nothing can be caught: the first panic ends the process.
-//! - Two destructors that panic inside of one value (a closure, a body, a `Vec<T>`) abort the process, as in all of Rust.
-//!   Values that looplab holds are dropped one by one, so those of two values never meet.
-//! - Tasks, futures, queues and [`ErrorGroup`]s that own each other are dropped without recursion. A type that nests its own
-//!   boxes, or errors that wrap each other, still recurses; such a chain is limited by the stack of its thread.
+//! - Two destructors that panic inside of one value (a closure, a body, a `Vec<T>`) abort the
+//!   process, as in all of Rust. The crate drops its values one by one, so the destructors of two
+//!   values never meet.
+//! - Tasks, futures, queues and [`ErrorGroup`]s that own each other are dropped without recursion.
+//!   A type that nests its own boxes still recurses, and so do errors that wrap each other. The
+//!   stack of the thread limits such a chain.
 #![deny(unsafe_code)]
 
 #[macro_use]

@@ -1,16 +1,18 @@
-//! What callbacks and task bodies may return.
+//! The values that callbacks and task bodies may return.
 //!
-//! One trait for all of them, so that `|| println!("x")`, `|| { foo()?; Ok(()) }`, `move || lp.create_task(f())`,
-//! `|| panic!()` and `async { foo()?; Ok(()) }` all infer. It is not a general conversion: a value that is not a
-//! `Result` is refused with a hint, because it would be unclear whether an error in it should be reported.
+//! One trait serves all of them, so that `|| println!("x")`, `|| { foo()?; Ok(()) }`, `move ||
+//! lp.create_task(f())`, `|| panic!()` and `async { foo()?; Ok(()) }` all infer. It is not a
+//! general conversion. A value that is not a `Result` is refused with a hint: it would be unclear
+//! whether to report an error in it.
 
 use crate::error::{Error, Result};
 
-/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>` for any `T`, a task that it made (so that
-/// `|| create_task(f())` is a callback), or `!`.
+/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>`, a task, or `!`. A
+/// task is allowed so that `|| create_task(f())` is a callback.
 ///
-/// An `Err` from a callback goes to the exception handler, and the loop goes on; an `Err` from a task's body is the
-/// task's result. [`Error::Exit`] and [`Error::KeyboardInterrupt`] leave the loop.
+/// An `Err` from a callback goes to the exception handler, and the loop continues. An `Err` from a
+/// task's body is the task's result. [`Error::Exit`] and [`Error::KeyboardInterrupt`] leave the
+/// loop.
 ///
 /// ```
 /// let lp = looplab::EventLoop::new()?;
@@ -35,10 +37,10 @@ use crate::error::{Error, Result};
 pub trait Outcome: sealed::Sealed {
     /// The value of success.
     type Value: 'static;
-    /// As a result.
+    /// Converts it to a result.
     ///
     /// # Errors
-    /// What the callback or body failed with.
+    /// The error of the callback or body.
     fn into_result(self) -> Result<Self::Value>;
 }
 
@@ -56,7 +58,8 @@ impl<T: 'static> Outcome for Result<T, Error> {
     }
 }
 
-/// The type `!`, which cannot be named on stable Rust yet but can be reached as what `fn() -> !` returns.
+/// The type `!`. Stable Rust cannot name it yet, but can reach it as the return type of `fn() ->
+/// !`.
 type Never = <fn() -> ! as sealed::Returns>::Value;
 
 impl Outcome for Never {

@@ -1,11 +1,13 @@
-//! Where values of the user are dropped and texts are logged, so that a panic there goes no further.
+//! Drops values of the user and logs texts, so that a panic there goes no further.
 //!
-//! It guarantees that every type of looplab which owns a value of the user drops it here: alone, so that two destructors
-//! that panic never meet (which would abort the process), and with a bounded use of the stack, so that a chain of values
-//! which own each other may have any length. As in CPython, a destructor's failure is reported and never raised.
+//! Every type of looplab that owns a value of the user drops it here, and alone. So two destructors
+//! that panic never meet, which would abort the process. The use of the stack is bounded, however
+//! long a chain of values that own each other is. As in CPython, a destructor's failure is reported
+//! and never raised.
 //!
-//! It does not handle what one value of the user holds: two destructors that panic inside of one closure, one body or one
-//! `Vec<T>` still abort, and a long list of boxes of the user's own still recurses. That is the language's rule.
+//! It does not handle the inside of one value of the user. Two destructors that panic in one
+//! closure, one body or one `Vec<T>` still abort, and a long list of boxes still recurses. That is
+//! the language's rule.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -32,9 +34,9 @@ macro_rules! log_warn {
     };
 }
 
-/// Destructors that run inside of each other; deeper ones wait in a queue.
+/// How many destructors run inside of each other; deeper ones wait in a queue.
 const DROPS: u32 = 16;
-/// Loggers that run inside of each other: one whose own work fails and is reported.
+/// How many loggers run inside of each other: the work of one can fail and be reported.
 const LOGGERS: u32 = 4;
 
 thread_local! {
@@ -43,11 +45,11 @@ thread_local! {
     static GRAVES: RefCell<VecDeque<Box<dyn Any>>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// One level of something that may run inside of itself on this thread.
+/// One level of something that can run inside of itself on this thread.
 pub(crate) struct Nested(&'static LocalKey<Cell<u32>>);
 
 impl Nested {
-    /// Enters one level more; `None` at the limit.
+    /// Enters one more level; `None` at the limit.
     pub(crate) fn enter(depth: &'static LocalKey<Cell<u32>>, limit: u32) -> Option<Self> {
         let now = depth.get();
         (now < limit).then(|| {
@@ -84,10 +86,10 @@ pub(crate) fn text_of_panic(payload: Box<dyn Any + Send>) -> Arc<str> {
     text
 }
 
-/// Drops a value of the user; a panic in its destructor is logged and goes no further.
+/// Drops a value of the user. A panic in its destructor is logged and goes no further.
 ///
-/// A value that owns the next one, and so on, is dropped without recursion: from some depth on the values wait in a queue
-/// until the deepest destructor that runs has returned.
+/// A chain of values is dropped without recursion. From some depth on they wait in a queue until
+/// the deepest running destructor has returned.
 #[inline]
 pub(crate) fn drop_quietly<T: 'static>(value: T) {
     if needs_drop::<T>() {
@@ -111,7 +113,8 @@ fn drop_here<T>(value: T) {
     }
 }
 
-/// Keeps a value for the queue; while the thread's locals are destroyed there is none.
+/// Puts a value into the queue. While the thread's locals are destroyed there is no queue, and it
+/// is dropped here.
 #[cold]
 fn bury<T: 'static>(value: T) {
     let mut value = Some(Box::new(value));
@@ -121,12 +124,12 @@ fn bury<T: 'static>(value: T) {
     }
 }
 
-/// Drops several values of the user, one by one: the panic of one does not meet that of the next.
+/// Drops several values of the user one by one, so that the panics of two never meet.
 pub(crate) fn drop_all<C: IntoIterator<Item: 'static>>(values: C) {
     values.into_iter().for_each(drop_quietly);
 }
 
-/// A value of the user that is dropped quietly with what owns it.
+/// A value of the user that is dropped quietly with its owner.
 pub(crate) struct Guarded<T: 'static>(Option<T>);
 
 impl<T: 'static> Guarded<T> {
@@ -161,7 +164,7 @@ impl<T: 'static> Drop for Guarded<T> {
     }
 }
 
-/// A collection of values of the user that are dropped one by one with what owns it.
+/// A collection of values of the user that are dropped one by one with their owner.
 #[derive(Default)]
 pub(crate) struct Apart<C: IntoIterator<Item: 'static> + Default>(C);
 
@@ -197,7 +200,8 @@ impl<C: IntoIterator<Item: 'static> + Default> Drop for Apart<C> {
     }
 }
 
-/// Formats a text that may hold values of the user; where their `Debug` or `Display` panics, the text says so instead.
+/// Formats a text that may hold values of the user. If their `Debug` or `Display` panics, the text
+/// says so.
 pub(crate) fn text_of(args: fmt::Arguments<'_>) -> String {
     let mut text = String::new();
     // What was written before the panic is kept.
@@ -207,7 +211,8 @@ pub(crate) fn text_of(args: fmt::Arguments<'_>) -> String {
     text
 }
 
-/// Logs a text; what a logger that panics, or one that is called inside of itself, does not take goes to standard error.
+/// Logs a text. If the logger panics, or runs inside of itself too deep, the text goes to standard
+/// error.
 pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
     if log::max_level() == log::LevelFilter::Off {
         return;
@@ -219,7 +224,7 @@ pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
     }
 }
 
-/// Writes a line to standard error; a failure has no place left to be reported.
+/// Writes a line to standard error. A failure cannot be reported anywhere.
 pub(crate) fn to_stderr(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

@@ -1,6 +1,6 @@
 //! Errors of the operating system.
 //!
-//! It promises that the system's number and kind are kept, whatever text stands before them.
+//! An error keeps the system's number and kind, whatever text it has.
 
 use std::fmt;
 use std::io;
@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 /// An error of the operating system (`OSError`): what [`Error::Io`](crate::Error::Io) holds.
 ///
-/// It derefs to the system's [`io::Error`], so `kind()` and `raw_os_error()` tell which one it is. Its text is asyncio's
-/// where asyncio has one. [`attempts`](Self::attempts) lists the errors where several addresses were tried.
+/// It derefs to the system's [`io::Error`], so `kind()` and `raw_os_error()` identify it. Its text
+/// is asyncio's where asyncio has one. [`attempts`](Self::attempts) lists the errors where several
+/// addresses were tried.
 ///
 /// ```
 /// use looplab::{Error, EventLoop, net::open_connection};
@@ -29,25 +30,27 @@ pub struct IoError {
     said: Option<Arc<Said>>,
 }
 
-/// What stands in place of the system's text.
+/// The text instead of the system's, and the attempts behind it.
 struct Said {
     text: String,
     attempts: Vec<IoError>,
 }
 
 impl IoError {
-    /// The system's error under another text.
+    /// Gives the system's error another text.
     pub(crate) fn told(system: io::Error, text: String) -> Self {
         Self { system: Arc::new(system), said: Some(Arc::new(Said { text, attempts: Vec::new() })) }
     }
 
-    /// Several attempts, of which all failed. Number and kind are the first one's. `None` if the list is empty.
+    /// Joins the errors of several attempts, with the first one's number and kind. `None` if the
+    /// list is empty.
     pub(crate) fn several(attempts: Vec<IoError>, text: String) -> Option<Self> {
         let system = attempts.first()?.system.clone();
         Some(Self { system, said: Some(Arc::new(Said { text, attempts })) })
     }
 
-    /// What each attempt failed with, in order, if several were made; else nothing. (In asyncio only the text tells.)
+    /// Returns the error of each attempt, in order, if several were made; else nothing. (asyncio
+    /// has only the text.)
     ///
     /// ```
     /// use looplab::{Error, EventLoop, net::start_server};
@@ -87,7 +90,7 @@ impl fmt::Display for IoError {
     }
 }
 
-/// As the system's error; with a text of its own, that and the system's.
+/// Writes the system's error. If there is another text, writes that and the system's error.
 impl fmt::Debug for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.said {

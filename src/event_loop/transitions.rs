@@ -37,7 +37,7 @@ pub(super) struct EntryWatch<'a> {
     began: Option<Instant>,
     /// What it left behind, if that was reported.
     pub(super) error: Option<Error>,
-    _watch: Option<watchdog::Watch<'a>>,
+    _watch: Option<watchdog::WatchGuard<'a>>,
 }
 
 /// Runs and turns.

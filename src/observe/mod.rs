@@ -9,8 +9,8 @@ pub(crate) mod watchdog;
 /// Events: every transition of a loop's own structures, and the observer that receives them.
 ///
 /// An event is emitted inside the operation that makes the transition, after the state has changed and with no borrow
-/// held. So [`Record::snapshot`] is the truth after the event. Without an observer nothing is described at all. An event
-/// is never inferred: what is not an event did not happen.
+/// held. So [`Record::snapshot`](crate::trace::Record::snapshot) is the truth after the event. Without an observer nothing
+/// is described at all. An event is never inferred: what is not an event did not happen.
 ///
 /// Three kinds of numbers name things, so that addresses never appear. Each counts from 1 in its loop.
 ///

@@ -1,4 +1,4 @@
-//! Names of functions, as their reader wrote them.
+//! Short names of functions, as the author of the code reads them.
 
 use std::any::type_name;
 
@@ -12,11 +12,12 @@ pub(crate) fn shorten(full: &str) -> String {
     if full.starts_with("fn(") || full.starts_with("for<") {
         return "fn pointer".to_owned();
     }
-    // Usually there are no brackets, and nothing is copied. (A traced loop asks for a name with each entry.)
+    // Usually there are no brackets, and nothing is copied: a traced loop asks for a name with each
+    // entry.
     if full.contains('<') { last_parts(&outside_of_brackets(full)) } else { last_parts(full) }
 }
 
-/// Leaves out what is in <>: arguments of a generic, and the type that an `impl` is for.
+/// Removes what is in <>: arguments of a generic, and the type of an `impl`.
 fn outside_of_brackets(full: &str) -> String {
     let mut path = String::with_capacity(full.len());
     let (mut depth, mut before) = (0, ' ');

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Instant;
 
 /// The loop's structures as data: what [`EventLoop::snapshot`](crate::EventLoop::snapshot) and
-/// [`Record::snapshot`](super::Record::snapshot) return. `Display` shows it as aligned text.
+/// [`Record::snapshot`](crate::trace::Record::snapshot) return. `Display` shows it as aligned text.
 ///
 /// ```
 /// let lp = looplab::EventLoop::new()?;

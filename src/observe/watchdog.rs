@@ -53,7 +53,7 @@ enum Next {
 }
 
 /// Marks an entry as running until it is dropped.
-pub(crate) struct Watch<'a>(&'a Watchdog);
+pub(crate) struct WatchGuard<'a>(&'a Watchdog);
 
 impl Watchdog {
     /// Starts the thread.
@@ -72,7 +72,7 @@ impl Watchdog {
     }
 
     /// Publishes an entry that begins to run.
-    pub(crate) fn watch(&self, entry: &HandleInfo) -> Watch<'_> {
+    pub(crate) fn watch(&self, entry: &HandleInfo) -> WatchGuard<'_> {
         let name = match entry.place {
             Some(place) => format!("<{} created at {}:{}>", entry.label, place.file(), place.line()),
             None => format!("<{}>", entry.label),
@@ -83,7 +83,7 @@ impl Watchdog {
             // A full bell is as good: the thread will wake.
             let _ = bell.try_send(());
         }
-        Watch(self)
+        WatchGuard(self)
     }
 
     /// Ends the thread when the loop is closed.
@@ -92,7 +92,7 @@ impl Watchdog {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for WatchGuard<'_> {
     fn drop(&mut self) {
         lock(&self.0.watched).running = None;
     }

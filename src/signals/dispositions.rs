@@ -1,8 +1,10 @@
 //! What a signal does when no loop watches it: one table for the process.
 //!
-//! It promises that a delivery either is recorded or does what it did before the first loop watched the signal, not
-//! both and not neither, also while several threads add and remove. (One gap, at the very first watch, is signal-hook's
-//! own: see `signals`.) It does not see what other code of the process installs for the signal later.
+//! A delivery is either recorded, or does what it did before the first loop watched the signal. It
+//! never does both or neither, also while several threads add and remove. (One gap, at the very
+//! first watch, is signal-hook's own: see `signals`.)
+//!
+//! It does not see what other code of the process installs for the signal later.
 
 use super::invalid;
 use super::ring::{Action, Arrivals, bit, register};
@@ -18,9 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 struct Disposition {
     /// How many loops watch it.
     watchers: usize,
-    /// While set, a delivery does what the default does. `None` if the signal was ignored, or had a handler, before
-    /// the first watch: then nothing is to be emulated, for signal-hook's handler calls the one before and else does
-    /// nothing.
+    /// While set, a delivery does what the default does. `None` if the signal was ignored or had a
+    /// handler before the first watch. Then nothing is emulated: signal-hook's handler calls the
+    /// one before, or does nothing.
     default_armed: Option<Arc<AtomicBool>>,
 }
 
@@ -31,15 +33,17 @@ fn dispositions() -> MutexGuard<'static, BTreeMap<i32, Disposition>> {
     DISPOSITIONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Registers the recorder, then takes the default out of force.
+/// Registers the recorder, then disarms the default.
 ///
-/// In this order each delivery does one of the two: until the store below the default is in force, and a handler that
-/// finds it so kills the process as it would have done before the call; every handler that finds it disarmed also has
-/// the recorder in its list, because signal-hook's registration returns only when no handler runs with the list from
-/// before. The other order would have a gap in which a delivery vanishes.
+/// In this order each delivery does one of the two. Until the store below the default is armed, and
+/// a handler that finds it so kills the process, as without the call. A handler that finds it
+/// disarmed has the recorder in its list. That holds because signal-hook's registration returns
+/// only when no handler runs with the old list. Alternative: the other order. Problem: a gap in
+/// which a delivery vanishes.
 pub(super) fn start_recording(signum: i32, arrivals: Arc<Arrivals>, serial: u64) -> Result<SigId> {
     let mut table = dispositions();
-    // Asked before anything is registered, for then signal-hook's own handler would be what is found.
+    // This is asked before anything is registered. Afterwards the answer would be signal-hook's own
+    // handler.
     let first = if table.contains_key(&signum) { None } else { Some(default_in_force(signum)?) };
     let recorder = register(signum, Action::Record { arrivals, serial, bit: bit(signum) }).map_err(
         |error| match error.kind() {
@@ -67,8 +71,9 @@ pub(super) fn start_recording(signum: i32, arrivals: Arc<Arrivals>, serial: u64)
     Ok(recorder)
 }
 
-/// Puts the default in force if this was the last watcher, then takes the recorder away; on return it does not run any
-/// more on any thread. Between the two a delivery does both, which is the same as the default alone.
+/// Arms the default if this was the last watcher, then unregisters the recorder. On return the
+/// recorder runs on no thread any more. Between the two a delivery does both, which is the same as
+/// the default alone.
 pub(super) fn stop_recording(signum: i32, recorder: SigId) {
     if let Some(disposition) = dispositions().get_mut(&signum) {
         disposition.watchers -= 1;
@@ -77,18 +82,18 @@ pub(super) fn stop_recording(signum: i32, recorder: SigId) {
     low_level::unregister(recorder);
 }
 
-/// After `deliveries` more of them, the next does what the default does, whoever watches the signal. Nothing if the default
-/// was not in force before the first watch.
+/// Makes the default take effect after `deliveries` more, even while a loop watches the signal.
+/// Does nothing if the default was not in force before the first watch.
 ///
-/// The action is younger than the one that emulates the default, so in each delivery it runs behind that one: what it puts
-/// in force takes effect with the next.
+/// In each delivery this action runs after the one that emulates the default, because it is
+/// younger. So what it arms takes effect with the next delivery.
 pub(super) fn light_fuse(signum: i32, deliveries: u32) -> io::Result<Option<SigId>> {
     let armed = dispositions().get(&signum).and_then(|disposition| disposition.default_armed.clone());
     let Some(default_armed) = armed else { return Ok(None) };
     register(signum, Action::Fuse { left: AtomicU32::new(deliveries), default_armed }).map(Some)
 }
 
-/// Takes that back, also when the default is in force already and the next delivery would kill.
+/// Undoes that, also when the default is armed already and the next delivery would kill.
 pub(super) fn put_out_fuse(signum: i32, fuse: SigId) {
     low_level::unregister(fuse);
     if let Some(disposition) = dispositions().get(&signum) {
@@ -96,7 +101,7 @@ pub(super) fn put_out_fuse(signum: i32, fuse: SigId) {
     }
 }
 
-/// Whether a delivery now would do what the default does.
+/// Returns whether a delivery now would do what the default does.
 pub(super) fn is_default_now(signum: i32) -> bool {
     match dispositions().get(&signum) {
         Some(disposition) => disposition.watchers == 0 && disposition.default_armed.is_some(),
@@ -113,13 +118,14 @@ impl Disposition {
         if low_level::signal_name(signum).is_some() {
             flag::register_conditional_default(signum, armed.clone())?;
         } else {
-            // Not in signal-hook's table, as SIGRTMIN: the default of all these ends the process.
+            // Signals such as SIGRTMIN are not in signal-hook's table. The default of all these
+            // ends the process.
             flag::register_conditional_shutdown(signum, 128 + signum, armed.clone())?;
         }
         Ok(Self { watchers: 0, default_armed: Some(armed) })
     }
 
-    /// Puts the default in force or out of it, after the number of watchers has changed.
+    /// Arms or disarms the default, after the number of watchers has changed.
     fn arm_default(&self) {
         if let Some(armed) = &self.default_armed {
             armed.store(self.watchers == 0, SeqCst);
@@ -127,11 +133,11 @@ impl Disposition {
     }
 }
 
-/// Checks that the process catches the signal. signal-hook installs its handler once: if the signal was set to its default
-/// or to "ignore" behind its back, nothing would ever arrive.
+/// Checks that the process catches the signal. signal-hook installs its handler once. If other code
+/// then set the signal to its default or to "ignore", nothing would ever arrive.
 ///
 /// # Errors
-/// [`Error::Runtime`], which says so.
+/// [`Error::Runtime`] if it does not.
 pub(super) fn check_caught(signum: i32) -> Result<()> {
     if !kernel_says(|status| is_in_set(status, "SigCgt:", signum))? {
         let text = format!(
@@ -142,17 +148,19 @@ pub(super) fn check_caught(signum: i32) -> Result<()> {
     Ok(())
 }
 
-/// Whether the signal has its default disposition: neither ignored nor caught.
+/// Returns whether the signal has its default disposition: neither ignored nor caught.
 fn default_in_force(signum: i32) -> io::Result<bool> {
     kernel_says(|status| is_default(status, signum))
 }
 
-/// What Linux tells in `/proc` (`sigaction` would, too, but is unsafe to call). Where there is no such file, yes is assumed.
+/// Asks Linux's `/proc`. Without such a file the answer is yes. Alternative: `sigaction`. Problem:
+/// it is unsafe to call.
 fn kernel_says(ask: impl FnOnce(&str) -> bool) -> io::Result<bool> {
     match std::fs::read_to_string("/proc/self/status") {
         Ok(status) => Ok(ask(&status)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(true),
-        // Most likely no descriptor is left. A guess could kill a process that has been told to ignore the signal.
+        // Most likely no descriptor is left. A wrong guess could kill a process that must ignore
+        // the signal.
         Err(error) => Err(error),
     }
 }

@@ -1,7 +1,7 @@
 //! Signal handlers: the callbacks that a loop runs for the signals that it catches.
 //!
-//! A signal only ever queues a callback, adding again replaces, and a handler may remove itself. How signals are caught is
-//! the matter of [`Signals`].
+//! A signal only queues a callback. Adding again replaces the handler, and a handler may remove
+//! itself. [`Signals`] catches the signals.
 
 use super::{Signals, check_number};
 use crate::error::Result;
@@ -13,17 +13,20 @@ use std::panic::Location;
 use std::rc::Rc;
 
 impl EventLoop {
-    /// Calls `callback` once for each delivery of the signal, in order of arrival (`loop.add_signal_handler`). A handler
-    /// that was there is replaced. The callback runs as any callback does, between others: a signal that arrives in turn
-    /// T is read in turn T+1, and its callback runs in T+2. May be called while the loop runs, on any thread's loop.
+    /// Calls `callback` once for each delivery of the signal, in order of arrival
+    /// (`loop.add_signal_handler`). It replaces an earlier handler. The callback runs between
+    /// others, as any callback does. A signal that arrives in turn T is read in turn T+1, and its
+    /// callback runs in T+2. It may be called while the loop runs, on any thread's loop.
     ///
-    /// A signal that arrives while the loop is stopped is delivered in its next run. Up to 1,024 deliveries wait; beyond
-    /// that each signal that came still gets at least one.
+    /// A signal that arrives while the loop is stopped is delivered in its next run. Up to 1,024
+    /// deliveries wait. Beyond that, each signal that came still gets at least one.
     ///
-    /// The first handler installs looplab's own in the process, once. From then on other code must not set the signal to
-    /// its default, to "ignore", or to a handler of its own that does not call the one before: no `sigaction`, no
-    /// `nix::sys::signal::signal`, no C library that does so. What goes through the `signal-hook` crate may, as tokio does.
-    /// A signal that the thread blocks does not arrive; looplab never changes the mask.
+    /// The first handler installs looplab's own in the process, once. From then on other code must
+    /// not set the signal to its default or to "ignore". It must not install a handler that does
+    /// not call the one before: no `sigaction`, no `nix::sys::signal::signal`. Code that uses the
+    /// `signal-hook` crate may, as tokio does.
+    ///
+    /// A signal that the thread blocks does not arrive. looplab never changes the mask.
     ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal; [`Error::Runtime`](crate::Error::Runtime)
@@ -56,10 +59,13 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Removes a signal handler; whether there was one (`loop.remove_signal_handler`). The disposition from before the
-    /// first handler is back: the default, "ignore" if that was inherited, or another handler of the process. Deliveries
-    /// not read yet are forgotten; a call that is queued already still runs, as in asyncio. May be called while the loop
-    /// runs, by the handler itself too; false on a closed loop, and for what [`Runner`](crate::Runner) makes of Ctrl-C.
+    /// Removes a signal handler, and returns whether there was one (`loop.remove_signal_handler`).
+    /// The disposition from before the first handler is back: the default, an inherited "ignore",
+    /// or another handler of the process. Deliveries that are not read yet are forgotten. A call
+    /// that is queued already still runs, as in asyncio.
+    ///
+    /// It may be called while the loop runs, also by the handler itself. It returns false on a
+    /// closed loop, and for the handler that [`Runner`](crate::Runner) installs for Ctrl-C.
     ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal.
@@ -86,8 +92,9 @@ impl EventLoop {
 }
 
 impl EventLoop {
-    /// For the runner's Ctrl-C: adds a handler if the signal has its default disposition; the handler's number. The
-    /// delivery after the next `deliveries` kills the process, whether or not the loop comes to its turns.
+    /// Adds the runner's handler for Ctrl-C if the signal has its default disposition; returns the
+    /// handler's number. The delivery after the next `deliveries` kills the process, even if the
+    /// loop does not reach its turns.
     #[track_caller]
     pub(crate) fn add_default_handler<R: Outcome>(
         &self,
@@ -107,14 +114,14 @@ impl EventLoop {
         Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.id))
     }
 
-    /// Removes that handler, unless the program has put its own in its place.
+    /// Removes that handler, unless the program has replaced it by its own.
     pub(crate) fn remove_default_handler(&self, signal: i32, handler: u64) -> Result<()> {
         let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.id == handler);
         if ours { self.unregister_signal(signal).map(drop) } else { Ok(()) }
     }
 }
 
-/// The entry that reads the self-pipe: queues the handler of each signal that came, to run in the next turn.
+/// Reads the self-pipe: queues the handler of each signal that came, to run in the next turn.
 fn read_signals() {
     let Some(lp) = running() else { return };
     let lp = &*lp.0;

@@ -1,27 +1,29 @@
-//! The signal source of one loop: what arrived, in which order, when; and the default back when nobody listens.
+//! The signal source of one loop: which signals arrived, in which order, and when. Removing a
+//! signal restores its default.
 //!
-//! It promises:
-//! - N deliveries are N arrivals, in the order in which the handlers ran, across signals. Up to 1,024 wait; of a signal
-//!   that comes while so many wait, at least one arrival is reported later.
-//! - Nothing is lost while the loop is stopped: what arrives is taken by the next run.
-//! - After removal, what was in force before is in force again: the default (the process dies of SIGTERM, with the
-//!   right wait status), or an inherited "ignore". Adding again works.
-//! - Loops do not steal from each other: each that watches a signal gets every delivery of it.
+//! It guarantees:
+//! - N deliveries are N arrivals, in the order in which the handlers ran, across signals. Up to
+//!   1,024 wait. Of a signal that comes while the ring is full, at least one arrival is reported
+//!   later.
+//! - Nothing is lost while the loop is stopped: the next run takes what arrived.
+//! - After removal, the disposition from before is in force again: the default (the process dies of
+//!   SIGTERM, with the right wait status), or an inherited "ignore". Adding again works.
+//! - Loops do not steal from each other: each loop that watches a signal gets every delivery of it.
 //! - A bad number is an error. Nothing here panics or aborts.
 //!
-//! It does not call anybody's callback; the loop does, in a turn, from what [`Signals::take`] hands out.
+//! It calls no callback. The loop does, in a turn, with what [`Signals::take`] returns.
 //!
 //! # The path of one delivery
 //!
-//! 1. The kernel picks a thread that does not block the signal and interrupts it with signal-hook's handler. That first
-//!    calls the handler which was installed before, if there was one, then its actions in order of registration.
-//! 2. The action that stands in for the default (`dispositions`) is not armed while a loop watches, and does nothing.
+//! 1. The kernel picks a thread that does not block the signal, and interrupts it with signal-hook's handler. The handler
+//!    first calls the one that was installed before, if any, then its actions in order of registration.
+//! 2. The action that emulates the default (`dispositions`) is not armed while a loop watches, and does nothing.
 //! 3. This module's action, `Arrivals::record`, writes the arrival and its time into the loop's ring.
-//! 4. signal-hook-mio's action sends a byte into the self-pipe. It was registered after step 3's, always, so whoever is
-//!    woken by the byte finds the arrival.
-//! 5. The loop's poll reports the pipe among the other descriptors, in the kernel's order. That place is the place of the
-//!    entry that reads the signals. [`Signals::pending`] makes sure that no poll sleeps on a signal whose byte is late.
-//!    The pipe is the wake-up and the place; the ring holds the signals.
+//! 4. signal-hook-mio's action sends a byte into the self-pipe. It is always registered after step 3's action, so the
+//!    thread that the byte wakes finds the arrival.
+//! 5. The loop's poll reports the pipe among the other descriptors, in the kernel's order. That is the place of the entry
+//!    that reads the signals. [`Signals::pending`] ensures that no poll sleeps on a signal whose byte is late. The pipe is
+//!    the wake-up and the place; the ring holds the signals.
 //! 6. [`Signals::take`] empties the ring and the pipe. The loop queues the callbacks.
 //!
 //! # What does not work
@@ -31,28 +33,28 @@
 //! - *A counter per signal*: exact, but "TERM, then HUP" and "HUP, then TERM" look the same. signal-hook's own flags do
 //!   not even count.
 //! - *`WithRawSiginfo`*: it keeps five deliveries of each signal and drops the rest.
-//! - *Restoring the old disposition with `sigaction`*: needs unsafe code, and signal-hook would not install its
-//!   handler a second time, so adding again would do nothing. Its handler therefore stays for ever, and the default is
-//!   emulated.
+//! - *Restoring the old disposition with `sigaction`*: needs unsafe code. signal-hook would not install its handler a
+//!   second time, so adding again would do nothing. Its handler therefore stays for ever, and the default is emulated.
 //!
 //! # What can still go wrong
 //!
-//! - The kernel keeps one pending delivery of a standard signal: several that come while it is blocked, or before the
-//!   handler had a chance to run, are one. Real-time signals are queued.
+//! - The kernel keeps one pending delivery of a standard signal. Several that come while it is blocked, or before the
+//!   handler could run, are one. Real-time signals are queued.
 //! - When the process's first loop adds a signal, signal-hook's handler is in place some instructions before its table
 //!   knows what to call. A delivery just then does nothing.
-//! - What is emulated is what the process does, not what the kernel knows. A removed signal still interrupts system
-//!   calls that cannot be restarted, a program started by `exec` gets the default where it would have inherited
-//!   "ignore", and an inherited "ignore" of SIGCHLD does not reap children any more. SIGTSTP, SIGTTIN and SIGTTOU stop
-//!   the process as SIGSTOP. Signals that signal-hook has no table entry for (real-time ones, SIGSTKFLT, SIGPWR) end
-//!   it with the exit status 128 + n instead of a death by signal.
-//! - A handler that was there before the first loop's stays, also while a loop watches. One that is installed later and
-//!   does not call the handler before it takes the signal away. Adding a handler then is not an error, because the kernel
-//!   only shows that the signal is caught. If the signal is ignored or has its default, adding is an error.
-//! - While signals come faster than they are handled, the loop's thread hardly leaves the handlers, and `take` lasts as
-//!   long: signal-hook reads the pipe until it is empty. CPython's loop does the same.
-//! - On systems where mio falls back to `poll(2)`, the pipe wakes only once: mio wants to see the read that empties
-//!   it, and signal-hook reads behind its back. epoll and kqueue do not care.
+//! - What is emulated is what the process does, not what the kernel knows. A removed signal still interrupts system calls
+//!   that cannot be restarted. A program started by `exec` gets the default where it would have inherited "ignore". An
+//!   inherited "ignore" of SIGCHLD does not reap children any more. SIGTSTP, SIGTTIN and SIGTTOU stop the process as
+//!   SIGSTOP. Signals that are not in signal-hook's table (real-time ones, SIGSTKFLT, SIGPWR) end it with the exit status
+//!   128 + n instead of a death by signal.
+//! - A handler that was there before the first loop's stays, also while a loop watches. A handler that is installed later
+//!   and does not call the one before takes the signal away. Adding a handler then is not an error, because the kernel only
+//!   shows that the signal is caught. If the signal is ignored or has its default, adding is an error.
+//! - While signals come faster than they are handled, the loop's thread hardly leaves the handlers. `take` lasts as long,
+//!   because signal-hook reads the pipe until it is empty. CPython's loop does the same.
+//! - On systems where mio falls back to `poll(2)`, the pipe wakes only once. There mio waits for
+//!   the read that empties it, and does not see signal-hook's. Neither epoll nor kqueue has this
+//!   limit.
 
 mod dispositions;
 mod handlers;
@@ -71,40 +73,42 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrival {
     pub(crate) signal: i32,
-    /// When the handler ran; never earlier than the arrival before it. Of one that found no room: when it was taken.
+    /// When the handler ran, and never earlier than the arrival before it. If the ring was full:
+    /// when it was taken.
     pub(crate) at: Instant,
 }
 
 /// The signals that one loop watches.
 pub(crate) struct Signals {
     /// In the order in which they were added.
-    watched: Vec<Watch>,
-    /// Made with the first watched signal, gone with the last.
+    watched: Vec<WatchedSignal>,
+    /// The pipe; made with the first watched signal, dropped with the last.
     pipe: Option<SelfPipe>,
-    /// The pipe before that, while bytes wait in it: it keeps their place among the descriptors that are ready.
+    /// The pipe before, while bytes wait in it. It keeps their place among the ready descriptors.
     replaced: Option<SelfPipe>,
     arrivals: Arc<Arrivals>,
-    /// Out of the ring already, because a signal was removed, but not yet taken.
+    /// Arrivals that are out of the ring, because a signal was removed, but not yet taken.
     waiting: Vec<Arrival>,
     /// Whether the pipe was read since the last poll.
     was_read: bool,
     /// The time of the last arrival that came out of the ring.
     latest: Instant,
-    /// The last [`Watch::serial`].
+    /// The last [`WatchedSignal::serial`].
     serial: u64,
 }
 
 /// One signal, from `watch` to `unwatch`.
-struct Watch {
+struct WatchedSignal {
     signal: i32,
-    /// Names this watch in the ring, so that what is left there of an ended one is recognised. Counts from 1.
+    /// Names this signal's watch in the ring, so that arrivals of an ended one are recognised.
+    /// Counts from 1.
     serial: u64,
     recorder: SigId,
-    /// Lit while the handler is the runner's and not the program's.
+    /// The fuse, while the handler is the runner's and not the program's.
     fuse: Option<SigId>,
 }
 
-impl Watch {
+impl WatchedSignal {
     fn end(mut self) {
         self.put_out_fuse();
         stop_recording(self.signal, self.recorder);
@@ -117,11 +121,11 @@ impl Watch {
     }
 }
 
-/// Wakes the loop's poll, and has a place among the descriptors that are ready.
+/// Wakes the loop's poll, and gives signals a place among the ready descriptors.
 struct SelfPipe {
     source: signal_hook_mio::v1_0::Signals,
     token: Token,
-    /// It could not be replaced when a signal was removed, and still wakes for that one.
+    /// Whether it still wakes for a removed signal, because it could not be replaced.
     outdated: bool,
 }
 
@@ -140,11 +144,11 @@ impl Signals {
         }
     }
 
-    /// From its return on, deliveries of `signum` are recorded and wake `registry`'s poll with `token`.
+    /// Starts to record deliveries of `signum`. Each wakes `registry`'s poll with `token`.
     ///
-    /// If this loop watches it already, nothing happens but that [`kill_after`](Self::kill_after) is taken back: it was not
-    /// for the handler that comes now. After an error everything is as it was before. A delivery
-    /// during the call is either recorded or does what it would have done without the call.
+    /// If this loop watches the signal already, only [`kill_after`](Self::kill_after) is undone: it
+    /// was not meant for the new handler. After an error everything is as before. A delivery during
+    /// the call is either recorded, or does what it would have done without the call.
     pub(crate) fn watch(&mut self, signum: i32, registry: &Registry, token: Token) -> Result<()> {
         check_number(signum)?;
         check_catchable(signum)?;
@@ -161,9 +165,9 @@ impl Signals {
     }
 
     fn start(&mut self, signum: i32, registry: &Registry, token: Token) -> Result<()> {
-        // The descriptors come first: this is the step that can fail, and nothing has changed yet. An outdated pipe
-        // cannot be used: its action for a signal that is added again would be older than the recorder, and wake too
-        // early.
+        // The descriptors come first: this step can fail, and nothing has changed yet. An outdated
+        // pipe cannot be used. Its action for a signal that is added again would run before the
+        // recorder, and wake too early.
         if self.pipe.as_ref().is_none_or(|pipe| pipe.outdated) {
             self.open_pipe(registry, token)?;
         }
@@ -175,12 +179,13 @@ impl Signals {
             stop_recording(signum, recorder);
             return Err(error.into());
         }
-        self.watched.push(Watch { signal: signum, serial: self.serial, recorder, fuse: None });
+        self.watched.push(WatchedSignal { signal: signum, serial: self.serial, recorder, fuse: None });
         Ok(())
     }
 
-    /// Ends it: what was in force before is so again, unless another loop watches the signal, and deliveries that were
-    /// not taken yet are forgotten. `Ok(false)` if it was not watched; the only error is a number out of range.
+    /// Stops recording a signal, and forgets its deliveries that were not taken. What was in force
+    /// before is again, unless another loop watches the signal. Returns false if it was not
+    /// watched. The only error is a number out of range.
     pub(crate) fn unwatch(&mut self, signum: i32, registry: &Registry) -> Result<bool> {
         check_number(signum)?;
         let Some(index) = self.watched.iter().position(|watch| watch.signal == signum) else {
@@ -189,15 +194,15 @@ impl Signals {
         let watch = self.watched.remove(index);
         watch.end();
         self.arrivals.forget_overflow(bit(signum));
-        // What is forgotten should not take the room of what comes.
+        // Forgotten arrivals must not take the room of new ones.
         self.collect();
         self.waiting.retain(|arrival| arrival.signal != signum);
         self.renew_pipe(registry);
         Ok(true)
     }
 
-    /// Makes the delivery after the next `deliveries` do what the default does, for a watched signal; for a program that
-    /// does not come to its turns. Ends with the watch, or when the signal is watched anew.
+    /// Makes the delivery after the next `deliveries` do what the default does, for a program that
+    /// does not reach its turns. Ends with the watch, or when the signal is watched anew.
     pub(crate) fn kill_after(&mut self, signum: i32, deliveries: u32) -> Result<()> {
         if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum)
             && watch.fuse.is_none()
@@ -207,31 +212,36 @@ impl Signals {
         Ok(())
     }
 
-    /// Whether [`kill_after`](Self::kill_after) is in force: the handler is not the program's own.
+    /// Returns whether [`kill_after`](Self::kill_after) is in force: the handler is not the
+    /// program's own.
     pub(crate) fn has_fuse(&self, signum: i32) -> bool {
         self.watched.iter().any(|watch| watch.signal == signum && watch.fuse.is_some())
     }
 
-    /// Whether the signal would do what the default does: no loop watches it, and nothing else of the process.
+    /// Returns whether a delivery would do what the default does: neither a loop nor other code
+    /// handles it.
     pub(crate) fn is_default(signum: i32) -> bool {
         check_number(signum).is_ok() && is_default_now(signum)
     }
 
-    /// Whether arrivals wait to be taken. The loop must ask before each poll that may block. A `true` can be empty.
+    /// Returns whether arrivals wait to be taken. The loop must ask before each poll that may
+    /// block. After `true`, `take` may still return nothing.
     #[inline]
     pub(crate) fn pending(&self) -> bool {
         !self.watched.is_empty() && (!self.waiting.is_empty() || self.arrivals.any())
     }
 
-    /// Whether the next poll must be made, even if no descriptor is registered: something arrived, or the pipe was read
-    /// since the last poll. In the second case the kernel may still list the pipe as ready, at the place of a byte that is
-    /// gone. Only a poll takes it off that list, so that the next byte gets a place of its own.
+    /// Returns whether the next poll must be made, even if no descriptor is registered. It must if
+    /// something arrived, or if the pipe was read since the last poll. Then the kernel may still
+    /// list the pipe as ready, at the place of a byte that is gone. Only a poll takes it off that
+    /// list, so that the next byte gets its own place.
     #[inline]
     pub(crate) fn need_poll(&self) -> bool {
         !self.watched.is_empty() && (self.was_read || !self.waiting.is_empty() || self.arrivals.any())
     }
 
-    /// Takes what arrived, in order of arrival (at most 1,024; `pending` tells of more), and empties the self-pipe.
+    /// Takes what arrived, in order of arrival, and empties the self-pipe. Takes at most 1,024;
+    /// `pending` shows whether there is more.
     pub(crate) fn take(&mut self, registry: &Registry) -> Vec<Arrival> {
         self.was_read = true;
         self.collect();
@@ -245,8 +255,9 @@ impl Signals {
             let signals = self.watched.iter().map(|watch| watch.signal).filter(|n| coalesced & bit(*n) != 0);
             self.waiting.extend(signals.map(|signal| Arrival { signal, at: now }));
         }
-        // What stays in the ring keeps its bytes, so that the next poll reports the pipe again. The pipe is emptied after the
-        // ring; a delivery in between is not lost, because `pending` finds it in the ring before the next poll.
+        // What stays in the ring keeps its bytes, so that the next poll reports the pipe again. The
+        // pipe is emptied after the ring. A delivery in between is not lost: `pending` finds it
+        // before the next poll.
         if !self.arrivals.any() {
             if let Some(pipe) = &mut self.pipe {
                 drop(pipe.source.pending());
@@ -256,12 +267,13 @@ impl Signals {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Notes that a poll is made, which takes a self-pipe that was read off the kernel's list.
+    /// Notes that a poll is made, which takes a read self-pipe off the kernel's list.
     pub(crate) fn begin_poll(&mut self) {
         self.was_read = false;
     }
 
-    /// Has the next poll report the self-pipe again while bytes are left in it, as a level-triggered poll does.
+    /// Makes the next poll report the self-pipe again while bytes are left in it, as a
+    /// level-triggered poll does.
     pub(crate) fn rearm(&mut self, registry: &Registry) {
         for pipe in [&mut self.replaced, &mut self.pipe].into_iter().flatten() {
             if let Err(error) = registry.reregister(&mut pipe.source, pipe.token, Interest::READABLE) {
@@ -270,25 +282,27 @@ impl Signals {
         }
     }
 
-    /// Ends all of them, for the loop's `close`, which closes the poll as well.
+    /// Stops recording all signals, for the loop's `close`, which closes the poll too.
     pub(crate) fn close(&mut self) {
         self.release();
         (self.pipe, self.replaced) = (None, None);
     }
 
-    /// Moves arrivals from the ring to `waiting`, without those of ended watches.
+    /// Moves arrivals from the ring to `waiting`, except those of ended watches.
     fn collect(&mut self) {
         while self.waiting.len() < CAPACITY {
             let Some((serial, at)) = self.arrivals.pop() else { break };
             if let Some(watch) = self.watched.iter().find(|watch| watch.serial == serial) {
-                // A handler reads the time before it has its place in the ring, and another can come in between.
+                // A handler reads the time before it claims its place in the ring, and another can
+                // run in between.
                 self.latest = self.latest.max(at);
                 self.waiting.push(Arrival { signal: watch.signal, at: self.latest });
             }
         }
     }
 
-    /// Replaces the pipe by one for exactly the watched signals. (signal-hook-mio cannot take out a single signal.)
+    /// Replaces the pipe by one for the watched signals only. (signal-hook-mio cannot remove a
+    /// single signal.)
     fn renew_pipe(&mut self, registry: &Registry) {
         if self.watched.is_empty() {
             return self.drop_pipes(registry);
@@ -297,12 +311,13 @@ impl Signals {
         if self.open_pipe(registry, token).is_err()
             && let Some(pipe) = &mut self.pipe
         {
-            // Out of descriptors. The old one serves the rest; it only wakes the loop for nothing now and then.
+            // No descriptor is left. The old pipe still serves the other signals, with some empty
+            // wake-ups.
             pipe.outdated = true;
         }
     }
 
-    /// The new pipe is there before the old one goes, so that at any time one of them wakes.
+    /// Opens the new pipe before the old one is dropped, so that one of them wakes at any time.
     fn open_pipe(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let mut source = signal_hook_mio::v1_0::Signals::new(self.watched.iter().map(|watch| watch.signal))?;
         registry.register(&mut source, token, Interest::READABLE)?;
@@ -336,15 +351,16 @@ impl Drop for Signals {
     }
 }
 
-/// Drops a pipe, after taking it out of the poll.
+/// Takes a pipe out of the poll, and drops it.
 fn deregister(registry: &Registry, pipe: Option<SelfPipe>) {
     if let Some(mut pipe) = pipe {
-        // An error is of no interest: the descriptor is closed next, and that takes it out of the poll as well.
+        // An error does not matter: the descriptor is closed next, which takes it out of the poll
+        // as well.
         let _ = registry.deregister(&mut pipe.source);
     }
 }
 
-/// Python's `signal.valid_signals()`: the C library keeps 32 and 33 for itself.
+/// Checks a number as Python's `signal.valid_signals()`. The C library keeps 32 and 33 for itself.
 pub(crate) fn check_number(signum: i32) -> Result<()> {
     if (1..=64).contains(&signum) && !matches!(signum, 32 | 33) { Ok(()) } else { Err(invalid(signum)) }
 }
@@ -356,8 +372,9 @@ fn invalid(signum: i32) -> Error {
 fn check_catchable(signum: i32) -> Result<()> {
     let why = match signum {
         consts::SIGKILL | consts::SIGSTOP => "",
-        // signal-hook panics for the first three. SIGBUS it takes, but Rust's runtime has a handler for it, which puts
-        // the default back at the first delivery: the second would kill the process.
+        // signal-hook panics for the first three. It takes SIGBUS, but Rust's runtime has a handler
+        // for it. That restores the default at the first delivery, and the second would kill the
+        // process.
         consts::SIGILL | consts::SIGFPE | consts::SIGSEGV | consts::SIGBUS => {
             ": it reports a fault, and the faulting instruction runs again before a loop can call anything"
         }

@@ -1,7 +1,7 @@
 //! The ring between the signal handlers and the loop, and the action that fills it.
 //!
-//! It promises order and count up to [`CAPACITY`], and that nothing in it waits, locks or allocates. It does not wake
-//! the loop; the self-pipe does.
+//! It keeps order and count up to [`CAPACITY`], and nothing in it waits, locks or allocates. It
+//! does not wake the loop: the self-pipe does.
 
 use signal_hook::{SigId, low_level};
 use std::io;
@@ -10,34 +10,36 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
-/// How many arrivals wait before they are coalesced.
+/// How many arrivals can wait before they are coalesced.
 pub(super) const CAPACITY: usize = 1024;
 
-/// The place of a signal in a set of signals; `signum` is in 1..=64.
+/// Returns the bit of a signal in a set of signals. `signum` is in 1..=64.
 pub(super) fn bit(signum: i32) -> u64 {
     1 << (signum - 1)
 }
 
-/// The arrivals of one loop on their way from the handlers to the loop: a bounded queue with many producers (handlers
-/// on any thread, one interrupted by another) and one consumer, the loop, which a handler can interrupt anywhere.
+/// The arrivals of one loop, on their way from the handlers to the loop. It is a bounded queue. Its
+/// producers are handlers on any thread, and one can interrupt another. Its consumer is the loop,
+/// which a handler can interrupt anywhere.
 ///
-/// A producer claims a place by moving `tail`, then fills it; the serial is written last and makes it full. One that is
-/// interrupted in between holds up what stands behind it, for as long as its handler takes: the byte which the handler
-/// then sends wakes the loop for all of them.
+/// A producer claims a place by moving `tail`, then fills it. It writes the serial last, which
+/// makes the place full. A producer that is interrupted in between delays the arrivals after it
+/// until its handler ends. The byte that the handler then sends wakes the loop for all of them.
 pub(super) struct Arrivals {
     slots: [Slot; CAPACITY],
-    /// The place to be emptied next; moved by the consumer only. Places count up for ever, the slot is the remainder.
+    /// The next place to be emptied. Only the consumer moves it. Places count up for ever; the slot
+    /// is the remainder.
     head: AtomicU64,
-    /// The place to be claimed next.
+    /// The next place to be claimed.
     tail: AtomicU64,
-    /// The signals that came when all slots were taken: see [`bit`].
+    /// The signals that came while all slots were taken: see [`bit`].
     overflowed: AtomicU64,
-    /// Times are kept as nanoseconds since this, for there is no atomic `Instant`.
+    /// Times are nanoseconds since this instant, because there is no atomic `Instant`.
     base: Instant,
 }
 
 struct Slot {
-    /// The `Watch::serial` of what arrived; 0 while the slot is empty.
+    /// The `WatchedSignal::serial` of what arrived; 0 while the slot is empty.
     serial: AtomicU64,
     at: AtomicU64,
 }
@@ -75,7 +77,7 @@ impl Arrivals {
         slot.serial.store(serial, SeqCst);
     }
 
-    /// Empties the slot at the head. For one consumer.
+    /// Empties the slot at the head. Only the one consumer may call it.
     pub(super) fn pop(&self) -> Option<(u64, Instant)> {
         let place = self.head.load(SeqCst);
         let slot = self.slot(place);
@@ -85,18 +87,19 @@ impl Arrivals {
         }
         let at = self.base + Duration::from_nanos(slot.at.load(SeqCst));
         slot.serial.store(0, SeqCst);
-        // Only now may a producer claim it again.
+        // Only now can a producer claim it again.
         self.head.store(place.wrapping_add(1), SeqCst);
         Some((serial, at))
     }
 
-    /// Relaxed is enough: a handler on this thread is seen as it is over, and one on another thread is going to send a
-    /// byte after what it stored here, which the poll then finds.
+    /// Returns whether anything arrived. Relaxed is enough. A handler on this thread is over when
+    /// this runs, so its stores are seen. One on another thread sends a byte after its stores, and
+    /// the poll finds that byte.
     pub(super) fn any(&self) -> bool {
         self.slot(self.head.load(Relaxed)).serial.load(Relaxed) != 0 || self.overflowed.load(Relaxed) != 0
     }
 
-    /// The signals of which a delivery found no room since this was last called.
+    /// Takes the signals that found the ring full since the last call.
     pub(super) fn take_overflowed(&self) -> u64 {
         self.overflowed.swap(0, SeqCst)
     }
@@ -114,7 +117,7 @@ impl Arrivals {
 pub(super) enum Action {
     /// Notes a delivery in the ring.
     Record { arrivals: Arc<Arrivals>, serial: u64, bit: u64 },
-    /// Counts deliveries down, and puts the default in force at the last: the one after it kills.
+    /// Counts deliveries down, and arms the default at the last: the one after it kills.
     Fuse { left: AtomicU32, default_armed: Arc<AtomicBool> },
 }
 
@@ -124,7 +127,7 @@ impl Action {
         match self {
             Self::Record { arrivals, serial, bit } => arrivals.record(*serial, *bit),
             Self::Fuse { left, default_armed } => {
-                // It may go below zero and round; by then the default is long in force.
+                // It may wrap around below zero. By then the default is long armed.
                 if left.fetch_sub(1, SeqCst) == 1 {
                     default_armed.store(true, SeqCst);
                 }
@@ -140,9 +143,9 @@ pub(super) fn register(signum: i32, action: Action) -> io::Result<SigId> {
     // is one call of `Action::run`, which does this and nothing else:
     // - It follows `Arc`s that the action owns. It neither clones nor drops it: signal-hook drops the action in
     //   `unregister`, outside of handlers, after the last one that runs it has ended.
-    // - `Instant::now` is `clock_gettime` on Unix, which POSIX lists as async-signal-safe; std wraps it without a lock
-    //   or an allocation, and would panic only if the machine had no monotonic clock, which `Signals::new` has read
-    //   before. `saturating_duration_since` and `try_from` with a fallback cannot panic.
+    // - `Instant::now` is `clock_gettime` on Unix, which POSIX lists as async-signal-safe. std wraps it without a lock or
+    //   an allocation. It would panic only without a monotonic clock, and `Signals::new` has read that clock before.
+    //   `saturating_duration_since` and `try_from` with a fallback cannot panic.
     // - Loads, stores, `fetch_or`, `fetch_sub` and `compare_exchange` on atomics. They never wait for another thread or for the
     //   interrupted code: the loop around `compare_exchange` repeats only when another handler has got its place.
     // - Wrapping arithmetic, and an index that is a remainder by the array's own length.

@@ -1,19 +1,19 @@
-//! Reading the fields of a trace's line, for `replay`.
+//! Reads the fields of a trace's line, for `replay`.
 //!
-//! It promises that a field which is missing or of the wrong type is an error that names it, never a default. It does not
-//! look at fields that nobody asks for: a later version may add some.
+//! A field that is missing or of the wrong type is an error with its name, never a default. Other
+//! fields are not looked at: a later version may add some.
 
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// What is wrong with a line.
+/// What is wrong with a line, as an error.
 pub(super) type Check<T = ()> = Result<T, String>;
 
 pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-/// The fields of a line, and the places that were told before it; what is missing or of the wrong type is an error.
+/// The fields of a line, and the places that the lines before it defined.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     line: &'a Value,
@@ -25,7 +25,7 @@ impl<'a> Fields<'a> {
         Self { line, places }
     }
 
-    /// Any value; null if there is none.
+    /// Returns any value; null if there is none.
     pub(super) fn value(self, key: &str) -> &'a Value {
         &self.line[key]
     }
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
         list.iter().map(|value| value.as_u64().ok_or_else(|| format!("{key} holds {value}"))).collect()
     }
 
-    /// The text of `src`.
+    /// Returns the text of `src`.
     pub(super) fn place(self) -> Check<Option<String>> {
         let id = self.maybe_number("src")?;
         id.map(|id| self.places.get(&id).cloned().ok_or_else(|| format!("src {id} was not defined")))

@@ -1,11 +1,12 @@
 //! The file of a trace.
 //!
-//! It promises that opening it never waits, follows no link and harms no other file; that only its owner may read it; and
-//! that one process writes it at a time. A second one writes a file of its own, with its process id in the name, so that
-//! processes which inherit the variable need no setting.
+//! Opening it never waits, follows no link and harms no other file. Only its owner may read it, and
+//! one process at a time writes it. A second process writes a file of its own with its process id
+//! in the name, so children need no setting.
 //!
-//! It does not use `O_NOFOLLOW` and `O_NONBLOCK`, whose values differ from system to system: a new file is made exclusively,
-//! which follows no link, and an old one is looked at before it is opened and compared after.
+//! A new file is made exclusively, which follows no link. An old one is looked at before it is
+//! opened, and compared after. Alternative: `O_NOFOLLOW` and `O_NONBLOCK`. Problem: their values
+//! differ from system to system.
 
 use crate::environment::effective_user;
 use std::fs::{self, File, FileType, OpenOptions, Permissions, TryLockError};
@@ -13,11 +14,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The owner reads and writes; nobody else does either.
+/// Only the owner reads and writes.
 const MODE: u32 = 0o600;
 
-/// Opens `path` for a trace, empty and locked; or `x.PID.jsonl` for an `x.jsonl` that another process writes. Returns the
-/// name that was taken, too.
+/// Opens `path` for a trace, empty and locked. If another process writes `x.jsonl`, opens
+/// `x.PID.jsonl`. Returns the file's path too.
 pub(super) fn create(path: &Path) -> io::Result<(File, PathBuf)> {
     if let Some(file) = lock(open(path)?)? {
         return Ok((file, path.to_owned()));
@@ -30,7 +31,7 @@ pub(super) fn create(path: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Opens a file that is new, or old and as it should be. What is in an old one stays.
+/// Opens a new file, or an old one that passes all checks. The content of an old one stays.
 fn open(path: &Path) -> io::Result<File> {
     match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => open_old(path),
@@ -43,7 +44,8 @@ fn open_old(path: &Path) -> io::Result<File> {
     if !seen.is_file() {
         return Err(refused(&format!("is {}", kind(seen.file_type()))));
     }
-    // To read and to write: that does not wait, not even if a FIFO has taken the file's place meanwhile.
+    // Opened to read and to write, which does not wait, not even if a FIFO has taken the file's
+    // place.
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let opened = file.metadata()?;
     if (opened.dev(), opened.ino()) != (seen.dev(), seen.ino()) {
@@ -61,7 +63,8 @@ fn open_old(path: &Path) -> io::Result<File> {
 
 /// Locks and empties the file; `None` if another process has locked it.
 fn lock(file: File) -> io::Result<Option<File>> {
-    // Another error is one of a file system without locks: the trace is worth more than the lock.
+    // Any other error comes from a file system without locks: the trace is worth more than the
+    // lock.
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         return Ok(None);
     }

@@ -1,14 +1,15 @@
-//! X-ray: writes down what a loop did, and rebuilds its state from what was written.
+//! X-ray: writes a record of what a loop did, and rebuilds the loop's state from that record.
 //!
-//! It promises that every event of every loop of the process becomes a line, in one order; that recording never changes
-//! what the program does, fails it or panics; and that a trace in virtual time on one thread is the same, byte for byte,
-//! each time. It reads the events of [`trace`](crate::trace) and nothing else of the crate.
+//! Every event of every loop of the process becomes a line, in one order. Recording never changes
+//! what the program does, and never fails it. A trace in virtual time on one thread is the same
+//! each time, byte for byte. X-ray reads the events of [`trace`](crate::trace) and nothing else of
+//! the crate.
 //!
-//! It promises that a trace is safe to leave on: the file is private, and no other file is harmed. A child process that
-//! inherits the variable writes a file of its own.
+//! A trace is safe to leave on: the file is private, and no other file is harmed. A child process
+//! that inherits the variable writes a file of its own.
 //!
-//! It does not promise that a process which is killed in the middle of a turn leaves everything: it loses what it did
-//! since its last sleep, up to 64 KiB of lines.
+//! A process that is killed in the middle of a turn loses the events since its last sleep, at most
+//! 64 KiB of lines.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -16,10 +17,11 @@
 //! | `LOOPLAB_TRACE=FILE.txt` | one line per turn, for reading |
 //! | `LOOPLAB_TRACE_SNAPSHOTS=1` | in `.jsonl`, after every event a `snap` line with the loop's full state (slow) |
 //!
-//! They are read when the first loop of the process is built, and from then on fixed. An empty variable is an unset one.
+//! The variables are read when the first loop of the process is built. An empty variable counts as
+//! unset.
 //!
-//! Read in this order: `recorder` (who writes, and when the file is written), `file` (which file that is), `jsonl` and `text` (the two forms),
-//! `replay` (back to a state), `state` (the form of that state).
+//! Read `recorder` first: it says when the file is written. Then read `file`, and the two forms
+//! `jsonl` and `text`. `replay` goes back from lines to a state. `state` is the form of that state.
 
 mod fields;
 mod file;

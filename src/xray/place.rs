@@ -1,18 +1,18 @@
 //! Places in the program, as a trace shows them.
 //!
-//! It promises that no path of the machine is shown when a shorter one will do: `examples/05_stop.rs:14:5`. It does not
-//! promise that two crates' files of the same name can be told apart.
+//! It shows no path of the machine where a shorter one will do: `examples/05_stop.rs:14:5`. Two
+//! crates' files of one name cannot be told apart.
 
 use crate::trace::Place;
 
-/// `path:line:column`.
+/// Returns `path:line:column`.
 pub(super) fn place_text(place: Place) -> String {
     format!("{}:{}:{}", short_path(place.file()), place.line(), place.column())
 }
 
-/// The part of a path that means the same on every machine.
+/// Returns the part of a path that means the same on every machine.
 ///
-/// The compiler gives a path relative to the workspace for the package itself, and an absolute one for a dependency.
+/// The compiler gives a relative path for the package itself, and an absolute one for a dependency.
 fn short_path(path: &str) -> &str {
     if let Some(i) = path.rfind("/examples/") {
         return &path[i + 1..];

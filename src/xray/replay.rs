@@ -1,12 +1,15 @@
-//! From a trace back to the loop's state.
+//! Goes from a trace back to the loop's state.
 //!
-//! It promises that the state after a line is the loop's own state after that event, and that a trace with a hole, a
-//! missing event or a wrong order is refused with the number of the line: the queue is rebuilt entry by entry, so a push
-//! that no line told is found at the latest when its entry should run. It does not start in the middle of a trace, and it
-//! keeps no history: to go back, feed a new one from the start.
+//! The state after a line is the loop's own state after that event. A trace with a hole, a missing
+//! event or a wrong order is refused, with the line's number. The queue is rebuilt entry by entry,
+//! so a missing push is found when its entry should run.
 //!
-//! The rules are a short list, one function each below: `push` appends, `run` and `skip` take the head and check that it
-//! is the entry named, `due` moves a timer, and so on. Whoever writes another reader can copy them.
+//! It does not start in the middle of a trace, and it keeps no history: to go back, feed a new one
+//! from the start.
+//!
+//! The rules are a short list with one function each, for authors of other readers to copy. `push`
+//! appends; `run` and `skip` take the head and check that it is the entry named; `due` moves a
+//! timer.
 
 use super::fields::{Check, Fields, ensure};
 use super::state::{
@@ -19,8 +22,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Rebuilds the state of every loop of a trace, line by line.
 ///
-/// A state is the JSON object that a `snap` line holds, in the form that `docs/trace.md` tells. A `snap` line is checked
-/// against the rebuilt state, so a trace recorded with `LOOPLAB_TRACE_SNAPSHOTS=1` proves itself.
+/// A state is the JSON object of a `snap` line, in the form that `docs/trace.md` describes. A
+/// `snap` line is checked against the rebuilt state, so a trace with `LOOPLAB_TRACE_SNAPSHOTS=1`
+/// proves itself.
 ///
 /// ```
 /// use looplab::xray::Replay;
@@ -37,7 +41,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// ```
 #[derive(Debug, Default)]
 pub struct Replay {
-    /// How many lines came.
+    /// The number of lines so far.
     lines: u64,
     /// The next line's `s`.
     s: u64,
@@ -47,7 +51,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Nothing replayed yet.
+    /// Makes a replay of no lines.
     ///
     /// ```
     /// assert!(looplab::xray::Replay::new().state(1).is_none());
@@ -65,8 +69,8 @@ impl Replay {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] that names the line, if it is not JSON or does not fit what came before. The state is not to be
-    /// relied upon after that.
+    /// [`Error::Value`] with the line's number, if the line is not JSON or does not fit the lines
+    /// before it. The state must not be used after an error.
     pub fn line(&mut self, text: &str) -> Result<()> {
         match serde_json::from_str(text) {
             Ok(line) => self.value(&line),
@@ -86,14 +90,14 @@ impl Replay {
     /// ```
     ///
     /// # Errors
-    /// As [`line`](Self::line).
+    /// The same as [`line`](Self::line).
     pub fn value(&mut self, line: &Value) -> Result<()> {
         self.lines += 1;
         self.take(line).map_err(|what| self.error(&what))
     }
 
-    /// The state of a loop after the last line, as a `snap` line would hold it; `None` for a loop that no line told of.
-    /// Loops are numbered from 1, in the order in which they were made.
+    /// Returns the state of a loop after the last line, as a `snap` line would hold it; `None` if
+    /// no line names the loop. Loops are numbered from 1 in the order of their first events.
     ///
     /// ```
     /// # use looplab::xray::Replay;
@@ -109,7 +113,7 @@ impl Replay {
         self.loops.get(&number).map(Loop::json)
     }
 
-    /// How many loops the trace has told of.
+    /// Returns how many loops the trace has.
     ///
     /// ```
     /// assert_eq!(looplab::xray::Replay::new().loops(), 0);
@@ -154,7 +158,8 @@ impl Replay {
                 }
                 let of =
                     self.loops.get_mut(&number).ok_or_else(|| format!("loop {number} was never made"))?;
-                // Closing takes everything out at once; what is told of the tasks that it ends changes nothing any more.
+                // `close` removes everything at once. Later lines about the tasks that it ends
+                // change nothing.
                 let survives = matches!(kind, "loop" | "stop" | "unstop" | "snap");
                 if of.state.closed && !survives { Ok(()) } else { rule(of, line) }
             }
@@ -191,15 +196,15 @@ fn rule(kind: &str) -> Option<Rule> {
     })
 }
 
-/// One loop. What is beside its state is needed to rebuild it, and is no part of it.
+/// One loop: its state, and what is needed to rebuild it.
 #[derive(Debug, Default)]
 struct Loop {
     state: Snap,
     /// The entry that runs.
     running: Option<u64>,
-    /// Every handle that was cancelled: one may be cancelled before it is queued.
+    /// Every handle that was cancelled: a handle may be cancelled before it is queued.
     cancelled: HashSet<u64>,
-    /// What task a timer on the heap belongs to, if any.
+    /// The task of each timer on the heap that belongs to one.
     timer_tasks: HashMap<u64, u64>,
 }
 
@@ -218,7 +223,7 @@ impl Loop {
             "end" => {
                 ensure(self.state.running, || "a run ends, but none began".to_owned())?;
                 self.state.running = false;
-                // The stop flag need not have been set, so `unstop` need not have come.
+                // The stop flag may not have been set, so `unstop` may not have come.
                 self.state.left = 0;
             }
             "closed" => {
@@ -266,7 +271,7 @@ impl Loop {
         Ok(())
     }
 
-    /// A timer keeps its label, task, place and cancellation on its way to the ready queue.
+    /// Moves a timer to the ready queue, with its label, task, place and cancellation.
     fn due(&mut self, line: Fields<'_>) -> Check {
         let (q, h) = (line.number("q")?, line.number("h")?);
         let timer = self.take_timer(h)?;
@@ -282,7 +287,7 @@ impl Loop {
         Ok(())
     }
 
-    /// `run` and `skip`: the integrity check of the whole replay.
+    /// Takes the head for `run` and `skip`: the integrity check of the whole replay.
     fn pop(&mut self, line: Fields<'_>) -> Check {
         let (kind, q, h) = (line.text("e")?, line.number("q")?, line.number("h")?);
         let head = self.state.ready.pop_front();
@@ -399,7 +404,8 @@ impl Loop {
         Ok(())
     }
 
-    /// A second line for a task that is known gives it a new name; its queued step is shown under that name then.
+    /// Adds a task. A second line for a known task gives it a new name, under which its queued step
+    /// is shown.
     fn task(&mut self, line: Fields<'_>) -> Check {
         let (id, name) = (line.number("task")?, line.text("name")?.to_owned());
         match self.find_task(id) {
@@ -471,7 +477,7 @@ impl Loop {
         self.state.tasks.binary_search_by_key(&id, |task| task.id)
     }
 
-    /// A `snap` line: the first field in which the loop and its rebuilt image differ.
+    /// Compares a `snap` line with the rebuilt state. An error names the first field that differs.
     fn check(&mut self, line: Fields<'_>) -> Check {
         let recorded = line.value("state");
         let rebuilt = self.json();

@@ -1,10 +1,12 @@
-//! The trace as a table for reading: one line per turn.
+//! The trace as a table to read: one line for each turn.
 //!
-//! It promises that lines come in the order in which the turns ended, that columns stay aligned, and that in virtual time
-//! the table is the same on every machine. Names of tasks and threads and texts of errors cannot send anything to the
-//! terminal: a character that is not printed becomes `·`. It leaves out what a person does not need at first sight (tasks'
-//! states, futures, handles): `jsonl` has everything. A cell that is too long is cut with `…`, or wrapped if it is the list
-//! of what ran; a wide character counts as one.
+//! Lines come in the order in which the turns ended, and columns stay aligned. In virtual time the
+//! table is the same on every machine. No name and no error's text can send the terminal a command:
+//! a character that is not printed becomes `·`.
+//!
+//! It leaves out what a reader does not need at first (tasks' states, futures, handles): `jsonl`
+//! has everything. A long cell is cut with `…`, a long list of what ran is wrapped. A wide
+//! character counts as one.
 
 use super::stamp::nanos;
 use crate::trace::{Event, Life, Place, Ready, Via, Why};
@@ -30,7 +32,7 @@ pub(super) struct TextTable {
     last: Option<(u64, u64)>,
 }
 
-/// One loop, as far as it was seen.
+/// One loop's part of the table.
 struct LoopTable {
     /// An event loop never leaves its thread.
     thread: ThreadId,
@@ -60,21 +62,22 @@ struct Row {
 }
 
 impl TextTable {
-    /// Takes one event of loop `number`, at `now` nanoseconds of its clock since the trace began.
+    /// Takes one event of loop `number`. `now` is the time of its clock since the trace began, in
+    /// nanoseconds.
     pub(super) fn event(&mut self, out: &mut Vec<u8>, number: u64, now: u64, event: &Event<'_>) {
         if let Event::Turn { .. } | Event::Loop(Life::End | Life::Closed) = event {
             self.finish(out, number);
         }
         let table = self.loops.entry(number).or_insert_with(LoopTable::new);
         match *event {
-            // Between turns, as when `close` ends a task.
+            // A report between turns, for instance when `close` ends a task.
             Event::Reported { message } if table.row.is_none() => {
                 let report = format!("! {}", cut(message, RAN - 2));
                 self.heading(out, number);
                 columns(out, ["", "", "", "", "", &report, ""]);
                 return;
             }
-            // Its reports are still to come.
+            // Reports of a closed loop may still come.
             Event::Loop(Life::Closed) => {
                 table.queued.clear();
                 table.timers.clear();
@@ -103,7 +106,7 @@ impl TextTable {
         table.row_event(now, event);
     }
 
-    /// Writes the turn that a loop is in, if any: nothing more will come to it.
+    /// Writes the current turn of a loop, if it has one: nothing more will be added to it.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>, number: u64) {
         let Some(table) = self.loops.get_mut(&number) else { return };
         let Some(row) = table.row.take() else { return };
@@ -117,7 +120,8 @@ impl TextTable {
         self.loops.remove(&number);
     }
 
-    /// Names the columns at the top, and the loop and its run wherever the next line is of another one.
+    /// Writes the names of the columns at the top. Names the loop and its run where the next line
+    /// has another one.
     fn heading(&mut self, out: &mut Vec<u8>, number: u64) {
         let here = (number, self.loops.get(&number).map_or(0, |table| table.run));
         if self.last.is_none() {
@@ -133,7 +137,7 @@ impl TextTable {
         self.last = Some(here);
     }
 
-    /// Writes the turns that the loops of a thread are in: the thread ends.
+    /// Writes the current turns of a thread's loops, because the thread ends.
     pub(super) fn finish_thread(&mut self, out: &mut Vec<u8>, thread: ThreadId) {
         let of_thread = self.loops.iter().filter(|(_, table)| table.thread == thread);
         let numbers: Vec<u64> = of_thread.map(|(number, _)| *number).collect();
@@ -155,7 +159,7 @@ impl LoopTable {
         }
     }
 
-    /// What an event adds to the turn's row.
+    /// Adds an event to the turn's row.
     fn row_event(&mut self, now: u64, event: &Event<'_>) {
         let Some(row) = &mut self.row else { return };
         match *event {
@@ -217,7 +221,7 @@ impl Row {
         }
     }
 
-    /// What ran, wrapped between two names.
+    /// Returns what ran, wrapped between two names.
     fn ran_lines(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .ran
@@ -245,7 +249,8 @@ impl Row {
     }
 }
 
-/// One line of the table. Whatever comes into it comes through here, so this is where texts are made harmless.
+/// Writes one line of the table. All texts come through here, so this is where they are made
+/// harmless.
 fn columns(out: &mut Vec<u8>, cells: [&str; 7]) {
     let [turn, began, select, slept, woken, ran, stop] = cells.map(harmless);
     let mut line =
@@ -255,7 +260,8 @@ fn columns(out: &mut Vec<u8>, cells: [&str; 7]) {
     out.extend_from_slice(line.as_bytes());
 }
 
-/// Replaces what a terminal would obey and not print: controls, and marks that end a line or turn its direction.
+/// Replaces characters that a terminal would obey: controls, and marks that end a line or turn its
+/// direction.
 fn harmless(text: &str) -> Cow<'_, str> {
     let obeyed = |c: char| {
         c.is_control()
@@ -264,7 +270,7 @@ fn harmless(text: &str) -> Cow<'_, str> {
     if text.contains(obeyed) { text.replace(obeyed, "·").into() } else { text.into() }
 }
 
-/// Why the poll waits and for how long: `5.00ms timer`.
+/// Describes a poll: `5.00ms timer`.
 fn select(timeout: Option<Duration>, why: Why) -> String {
     match (why, timeout) {
         (Why::Ready, _) => "0 ready".to_owned(),
@@ -278,7 +284,7 @@ fn select(timeout: Option<Duration>, why: Why) -> String {
     }
 }
 
-/// `SIGINT`, or `SIG40` for one that has no name.
+/// Returns `SIGINT`, or `SIG40` for a signal without a name.
 fn signal_name(signal: i32) -> String {
     signal_hook::low_level::signal_name(signal).map_or_else(|| format!("SIG{signal}"), str::to_owned)
 }
@@ -292,13 +298,13 @@ fn directions(ready: Ready) -> &'static str {
     }
 }
 
-/// `label@line`.
+/// Returns `label@line`.
 fn name(label: &str, place: Option<Place>) -> String {
     let label = cut(label, NAME);
     place.map_or_else(|| label.clone(), |place| format!("{label}@{}", place.line()))
 }
 
-/// Milliseconds with two decimals, from integers: a float would round differently from one formatter to another.
+/// Writes milliseconds with two decimals, from integers: a float could round differently elsewhere.
 fn millis(ns: u64) -> String {
     let hundredths = ns / 10_000 + u64::from(ns % 10_000 >= 5_000);
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
