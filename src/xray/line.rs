@@ -101,9 +101,8 @@ struct EscapeControls;
 
 impl Formatter for EscapeControls {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
-        // The first byte of a control above 0x7f is 0xc2. A fold looks at all bytes, which is faster than to stop early.
-        let controls = text.bytes().fold(false, |found, byte| found | matches!(byte, 0x7f | 0xc2));
-        if !controls {
+        // Most texts are ASCII, of which only DEL is left to escape here: both are found several bytes at a time.
+        if text.is_ascii() && !text.contains('\x7f') {
             return out.write_all(text.as_bytes());
         }
         text.chars().try_for_each(|c| match c.is_control() {
