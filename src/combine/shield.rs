@@ -8,10 +8,11 @@ use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, running};
 use crate::task::done_callback::add_done_callback;
 use crate::task::ensure::{EnsureFuture, Ensured};
-use crate::task::future_core::FutureOf;
+use crate::task::future_core::{FutureOf, downcast};
 use crate::task::join::Join;
 use crate::task::{Future, cancel};
 use crate::trace::Place;
+use std::any::Any;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
@@ -83,7 +84,12 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> FutureOf<T> {
             inner.core().drop_waiter(pass_on.key());
         }
     });
-    outer.future_of()
+    let Some(source) = inner.own_source() else { return outer.future_of() };
+    // A gathering's values are in its handle, and this may be the last one.
+    FutureOf::with_source(outer.any_future(), Rc::new((outer, source)), |source| {
+        let (outer, _inner) = downcast::<(Future<T>, Rc<dyn Any>)>(source);
+        outer.result()
+    })
 }
 
 /// Completes the outer future, because the inner one is done. If the outer one was cancelled, the outcome is not read, so

@@ -83,6 +83,12 @@ impl<T> FutureOf<T> {
         (self.read)(&*self.source)
     }
 
+    /// Returns the source if that is not the future itself.
+    pub(crate) fn own_source(&self) -> Option<Rc<dyn Any>> {
+        let same = std::ptr::addr_eq(Rc::as_ptr(&self.source), Rc::as_ptr(&self.future));
+        (!same).then(|| self.source.clone())
+    }
+
     /// Returns what gives the future back while it is alive.
     pub(crate) fn downgrade(&self) -> impl Fn() -> Option<Self> + use<T> {
         let (future, source, read) = (Rc::downgrade(&self.future), Rc::downgrade(&self.source), self.read);

@@ -215,6 +215,23 @@ fn a_shield_can_be_shielded_and_gathered_and_waited_for() {
 }
 
 #[test]
+fn a_gathering_that_only_its_shield_holds_is_waited_for() {
+    let lab = Lab::reporting();
+    let log = lab.log.clone();
+    let lines = lab.run(async move {
+        let child = |n: i32| async move {
+            yield_now().await?;
+            Ok(n)
+        };
+        log.say(format!("{:?}", shield(gather([child(1), child(2)])).await?));
+        let all = shield(gather([child(3), child(4)]).return_exceptions());
+        log.say(format!("{:?}", wait_for(all, HOUR).await?));
+        Ok(())
+    });
+    assert_eq!(lines, ["6 [1, 2]", "11 [Ok(3), Ok(4)]", "12 returned ()"]);
+}
+
+#[test]
 fn two_shields_of_one_task_are_cancelled_apart() {
     let lab = Lab::reporting();
     let log = lab.log.clone();
