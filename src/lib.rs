@@ -122,6 +122,8 @@ pub use threads::*;
 pub mod book {
     #[doc = include_str!("../docs/anatomy.md")]
     pub mod anatomy {}
+    #[doc = include_str!("../docs/architecture.md")]
+    pub mod architecture {}
     #[doc = include_str!("../docs/conformance.md")]
     pub mod conformance {}
     #[doc = include_str!("../docs/differences.md")]

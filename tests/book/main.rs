@@ -8,6 +8,7 @@
 //! | A trace goes to a private file, one for each process. | `traces::a_child_that_inherits_the_variable_writes_a_file_of_its_own` |
 //! | The schema takes a line of each kind. | `schema::the_schema_takes_a_line_of_every_kind` |
 //! | A place is a line of the program, never of looplab. | `places::servers_and_connections_name_the_lines_that_made_them` |
+//! | The walks through the code name lines that exist. | `walks::every_step_of_the_walks_is_the_line_that_the_page_names` |
 //! | Each difference from CPython names its test. | `references::every_row_of_the_differences_names_a_test_that_exists` |
 //! | So does each promise in a table like this one. | `references::every_promise_of_a_test_program_names_a_test_that_exists` |
 
@@ -18,3 +19,4 @@ mod references;
 mod schema;
 mod tour;
 mod traces;
+mod walks;
