@@ -1,8 +1,8 @@
 """`run_app` alone shuts down gracefully: what SIGINT and SIGTERM do to a request in flight.
 
 No signal handler has to be written. The port is closed first, so that new connections are refused; then
-the shutdown hooks run; the request in flight is answered, if that takes no longer than the shutdown
-timeout, else it is cancelled and its client is cut off; then the cleanup hooks run, and `run_app` returns.
+the shutdown hooks run. A request in flight is answered if that takes no longer than twice the shutdown
+timeout. Otherwise it is cancelled, and its client is cut off. Then the cleanup hooks run, and `run_app` returns.
 
 With a port as argument it serves there, for `curl localhost:PORT/slow`, until Ctrl-C."""
 import asyncio, http.client, os, signal, socket, sys, threading
@@ -79,4 +79,5 @@ if len(sys.argv) > 1:
 else:
     scenario(signal.SIGTERM, 5)
     scenario(signal.SIGINT, 5)
+    scenario(signal.SIGTERM, 0.3)  # less than the request takes, and twice as much is more
     scenario(signal.SIGTERM, 0.05)

@@ -1,9 +1,9 @@
 //! HTTP connections: hyper on looplab's sockets, and the order in which they end.
 //!
 //! Each connection is a task that drives hyper, each request another one that runs the handler; so a client that goes away
-//! does not cancel its handler (aiohttp's rule), and a cancelled handler takes nobody with it. It promises for the end:
-//! idle connections are closed at once, requests in flight are answered until the deadline, and what is left then is
-//! cancelled, and waited for as long again. There is no timeout while it serves: whoever sends slowly is served slowly.
+//! does not cancel its handler (aiohttp's rule), and a cancelled handler ends no other task. It promises for the end:
+//! idle connections are closed at once, requests in flight are answered for up to twice the timeout, and what is left
+//! then is cancelled. There is no timeout while it serves: a client that sends slowly is served slowly.
 
 use super::app::{App, Request, Response};
 use hyper::server::conn::http1;
@@ -116,13 +116,21 @@ impl Connections {
         self.0.closing.set();
     }
 
-    /// Waits for the requests in flight, then cancels what is left.
+    /// Waits for the requests in flight, at most twice the timeout, then cancels what is left.
+    ///
+    /// aiohttp waits the timeout for the handler, and once more after it has ended the reading of the request's body.
+    /// It does not wait for the cancelled handlers: their cleanup ends when `run_app` ends all tasks.
     pub(super) async fn shutdown(&self, timeout: Duration) -> Result<()> {
         // A connection ends when its last answer is written; a handler may outlive its client's connection.
-        all_done([&self.0.tasks, &self.0.handlers], timeout).await?;
+        for _ in 0..2 {
+            all_done([&self.0.tasks, &self.0.handlers], timeout).await?;
+        }
         for tasks in [&self.0.handlers, &self.0.tasks] {
             left(tasks).iter().for_each(|task| _ = task.cancel());
-            all_done([tasks], timeout).await?;
+        }
+        // The next turn delivers the cancellations, and the cleanup hooks run in the one after it.
+        for _ in 0..2 {
+            yield_now().await?;
         }
         Ok(())
     }
