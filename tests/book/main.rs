@@ -10,6 +10,8 @@
 //! | A place is a line of the program, never of looplab. | `places::servers_and_connections_name_the_lines_that_made_them` |
 //! | The walks through the code name lines that exist. | `walks::every_step_of_the_walks_is_the_line_that_the_page_names` |
 //! | Each difference from CPython names its test. | `references::every_row_of_the_differences_names_a_test_that_exists` |
+//! | Each "Why" of a lesson's page names what shows it. | `references::every_why_of_the_lessons_names_what_shows_it` |
+//! | Facts of the pages beside the transcripts hold. | `truth::other_tasks_go_on_while_a_cleanup_runs_outside` |
 //! | So does each promise in a table like this one. | `references::every_promise_of_a_test_program_names_a_test_that_exists` |
 
 mod lesson_traces;
@@ -19,4 +21,5 @@ mod references;
 mod schema;
 mod tour;
 mod traces;
+mod truth;
 mod walks;

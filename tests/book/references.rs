@@ -1,4 +1,5 @@
-//! What documents say about tests: each test that `docs/differences.md` and the tables of the test programs name exists.
+//! What documents say about tests: each test that `docs/differences.md`, the lessons' pages and the tables of the test
+//! programs name exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,4 +81,32 @@ fn every_promise_of_a_test_program_names_a_test_that_exists() {
             assert!(!has_tests || named, "{room}: the table names no test of {module}");
         }
     }
+}
+
+/// A page says behind each "Why" what shows it: `<!-- shown by NAME -->`, a transcript or a test.
+#[test]
+fn every_why_of_the_lessons_names_what_shows_it() {
+    let folder = support::root().join("docs/lessons");
+    let (mut whys, mut marks) = (0, 0);
+    for page in fs::read_dir(folder).expect("docs/lessons").flatten() {
+        let text = fs::read_to_string(page.path()).expect("a page");
+        for mark in text.lines().filter_map(|line| line.strip_prefix("<!-- shown by ")) {
+            let name = mark.strip_suffix(" -->").expect("a mark of one line");
+            if name.ends_with(".out") {
+                assert!(support::root().join(name).is_file(), "{name}: no such transcript");
+            } else {
+                assert_exists(name, &["tests"]);
+            }
+            marks += 1;
+        }
+        // Lesson by lesson; what comes before the first is the introduction.
+        for lesson in text.split("\n## ").skip(1) {
+            let title = lesson.lines().next().expect("a title");
+            let (_, why) = lesson.split_once("**Why.**").unwrap_or_else(|| panic!("{title}: no \"Why\""));
+            let (why, _) = why.split_once("**The safe pattern.**").expect("a safe pattern after it");
+            assert!(why.contains("<!-- shown by "), "{title}: nothing shows its \"Why\"");
+            whys += 1;
+        }
+    }
+    assert!(whys >= 44 && marks >= whys, "{whys} whys, {marks} marks");
 }
