@@ -1,7 +1,7 @@
 //! stop() on a loop that is not running is remembered.
 //!
-//! After it, run_forever() makes exactly one turn, without sleeping, and returns. However often stop() was
-//! called, it is one turn; the flag is clear then, so the next run_forever() keeps running.
+//! The next run_forever() makes exactly one turn, without sleeping, and returns. However often stop()
+//! was called, it is one turn. Then the flag is clear, so the run_forever() after that keeps running.
 
 use looplab::{EventLoop, Result, get_running_loop};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 """A task registered before stop() is not safe either, if it needs another turn.
 
-A task that was queued before stop() makes only its first step. Whatever that step awaits (an inner task,
-or no more than the next turn) keeps it suspended until the loop runs again; then it simply goes on."""
+A task that was queued before stop() makes only its first step. What that step awaits (an inner task, or
+only the next turn) keeps it suspended until the loop runs again. Then it simply goes on."""
 import asyncio
 
 loop = asyncio.new_event_loop()

@@ -1,8 +1,8 @@
 //! You cannot run a loop from inside one of its own callbacks.
 //!
-//! run_until_complete() in a callback is refused, even right after stop(); so is asyncio.run(), and a
-//! second loop cannot run on the same thread either. The callback is not stuck: an error that it does not
-//! catch goes to the exception handler, and the earlier stop() still takes effect. Outside, after
+//! run_until_complete() in a callback is refused, even right after stop(). So is asyncio.run(), and a
+//! second loop cannot run on the same thread either. The callback is not stuck. An error that it does
+//! not catch goes to the exception handler, and the earlier stop() still takes effect. Outside, after
 //! run_forever(), the same call works.
 
 use looplab::{EventLoop, ExceptionContext, Result, get_running_loop};

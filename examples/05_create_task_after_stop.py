@@ -1,7 +1,7 @@
 """stop() then create_task() in a signal handler: the cleanup does not start.
 
-The task is pending when run_forever() returns. close() then throws it away, and says so: "Task was
-destroyed but it is pending!". One more run instead lets it finish."""
+The task is pending when run_forever() returns. close() then drops it, and reports "Task was destroyed but
+it is pending!". If the loop runs once more instead, the task finishes."""
 import asyncio, signal, warnings
 
 warnings.simplefilter("ignore")               # "coroutine 'cleanup' was never awaited", a second report

@@ -1,7 +1,7 @@
 """The safe order: the signal makes the cleanup task, and its done callback stops the loop.
 
-Everything that the cleanup awaits happens before run_forever() returns, and a cleanup that fails stops
-the loop as well. Its result or error can be read afterwards from the task, which is why it is kept."""
+Everything that the cleanup awaits happens before run_forever() returns. A cleanup that fails stops the
+loop as well. The task is kept, so its result or error can be read after the run."""
 import asyncio, signal
 
 MOMENT = 0.02

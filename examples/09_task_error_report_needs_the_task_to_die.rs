@@ -1,8 +1,8 @@
-//! The exception handler hears of a failed task only when the last handle of the task goes.
+//! The exception handler gets the error of a failed task only when its last handle is dropped.
 //!
-//! While somebody keeps the task, nothing is reported. Dropping the last handle reports "Task exception was
-//! never retrieved"; reading the error, or awaiting the task, first silences the report. A done callback
-//! sees the failure at once, whoever keeps the task.
+//! While the task is kept, nothing is reported. Dropping the last handle reports "Task exception was
+//! never retrieved". Code that reads the error first, or awaits the task, silences the report. A done
+//! callback sees the failure one turn later, whether or not the task is kept.
 
 use looplab::{Error, EventLoop, ExceptionContext, Result, Task};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Exception handler, cleanup, stop: how this order turns into an endless loop.
 //!
-//! An error that is raised while cleaning up calls the handler again. Without a guard every error starts
-//! another cleanup (here cut after three); with one there is one cleanup, and the loop stops. The first
-//! error was kept, so it can be dealt with outside.
+//! An error that is raised while cleaning up calls the handler again. Without a guard every error
+//! starts another cleanup (here cut after three). With a guard there is one cleanup, and the loop
+//! stops. The first error was kept, so the program can deal with it outside.
 
 use looplab::{Error, EventLoop, ExceptionContext, Result, Task, yield_now};
 use std::cell::{Cell, OnceCell};

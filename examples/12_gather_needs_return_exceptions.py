@@ -2,7 +2,7 @@
 
 gather() of cancelled tasks fails with the first cancellation, at once. So the line after it, which would
 stop the loop, is never reached, and slower tasks have not finished their cleanup yet. The shutdown looks
-"cancelled", although nobody cancelled it."""
+"cancelled", although no code cancelled it."""
 import asyncio
 
 async def worker(name, cleanup_time):

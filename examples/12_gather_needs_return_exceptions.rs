@@ -1,8 +1,8 @@
 //! Without return_exceptions the shutdown dies at its own gather().
 //!
-//! gather() of cancelled tasks fails with the first cancellation, at once. So the line after it, which would
-//! stop the loop, is never reached, and slower tasks have not finished their cleanup yet. The shutdown looks
-//! "cancelled", although nobody cancelled it.
+//! gather() of cancelled tasks fails with the first cancellation, at once. So the line after it, which
+//! would stop the loop, is never reached, and slower tasks have not finished their cleanup yet. The
+//! shutdown looks "cancelled", although no code cancelled it.
 
 use looplab::{EventLoop, Result, ReturnWhen, Task, gather, sleep, wait, yield_now};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 """Which signal was it? A handler has to know from the start, not look it up when it is called.
 
 Three signals share one function that reports a name. Handlers that read a shared place read it when the
-signal arrives, and by then it holds the last name of the loop: a Python lambda reads its variable in this
-way. A Rust closure with `move` copies what it names when it is made, so the pitfall needs a shared `Cell`
-here. A value given as an argument, or bound by a function that returns the handler, is right in both. A
-handler that is registered again replaces the one before."""
+signal arrives. By then it holds the last name of the `for` loop. A Python lambda reads its variable in
+this way. A Rust closure with `move` copies what it names when it is made, so the pitfall needs a shared
+`Cell` here. A value given as an argument, or bound by a function that returns the handler, is right in
+both. A handler that is registered again replaces the one before."""
 import asyncio, functools, json, signal
 
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)

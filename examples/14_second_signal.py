@@ -1,7 +1,7 @@
 """Ctrl-C comes a second time while the shutdown still runs.
 
-A handler that starts a cleanup starts a second one at the second signal, and the first one's `stop()`
-leaves it unfinished: `Task was destroyed but it is pending!`. A guard ignores the second signal; an
+A handler that starts a cleanup starts a second one at the second signal. The first one's `stop()` then
+leaves it unfinished: `Task was destroyed but it is pending!`. A guard ignores the second signal. An
 escalating handler takes it as "hurry" and cancels the cleanup. When the handler is removed, the signal
 does again what it did before: SIGTERM kills the process, which the program shows with a child. (SIGINT
 kills it too, where asyncio puts its `KeyboardInterrupt` back.)"""

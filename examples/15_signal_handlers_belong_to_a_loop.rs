@@ -1,11 +1,11 @@
 //! A signal handler belongs to the loop that it was registered on.
 //!
-//! Handlers are registered on loop A, and then loop B runs: a program that runs on a loop of its own does
-//! this to handlers that were set up before. While B runs, A's handlers do not run, and the default action
-//! does not happen either: the process outlives its SIGHUP. The safe pattern is to register on the running
-//! loop, inside the program that it runs; B's own handler gets its SIGTERM. What A's registration caught is
-//! lost in asyncio. In looplab it waits until A runs: a deliberate difference, with a row in
-//! `docs/differences.md` and a test. Nothing here depends on it.
+//! Handlers are registered on loop A, and then loop B runs. A program that runs on a loop of its own does
+//! this to handlers from before. While B runs, A's handlers do not run, and the default action does not
+//! happen either: the process outlives its SIGHUP. The safe pattern is to register on the running loop,
+//! inside the program that it runs. There B's own handler gets its SIGTERM. A signal for A's handler is
+//! lost in asyncio, because B has registered a handler too. In looplab it waits until A runs: a deliberate
+//! difference, with a row in `docs/differences.md` and a test. Nothing here depends on it.
 
 use looplab::{Error, EventLoop, Result, get_running_loop, sleep};
 use nix::sys::signal::{

@@ -1,9 +1,9 @@
 """Signal handlers run between callbacks, never inside them, and signals that are held back merge.
 
-A signal that arrives in the middle of a callback is handled after that callback, and after the rest of
-its turn: nothing needs to be protected from a handler. Three signals sent one by one run the handler
-three times. Three sent while the signal is blocked run it once, because the system keeps one mark for
-each signal and no count; so a handler says "at least one came", and how many cannot be told from it."""
+A signal that arrives in the middle of a callback is handled after that callback and the rest of its turn.
+So a handler interrupts no callback, only the awaits of tasks. Three signals sent one by one run the
+handler three times. Three sent while the signal is blocked run it once, because the system keeps one mark
+for each signal and no count. So a handler says "at least one came", and cannot know how many."""
 import asyncio, signal
 
 def send(times):

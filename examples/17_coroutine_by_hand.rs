@@ -1,11 +1,11 @@
 //! A coroutine can be driven by hand, without a loop: send, throw and close.
 //!
-//! `send` runs it to its next suspension. `throw` raises a cancellation at the await where it is suspended; a
-//! coroutine that swallows it goes on and can return a value (Python's `StopIteration` carries it, here it is
-//! `Step::Returned`), one that passes it on ends with it. One that was never started is not entered at all;
-//! one that is forgotten unstarted is no error in Rust, where the compiler warns of it, and Python warns when
-//! it is collected. `close` asks a coroutine to end: Python raises `GeneratorExit` there, looplab
-//! `Error::CoroutineExit`, and what stands in a `finally` or in a destructor runs.
+//! `send` runs it to its next suspension. `throw` raises a cancellation at the await where it is
+//! suspended. A coroutine that swallows it goes on and can return a value (Python's `StopIteration`
+//! carries it, here it is `Step::Returned`). One that passes it on ends with it. One that was never
+//! started is not entered at all. A coroutine that is forgotten unstarted is no error in Rust, but the
+//! compiler warns. Python warns when it is collected. `close` asks a coroutine to end: Python raises
+//! `GeneratorExit` there, looplab `Error::CoroutineExit`. A `finally` or a destructor then runs.
 
 use looplab::{Coroutine, Error, Result, Step, yield_now};
 

@@ -1,9 +1,9 @@
 """A cancellation is delivered only where a task really suspends.
 
-A task that never suspends cannot be cancelled: nothing else even runs before it ends. To await something
-that does not suspend changes nothing. `sleep(0)` (`yield_now` here) is a suspension, so the task is
-cancelled at its second step. A request is remembered until the next suspension: a task that cancels
-itself runs on to its next real await."""
+A task that never suspends cannot be cancelled, because no other code runs before it ends. An await that
+does not suspend changes nothing. `sleep(0)` (`yield_now` here) is a suspension, so the task is cancelled
+at its second step. A request is kept until the next suspension: a task that cancels itself runs on to its
+next real await."""
 import asyncio, json
 
 async def no_suspension():

@@ -1,8 +1,8 @@
 //! A cancellation is delivered only where a task really suspends.
 //!
-//! A task that never suspends cannot be cancelled: nothing else even runs before it ends. To await something
+//! A task that never suspends cannot be cancelled, because no other code runs before it ends. An await
 //! that does not suspend changes nothing. `sleep(0)` (`yield_now` here) is a suspension, so the task is
-//! cancelled at its second step. A request is remembered until the next suspension: a task that cancels
+//! cancelled at its second step. A request is kept until the next suspension: a task that cancels
 //! itself runs on to its next real await.
 
 use looplab::{Error, EventLoop, Result, ReturnWhen, Task, current_task, wait, yield_now};

@@ -1,9 +1,9 @@
-//! Cancelling a future, cancelling a task, and ending cancelled by oneself are three things.
+//! Cancelling a future, cancelling a task, and ending with a cancellation of its own are three things.
 //!
 //! A future is cancelled at once. `cancel()` on a task is a request: the task gets the cancellation at its
 //! await, in its next turn, and may clean up. A task that was not started yet never runs. A task that ends
-//! with a cancellation of its own making is cancelled too. On anything that is done `cancel()` answers false.
-//! Whoever awaits a cancelled task gets the cancellation as an error, and is not cancelled by it.
+//! with a cancellation of its own making is cancelled too. On a done future or task `cancel()` returns
+//! false. Code that awaits a cancelled task gets the cancellation as an error, and is not cancelled by it.
 
 use looplab::{Error, EventLoop, Result, ReturnWhen, Task, get_running_loop, wait, yield_now};
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Whoever swallows a cancellation was not cancelled.
+//! A task that swallows its cancellation was not cancelled.
 //!
-//! A task that catches its cancellation and does not pass it on ends like any other: its result is what it
-//! returned. One that swallows in a loop lives on, whatever anybody asks for. Cleaning up and passing the
-//! error on keeps a task cancellable. And if the main task swallows Ctrl-C, the run returns normally.
+//! A task that catches its cancellation and does not pass it on ends like any other, with the value that it
+//! returned. One that swallows in a loop lives on, however often it is cancelled. Cleaning up and passing
+//! the error on keeps a task cancellable. And if the main task swallows Ctrl-C, the run returns normally.
 
 use looplab::{Error, Result, ReturnWhen, Task, get_running_loop, sleep, wait, yield_now};
 use nix::sys::signal::{Signal::SIGINT, raise};

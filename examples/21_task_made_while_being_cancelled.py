@@ -1,8 +1,8 @@
-"""A task that is made while its maker is being cancelled has nobody who waits for it.
+"""No code waits for a task that another task makes while it is being cancelled.
 
-At its end `run` cancels the tasks that there are at that moment, once, and waits for those. A task that
-one of them makes on its way out is not among them: it begins, and is destroyed at its first await, when
-the loop is closed. To await the work instead, in the task that is being cancelled, completes it."""
+At its end `run` cancels the tasks that exist at that moment, once, and waits for them. A task that one of
+them makes then is not among them. It begins, but it has only the few turns that `run` still makes, and
+the closing loop destroys it. Work that the cancelled task itself awaits is completed."""
 import asyncio, gc
 
 async def send_event(text):

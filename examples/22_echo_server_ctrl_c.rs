@@ -1,9 +1,9 @@
 //! A server for telnet, stopped by Ctrl-C while a client is connected.
 //!
-//! The server answers each line in capitals; each connection has a task of its own. Ctrl-C cancels the main
-//! task, and that one alone: the connections are its to end. It closes the server, cancels the connection
-//! tasks, waits for them, and only then waits for the server. The client sees the end of its stream, and no
-//! task is left over.
+//! The server answers each line in capitals, and each connection has a task of its own. Ctrl-C cancels
+//! only the main task, which has to end the connections. It closes the server, cancels the connection
+//! tasks, waits for them, and only then waits for the server. The client sees the end of its stream,
+//! and no task is left over.
 //!
 //! With a port as argument it serves there for `telnet` and `nc`, until Ctrl-C.
 

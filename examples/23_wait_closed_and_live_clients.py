@@ -1,9 +1,9 @@
 """`wait_closed()` waits for clients that are still connected.
 
-`close()` stops the listening; the connections go on, and `wait_closed()` returns when the last of them has
-ended. A program that closes its server and waits for it, and lets the handlers go only afterwards, waits for
-ever. The handlers first, the server last: that is right on every version. (Until 3.11 `wait_closed()` returned
-at once, and hid the mistake.)
+`close()` stops the listening. The connections go on, and `wait_closed()` returns when the last of them
+has ended. A program that closes its server and waits for it, and ends the handlers only afterwards, waits
+for ever. End the handlers first, the server last: that is right on every version. (Until 3.11
+`wait_closed()` returned at once, and hid the mistake.)
 
 A `serve_forever()` that is cancelled closes its server and the connections, then waits for both. In 3.12 and
 3.13.0 it did not close the connections, and an idle client kept it waiting."""

@@ -1,7 +1,7 @@
 //! A job on a thread that lasts longer than main().
 //!
-//! run() waits for the jobs of the default executor before it returns. Cancelling the future of a job that has
-//! begun does not stop the job. A private executor is not waited for by run(): whoever made it shuts it down.
+//! run() waits for the jobs of the default executor. Cancelling the future of a job that has begun does
+//! not stop the job. run() does not wait for a private executor: the program shuts it down.
 
 use looplab::{Executor, Result, get_running_loop, run, to_thread};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,6 +1,6 @@
 """close() does not wait for threads.
 
-A loop that is closed without shutdown_default_executor() leaves its jobs running, and their results never
+A loop that is closed without shutdown_default_executor() leaves its jobs running. Their results never
 reach the futures. With it, the jobs are finished and their results are there."""
 import asyncio
 from threading import Event

@@ -1,7 +1,7 @@
 //! close() does not wait for threads.
 //!
-//! A loop that is closed without shutdown_default_executor() leaves its jobs running, and their results never
-//! reach the futures. With it, the jobs are finished and their results are there.
+//! A loop that is closed without shutdown_default_executor() leaves its jobs running. Their results
+//! never reach the futures. With it, the jobs are finished and their results are there.
 
 use looplab::{EventLoop, Result, to_thread};
 use std::sync::mpsc::{Receiver, Sender, channel};

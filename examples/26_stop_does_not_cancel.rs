@@ -1,10 +1,10 @@
 //! `stop()` and `close()` do not cancel the tasks that are waiting.
 //!
-//! A signal handler's coroutine stops the loop while a worker waits. The worker is abandoned: nothing of it
-//! runs behind its await, it is reported as `Task was destroyed but it is pending!`, and only what it holds
-//! is let go: a destructor runs when the loop is closed (in Python a `finally`, when the garbage collector
-//! finds the coroutine). If the handler cancels the others first and gathers them, each sees its cancellation
-//! and cleans up while the loop still runs.
+//! A signal handler's coroutine stops the loop while a worker waits. The worker is abandoned: its code
+//! after the await does not run, and it is reported as `Task was destroyed but it is pending!`. Only the
+//! values that it holds are dropped: a destructor runs when the loop is closed. (In Python a `finally` runs
+//! when the garbage collector finds the coroutine, up to its first await.) If the handler cancels the other
+//! tasks first and gathers them, each gets its cancellation and cleans up while the loop still runs.
 
 use looplab::{Error, EventLoop, ExceptionContext, Result, Task};
 use looplab::{all_tasks, current_task, gather, sleep};

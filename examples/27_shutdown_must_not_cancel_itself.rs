@@ -1,8 +1,8 @@
 //! A shutdown that cancels all tasks must leave out its own.
 //!
-//! `all_tasks()` includes the task that asks. If the shutdown cancels that one too, the cancellation strikes
-//! at its first await, the gather: `stop()` is never reached, and the loop runs on with nothing to do. To
-//! leave out `current_task()` is enough.
+//! `all_tasks()` includes the task that asks. If the shutdown cancels that one too, the cancellation
+//! comes at its first await, the gather. `stop()` is never reached, and the loop runs on with nothing
+//! to do. Leaving out `current_task()` is enough.
 
 use looplab::{Error, EventLoop, Result, Task, TaskRef};
 use looplab::{all_tasks, current_task, gather, sleep};

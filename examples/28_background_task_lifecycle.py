@@ -2,7 +2,7 @@
 
 The application starts the job with create_task, so that startup goes on, and keeps the task. At its end
 it cancels the job *and awaits it*, and only then closes what the job uses. Without the await the job's
-cleanup comes when everything is closed already. The await also tells whether the job had crashed
+cleanup comes when everything is closed already. The await also shows whether the job had crashed
 meanwhile."""
 import asyncio, types
 

@@ -1,8 +1,8 @@
 """A startup hook that never returns: the application never serves.
 
-Hooks are awaited one after another. If the endless job itself is a hook, the hooks behind it do not run
-and "serving" is never reached; only a deadline turns the hang into an error. A hook that starts the job
-with create_task returns, and the job runs beside what comes next."""
+Hooks are awaited one after another. If the endless job itself is a hook, the hooks after it do not run
+and "serving" is never reached. Only a deadline turns the hang into an error. A hook that starts the job
+with create_task returns, and the job runs beside the rest."""
 import asyncio
 
 async def fetch():

@@ -1,9 +1,9 @@
 """A connection is opened when the application starts, and closed, and awaited, when it ends.
 
-The context manager is the whole pattern: connect and say hello before the `yield`, close and wait after it,
-whatever happens between. If the server is down, the application fails at its start and not at the first
-request; and then there is nothing to clean up, for nothing was opened. A tiny server stands in for Redis;
-lesson 46 talks to the real one."""
+The context manager is the whole pattern: connect and say hello before the `yield`, close and wait after
+it, whatever happens between. If the server is down, the application fails at its start and not at the
+first request. Then there is nothing to clean up, because nothing was opened. A tiny server takes the
+place of Redis. Lesson 46 talks to the real one."""
 import asyncio, contextlib
 
 class FakeRedis:

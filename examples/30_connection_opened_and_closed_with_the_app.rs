@@ -1,11 +1,11 @@
 //! A connection is opened when the application starts, and closed, and awaited, when it ends.
 //!
-//! The context manager is the whole pattern: connect and say hello before the `yield`, close and wait after it,
-//! whatever happens between. If the server is down, the application fails at its start and not at the first
-//! request; and then there is nothing to clean up, for nothing was opened. A tiny server stands in for Redis;
-//! lesson 46 talks to the real one.
+//! The context manager is the whole pattern: connect and say hello before the `yield`, close and wait
+//! after it, whatever happens between. If the server is down, the application fails at its start and
+//! not at the first request. Then there is nothing to clean up, because nothing was opened. A tiny
+//! server takes the place of Redis. Lesson 46 talks to the real one.
 //!
-//! Rust has no `async with`: a function takes what is to be done between as an argument.
+//! Rust has no `async with`, so a function takes the code between as an argument.
 
 use looplab::net::{Server, StreamReader, StreamWriter, open_connection, start_server};
 use looplab::{Error, Result, sync::Event};

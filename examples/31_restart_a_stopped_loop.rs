@@ -1,8 +1,8 @@
 //! A stopped loop is only paused; a closed one is finished.
 //!
-//! `stop()` and `run_forever()` may alternate as often as one likes: a task that was suspended goes on where
-//! it was, and a stop in the middle of its wait does not cancel it. A running loop cannot be closed. A closed
-//! loop refuses to run and to take callbacks; closing it again, and stopping it, are harmless.
+//! `stop()` and `run_forever()` may alternate any number of times. A task that was suspended goes on where
+//! it was, and a stop in the middle of its wait does not cancel it. A running loop cannot be closed. A
+//! closed loop refuses to run and to take callbacks. Closing it again, and stopping it, are harmless.
 
 use looplab::{EventLoop, Result, Task, get_running_loop, yield_now};
 

@@ -1,8 +1,8 @@
-//! Somebody stops the loop while `run_until_complete` waits for its task.
+//! Another callback stops the loop while `run_until_complete` waits for its task.
 //!
-//! `run_until_complete` fails with `Event loop stopped before Future completed.` The task is neither done nor
-//! cancelled, and another run completes it. If a body was given instead of a task, the caller has no handle
-//! to what became of it and has to look for it among the loop's tasks: so make a task and keep it.
+//! `run_until_complete` fails with `Event loop stopped before Future completed.` The task is neither
+//! done nor cancelled, and another run completes it. If a body was given instead of a task, the caller
+//! has no handle and must look among the loop's tasks. So make a task and keep it.
 
 use looplab::{EventLoop, Result, Task, sleep};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 """A shield protects from the waiter's cancellation, and from nothing else.
 
-If the waiter of a `shield` is cancelled, it gets its cancellation, and the task behind the shield goes
-on. So somebody has to keep that task and wait for it: otherwise the end of the run cancels it all the
-same. And whoever cancels the task itself finds no shield before it."""
+If the waiter of a `shield` is cancelled, it gets its cancellation, and the shielded task goes on. So the
+program has to keep that task and wait for it. Otherwise the end of the run cancels it all the same. And a
+cancellation of the task itself meets no shield."""
 import asyncio
 
 async def commit():

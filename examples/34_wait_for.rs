@@ -1,8 +1,8 @@
 //! A time limit is a cancellation, and the cleanup has no limit.
 //!
-//! When its time is over, `wait_for` cancels what it waits for and waits until that has cleaned up; only then
-//! does it fail. If the cleanup swallows the cancellation, there is no timeout at all but a late value.
-//! `wait` with a timeout cancels nothing: with it one can ask, wait for a bounded time, and see who is left.
+//! When its time is over, `wait_for` cancels what it waits for, waits until that has cleaned up, and only
+//! then fails. If the cleanup swallows the cancellation, there is no timeout at all. A late value is
+//! returned. `wait` with a timeout cancels nothing: ask, wait for a bounded time, and look at what is left.
 
 use looplab::{Error, EventLoop, Result, ReturnWhen, Task, sleep, wait, wait_for};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 """What is started together ends together, if it is a group.
 
-When one of several gathered tasks fails, the waiter hears of it at once, and the others run on with
-nobody who waits for them. A `TaskGroup` cancels the others, waits until they have cleaned up, and only
-then fails, with every failure in it. If its parent is cancelled, so are the children. Nothing is left."""
+When one of several gathered tasks fails, the waiter gets the error at once. The others run on, and no
+code waits for them. A `TaskGroup` cancels the others, waits until they have cleaned up, and only then
+fails, with every failure in it. If its parent is cancelled, so are the children. Nothing is left."""
 import asyncio, json
 
 async def worker(name, cleanup):

@@ -1,10 +1,10 @@
-//! Keep what you start: a task that nobody holds is a task that nobody can end.
+//! Keep what you start: without its handle no code can end a task.
 //!
-//! A task that nobody holds and that only sleeps finishes: its timer leads to it. One that waits for
-//! what nobody else knows of is lost: asyncio's loop holds its tasks weakly, so the garbage collector may
-//! take it at any time; looplab's loop holds its tasks, and destroys it in `close()`. Both report `Task was
-//! destroyed but it is pending!`. The idiom for background tasks is a set: put the task in, let a done
-//! callback take it out; what is still in the set at the end can be cancelled and waited for.
+//! A task that is not kept and only sleeps finishes: its timer leads to it. One that waits for an object
+//! without other references is lost. asyncio's loop holds its tasks weakly, so the garbage collector may
+//! take it at any time. looplab's loop holds its tasks, and destroys it in `close()`. Both report `Task was
+//! destroyed but it is pending!`. The idiom for background tasks is a set: put the task in, and let a done
+//! callback take it out. The tasks left in the set at the end can be cancelled and waited for.
 
 use looplab::{EventLoop, ExceptionContext, Result, ReturnWhen, Task};
 use looplab::{get_running_loop, sleep, wait};

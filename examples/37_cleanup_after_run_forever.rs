@@ -1,9 +1,9 @@
 //! The other safe order: the handler only stops, and the cleanup runs after `run_forever()` has returned.
 //!
-//! `run_until_complete(cleanup)` outside of the stopped loop is a plain and correct shutdown. But the handler
-//! is still there: a second signal stops the loop again, in the middle of the cleanup (`Event loop stopped
-//! before Future completed.`). The cleanup is not lost and another run completes it; better is to replace the
-//! handler before it begins.
+//! `run_until_complete(cleanup)` outside the stopped loop is a plain and correct shutdown. But the handler
+//! is still registered: a second signal stops the loop again, in the middle of the cleanup (`Event loop
+//! stopped before Future completed.`). The cleanup is not lost, and another run completes it. It is better
+//! to replace the handler before the cleanup begins.
 
 use looplab::{Error, EventLoop, Result, Task, sleep};
 use nix::sys::signal::{Signal::SIGINT, raise};

@@ -5,7 +5,7 @@
 //! timeout. Otherwise it is cancelled, and its client is cut off. Then the cleanup hooks run, and `run_app` returns.
 //!
 //! With a port as argument it serves there, for `curl localhost:PORT/slow`, until Ctrl-C. HTTP is hyper's;
-//! `run_app` stands in `examples/app`, and the twin has aiohttp's.
+//! `run_app` is in `examples/app`, and the twin has aiohttp's.
 
 use app::browser::{Answer, gate, get, listen, send};
 use app::{App, Options, run_app, text};

@@ -1,9 +1,9 @@
 //! Cancelling all tasks is not graceful, when requests and the server itself are tasks.
 //!
-//! The handler of a well-known recipe cancels every task but its own, gathers them and stops the loop. Under
-//! `run_app` the request in flight is such a task, and its client is cut off without an answer; `run_app`'s own
-//! main task is another, and so it ends with a cancellation instead of returning. And, as in lesson 13, the
-//! handler looks up which signal it was when it is too late.
+//! The handler of a well-known recipe cancels every task but its own, gathers them and stops the loop.
+//! Under `run_app` the request in flight is such a task, and its client is cut off without an answer.
+//! The main task of `run_app` is another, so it ends with a cancellation instead of returning. And, as
+//! in lesson 13, the handler looks up too late which signal it was.
 
 use app::browser::{gate, get, listen, send};
 use app::{App, Options, run_app_on, text};

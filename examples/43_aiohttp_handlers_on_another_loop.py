@@ -1,9 +1,9 @@
 """Signal handlers on a loop that `run_app` does not use.
 
-A program makes a loop, registers its handlers there, and calls `run_app`, which makes a loop of its own. For
-SIGINT and SIGTERM `run_app` has handlers, so these end it, and the program's own never run. For SIGHUP there
-is only the program's: it is caught, so the process does not die of it, but the loop that should answer does
-not run. The signal is swallowed, and the server serves on."""
+A program makes a loop, registers its handlers there, and calls `run_app`, which makes a loop of its own.
+For SIGINT and SIGTERM `run_app` has handlers, so these end it, and the program's own never run. For
+SIGHUP there is only the program's handler. The signal is caught, so the process does not die of it, but
+the loop that should answer does not run. The signal is swallowed, and the server serves on."""
 import asyncio, http.client, os, signal, socket, threading
 from aiohttp import web
 

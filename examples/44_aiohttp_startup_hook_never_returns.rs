@@ -1,11 +1,11 @@
 //! A startup hook that never returns, and one that fails: what runs, and what does not.
 //!
 //! The hooks are awaited before the port is opened, so an application with an endless hook refuses its users.
-//! SIGTERM still ends it: the hook is cancelled where it stands. It has not served, so neither the shutdown nor
-//! the cleanup hooks run; nor do they when a hook fails. What was opened before is closed only if its context
-//! is made for that: `try` and `finally` around the `yield`.
+//! SIGTERM still ends it: the hook is cancelled where it is. The application has not served, so neither the
+//! shutdown nor the cleanup hooks run. They do not run when a hook fails, either. Under `run_app` what was
+//! opened before is closed only if its context is made for that: `try` and `finally` around the `yield`.
 //!
-//! The `yield` is `serving.await` here: with a `?` behind it, what follows does not run when it fails.
+//! The `yield` is `serving.await` here. With a `?` after it, the code that follows does not run when it fails.
 
 use app::browser::{free_address, gate, get, send};
 use app::{App, Options, Serving, run_app};

@@ -1,8 +1,8 @@
 //! A background job that lives as long as the application.
 //!
-//! A context starts the job before the `yield`, and cancels and awaits it behind it. A pair of hooks does the
-//! same, with the task stored in the application between. Either way the job runs while requests are served, it
-//! has ended before `run_app` returns, and nobody else has to know of it.
+//! A context starts the job before the `yield`, and cancels and awaits it afterwards. A pair of hooks
+//! does the same, with the task stored in the application between. Either way the job runs while
+//! requests are served, has ended before `run_app` returns, and concerns no other code.
 
 use app::browser::{gate, get, listen, send};
 use app::{App, Options, Serving, run_app, text};

@@ -1,10 +1,10 @@
 //! One connection to Redis for the whole application: opened, used and closed with it.
 //!
-//! A context opens it and asks for a `ping` before the application serves; requests use it; behind the `yield`
-//! it is closed, and the server has one client fewer. Making the client does not connect: without the ping an
-//! application starts also when Redis is down, and its users are the first to hear of it.
+//! A context opens it and asks for a `ping` before the application serves. Requests use it. After the
+//! `yield` it is closed, and the server has one client fewer. Making the client does not connect. Without
+//! the ping an application starts although Redis is down, and its users are the first to notice.
 //!
-//! The lesson talks to the server that REDIS_URL names; else it starts a `redis-server` of its own.
+//! The lesson talks to the server that REDIS_URL names, or else starts a `redis-server` of its own.
 
 use app::browser::{gate, get, listen, send};
 use app::redis::{Redis, is_connection_error};
@@ -80,7 +80,7 @@ fn lesson(url: &str) -> Result<()> {
             if server.clients().await? <= before {
                 break;
             }
-            sleep(Duration::from_millis(10)).await?; // the server hears of the end in its own time
+            sleep(Duration::from_millis(10)).await?; // the server notices the end in its own time
         }
         println!("  clients left behind: {}", server.clients().await? - before);
         server.delete(KEY).await?;

@@ -1,8 +1,8 @@
 """A second SIGTERM, while `run_app` waits for a request in flight.
 
-`run_app` takes it for "at once": the request is cancelled, the cleanup hooks do not run, and the program ends
-with status 1. Whoever wants to be patient, whatever comes, waits for an event of the program's own, which
-cannot be set twice, and calls the runner's cleanup once."""
+`run_app` takes it for "at once": the request is cancelled, the cleanup hooks do not run, and the program
+ends with status 1. A program that must be patient waits for an event of its own, which cannot be set
+twice, and calls the runner's cleanup once."""
 import asyncio, http.client, os, signal, socket, threading
 from aiohttp import web
 

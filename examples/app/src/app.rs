@@ -13,9 +13,9 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 
-/// What a handler gets: hyper's.
+/// The request of a handler, which is hyper's.
 pub type Request = hyper::Request<Incoming>;
-/// What a handler gives: hyper's.
+/// The response of a handler, which is hyper's.
 pub type Response = hyper::Response<Full<Bytes>>;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
@@ -45,7 +45,7 @@ impl App {
         Self::default()
     }
 
-    /// GET (and whatever else comes) at `path` is answered by `handler`, in a task of its own.
+    /// Answers each request at `path` (GET or any other method) by `handler`, in a task of its own.
     pub fn route<F>(&self, path: &str, handler: F)
     where
         F: AsyncFn(App, Request) -> Result<Response> + 'static,
@@ -58,22 +58,22 @@ impl App {
         self.0.routes.borrow_mut().push((path.to_owned(), handler));
     }
 
-    /// Awaited before the port is open.
+    /// Adds a hook that is awaited before the port is open.
     pub fn on_startup(&self, hook: impl AsyncFn(App) -> Result<()> + 'static) {
         self.0.on_startup.borrow_mut().push(boxed(hook));
     }
 
-    /// Awaited when nothing is accepted any more; requests are still in flight.
+    /// Adds a hook that is awaited after the port is closed, while requests are still in flight.
     pub fn on_shutdown(&self, hook: impl AsyncFn(App) -> Result<()> + 'static) {
         self.0.on_shutdown.borrow_mut().push(boxed(hook));
     }
 
-    /// Awaited when the last request has ended.
+    /// Adds a hook that is awaited after the requests: they have ended or were cancelled.
     pub fn on_cleanup(&self, hook: impl AsyncFn(App) -> Result<()> + 'static) {
         self.0.on_cleanup.borrow_mut().push(boxed(hook));
     }
 
-    /// A context around the serving: see [`Serving`].
+    /// Adds a context around the serving: see [`Serving`].
     pub fn context(&self, context: impl AsyncFn(App, Serving) -> Result<()> + 'static) {
         let context = Rc::new(context);
         let context: MakeContext = Rc::new(move |app, serving| {
@@ -83,7 +83,7 @@ impl App {
         self.0.contexts.borrow_mut().push(context);
     }
 
-    /// Stores one value of a type, for whoever has the application (`app[key] = value`).
+    /// Stores one value of a type in the application (`app[key] = value`).
     pub fn store<T: 'static>(&self, value: T) {
         let value: Rc<dyn Any> = Rc::new(value);
         let before = {
@@ -97,7 +97,7 @@ impl App {
         drop(before);
     }
 
-    /// The stored value of this type (`app[key]`).
+    /// Returns the stored value of this type (`app[key]`).
     pub fn stored<T: 'static>(&self) -> Result<Rc<T>> {
         let stored = self.0.stored.borrow();
         let found = stored.iter().find_map(|value| value.clone().downcast().ok());
@@ -174,12 +174,12 @@ fn boxed(hook: impl AsyncFn(App) -> Result<()> + 'static) -> Hook {
     })
 }
 
-/// 200 and a text.
+/// Returns a response with status 200 and a text.
 pub fn text(text: impl Into<Bytes>) -> Response {
     answer(200, text)
 }
 
-/// A status and a text.
+/// Returns a response with a status and a text.
 pub fn answer(status: u16, text: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();

@@ -13,12 +13,12 @@ use std::time::Duration;
 /// No answer of a lesson takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A socket that listens on a free port of this machine.
+/// Returns a socket that listens on a free port of this machine.
 pub fn listen() -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
 }
 
-/// An address on which nobody listens.
+/// Returns an address that no socket listens on.
 pub fn free_address() -> io::Result<SocketAddr> {
     listen()?.local_addr()
 }

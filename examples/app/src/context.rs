@@ -1,4 +1,4 @@
-//! A context around the serving, as one function: what stands before the wait is startup, what stands behind it cleanup.
+//! A context around the serving, as one function: code before the wait is startup, code after it is cleanup.
 //!
 //! ```text
 //! app.context(async |app, serving| {
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! This is aiohttp's `cleanup_ctx`, an asynchronous generator with one `yield`. Rust has none, so its future is polled
-//! until it stands at that one wait, left there, and polled on when the serving is over. (Rejected: a task for each
-//! context, which would run beside the startup and not in it.)
+//! up to that one wait, left there, and polled again when the serving is over. Alternative: a task for each context.
+//! Problem: it would run beside the startup and not in it.
 
 use looplab::{Error, Result};
 use std::cell::{Cell, RefCell};
@@ -19,9 +19,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{self, Poll};
 
-/// The wait in the middle of a context. It fails if the application does not come to serve, because a later part of the
-/// startup failed: `serving.await?` then leaves the context, and what stands behind it does not run. To clean up also then,
-/// keep the result: `let ended = serving.await; …; ended`.
+/// The wait in the middle of a context. It fails if a later part of the startup fails, so that the application never
+/// serves. `serving.await?` then leaves the context, and the code after it does not run. To clean up in this case too, keep
+/// the result: `let ended = serving.await; …; ended`.
 pub struct Serving(Rc<Point>);
 
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Future for Serving {
 
     fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Self::Output> {
         self.0.reached.set(true);
-        // Nobody needs to be woken: who sets it polls next.
+        // No waker is needed: the code that sets it polls next.
         self.0.go_on.borrow_mut().take().map_or(Poll::Pending, Poll::Ready)
     }
 }

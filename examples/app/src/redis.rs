@@ -1,8 +1,8 @@
 //! A client for Redis: the crate `redis-protocol` over looplab's streams.
 //!
-//! It promises what `redis.asyncio` does in the lesson: it connects with the first command and not before, one connection
-//! serves all tasks, one command after the other, and after a failure the next command connects anew. A command that is
-//! cancelled takes its connection with it: its reply would be read as the next command's. Nothing is retried.
+//! It promises what `redis.asyncio` does in the lesson. It connects with the first command and not before. One connection
+//! serves all tasks, one command after the other. After a failure the next command connects anew. A command that is
+//! cancelled closes its connection, because its reply would be read as the next command's. Nothing is retried.
 
 use looplab::net::{StreamReader, StreamWriter, open_connection};
 use looplab::sync::Lock;

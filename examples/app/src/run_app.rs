@@ -1,12 +1,12 @@
 //! `run_app`: an application's whole life, from its startup to its cleanup, and what signals mean to it.
 //!
-//! It promises aiohttp's life cycle. SIGINT and SIGTERM end the serving: the port is closed, idle connections are closed,
-//! the shutdown hooks run, requests in flight are answered until the deadline and cancelled behind it, the cleanup runs,
-//! and `run_app` returns. A second signal gives all that up, the cleanup included, and `run_app` fails with
-//! [`Error::Exit`]`(1)`. A signal during the startup ends it where it stands. When the startup fails or is ended, neither
-//! the shutdown nor the cleanup hooks run, and contexts that were entered are told so (see [`App::abandon`]).
+//! It promises aiohttp's life cycle. SIGINT and SIGTERM end the serving: the port and the idle connections are closed, and
+//! the shutdown hooks run. Requests in flight are answered for twice the timeout, and cancelled after that. The cleanup
+//! runs, all tasks that are left are cancelled, and `run_app` returns. A second signal ends all that at once, without the
+//! cleanup, and `run_app` fails with [`Error::Exit`]`(1)`. A signal during the startup ends it where it is. If the startup
+//! fails or is ended, no shutdown or cleanup hook runs. Contexts that were entered are abandoned (see [`App::abandon`]).
 //!
-//! [`Running`] is the same without signals and without a loop of its own, for programs that decide themselves when to end.
+//! [`Running`] is the same without signals and without a loop of its own. The program decides when it ends.
 
 use super::app::App;
 use super::connections::Connections;
@@ -50,7 +50,7 @@ impl From<SocketAddr> for Site {
 /// How the application ends.
 #[derive(Clone, Copy)]
 pub struct Options {
-    /// How long requests in flight may take when the application ends.
+    /// Half of the time that requests in flight have when the application ends: it is waited for twice.
     pub shutdown_timeout: Duration,
     /// Whether SIGINT and SIGTERM end it.
     pub handle_signals: bool,
@@ -67,7 +67,7 @@ pub fn run_app(app: &App, site: impl Into<Site>, options: Options) -> Result<()>
     run_app_on(&EventLoop::new()?, app, site, options)
 }
 
-/// The same on this loop, which is closed then.
+/// Runs an application on this loop, and closes the loop.
 pub fn run_app_on(lp: &EventLoop, app: &App, site: impl Into<Site>, options: Options) -> Result<()> {
     let main = lp.create_task(serve(app.clone(), site.into(), options))?;
     let served = match lp.run_until_complete(&main) {
@@ -162,8 +162,8 @@ impl Running {
     /// Ends it gracefully.
     pub async fn end(self, shutdown_timeout: Duration) -> Result<()> {
         self.accepting.cancel();
-        // What had come when the port was closed is in flight: the poll tells of it in the first turn from here, its
-        // connection reads it in the second, and so it is not taken for idle in the third.
+        // A request that had arrived when the port was closed is in flight. The poll reports it in the first turn from
+        // here, and its connection reads it in the second. So in the third the connection is not taken for idle.
         for _ in 0..3 {
             yield_now().await?;
         }

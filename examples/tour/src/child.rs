@@ -194,7 +194,7 @@ fn pump(mut pipe: impl Read, heard: fn(Vec<u8>) -> Heard, to: &SyncSender<Heard>
         match pipe.read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return,
-            // Nobody listens any more: the child is being killed.
+            // The output is read no more: the child is being killed.
             Ok(n) if to.send(heard(buffer[..n].to_vec())).is_err() => return,
             Ok(_) => {}
         }

@@ -288,7 +288,7 @@ fn show_what_none_has(screen: &mut Screen, rows: &[Row<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-/// Who differs from whom, then the differences, each once.
+/// Shows which outputs differ from which, then each difference once.
 fn show_differences(screen: &mut Screen, row: &Row<'_>) -> Result<(), Stop> {
     let groups = grouped(row, |verdict| verdict.mark() == Mark::Bad);
     if groups.is_empty() {

@@ -1,7 +1,7 @@
 //! Two texts side by side, one under the other: what was expected and what came.
 //!
-//! The reader must be able to see the difference, so what a terminal hides (a space at the end of a line, a
-//! tab, a missing last newline) is written out, and control characters never reach the terminal.
+//! The reader must be able to see the difference. So a space at the end of a line, a tab and a missing last
+//! newline are written out, and control characters never reach the terminal.
 
 use std::io;
 use std::time::Duration;

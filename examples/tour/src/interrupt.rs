@@ -38,8 +38,8 @@ impl Target {
     }
 }
 
-/// Set while a child is running and not yet reaped, so that its number cannot belong to anybody else. Whoever
-/// starts or reaps a child holds the lock while doing so.
+/// Set while a child is running and not yet reaped, so that its number cannot belong to another
+/// process. Code that starts or reaps a child holds the lock while doing so.
 pub(crate) static CURRENT: Mutex<Option<Target>> = Mutex::new(None);
 
 /// The signal that came, 0 for none.

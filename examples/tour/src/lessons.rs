@@ -140,7 +140,7 @@ pub(crate) fn resolve_each<'a>(all: &'a [Lesson], names: &[String]) -> Result<Ve
     Ok(lessons)
 }
 
-/// The lesson that somebody means by a number, a name, a file or a part of a name.
+/// Returns the lesson that a number, a name, a file or a part of a name means.
 pub(crate) fn resolve<'a>(all: &'a [Lesson], wanted: &str) -> Result<&'a Lesson, Stop> {
     let name = as_a_name(wanted);
     let matches: Vec<&Lesson> = match name.parse::<u32>() {
@@ -172,8 +172,8 @@ fn names(lessons: &[&Lesson]) -> String {
     lessons.iter().map(|lesson| lesson.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// One to three lessons, the likeliest first. Somebody who mistypes a number means a number near it; somebody
-/// who mistypes a word means a lesson with such a word.
+/// Returns one to three lessons, the likeliest first. A mistyped number means a number near it. A mistyped word
+/// means a lesson with such a word.
 fn nearest<'a>(all: &'a [Lesson], wanted: &str) -> Vec<&'a Lesson> {
     let mut lessons: Vec<&Lesson> = all.iter().collect();
     if let Ok(number) = wanted.parse::<u32>() {

@@ -37,7 +37,7 @@ use screen::{Screen, notice};
 enum Stop {
     /// What was asked cannot be done; exit status 2.
     Cannot(String),
-    /// Somebody sent this signal; the tour ends as the signal would have ended it.
+    /// This signal arrived; the tour ends as the signal would have ended it.
     Interrupted(i32),
     /// Standard output does not take any more.
     Output(io::Error),

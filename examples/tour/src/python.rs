@@ -1,8 +1,8 @@
 //! The CPythons of this machine, and a lesson's twin run on one of them.
 //!
-//! A Python counts when it answers, not when a file of its name exists: a pyenv shim is on the PATH for every
+//! A Python counts if it answers, not if a file of its name exists. A pyenv shim is on the PATH for every
 //! version and says "command not found" for most. Other Pythons than CPython, and CPython before 3.11, are
-//! turned down by name, since the lessons' transcripts are not about them.
+//! refused by name, because the lessons' transcripts are not about them.
 
 use std::env;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::run::clean;
 /// Names further Pythons, separated by colons, which are preferred to the usual ones: one with aiohttp, for example.
 const OWN: &str = "LOOPLAB_PYTHON";
 
-/// Tried when nobody names a Python.
+/// Tried if no Python is named.
 const USUAL: [&str; 6] = ["python3.15", "python3.14", "python3.13", "python3.12", "python3.11", "python3"];
 
 /// The lessons use what came with this version (`TaskGroup`, `timeout`, `Runner`).
@@ -72,7 +72,7 @@ pub(crate) fn find(asked: &[String]) -> Result<Vec<Python>, Stop> {
             Err(why) => refused.push(format!("  {command}: {why}")),
         }
     }
-    // Whoever names a Python wants that one; going on with the others would answer a question nobody asked.
+    // A named Python is the only one wanted. Going on with the others would answer another question.
     if pythons.is_empty() || (!asked.is_empty() && !refused.is_empty()) {
         let what = if asked.is_empty() {
             "comparing needs a CPython of 3.11 or later, and none answers here. Tried:"

@@ -138,8 +138,8 @@ pub(crate) fn check(
     }
 }
 
-/// A lesson must not print differently because somebody traces or debugs something else with looplab's
-/// variables.
+/// A lesson must not print differently because looplab's variables are set to trace or debug another
+/// program.
 pub(crate) fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOOPLAB_")) {
         command.env_remove(name);

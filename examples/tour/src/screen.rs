@@ -122,7 +122,7 @@ impl Screen {
     }
 }
 
-/// One line on standard error. A standard error that nobody reads is no reason to stop.
+/// Writes one line to standard error. A standard error that is not read is no reason to stop.
 pub(crate) fn notice(text: &str) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
