@@ -1,7 +1,7 @@
 """Keep what you start: without its handle no code can end a task.
 
 A task that is not kept and only sleeps finishes: its timer leads to it. One that waits for an object
-without other references is lost. asyncio's loop holds its tasks weakly, so the garbage collector may take
+without other references is lost. In asyncio the loop holds its tasks weakly, so the garbage collector may take
 it at any time. looplab's loop holds its tasks, and destroys it in `close()`. Both report `Task was
 destroyed but it is pending!`. The idiom for background tasks is a set: put the task in, and let a done
 callback take it out. The tasks left in the set at the end can be cancelled and waited for."""

@@ -90,9 +90,9 @@ pub(crate) enum Command {
         all: bool,
         /// A Python to compare with, as a command or a path; may be given several times
         ///
-        /// Without it: those that LOOPLAB_PYTHON names (separated by colons), python3.15 to python3.11 and
-        /// python3 are tried, and each version of 3.11 or later that answers is taken once. tests/pythons.sh
-        /// fetches 3.15, 3.14 and 3.13 where Debian's packages can be had.
+        /// Without it the Pythons in LOOPLAB_PYTHON (separated by colons), python3.15 to python3.11 and python3 are
+        /// tried. Each version of 3.11 or later that answers is taken once. On Debian tests/pythons.sh fetches
+        /// 3.15, 3.14 and 3.13.
         #[arg(long, value_name = "CMD")]
         python: Vec<String>,
     },
