@@ -49,8 +49,8 @@ NOTES = {
             "lock is taken again; a `TaskGroup` leaves its parent's `cancelling()` too high or drops a request; a "
             "`Semaphore` hands on one permit at a time. `Queue.shutdown` is not there.",
     "3.11": "as 3.12, and: `gather` of what is done already is done through callbacks, not at the call; "
-            "`wait_for` runs a coroutine in a task of its own, a turn later, goes on a turn later when the time"
-            " is over, and gives the value where 3.12 raises `CancelledError` if both come in one turn; `wait` "
+            "`wait_for` runs a coroutine in a task of its own, a turn later, and goes on a turn later when the time"
+            " is over; it returns the value where 3.12 raises `CancelledError` if both come in one turn; `wait` "
             "refuses tasks of another loop.",
     "3.10": "as 3.11, and: `wait([])` has other words. `Runner`, `TaskGroup`, `timeout`, `Barrier` and `uncancel` are not "
             "there.",
@@ -59,10 +59,10 @@ NOTES = {
     "3.8": "as 3.9, and: a task that releases a `Semaphore` and takes it again comes before its waiters; what is "
            "returned or raised in spite of `wait_for`'s cancellation is lost to `TimeoutError`. A cancellation"
            " has no message.",
-    "uvloop": "what is queued after `stop()`, and by the other callbacks of the turn in which "
-              "`run_until_complete` finds its target done, runs in the same run, where asyncio leaves it for the "
-              "next one; `KeyboardInterrupt` and `SystemExit` leave the loop only when the rest of the turn, and "
-              "what it has queued, has run; `stop()` on a closed loop raises; `close()` marks ready handles as "
+    "uvloop": "what is queued after `stop()` runs in the same run, where asyncio leaves it for the next one; so "
+              "does what other callbacks queue in the turn in which `run_until_complete` finds its target done; "
+              "`KeyboardInterrupt` and `SystemExit` leave the loop only when the rest of the turn, and what it has queued, "
+              "has run; `stop()` on a closed loop raises; `close()` marks ready handles as "
               "cancelled; `remove_signal_handler` says `False` before the first run. Most programs with descriptors "
               "differ; why was not looked into.",
     "rloop": "a run that is stopped beforehand runs nothing, instead of one turn; `KeyboardInterrupt` and "
