@@ -93,6 +93,9 @@ struct GatherCell {
     /// Children that were done at the call; looked at once it is known whether exceptions are wanted as values.
     done_at_once: RefCell<Vec<Rc<dyn AnyFuture>>>,
     finished: Cell<usize>,
+    /// Children that are done, until all are, if exceptions are wanted as values: these are read together. asyncio keeps
+    /// them, too, when the handle of the gathering is dropped.
+    unread: RefCell<Vec<Rc<dyn AnyFuture>>>,
     /// `cancel` reached a child: the end will be a cancellation whatever the children make of it.
     cancel_requested: Cell<bool>,
 }
@@ -115,12 +118,13 @@ impl<V: Values> Gather<V> {
             return_exceptions: Cell::new(false),
             done_at_once: RefCell::new(done),
             finished: Cell::new(0),
+            unread: RefCell::default(),
             cancel_requested: Cell::new(false),
         });
         for child in pending {
             let (cell, weak) = (cell.clone(), Rc::downgrade(&child));
             add_done_callback(child, place, "gather", move |_| {
-                weak.upgrade().map_or(Ok(()), |child| cell.child_done(&*child))
+                weak.upgrade().map_or(Ok(()), |child| cell.child_done(child))
             });
         }
         Self { state: Ok(Rc::new(Gathered { cell, children })) }
@@ -219,14 +223,14 @@ impl GatherCell {
         let nothing_to_do = self.children.is_empty() && !self.core.done();
         for child in done {
             // Completing fails only on a closed loop, where nothing waits.
-            let _ = self.child_done(&*child);
+            let _ = self.child_done(child);
         }
         if nothing_to_do {
             let _ = self.core.complete(Done::Ok, || self.clone());
         }
     }
 
-    fn child_done(self: &Rc<Self>, child: &dyn AnyFuture) -> Result<()> {
+    fn child_done(self: &Rc<Self>, child: Rc<dyn AnyFuture>) -> Result<()> {
         self.settle();
         self.finished.set(self.finished.get() + 1);
         if self.core.done() {
@@ -240,10 +244,14 @@ impl GatherCell {
             }
         }
         if self.finished.get() < self.count {
+            if self.return_exceptions.get() {
+                self.unread.borrow_mut().push(child);
+            }
             return Ok(());
         }
         // Errors that are wanted as values are read only now, all together.
         let children = self.living_children();
+        drop(self.unread.take());
         for child in &children {
             child.core().mark_retrieved();
         }

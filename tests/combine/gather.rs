@@ -170,6 +170,24 @@ fn failed() -> Result<looplab::Future<u32>> {
 }
 
 #[test]
+fn exceptions_that_were_wanted_as_values_are_read_although_the_handle_is_dropped() {
+    let lab = Lab::reporting();
+    let lines = lab.run(async {
+        let early = async { Err::<(), _>(Error::msg("early")) };
+        let late = async {
+            yield_now().await?;
+            yield_now().await
+        };
+        drop(gather!(early, late).return_exceptions());
+        for _ in 0..6 {
+            yield_now().await?;
+        }
+        Ok(())
+    });
+    assert_eq!(lines, ["8 returned ()"]);
+}
+
+#[test]
 fn an_error_that_nobody_awaits_is_reported() {
     let lab = Lab::reporting();
     let log = lab.log.clone();
