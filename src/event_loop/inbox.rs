@@ -298,9 +298,9 @@ impl Inbox {
 impl EventLoop {
     /// Queues what other threads have sent until now.
     ///
-    /// Virtual time stands still while anything happens. So there a job's result is delivered only when nothing else is to be
-    /// done, and only one in a turn: a program whose jobs wait for each other makes the same turns in every run, however
-    /// quick its threads are.
+    /// Virtual time stands still while anything happens. So a job's result is delivered there only
+    /// when nothing else is to be done, and only one in a turn. A program whose jobs wait for each
+    /// other then makes the same turns in every run, however quick its threads are.
     #[inline]
     pub(super) fn empty_inbox(&self, when: Delivery) {
         if !self.0.inbox.is_empty() || !self.0.jobs.is_empty() {
@@ -484,8 +484,9 @@ impl Remote {
         self.call_soon(running::stop)
     }
 
-    /// Makes a task on the loop from another thread: `make` runs there and returns the task's body, which need not be
-    /// `Send`. The task belongs to the loop; a failure that nobody reads is reported there.
+    /// Makes a task on the loop from another thread. `make` runs there and returns the task's body,
+    /// which need not be `Send`. The task belongs to the loop, which reports a failure that is
+    /// never read.
     ///
     /// # Errors
     /// [`Error::Closed`] after the loop's end.

@@ -14,11 +14,11 @@ use std::task::{Wake, Waker};
 
 /// A waker and the key of the task that it wakes.
 pub(crate) struct TaskWaker {
-    shared: Arc<Shared>,
+    shared: Arc<WakeTarget>,
     waker: Waker,
 }
 
-struct Shared {
+struct WakeTarget {
     mailbox: Arc<Mailbox>,
     /// It changes only while no clone of the waker exists.
     task: AtomicU64,
@@ -26,7 +26,7 @@ struct Shared {
 
 impl TaskWaker {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
-        let shared = Arc::new(Shared { mailbox, task: AtomicU64::new(u64::MAX) });
+        let shared = Arc::new(WakeTarget { mailbox, task: AtomicU64::new(u64::MAX) });
         Self { waker: Waker::from(shared.clone()), shared }
     }
 
@@ -71,7 +71,7 @@ impl Inner {
     }
 }
 
-impl Wake for Shared {
+impl Wake for WakeTarget {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

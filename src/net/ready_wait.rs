@@ -1,8 +1,9 @@
 //! Waiting for a descriptor: how a task sleeps until a socket is ready.
 //!
-//! It takes asyncio's turns: in turn T the poll queues this wait's callback, the callback runs in the same turn and queues
-//! the task, and the task goes on in turn T+1. Nothing is read or written here: the operation makes its attempt when it
-//! goes on, so a wait that is cancelled or dropped, even at that late moment, loses nothing.
+//! It takes asyncio's turns. In turn T the poll queues this wait's callback, and the callback runs
+//! in the same turn and queues the task. The task continues in turn T+1. Nothing is read or written
+//! here: the operation makes its attempt when it continues, so a wait that is cancelled or dropped,
+//! even at that late moment, loses nothing.
 
 use crate::error::{Error, Result};
 use crate::event_loop::{Callback, Claim, EventLoop, Function, Watch};

@@ -44,7 +44,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Clone)]
 pub struct Executor {
-    handle: Arc<Handle>,
+    handle: Arc<PoolHandle>,
 }
 
 /// The options of a pool; made by [`Executor::builder`].
@@ -75,18 +75,18 @@ pub struct JobInfo {
 }
 
 /// What the clones of an [`Executor`] share. Dropping it closes the pool.
-struct Handle(Arc<Pool>);
+struct PoolHandle(Arc<Pool>);
 
 /// What the handles, the threads and the jobs share.
 struct Pool {
     options: ExecutorBuilder,
     queue: Receiver<Arc<Job>>,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// Notified when a thread leaves the pool.
     left: Condvar,
 }
 
-struct State {
+struct PoolState {
     /// Sends jobs to the threads. `None` after shutdown.
     queue: Option<Sender<Arc<Job>>>,
     /// How many jobs were submitted and are neither over nor cancelled. If there are fewer than threads, one is idle.
@@ -172,9 +172,14 @@ impl ExecutorBuilder {
     #[must_use]
     pub fn build(self) -> Executor {
         let (sender, queue) = unbounded();
-        let state = Mutex::new(State::new(sender));
+        let state = Mutex::new(PoolState::new(sender));
         Executor {
-            handle: Arc::new(Handle(Arc::new(Pool { options: self, queue, state, left: Condvar::new() }))),
+            handle: Arc::new(PoolHandle(Arc::new(Pool {
+                options: self,
+                queue,
+                state,
+                left: Condvar::new(),
+            }))),
         }
     }
 }
@@ -285,27 +290,27 @@ impl Executor {
     }
 }
 
-impl Handle {
+impl PoolHandle {
     fn close(&self) {
         let sender = self.0.state().queue.take();
         drop(sender);
     }
 }
 
-impl Drop for Handle {
+impl Drop for PoolHandle {
     fn drop(&mut self) {
         self.close();
     }
 }
 
 impl Pool {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The steps that take the lock.
-impl State {
+impl PoolState {
     fn new(queue: Sender<Arc<Job>>) -> Self {
         Self { queue: Some(queue), unfinished: 0, threads: BTreeMap::new(), started: 0, joins: Vec::new() }
     }

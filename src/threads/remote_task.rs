@@ -49,8 +49,10 @@ pub fn run_coroutine_threadsafe<S, Kind>(remote: &Remote, body: S) -> RemoteTask
 where
     S: Submit<Kind>,
 {
-    let shared =
-        Arc::new(Shared { state: Mutex::new(State::Pending { task: None }), settled: Condvar::new() });
+    let shared = Arc::new(SharedOutcome {
+        state: Mutex::new(OutcomeState::Pending { task: None }),
+        settled: Condvar::new(),
+    });
     let (promise, place, body) = (Promise(shared.clone()), Location::caller(), Guarded::new(body));
     let sent = remote.call_soon(move || {
         let lp = get_running_loop()?;
@@ -135,22 +137,22 @@ mod sealed {
 /// ```
 pub struct RemoteTask<T: 'static> {
     remote: Remote,
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedOutcome<T>>,
 }
 
-struct Shared<T: 'static> {
-    state: Mutex<State<T>>,
+struct SharedOutcome<T: 'static> {
+    state: Mutex<OutcomeState<T>>,
     settled: Condvar,
 }
 
-enum State<T: 'static> {
+enum OutcomeState<T: 'static> {
     /// The key of the task, once it is made.
     Pending { task: Option<TaskKey> },
     /// Shared, so that it is cloned for a reader without the lock.
     Settled(Arc<Result<T>>),
 }
 
-impl<T: 'static> State<T> {
+impl<T: 'static> OutcomeState<T> {
     fn is_cancelled(&self) -> bool {
         matches!(self, Self::Settled(result) if matches!(**result, Err(Error::Cancelled(_))))
     }
@@ -160,7 +162,7 @@ impl<T: 'static> RemoteTask<T> {
     /// Returns whether the task is done, or the handle was cancelled, or the loop was closed (`future.done`).
     #[must_use]
     pub fn done(&self) -> bool {
-        matches!(*self.shared.lock(), State::Settled(_))
+        matches!(*self.shared.lock(), OutcomeState::Settled(_))
     }
 
     /// Returns whether the handle was [cancelled](Self::cancel), or the task was (`future.cancelled`).
@@ -177,8 +179,8 @@ impl<T: 'static> RemoteTask<T> {
     pub fn cancel(&self) -> bool {
         let task = {
             let mut state = self.shared.lock();
-            let State::Pending { task } = *state else { return state.is_cancelled() };
-            *state = State::Settled(Arc::new(Err(Error::cancelled())));
+            let OutcomeState::Pending { task } = *state else { return state.is_cancelled() };
+            *state = OutcomeState::Settled(Arc::new(Err(Error::cancelled())));
             task
         };
         self.shared.settled.notify_all();
@@ -205,10 +207,10 @@ impl<T: 'static> RemoteTask<T> {
         T: Clone,
     {
         let mut state = self.shared.lock();
-        if matches!(*state, State::Pending { .. }) && self.remote.is_here() {
+        if matches!(*state, OutcomeState::Pending { .. }) && self.remote.is_here() {
             return Err(Error::Runtime("result() would wait on the thread of the task's own loop".into()));
         }
-        let pending = |state: &mut State<T>| matches!(state, State::Pending { .. });
+        let pending = |state: &mut OutcomeState<T>| matches!(state, OutcomeState::Pending { .. });
         let settled = &self.shared.settled;
         state = match timeout.into() {
             None => settled.wait_while(state, pending).unwrap_or_else(PoisonError::into_inner),
@@ -216,7 +218,7 @@ impl<T: 'static> RemoteTask<T> {
                 settled.wait_timeout_while(state, timeout, pending).unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        let State::Settled(result) = &*state else { return Err(Error::TimedOut) };
+        let OutcomeState::Settled(result) = &*state else { return Err(Error::TimedOut) };
         let result = result.clone();
         drop(state);
         (*result).clone()
@@ -230,19 +232,19 @@ fn cancel_task(lp: &EventLoop, task: TaskKey) {
     }
 }
 
-impl<T: 'static> Shared<T> {
+impl<T: 'static> SharedOutcome<T> {
     /// No user code runs under the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, OutcomeState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets the result unless there is one. A late result is returned, to be dropped without the lock.
     fn settle(&self, result: Result<T>) -> Option<Result<T>> {
         let mut state = self.lock();
-        if let State::Settled(_) = *state {
+        if let OutcomeState::Settled(_) = *state {
             return Some(result);
         }
-        *state = State::Settled(Arc::new(result));
+        *state = OutcomeState::Settled(Arc::new(result));
         drop(state);
         self.settled.notify_all();
         None
@@ -250,17 +252,17 @@ impl<T: 'static> Shared<T> {
 }
 
 /// The loop's side. Dropped before the task is done, it fails the handle: only the end of the loop drops it so early.
-struct Promise<T: 'static>(Arc<Shared<T>>);
+struct Promise<T: 'static>(Arc<SharedOutcome<T>>);
 
 impl<T: Send + Sync + 'static> Promise<T> {
     /// Has the task's end set the result.
     fn tie(self, task: Task<T>, place: Place) {
         let cancelled = match &mut *self.0.lock() {
-            State::Pending { task: key } => {
+            OutcomeState::Pending { task: key } => {
                 *key = task.key();
                 false
             }
-            State::Settled(_) => true,
+            OutcomeState::Settled(_) => true,
         };
         if cancelled {
             // The handle was cancelled before the call arrived, so the task does not begin.
@@ -269,7 +271,7 @@ impl<T: Send + Sync + 'static> Promise<T> {
         task.add_done_callback_at(place, move |task| {
             if task.cancelled() {
                 self.0.settle(Err(Error::cancelled()));
-            } else if matches!(*self.0.lock(), State::Pending { .. }) {
+            } else if matches!(*self.0.lock(), OutcomeState::Pending { .. }) {
                 // Not read if the handle was cancelled: then the loop reports a failure.
                 drop_quietly(self.0.settle(task.clone().take()));
             }
@@ -278,10 +280,10 @@ impl<T: Send + Sync + 'static> Promise<T> {
 }
 
 /// Drops the result without recursion: it may hold the next handle, whose result holds the next.
-impl<T> Drop for Shared<T> {
+impl<T> Drop for SharedOutcome<T> {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop_quietly(std::mem::replace(state, State::Pending { task: None }));
+        drop_quietly(std::mem::replace(state, OutcomeState::Pending { task: None }));
     }
 }
 
@@ -300,8 +302,8 @@ impl<T: 'static> Clone for RemoteTask<T> {
 impl<T: 'static> fmt::Debug for RemoteTask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &*self.shared.lock() {
-            State::Pending { .. } => "pending",
-            State::Settled(result) => match &**result {
+            OutcomeState::Pending { .. } => "pending",
+            OutcomeState::Settled(result) => match &**result {
                 Ok(_) => "finished",
                 Err(Error::Cancelled(_)) => "cancelled",
                 Err(_) => "failed",
