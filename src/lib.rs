@@ -39,7 +39,8 @@
 //! |---|---|
 //! | `event_loop/turn.rs` | one turn, top to bottom: **the** function that a reader came for ([`book::anatomy`]) |
 //! | `event_loop/run.rs` | runs: what calls a turn, and how often; stop and restart |
-//! | `event_loop/` | `ready`, `timers`, `reactor`, `inbox`, `handle`, `clock`: the parts that a turn goes through |
+//! | `event_loop/transitions.rs` | every change of state that is an event |
+//! | `event_loop/` | `ready`, `callback`, `timers`, `reactor`, `inbox`, `clock`: the parts that a turn goes through |
 //! | `signals/` | from a signal's delivery to its handler's turn |
 //! | `task/`, `combine/` | futures and tasks: the step and cancellation; combinators |
 //! | `net/` | sockets, streams and servers |

@@ -58,7 +58,7 @@ where
 
 /// Something that is waited for without being cancelled; made by [`shield`]. It can be awaited, by value or by
 /// reference, gathered, and given to [`wait_for`](crate::wait_for) and its like, as a future can.
-#[must_use = "what is shielded runs, but nobody awaits it"]
+#[must_use = "what is shielded runs, but is not awaited"]
 #[derive(Clone)]
 pub struct Shield<T>(Result<FutureOf<T>>);
 
