@@ -14,19 +14,21 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `LOOPLAB_TRACE=FILE.jsonl` | every event, as JSON Lines: `docs/trace.md` |
+//! | `LOOPLAB_TRACE=FILE.html` | the same events in a page that replays them, for a browser |
 //! | `LOOPLAB_TRACE=FILE.txt` | one line per turn, for reading |
-//! | `LOOPLAB_TRACE_SNAPSHOTS=1` | in `.jsonl`, after every event a `snap` line with the loop's full state (slow) |
+//! | `LOOPLAB_TRACE_SNAPSHOTS=1` | after every event a `snap` line with the loop's full state, but not in `.txt` (slow) |
 //!
 //! The variables are read when the first loop of the process is built. An empty variable counts as
 //! unset.
 //!
-//! Read `recorder` first: it says when the file is written. Then read `file`, and the two forms
-//! `jsonl` and `text`. `replay` goes back from lines to a state. `state` is the form of that state.
+//! Read `recorder` first: it says when the file is written. Then read `file`, and the forms `jsonl`,
+//! `page` and `text`. `replay` goes back from lines to a state. `state` is the form of that state.
 
 mod fields;
 mod file;
 mod jsonl;
 mod line;
+mod page;
 mod place;
 mod recorder;
 mod replay;
@@ -37,5 +39,6 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use page::page;
 pub(crate) use recorder::from_env;
 pub use replay::Replay;

@@ -9,6 +9,7 @@
 
 use super::file;
 use super::jsonl::JsonLines;
+use super::page;
 use super::stamp::{Stamp, Zero};
 use super::state::Snap;
 use super::text::TextTable;
@@ -107,6 +108,8 @@ struct Sink {
 
 pub(super) enum Form {
     Lines(JsonLines),
+    /// The lines as the last element of an HTML page.
+    Page(JsonLines),
     Table(TextTable),
 }
 
@@ -116,11 +119,12 @@ impl Recorder {
         let name = path.display().to_string();
         let form = match path.extension().and_then(OsStr::to_str) {
             Some("jsonl") => Form::Lines(JsonLines::default()),
+            Some("html") => Form::Page(JsonLines::default()),
             Some("txt") => Form::Table(TextTable::default()),
             _ => {
                 let text = format!(
                     "{TRACE}={name}: the file's extension says what to write, and must be .jsonl (every event, as \
-                     JSON Lines) or .txt (one line per turn)"
+                     JSON Lines), .html (a page that replays them) or .txt (one line per turn)"
                 );
                 return Err(Error::Value(text.into()));
             }
@@ -133,8 +137,12 @@ impl Recorder {
     }
 
     pub(super) fn new(name: String, out: Box<dyn Write + Send>, form: Form, snapshots: bool) -> Self {
-        let snapshots = snapshots && matches!(form, Form::Lines(_));
-        let buffer = Vec::with_capacity(BUFFER);
+        let snapshots = snapshots && !matches!(form, Form::Table(_));
+        let mut buffer = Vec::with_capacity(BUFFER);
+        if let Form::Page(_) = form {
+            buffer.extend_from_slice(page::HEAD.as_bytes());
+            buffer.extend_from_slice(page::element("Rust").as_bytes());
+        }
         let sink = Sink { out: Some(out), buffer, form, loops: 0, t: 0, real: None };
         Self { name, pid: std::process::id(), snapshots, sink: Mutex::new(sink) }
     }
@@ -186,8 +194,9 @@ impl Sink {
         if self.out.is_none() {
             return false;
         }
+        let from = self.buffer.len();
         match &mut self.form {
-            Form::Lines(lines) => {
+            Form::Lines(lines) | Form::Page(lines) => {
                 lines.event(&mut self.buffer, at, &record.event, error);
                 if let Some(state) = state {
                     lines.snap(&mut self.buffer, at, state);
@@ -196,6 +205,9 @@ impl Sink {
             Form::Table(table) => {
                 table.event(&mut self.buffer, at.number, at.zero.ns(record.time), &record.event);
             }
+        }
+        if let Form::Page(_) = self.form {
+            page::escape(&mut self.buffer, from);
         }
         self.buffer.len() >= BUFFER || must_be_written(&record.event)
     }

@@ -322,7 +322,7 @@ fn a_wrong_name_is_answered_with_the_nearest_one() {
         ("34", "the nearest: 33_shield, 35_taskgroup\n"),
         ("task", "\"task\" is part of several names: 05_create_task_after_stop, 35_taskgroup\n"),
     ];
-    for command in ["run", "compare", "trace"] {
+    for command in ["run", "compare", "trace", "xray"] {
         for (name, answer) in cases {
             let refused = place.tour(&[command, name]);
             assert_status(&refused, 2);
@@ -511,6 +511,28 @@ fn trace_prints_what_the_lesson_wrote_and_leaves_nothing_behind() {
         assert!(stderr(&lines).ends_with("out\n"), "{}", stderr(&lines));
     }
     assert_eq!(fs::read_dir(&temporary).expect("the folder is there").count(), 0);
+}
+
+#[test]
+fn xray_leaves_the_lessons_page_with_the_lessons_source_in_it() {
+    let place = Place::new();
+    let line = r#"{"s":4,"t":7,"e":"turn","n":1}"#;
+    place.lesson(
+        "01_paged",
+        &format!("echo out; echo '{line}' > $LOOPLAB_TRACE; test $LOOPLAB_CLOCK = virtual"),
+        "out\n",
+    );
+    let made = place.tour(&["xray", "1"]);
+    assert_status(&made, 0);
+    let page = place.folder.path().join("xray/01_paged.html");
+    assert_eq!(stdout(&made), format!("{}\n", page.display()));
+    let text = fs::read_to_string(&page).expect("the page");
+    let (first, source) = text.split_once('\n').expect("two lines");
+    assert_eq!(first, line);
+    let source: serde_json::Value = serde_json::from_str(source).expect("a line of the trace");
+    assert_eq!((&source["s"], &source["t"]), (&5.into(), &7.into()), "it goes on where the trace ended");
+    assert_eq!((&source["k"], &source["v"]), (&"file".into(), &"examples/01_paged.rs".into()));
+    assert!(source["text"].as_str().is_some_and(|text| text.starts_with("//! A title.")), "{source}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ Examples:
   cargo run --example tour compare 05             its twin on the CPythons found here
   cargo run --example tour compare --all --python python3.12 --python ~/py313/bin/python
   cargo run --example tour trace 05               one row per turn of its loop
+  cargo run --example tour xray 05                a page that replays its run, for a browser
   cargo run --example tour -- --json              the same for machines
 
 Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
@@ -104,6 +105,15 @@ pub(crate) enum Command {
         /// Print the trace as JSON Lines instead; the lesson's own output goes to standard error
         #[arg(long)]
         jsonl: bool,
+    },
+    /// Run one lesson and write a page that replays its run; prints the page's path
+    ///
+    /// The page is target/xray/NN_name.html. Open it in any browser: it needs no network. It steps through the
+    /// run forward and back, and says at each step what the loop does. The run is in virtual time.
+    Xray {
+        /// A number (05 or 5), a name, or a part of a name that only one lesson has
+        #[arg(value_name = "LESSON")]
+        lesson: String,
     },
 }
 

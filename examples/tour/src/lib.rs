@@ -8,8 +8,8 @@
 //! not know looplab: to it a lesson is a program, a text and a twin in Python. So it cannot be fooled by a
 //! bug in the library that it checks.
 //!
-//! Where to read: `lessons` finds them, `binaries` builds them, `child` runs one process, `run`, `compare`
-//! and `trace` are the three things to do with a lesson; `screen` and `diff` are what the eye sees,
+//! Where to read: `lessons` finds them, `binaries` builds them, `child` runs one process, `run`, `compare`,
+//! `trace` and `xray` are the four things to do with a lesson; `screen` and `diff` are what the eye sees,
 //! `interrupt` is Ctrl-C.
 
 mod binaries;
@@ -24,6 +24,7 @@ mod python;
 mod run;
 mod screen;
 mod trace;
+mod xray;
 
 use std::io;
 use std::process::ExitCode;
@@ -103,6 +104,11 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
             let binaries = binaries::build(&[lesson], options.no_build)?;
             let form = if jsonl || options.json { trace::Form::JsonLines } else { trace::Form::TurnTable };
             trace::trace(&mut screen, lesson, &binaries, options.timeout, form)
+        }
+        Command::Xray { lesson } => {
+            let lesson = lessons::resolve(&all, &lesson)?;
+            let binaries = binaries::build(&[lesson], options.no_build)?;
+            xray::xray(&mut screen, lesson, &binaries, options.timeout)
         }
     }
 }

@@ -80,13 +80,13 @@ fn an_unknown_extension_is_refused_with_the_known_ones() {
                 error.to_string(),
                 format!(
                     "LOOPLAB_TRACE={given}: the file's extension says what to write, and must be .jsonl (every \
-                     event, as JSON Lines) or .txt (one line per turn)"
+                     event, as JSON Lines), .html (a page that replays them) or .txt (one line per turn)"
                 )
             );
         }
         return;
     }
-    for file in ["out.html", "out", ".jsonl", "out.jsonl.gz"] {
+    for file in ["out.htm", "out", ".jsonl", "out.jsonl.gz"] {
         succeeded(&child("an_unknown_extension_is_refused_with_the_known_ones", &[("LOOPLAB_TRACE", file)]));
         assert!(!PathBuf::from(file).exists(), "{file} was made");
     }

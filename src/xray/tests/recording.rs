@@ -51,6 +51,25 @@ fn a_trace_in_virtual_time_is_the_same_byte_for_byte() {
 }
 
 #[test]
+fn a_page_holds_the_lines_of_the_trace_and_no_text_of_it_ends_their_element() {
+    let trace = |form| {
+        let paper = Paper::default();
+        let recorder = paper.recorder(form, true);
+        let mut lp = FakeLoop::at(recorder.recording(), true, Instant::now());
+        lp.call_soon("</script>");
+        drop(lp);
+        paper.text()
+    };
+    let page = trace(Form::Page(JsonLines::default()));
+    let (code, lines) =
+        page.rsplit_once("</script>\n<script type=\"application/jsonl\" class=\"trace\"").unwrap();
+    assert!(code.starts_with("<!doctype html>"));
+    let (_, lines) = lines.split_once(">\n").unwrap();
+    assert!(lines.contains(r"\u003c/script>") && !lines.contains('<'), "{lines}");
+    assert_eq!(lines.replace(r"\u003c", "<"), trace(json_lines()));
+}
+
+#[test]
 fn a_trace_in_real_time_says_when_and_in_which_process_it_was_made() {
     let paper = Paper::default();
     let recorder = paper.recorder(json_lines(), false);
