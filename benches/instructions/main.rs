@@ -1,8 +1,11 @@
 //! The works of `benches/peers` that stay within the process, to be run under an instruction counter.
 //!
-//! `instructions WORK PEER N` does the work with `N` operations and prints nothing; without arguments it lists the works
-//! and peers, a line each. `benches/instructions.sh` runs each with N and with 2 N: what the second counts more, divided by
-//! N, is the number of instructions for an operation. Start-up, set-up and take-down fall out of it.
+//! `instructions WORK PEER N` does the work with `N` operations and prints how long they took, in nanoseconds. Without
+//! arguments it lists the works and peers, a line each.
+//!
+//! `benches/instructions.sh` runs each with N and with 2 N: what the second counts more, divided by N, is the number of
+//! instructions for an operation. Start-up, set-up and take-down fall out of it. `benches/paired.sh` compares the times of
+//! two revisions.
 
 #[path = "../peers/common.rs"]
 #[allow(dead_code)]
@@ -51,7 +54,7 @@ fn main() {
                 std::process::exit(2);
             };
             let run = if peer == "tokio" { tokio } else { looplab };
-            run(n);
+            println!("{}", run(n).as_nanos());
         }
         _ => {
             for (name, ..) in WORKS {
