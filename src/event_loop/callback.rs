@@ -17,7 +17,7 @@
 
 use super::EventLoop;
 use crate::error::{Error, Result};
-use crate::observe::names::shorten;
+use crate::observe::names::{is_own, shorten};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
@@ -88,6 +88,11 @@ impl<F: Function + ?Sized> Callback<F> {
     /// Whether it is on the timer heap. Not maintained after a cancellation.
     pub(super) fn on_heap(&self) -> &Cell<bool> {
         &self.on_heap
+    }
+
+    /// Tells whether looplab made it for itself.
+    pub(crate) fn is_own(&self) -> bool {
+        is_own(self.name)
     }
 
     /// Names the function for a reader.

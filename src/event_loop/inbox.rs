@@ -70,12 +70,14 @@ pub(crate) struct Line {
     news: AtomicBool,
 }
 
+type BegunJob = (JobId, Option<(Arc<str>, Instant)>);
+
 /// What was sent and not taken yet.
 #[derive(Default)]
 struct Sent {
     messages: Vec<Message>,
-    /// The jobs that have begun, with the thread's name if the loop is traced.
-    begun: Vec<(JobId, Option<Arc<str>>)>,
+    /// The jobs that have begun, with the thread's name and the time if the loop is traced.
+    begun: Vec<BegunJob>,
     asleep: bool,
     closed: bool,
     /// Ends the loop's sleep. `None` when the loop is closed: a sender that outlives it keeps no descriptor.
@@ -86,7 +88,7 @@ struct Sent {
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) messages: Vec<Message>,
-    pub(super) begun: Vec<(JobId, Option<Arc<str>>)>,
+    pub(super) begun: Vec<BegunJob>,
 }
 
 impl Deref for Mailbox {
@@ -158,7 +160,7 @@ impl Line {
     pub(crate) fn job_begun(&self, job: JobId, thread: &Arc<str>) {
         let mut sent = self.sent();
         if !sent.closed {
-            sent.begun.push((job, self.traced.then(|| thread.clone())));
+            sent.begun.push((job, self.traced.then(|| (thread.clone(), Instant::now()))));
         }
     }
 
@@ -368,15 +370,15 @@ impl Inner {
     }
 
     /// Notes which jobs have begun, some time after they did.
-    fn note_begun_jobs(&self, mut begun: Vec<(JobId, Option<Arc<str>>)>) {
+    fn note_begun_jobs(&self, mut begun: Vec<BegunJob>) {
         // The order of threads that began together does not matter, but a trace must repeat.
         if self.is_traced() {
             begun.sort_by_key(|(job, _)| *job);
         }
-        for (job, thread) in begun {
+        for (job, seen) in begun {
             if self.jobs.set_running(job) {
-                let thread = thread.as_deref().unwrap_or_default();
-                self.job_began(job.number, thread);
+                let (thread, at) = seen.unzip();
+                self.job_began(job.number, thread.as_deref().unwrap_or_default(), at);
             }
         }
     }

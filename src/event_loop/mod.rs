@@ -121,6 +121,8 @@ pub(crate) struct Inner {
     batch_end: Cell<u64>,
     /// The entry that runs now; 0 for none, and on a loop without an observer.
     running_entry: Cell<u64>,
+    /// The task whose step it is, for the trace.
+    running_task: Cell<Option<u64>>,
     last_handle: Cell<u64>,
     last_object: Cell<u64>,
 
@@ -185,6 +187,7 @@ impl EventLoop {
             checked_in_turn: Cell::new(u64::MAX),
             batch_end: Cell::new(0),
             running_entry: Cell::new(0),
+            running_task: Cell::new(None),
             last_handle: Cell::new(0),
             last_object: Cell::new(0),
             debug: Cell::new(options.debug),

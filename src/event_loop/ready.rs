@@ -62,6 +62,14 @@ impl Entry {
         }
     }
 
+    /// Tells whether looplab made it for itself. A step is always the program's.
+    pub(super) fn is_own(&self) -> bool {
+        match self {
+            Self::Callback(callback) => callback.is_own(),
+            Self::Step(_) => false,
+        }
+    }
+
     /// Returns the number of the task whose step it is.
     pub(super) fn task(&self) -> Option<u64> {
         match self {

@@ -42,6 +42,7 @@ impl Drop for Run<'_> {
         let lp = self.0;
         lp.batch_end.set(0);
         lp.running_entry.set(0);
+        lp.running_task.set(None);
         lp.clear_stop_flag();
         lp.running.set(false);
         lp.life_changed(Life::End);

@@ -8,9 +8,10 @@ use super::Inner;
 use super::callback::{Callback, call};
 use super::ready::Entry;
 use crate::error::Error;
+use crate::observe::names::{is_own, shorten};
 use crate::observe::watchdog;
 use crate::panics::drop_quietly;
-use crate::trace::{Direction, Done, Event, Life, On, Place, Ready, Record, Via, Wait, Why};
+use crate::trace::{Direction, Done, Event, Life, On, Place, Ready, Record, Via, Wait, Wake, Why};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -68,8 +69,8 @@ impl Inner {
         self.trace(|| Event::Select { timeout, why, handle });
     }
 
-    pub(super) fn polled(&self, events: &[(i32, Ready)]) {
-        self.trace(|| Event::Polled { events });
+    pub(super) fn polled(&self, events: &[(i32, Ready)], wake: Option<Wake>) {
+        self.trace(|| Event::Polled { events, wake });
     }
 
     /// Freezes the batch: the entries that are ready now. Those that come later are for the next turn.
@@ -101,12 +102,26 @@ impl Inner {
             self.ready.push(entry);
             return;
         }
-        let (h, kind, label) = (entry.id(), entry.kind(), entry.label());
+        let (h, kind, label, own) = (entry.id(), entry.kind(), entry.label(), entry.is_own());
         let (task, place) = (entry.task(), Some(entry.place()));
         let q = self.ready.push(entry);
         let PushInfo { via, cause, thread, fd, signal } = *info;
         let (label, by) = (label.as_str(), self.running_entry());
-        self.trace(|| Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place });
+        self.trace(|| Event::Push {
+            q,
+            h,
+            via,
+            kind,
+            label,
+            own,
+            task,
+            cause,
+            by,
+            thread,
+            fd,
+            signal,
+            place,
+        });
     }
 
     /// Returns how many entries of this turn's batch have not run yet.
@@ -132,6 +147,7 @@ impl Inner {
         let q = self.ready.left();
         self.trace(|| Event::Run { q, h: entry.id() });
         self.running_entry.set(q);
+        self.running_task.set(entry.task());
         let _watch = self.watchdog.as_ref().map(|watchdog| watchdog.watch(&entry.info()));
         let began = self.debug.get().then(|| self.now());
         Box::new(EntryWatch { q, began, error: None, _watch })
@@ -160,6 +176,7 @@ impl Inner {
         };
         self.trace(|| Event::Returned { q, error: shown });
         self.running_entry.set(0);
+        self.running_task.set(None);
         drop_quietly(error);
     }
 
@@ -180,9 +197,12 @@ impl Inner {
             return self.timers.push(when, callback);
         }
         let (h, label, place) = (callback.id, callback.label(), Some(callback.place));
+        let own = callback.is_own();
         self.timers.push(when, callback);
         let (label, by) = (label.as_str(), self.running_entry());
-        self.trace(|| Event::Timer { h, when, label, by, task: None, place });
+        // A sleep and a time limit set their timer inside the step of the task that they are for.
+        let task = self.running_task.get().filter(|_| own);
+        self.trace(|| Event::Timer { h, when, label, own, by, task, place });
     }
 
     /// Notes that a timer was marked as cancelled.
@@ -231,23 +251,25 @@ impl Inner {
     pub(super) fn registered(&self, fd: i32, direction: Direction, callback: &Callback) {
         if self.is_traced() {
             let (h, label) = (callback.id, callback.label());
-            self.trace(|| Event::Registered { fd, direction, h, label: &label });
+            let by = self.running_entry();
+            self.trace(|| Event::Registered { fd, direction, h, label: &label, by });
         }
     }
 
     pub(super) fn unregistered(&self, fd: i32, direction: Direction) {
-        self.trace(|| Event::Unregistered { fd, direction });
+        self.trace(|| Event::Unregistered { fd, direction, by: self.running_entry() });
     }
 
     pub(crate) fn signal_registered(&self, signal: i32, handler: &Callback) {
         if self.is_traced() {
             let (h, label) = (handler.id, handler.label());
-            self.trace(|| Event::SignalRegistered { signal, h, label: &label });
+            let by = self.running_entry();
+            self.trace(|| Event::SignalRegistered { signal, h, label: &label, by });
         }
     }
 
     pub(crate) fn signal_unregistered(&self, signal: i32) {
-        self.trace(|| Event::SignalUnregistered { signal });
+        self.trace(|| Event::SignalUnregistered { signal, by: self.running_entry() });
     }
 
     pub(crate) fn signal_read(&self, signal: i32, at: Instant) {
@@ -255,7 +277,7 @@ impl Inner {
     }
 
     pub(super) fn reported(&self, message: &str) {
-        self.trace(|| Event::Reported { message });
+        self.trace(|| Event::Reported { message, by: self.running_entry() });
     }
 }
 
@@ -263,7 +285,8 @@ impl Inner {
 impl Inner {
     /// Announces a new task, or a new name of one.
     pub(crate) fn task_named(&self, task: u64, name: &str, body: &str, parent: Option<u64>, place: Place) {
-        self.trace(|| Event::Task { task, name, body, parent, place: Some(place) });
+        let by = || self.running_entry();
+        self.trace(|| Event::Task { task, name, body, parent, by: by(), place: Some(place) });
     }
 
     #[inline]
@@ -273,6 +296,11 @@ impl Inner {
 
     pub(crate) fn suspended(&self, task: u64, on: &[Wait]) {
         self.trace(|| Event::Park { task, on });
+    }
+
+    #[inline]
+    pub(crate) fn yielded(&self, task: u64) {
+        self.trace(|| Event::Yielded { task });
     }
 
     pub(crate) fn cancel_requested(&self, task: u64) {
@@ -296,16 +324,25 @@ impl Inner {
 
 /// Jobs.
 impl Inner {
-    pub(crate) fn job_created(&self, job: u64, label: &str, place: Place) {
-        self.trace(|| Event::Job { job, label, by: self.running_entry(), place });
+    /// Announces a new job; `name` is the full path of its function.
+    pub(crate) fn job_created(&self, job: u64, name: &str, place: Place) {
+        if self.is_traced() {
+            let (label, own, by) = (shorten(name), is_own(name), self.running_entry());
+            self.trace(|| Event::Job { job, label: &label, own, by, place });
+        }
     }
 
-    pub(crate) fn job_began(&self, job: u64, thread: &str) {
-        self.trace(|| Event::JobRuns { job, thread });
+    pub(crate) fn job_began(&self, job: u64, thread: &str, at: Option<Instant>) {
+        self.trace(|| Event::JobRuns { job, thread, at: self.if_real(at) });
     }
 
-    pub(crate) fn job_ended(&self, job: u64, thread: &str, state: &str) {
-        self.trace(|| Event::JobEnds { job, thread, state });
+    pub(crate) fn job_ended(&self, job: u64, thread: &str, state: &str, at: Option<Instant>) {
+        self.trace(|| Event::JobEnds { job, thread, state, at: self.if_real(at) });
+    }
+
+    /// Returns a thread's instant, unless the loop has a clock of its own, on which the thread's work took no time.
+    fn if_real(&self, at: Option<Instant>) -> Option<Instant> {
+        at.filter(|_| !self.clock.is_virtual())
     }
 }
 

@@ -18,7 +18,7 @@ use super::{EventLoop, Inner, Parking};
 use crate::error::{Error, Result};
 use crate::observe::snapshot::describe_all;
 use crate::panics::Guarded;
-use crate::trace::{TaskState, Via, Why};
+use crate::trace::{TaskState, Via, Wake, Why};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ impl EventLoop {
         let lp = &*self.0;
         let timeout = if lp.is_traced() { lp.announce_poll(&timeout) } else { timeout };
         if timeout.is_zero() && lp.nothing_to_poll() {
-            lp.polled(&[]);
+            lp.polled(&[], None);
             return Ok(PollEvents::default());
         }
         self.poll_descriptors(&timeout)
@@ -140,15 +140,14 @@ impl EventLoop {
         } else {
             self.poll_for_real(timeout.wait)?
         };
-        if lp.is_traced() {
-            let events: Vec<_> = batch.ready.iter().map(|event| (event.fd, event.ready)).collect();
-            lp.polled(&events);
-        }
         // The poll found no byte for a signal that its flag announced: the byte is still to come,
         // or was read too early. The signal's place is after the I/O, where a byte sent now would
         // be.
         if flagged && batch.signals.is_none() && lp.signals_wait() {
             batch.signals = Some(batch.ready.len());
+        }
+        if lp.is_traced() {
+            lp.announce_polled(&batch, timeout);
         }
         Ok(batch)
     }
@@ -270,6 +269,18 @@ impl Inner {
     fn announce_poll(&self, timeout: &PollTimeout) -> PollTimeout {
         self.poll_begins(timeout.wait, timeout.why, timeout.timer);
         self.poll_timeout()
+    }
+
+    /// Announces what a poll has found. A thread's message is named only if the poll might sleep: then it has ended the
+    /// sleep. Another one may come a moment earlier or later, and a trace in virtual time must repeat.
+    fn announce_polled(&self, found: &PollEvents, timeout: &PollTimeout) {
+        let events: Vec<_> = found.ready.iter().map(|event| (event.fd, event.ready)).collect();
+        let wake = if found.signals.is_some() {
+            Some(Wake::Signal)
+        } else {
+            (!timeout.is_zero() && !self.inbox.is_empty()).then_some(Wake::Thread)
+        };
+        self.polled(&events, wake);
     }
 
     /// Arms again what the last poll reported, so that the next one reports what is still ready.

@@ -22,8 +22,8 @@ pub enum Event<'a> {
     TimersDropped { handles: &'a [u64] },
     /// The loop is about to poll: for how long (`None`: for ever), why, and which timer sets the limit.
     Select { timeout: Option<Duration>, why: Why, handle: Option<u64> },
-    /// The poll returned these descriptors, with what they are ready for.
-    Polled { events: &'a [(i32, Ready)] },
+    /// The poll returned these descriptors, with what they are ready for, and what else ended it.
+    Polled { events: &'a [(i32, Ready)], wake: Option<Wake> },
     /// An entry was appended to the ready queue.
     Push {
         q: u64,
@@ -31,6 +31,7 @@ pub enum Event<'a> {
         via: Via,
         kind: EntryKind,
         label: &'a str,
+        own: bool,
         task: Option<u64>,
         cause: Option<On>,
         by: Option<u64>,
@@ -40,7 +41,15 @@ pub enum Event<'a> {
         place: Option<Place>,
     },
     /// A timer was put on the heap.
-    Timer { h: u64, when: Instant, label: &'a str, by: Option<u64>, task: Option<u64>, place: Option<Place> },
+    Timer {
+        h: u64,
+        when: Instant,
+        label: &'a str,
+        own: bool,
+        by: Option<u64>,
+        task: Option<u64>,
+        place: Option<Place>,
+    },
     /// A timer was cancelled. It stays on the heap until it is the first.
     TimerCancelled { h: u64, by: Option<u64> },
     /// A handle was cancelled. A queued entry stays in its place and will be skipped.
@@ -60,11 +69,20 @@ pub enum Event<'a> {
     /// The stop flag was cleared at the end of a run.
     Unstop,
     /// A task was made.
-    Task { task: u64, name: &'a str, body: &'a str, parent: Option<u64>, place: Option<Place> },
+    Task {
+        task: u64,
+        name: &'a str,
+        body: &'a str,
+        parent: Option<u64>,
+        by: Option<u64>,
+        place: Option<Place>,
+    },
     /// A task enters a step. `thrown` is the cancellation that the step delivers.
     Step { task: u64, thrown: Option<&'a Error> },
     /// A task is suspended. `on` lists what it waits on, in the order in which the step came to it.
     Park { task: u64, on: &'a [Wait] },
+    /// A task gave control back and waits on nothing: its next step is queued at once. (A `Park` always waits on something.)
+    Yielded { task: u64 },
     /// Cancellation of a task was requested.
     CancelRequested { task: u64, by: Option<u64> },
     /// A task is done.
@@ -74,21 +92,21 @@ pub enum Event<'a> {
     /// A future is done.
     FutureDone { future: u64, state: Done, error: Option<&'a Error>, by: Option<u64> },
     /// A reader or writer was added.
-    Registered { fd: i32, direction: Direction, h: u64, label: &'a str },
+    Registered { fd: i32, direction: Direction, h: u64, label: &'a str, by: Option<u64> },
     /// A reader or writer was removed.
-    Unregistered { fd: i32, direction: Direction },
+    Unregistered { fd: i32, direction: Direction, by: Option<u64> },
     /// A signal handler was added.
-    SignalRegistered { signal: i32, h: u64, label: &'a str },
+    SignalRegistered { signal: i32, h: u64, label: &'a str, by: Option<u64> },
     /// A signal handler was removed.
-    SignalUnregistered { signal: i32 },
+    SignalUnregistered { signal: i32, by: Option<u64> },
     /// Something was reported to the exception handler.
-    Reported { message: &'a str },
+    Reported { message: &'a str, by: Option<u64> },
     /// A job was given to a thread pool.
-    Job { job: u64, label: &'a str, by: Option<u64>, place: Place },
-    /// A thread has begun a job. The event comes when the loop takes the thread's message.
-    JobRuns { job: u64, thread: &'a str },
-    /// A job is over: `"ok"`, `"err"`, or why it did not run.
-    JobEnds { job: u64, thread: &'a str, state: &'a str },
+    Job { job: u64, label: &'a str, own: bool, by: Option<u64>, place: Place },
+    /// A thread has begun a job. The event comes when the loop takes the thread's message; `at` is when it was sent.
+    JobRuns { job: u64, thread: &'a str, at: Option<Instant> },
+    /// A job is over: `"ok"`, `"err"`, or why it did not run. `at` is when its thread was done with it.
+    JobEnds { job: u64, thread: &'a str, state: &'a str, at: Option<Instant> },
     /// A delivered signal was read; `at` is when it arrived.
     Signal { signal: i32, at: Instant },
 }
@@ -166,6 +184,31 @@ pub struct Ready {
     pub read: bool,
     /// It can be written (or has hung up, or failed).
     pub write: bool,
+}
+
+/// What ended a poll, if it was no descriptor of the program's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wake {
+    /// A signal.
+    Signal,
+    /// A message of another thread.
+    Thread,
+}
+
+impl Wake {
+    /// Returns the word of a `polled` line.
+    ///
+    /// ```
+    /// assert_eq!(looplab::trace::Wake::Thread.as_str(), "thread");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Thread => "thread",
+        }
+    }
 }
 
 /// How an entry came into the ready queue.

@@ -18,7 +18,9 @@ pub(crate) mod watchdog;
 /// - `h` is a handle. A reader's handle is pushed many times, each time with a new `q`.
 /// - Tasks and futures share one count.
 pub mod trace {
-    pub use super::events::{Direction, Done, EntryKind, Event, Life, On, Place, Ready, Via, Wait, Why};
+    pub use super::events::{
+        Direction, Done, EntryKind, Event, Life, On, Place, Ready, Via, Wait, Wake, Why,
+    };
     pub(crate) use super::observer::Truth;
     pub use super::observer::{Observer, Record};
     pub use super::snapshot::{

@@ -17,6 +17,14 @@ pub(crate) fn shorten(full: &str) -> String {
     if full.contains('<') { last_parts(&outside_of_brackets(full)) } else { last_parts(full) }
 }
 
+/// Tells whether a name is that of an entry that looplab makes for itself. `full` is a function's path or a word of looplab's.
+///
+/// A function of looplab's that is no closure, such as `looplab::stop`, was given to the loop by the program.
+pub(crate) fn is_own(full: &str) -> bool {
+    let is_word = !full.contains("::") && !full.starts_with("fn(") && !full.starts_with("for<");
+    is_word || full.trim_start_matches(['<', '&']).starts_with("looplab::") && full.ends_with("{{closure}}")
+}
+
 /// Removes what is in <>: arguments of a generic, and the type of an `impl`.
 fn outside_of_brackets(full: &str) -> String {
     let mut path = String::with_capacity(full.len());
@@ -65,6 +73,28 @@ mod tests {
             ("for<'a> fn(&'a i32)", "fn pointer"),
         ] {
             assert_eq!(shorten(full), name, "{full}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_looplabs_own_by_its_word_or_by_its_closure() {
+        for own in [
+            "sleep",
+            "looplab::net::server::listen::{{closure}}",
+            "<looplab::net::Udp as looplab::net::Open>::open::{{closure}}",
+        ] {
+            assert!(is_own(own), "{own}");
+        }
+        for given in [
+            "program::first",
+            "program::main::{{closure}}",
+            "<program::Job as looplab::Steps>::step::{{closure}}",
+            "looplab::event_loop::running::stop",
+            "fn()",
+            "for<'a> fn(&'a i32)",
+            "alloc::boxed::Box<dyn core::ops::FnOnce()>",
+        ] {
+            assert!(!is_own(given), "{given}");
         }
     }
 

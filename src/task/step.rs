@@ -152,6 +152,7 @@ impl TaskCell {
     fn suspend(self: &Rc<Self>, lp: &EventLoop) {
         let context = &self.context;
         if context.woken.get() || is_some(&context.refused) {
+            lp.0.yielded(self.core.id());
             return self.clone().enqueue(lp, EntryKind::Step, None);
         }
         if !context.has_waits() && self.foreign.get().is_none() {

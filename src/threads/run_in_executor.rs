@@ -15,15 +15,17 @@ use crate::task::future::FutureCell;
 use crate::task::future_core::AnyFuture;
 use crate::trace::Place;
 use crate::{Future, Timeout};
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The name of the thread that waits for the default pool.
 const HELPER: &str = "joiner";
+/// The name of the job that waits for the default pool.
+const SHUTDOWN: &str = "executor shutdown";
 
 impl EventLoop {
     /// Runs a blocking function on a thread of the loop's default pool (`loop.run_in_executor(None, f)`). The pool is made
@@ -78,13 +80,13 @@ impl EventLoop {
     {
         let future: Future<R> = Future::of_kind(self, "job", place);
         let (id, line) = (self.0.jobs.next_id(), self.0.inbox.line().clone());
-        let (function, result) = (Mutex::new(Some(function)), Mutex::new(None));
+        let (function, ended) = (Mutex::new(Some(function)), Mutex::new(None));
         let reports_begin = self.0.learns_of_begun_jobs();
-        let work = FunctionWork { id, line, reports_begin, function, result, label: short_name::<F>, place };
+        let work = FunctionWork { id, line, reports_begin, function, ended, label: short_name::<F>, place };
         let job = executor.job(short_name::<F>, place, work);
-        self.0.insert_job(job.clone(), future.cell().clone());
+        self.0.insert_job(job.clone(), future.cell().clone(), type_name::<F>());
         if let Err(error) = executor.submit(job) {
-            drop_quietly(self.0.remove_job(id, "", "refused"));
+            drop_quietly(self.0.remove_job(id, "", "refused", None));
             return Err(error);
         }
         let check_cancel = move |done| check_cancel::<R>(id, done);
@@ -131,7 +133,7 @@ impl EventLoop {
                 Err(Error::TimedOut) => {
                     // The helper ends after the pool's last thread, and its result is ignored.
                     let lp = lp.upgrade().map(EventLoop);
-                    drop_quietly(lp.and_then(|lp| lp.0.remove_job(id, "", "given up")));
+                    drop_quietly(lp.and_then(|lp| lp.0.remove_job(id, "", "given up", None)));
                     warn_of_running_jobs(&executor, timeout.unwrap_or_default());
                     Ok(())
                 }
@@ -149,10 +151,10 @@ impl EventLoop {
     /// Begins the shutdown of the default pool. Returns `None` if there never was one.
     fn shut_executor_down(&self, place: Place) -> Result<Option<(Executor, Helper)>> {
         let Some(executor) = self.0.jobs.close_default_executor() else { return Ok(None) };
-        let joined: Future<()> = Future::of_kind(self, "executor shutdown", place);
+        let joined: Future<()> = Future::of_kind(self, SHUTDOWN, place);
         let (id, line, waiting) = (self.0.jobs.next_id(), self.0.inbox.line().clone(), executor.clone());
-        let job = executor.job(|| "executor shutdown".to_owned(), place, JoinWork(id));
-        self.0.insert_job(job.clone(), joined.cell().clone());
+        let job = executor.job(|| SHUTDOWN.to_owned(), place, JoinWork(id));
+        self.0.insert_job(job.clone(), joined.cell().clone(), SHUTDOWN);
         let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
             // It cannot fail: this is no thread of the pool.
             let _ = waiting.join();
@@ -161,7 +163,7 @@ impl EventLoop {
         match helper {
             Ok(thread) => Ok(Some((executor, Helper { joined, id, thread }))),
             Err(error) => {
-                drop_quietly(self.0.remove_job(id, "", "refused"));
+                drop_quietly(self.0.remove_job(id, "", "refused", None));
                 Err(error.into())
             }
         }
@@ -219,19 +221,17 @@ where
 }
 
 impl Inner {
-    /// Enters a job into the table, with the future that gets its result.
-    fn insert_job(&self, job: Arc<Job>, future: Rc<dyn Any>) {
-        let (number, label, place) = (self.jobs.next_id().number, job.label, job.place);
+    /// Enters a job into the table, with the future that gets its result. `name` is the full path of its function.
+    fn insert_job(&self, job: Arc<Job>, future: Rc<dyn Any>, name: &str) {
+        let (number, place) = (self.jobs.next_id().number, job.place);
         self.jobs.insert(job, future, self.learns_of_begun_jobs().then_some(false));
-        if self.is_traced() {
-            self.job_created(number, &label(), place);
-        }
+        self.job_created(number, name, place);
     }
 
     /// Removes a job that is over, or that never will run. Returns its future unless it was removed before.
-    fn remove_job(&self, id: JobId, thread: &str, state: &str) -> Option<Rc<dyn Any>> {
+    fn remove_job(&self, id: JobId, thread: &str, state: &str, at: Option<Instant>) -> Option<Rc<dyn Any>> {
         let pending = self.jobs.remove(id)?;
-        self.job_ended(id.number, thread, state);
+        self.job_ended(id.number, thread, state, at);
         Some(pending.future)
     }
 
@@ -248,19 +248,20 @@ fn check_cancel<R: 'static>(id: JobId, done: Rc<dyn Any>) -> Result<()> {
     let cancelled = done.downcast_ref::<FutureCell<R>>().is_some_and(|future| future.core().cancelled());
     drop_quietly(done);
     if cancelled && lp.0.jobs.withdraw(id) {
-        drop_quietly(lp.0.remove_job(id, "", "cancelled"));
+        drop_quietly(lp.0.remove_job(id, "", "cancelled", None));
     }
     Ok(())
 }
 
 /// Delivers a result to the job's future, on the loop. `None` means that the pool has cancelled the job.
-fn set_result<R: 'static>(id: JobId, thread: &str, result: Option<Result<R>>) -> Result<()> {
+fn set_result<R: 'static>(id: JobId, thread: &str, ended: Option<Ended<R>>) -> Result<()> {
+    let (result, at) = ended.map_or((None, None), |Ended { result, at }| (Some(result), at));
     let state = match &result {
         Some(Ok(_)) => "ok",
         Some(Err(_)) => "err",
         None => "cancelled",
     };
-    let future = get_running_loop()?.0.remove_job(id, thread, state);
+    let future = get_running_loop()?.0.remove_job(id, thread, state, at);
     let Some(Ok(future)) = future.map(|future| future.downcast().map(Future::of)) else { return Ok(()) };
     match result {
         // It was cancelled meanwhile, so the result is dropped.
@@ -274,13 +275,19 @@ fn set_result<R: 'static>(id: JobId, thread: &str, result: Option<Result<R>>) ->
     }
 }
 
+/// A result, with the time of its arrival if the loop is traced.
+struct Ended<R> {
+    result: Result<R>,
+    at: Option<Instant>,
+}
+
 /// A function on its way to a thread, and its result on the way back.
 struct FunctionWork<F: 'static, R: 'static> {
     id: JobId,
     line: Arc<Line>,
     reports_begin: bool,
     function: Mutex<Option<Guarded<F>>>,
-    result: Mutex<Option<Result<R>>>,
+    ended: Mutex<Option<Ended<R>>>,
     label: fn() -> String,
     place: Place,
 }
@@ -296,7 +303,8 @@ where
         }
         if let Some(function) = take(&self.function) {
             let result = catch(function.into_inner());
-            *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            let at = self.line.is_traced().then(Instant::now);
+            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ended { result, at });
         }
     }
 
@@ -305,7 +313,7 @@ where
     }
 
     fn set_result(&self, thread: &str) -> Result<()> {
-        set_result(self.id, thread, take(&self.result))
+        set_result(self.id, thread, take(&self.ended))
     }
 }
 
@@ -316,8 +324,8 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 /// Logs the loss of a result that the loop has not taken.
 impl<F, R> Drop for FunctionWork<F, R> {
     fn drop(&mut self) {
-        if let Some(lost) = self.result.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            drop_quietly(lost);
+        if let Some(lost) = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            drop_quietly(lost.result);
             let (label, file, line) = ((self.label)(), self.place.file(), self.place.line());
             log_warn!("the result of {label} ({file}:{line}) is lost: its loop is closed");
         }
@@ -333,7 +341,7 @@ impl Work for JoinWork {
     fn end(&self, _: Arc<Job>, _: Option<&Arc<str>>) {}
 
     fn set_result(&self, thread: &str) -> Result<()> {
-        set_result(self.0, thread, Some(Ok(())))
+        set_result(self.0, thread, Some(Ended { result: Ok(()), at: None }))
     }
 }
 

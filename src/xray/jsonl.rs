@@ -7,7 +7,7 @@ use super::line::JsonLine;
 use super::place::place_text;
 use super::stamp::{Stamp, nanos};
 use super::state::{Awaited, Snap};
-use crate::trace::{Done, Event, Place, Ready, Wait};
+use crate::trace::{Done, Event, Place, Ready, Wait, Wake};
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -90,14 +90,15 @@ impl JsonLines {
             Event::Select { timeout, why, handle } => {
                 line.kind("sel").field("to", timeout.map(nanos)).word("why", why.as_str()).maybe("h", handle)
             }
-            Event::Polled { events } => {
+            Event::Polled { events, wake } => {
                 let bits = |ready: &Ready| u8::from(ready.read) + 2 * u8::from(ready.write);
-                line.kind("polled").list("ev", events.iter().map(|(fd, ready)| (*fd, bits(ready))))
+                line.kind("polled").list("ev", events.iter().map(|(fd, ready)| (*fd, bits(ready))));
+                line.maybe("wake", wake.map(Wake::as_str))
             }
             Event::Push { .. } => push(line.kind("push"), event),
-            Event::Timer { h, when, label, by, task, .. } => {
+            Event::Timer { h, when, label, own, by, task, .. } => {
                 line.kind("timer").field("h", h).field("when", at.zero.ns(when)).field("cb", label);
-                line.maybe("by", by).maybe("task", task)
+                line.maybe("own", own.then_some(true)).maybe("by", by).maybe("task", task)
             }
             Event::TimerCancelled { h, by } => line.kind("tcancel").field("h", h).maybe("by", by),
             Event::Cancelled { h, by } => line.kind("cancel").field("h", h).maybe("by", by),
@@ -110,12 +111,13 @@ impl JsonLines {
             Event::Returned { q, .. } => line.kind("ret").field("q", q).maybe("err", error),
             Event::Stop { by } => line.kind("stop").maybe("by", by),
             Event::Unstop => line.kind("unstop"),
-            Event::Task { task, name, body, parent, .. } => {
+            Event::Task { task, name, body, parent, by, .. } => {
                 line.kind("task").field("task", task).field("name", name).field("coro", body);
-                line.maybe("parent", parent)
+                line.maybe("parent", parent).maybe("by", by)
             }
             Event::Step { task, .. } => line.kind("step").field("task", task).maybe("exc", error),
             Event::Park { task, on } => self.park(line.kind("park").field("task", task), on),
+            Event::Yielded { task } => line.kind("park").field("task", task).word("kind", "yield"),
             Event::CancelRequested { task, by } => line.kind("creq").field("task", task).maybe("by", by),
             Event::TaskDone { task, state, by, .. } => {
                 done(line.kind("tdone").field("task", task), state, error, by)
@@ -124,7 +126,9 @@ impl JsonLines {
             Event::FutureDone { future, state, by, .. } => {
                 done(line.kind("fdone").field("fut", future), state, error, by)
             }
-            Event::Reported { message } => line.kind("mark").field("name", message).word("kind", "note"),
+            Event::Reported { message, by } => {
+                line.kind("mark").field("name", message).word("kind", "note").maybe("by", by)
+            }
             Event::Registered { .. }
             | Event::Unregistered { .. }
             | Event::SignalRegistered { .. }
@@ -150,22 +154,30 @@ impl JsonLines {
 /// Writes the events of what is outside of the loop: descriptors, signals, the threads of a pool.
 fn outside<'a, 'b>(line: &'a mut JsonLine<'b>, at: &Stamp, event: &Event<'_>) -> &'a mut JsonLine<'b> {
     match *event {
-        Event::Registered { fd, direction, h, label } => {
-            line.kind("reg").field("fd", fd).word("dir", direction.as_str()).field("h", h).field("cb", label)
+        Event::Registered { fd, direction, h, label, by } => {
+            line.kind("reg").field("fd", fd).word("dir", direction.as_str()).field("h", h);
+            line.field("cb", label).maybe("by", by)
         }
-        Event::Unregistered { fd, direction } => {
-            line.kind("unreg").field("fd", fd).word("dir", direction.as_str())
+        Event::Unregistered { fd, direction, by } => {
+            line.kind("unreg").field("fd", fd).word("dir", direction.as_str()).maybe("by", by)
         }
-        Event::SignalRegistered { signal, h, label } => {
-            line.kind("sigreg").field("sig", signal).field("h", h).field("cb", label)
+        Event::SignalRegistered { signal, h, label, by } => {
+            line.kind("sigreg").field("sig", signal).field("h", h).field("cb", label).maybe("by", by)
         }
-        Event::SignalUnregistered { signal } => line.kind("sigunreg").field("sig", signal),
-        Event::Job { job, label, by, .. } => {
-            line.kind("job").field("job", job).field("fn", label).maybe("by", by)
+        Event::SignalUnregistered { signal, by } => {
+            line.kind("sigunreg").field("sig", signal).maybe("by", by)
         }
-        Event::JobRuns { job, thread } => line.kind("jrun").field("job", job).field("thr", thread),
-        Event::JobEnds { job, thread, state } => {
-            line.kind("jend").field("job", job).field("thr", thread).field("st", state)
+        Event::Job { job, label, own, by, .. } => {
+            line.kind("job").field("job", job).field("fn", label);
+            line.maybe("own", own.then_some(true)).maybe("by", by)
+        }
+        Event::JobRuns { job, thread, at: began } => {
+            let began = began.map(|began| at.zero.ns(began));
+            line.kind("jrun").field("job", job).field("thr", thread).maybe("at", began)
+        }
+        Event::JobEnds { job, thread, state, at: ended } => {
+            let ended = ended.map(|ended| at.zero.ns(ended));
+            line.kind("jend").field("job", job).field("thr", thread).field("st", state).maybe("at", ended)
         }
         Event::Signal { signal, at: arrived } => {
             line.kind("sig").field("sig", signal).field("at", at.zero.ns(arrived))
@@ -175,9 +187,13 @@ fn outside<'a, 'b>(line: &'a mut JsonLine<'b>, at: &Stamp, event: &Event<'_>) ->
 }
 
 fn push<'a, 'b>(line: &'a mut JsonLine<'b>, event: &Event<'_>) -> &'a mut JsonLine<'b> {
-    if let Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place: _ } = *event {
+    if let Event::Push { q, h, via, kind, label, own, task, cause, by, thread, fd, signal, place: _ } = *event
+    {
         line.field("q", q).field("h", h).word("via", via.as_str()).word("kind", kind.as_str());
-        line.field("cb", label).maybe("task", task).maybe("cause", cause.map(Awaited::from));
+        line.field("cb", label)
+            .maybe("own", own.then_some(true))
+            .maybe("task", task)
+            .maybe("cause", cause.map(Awaited::from));
         line.maybe("by", by).maybe("thr", thread).maybe("fd", fd).maybe("sig", signal);
     }
     line

@@ -204,8 +204,6 @@ struct Loop {
     running: Option<u64>,
     /// Every handle that was cancelled: a handle may be cancelled before it is queued.
     cancelled: HashSet<u64>,
-    /// The task of each timer on the heap that belongs to one.
-    timer_tasks: HashMap<u64, u64>,
 }
 
 impl Loop {
@@ -271,7 +269,8 @@ impl Loop {
         Ok(())
     }
 
-    /// Moves a timer to the ready queue, with its label, task, place and cancellation.
+    /// Moves a timer to the ready queue, with its label, place and cancellation. A timer's task is the one that waits on it,
+    /// and no step of it is queued yet.
     fn due(&mut self, line: Fields<'_>) -> Check {
         let (q, h) = (line.number("q")?, line.number("h")?);
         let timer = self.take_timer(h)?;
@@ -280,7 +279,7 @@ impl Loop {
             h,
             kind: "cb".to_owned(),
             cb: timer.cb,
-            task: self.timer_tasks.remove(&h),
+            task: None,
             cancelled: timer.cancelled,
             src: timer.src,
         });
@@ -329,9 +328,6 @@ impl Loop {
         };
         let at = self.state.timers.partition_point(|other| (other.when, other.h) < (when, h));
         self.state.timers.insert(at, timer);
-        if let Some(task) = line.maybe_number("task")? {
-            self.timer_tasks.insert(h, task);
-        }
         Ok(())
     }
 
@@ -346,7 +342,6 @@ impl Loop {
     fn timers_dropped(&mut self, line: Fields<'_>) -> Check {
         for h in line.numbers("hs")? {
             self.take_timer(h)?;
-            self.timer_tasks.remove(&h);
         }
         Ok(())
     }
@@ -432,7 +427,8 @@ impl Loop {
 
     fn park(&mut self, line: Fields<'_>) -> Check {
         let id = line.number("task")?;
-        let mut on = vec![awaited(line.value("on"))?];
+        let yields = line.maybe_value("on").is_none() && line.maybe_text("kind")? == Some("yield");
+        let mut on = if yields { Vec::new() } else { vec![awaited(line.value("on"))?] };
         if let Some(also) = line.maybe_value("also") {
             for other in also.as_array().ok_or("also is no array")? {
                 on.push(awaited(other)?);
@@ -442,7 +438,10 @@ impl Loop {
         ensure(task.state == SnapTaskState::Running, || {
             format!("task {id} is suspended, but it was not in a step")
         })?;
-        task.state = SnapTaskState::Waiting { on };
+        // A task that yields waits on nothing: the `push` that follows says that it is queued.
+        if !yields {
+            task.state = SnapTaskState::Waiting { on };
+        }
         Ok(())
     }
 

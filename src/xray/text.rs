@@ -71,7 +71,7 @@ impl TextTable {
         let table = self.loops.entry(number).or_insert_with(LoopTable::new);
         match *event {
             // A report between turns, for instance when `close` ends a task.
-            Event::Reported { message } if table.row.is_none() => {
+            Event::Reported { message, .. } if table.row.is_none() => {
                 let report = format!("! {}", cut(message, RAN - 2));
                 self.heading(out, number);
                 columns(out, ["", "", "", "", "", &report, ""]);
@@ -168,7 +168,7 @@ impl LoopTable {
                 row.selected = now;
                 row.sleeps = timeout != Some(Duration::ZERO);
             }
-            Event::Polled { events } => {
+            Event::Polled { events, .. } => {
                 row.slept = Some(now.saturating_sub(row.selected));
                 for (fd, ready) in events {
                     row.woken_by(format!("fd{fd} {}", directions(*ready)));
@@ -181,7 +181,7 @@ impl LoopTable {
             Event::Due { .. } if row.sleeps => row.woken_by("timer".to_owned()),
             Event::Run { q, .. } => row.ran(self.queued.remove(&q).unwrap_or_default()),
             Event::Skip { q, .. } => row.ran(format!("skip {}", self.queued.remove(&q).unwrap_or_default())),
-            Event::Reported { message } => row.ran(format!("! {}", cut(message, NAME))),
+            Event::Reported { message, .. } => row.ran(format!("! {}", cut(message, NAME))),
             Event::Stop { .. } => row.stop = true,
             _ => {}
         }

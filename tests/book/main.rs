@@ -5,6 +5,7 @@
 //! | The tour marks a lesson ✓ only if its output is the transcript. | `tour::every_lesson_gets_a_mark_and_one_cross_makes_the_exit_status_1` |
 //! | The tables in the lessons' pages are what the lessons write. | `pages::every_table_in_the_lessons_pages_is_what_the_lesson_writes` |
 //! | The state rebuilt from a lesson's trace is the loop's own. | `lesson_traces::the_state_rebuilt_from_the_trace_is_the_loops_own_at_every_event_of_every_lesson` |
+//! | A trace says which entries are looplab's own. | `traces::origins::entries_that_looplab_makes_for_itself_are_marked_as_its_own` |
 //! | A trace goes to a private file, one for each process. | `traces::a_child_that_inherits_the_variable_writes_a_file_of_its_own` |
 //! | The schema takes a line of each kind. | `schema::the_schema_takes_a_line_of_every_kind` |
 //! | A place is a line of the program, never of looplab. | `places::servers_and_connections_name_the_lines_that_made_them` |

@@ -4,6 +4,7 @@
 
 mod files;
 mod observers;
+mod origins;
 mod without;
 
 use looplab::xray::Replay;

@@ -406,7 +406,7 @@ fn connections_that_are_ready_in_two_polls_running_keep_their_order() -> Result<
     let builder = EventLoop::builder().clock(Clock::monotonic());
     let lp = builder
         .observer(move |record: &Record<'_>| {
-            if let Traced::Polled { events } = record.event {
+            if let Traced::Polled { events, .. } = record.event {
                 seen.borrow_mut().push(events.iter().map(|(fd, _)| *fd).collect::<Vec<_>>());
             }
         })

@@ -24,8 +24,8 @@ pub(crate) fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
             format!("drop{}", handles.iter().map(|h| format!(" h{h}")).collect::<String>())
         }
         Event::Select { timeout, why, handle } => select(record, timeout, why, handle),
-        Event::Polled { events: [] } => return None,
-        Event::Polled { events } => {
+        Event::Polled { events: [], .. } => return None,
+        Event::Polled { events, .. } => {
             let side = |ready, word| if ready { word } else { "" };
             let one = |(number, ready): &(i32, looplab::trace::Ready)| {
                 format!(" {}:{}{}", fd(*number), side(ready.read, "r"), side(ready.write, "w"))
@@ -54,9 +54,9 @@ pub(crate) fn line(record: &Record<'_>, fds: &mut Vec<i32>) -> Option<String> {
         Event::Registered { fd: number, direction, h, .. } => {
             format!("{} {} h{h}", side(direction), fd(number))
         }
-        Event::Unregistered { fd: number, direction } => format!("no {} {}", side(direction), fd(number)),
+        Event::Unregistered { fd: number, direction, .. } => format!("no {} {}", side(direction), fd(number)),
         Event::SignalRegistered { signal, h, .. } => format!("watch {signal} h{h}"),
-        Event::SignalUnregistered { signal } => format!("unwatch {signal}"),
+        Event::SignalUnregistered { signal, .. } => format!("unwatch {signal}"),
         Event::Signal { signal, .. } => format!("signal {signal}"),
         Event::Reported { .. } => "reported".into(),
         ref of_a_task => return about_tasks(of_a_task),
@@ -86,6 +86,7 @@ fn about_tasks(event: &Event<'_>) -> Option<String> {
             let kinds: Vec<&str> = on.iter().map(|wait| wait.kind).collect();
             format!("park t{task} {}", kinds.join(" "))
         }
+        Event::Yielded { .. } => return None,
         Event::CancelRequested { task, .. } => format!("cancel t{task}"),
         Event::TaskDone { task, state, .. } => format!("t{task} {}", state.as_str()),
         Event::Future { future, kind, .. } => format!("{kind} f{future}"),

@@ -189,8 +189,8 @@ fn recorded(clock: Clock, gate: Gate) -> Result<(EventLoop, Rc<RefCell<Vec<Strin
             Event::Turn { n } => format!("turn {n}"),
             Event::Select { why, .. } => format!("select {why:?}"),
             Event::Job { job, .. } => format!("job {job}"),
-            Event::JobRuns { job, thread } => format!("jrun {job} {thread}"),
-            Event::JobEnds { job, thread, state } => format!("jend {job} {thread} {state}"),
+            Event::JobRuns { job, thread, .. } => format!("jrun {job} {thread}"),
+            Event::JobEnds { job, thread, state, .. } => format!("jend {job} {thread} {state}"),
             Event::Push { via: Via::Threadsafe, label, thread, .. } => {
                 format!("+{label} of {}", thread.unwrap_or("nobody"))
             }

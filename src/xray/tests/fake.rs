@@ -128,7 +128,21 @@ impl FakeLoop {
         let thread = (via == Via::Threadsafe).then_some("helper");
         let (cause, by, label) = (task.map(On::Task), self.running, label.as_str());
         let (fd, signal) = (None, None);
-        self.tell(Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place });
+        self.tell(Event::Push {
+            q,
+            h,
+            via,
+            kind,
+            label,
+            own: false,
+            task,
+            cause,
+            by,
+            thread,
+            fd,
+            signal,
+            place,
+        });
     }
 
     /// Appends a callback as the thread of that name does.
@@ -139,7 +153,21 @@ impl FakeLoop {
         self.state.ready.push(ReadyEntry { q, h, kind, label: label.clone(), task, cancelled, place });
         let (label, cause, by, thread) = (label.as_str(), None, self.running, Some(thread));
         let (fd, signal) = (None, None);
-        self.tell(Event::Push { q, h, via, kind, label, task, cause, by, thread, fd, signal, place });
+        self.tell(Event::Push {
+            q,
+            h,
+            via,
+            kind,
+            label,
+            own: false,
+            task,
+            cause,
+            by,
+            thread,
+            fd,
+            signal,
+            place,
+        });
     }
 
     #[track_caller]
@@ -154,7 +182,7 @@ impl FakeLoop {
         let timer = TimerEntry { h, when, label: label.to_owned(), cancelled: false, place };
         self.state.timers.push(timer);
         self.state.timers.sort_by_key(|timer| (timer.when, timer.h));
-        self.tell(Event::Timer { h, when, label, by: self.running, task: None, place });
+        self.tell(Event::Timer { h, when, label, own: false, by: self.running, task: None, place });
         h
     }
 
@@ -173,7 +201,7 @@ impl FakeLoop {
         self.ids += 1;
         let (id, place) = (self.ids, Some(Location::caller()));
         self.state.tasks.push(TaskEntry { id, name: name.to_owned(), state: TaskState::Queued, place });
-        self.tell(Event::Task { task: id, name, body: "body", parent: None, place });
+        self.tell(Event::Task { task: id, name, body: "body", parent: None, by: self.running, place });
         self.push(Via::CallSoon, EntryKind::Step, name, Some(id));
         id
     }
@@ -220,7 +248,7 @@ impl FakeLoop {
         if fds.is_empty() {
             self.now += timeout.unwrap_or_default();
         }
-        self.tell(Event::Polled { events: fds });
+        self.tell(Event::Polled { events: fds, wake: None });
         for (fd, _) in fds {
             let entry = *self.state.io.iter().find(|entry| entry.fd == *fd).unwrap();
             let h = entry.reader.or(entry.writer).unwrap();
@@ -256,13 +284,13 @@ impl FakeLoop {
             self.state.io.sort_by_key(|entry| entry.fd);
         }
         *self.slot(fd, direction) = Some(h);
-        self.tell(Event::Registered { fd, direction, h, label: "on_io" });
+        self.tell(Event::Registered { fd, direction, h, label: "on_io", by: self.running });
     }
 
     pub(super) fn unregister(&mut self, fd: i32, direction: Direction) {
         *self.slot(fd, direction) = None;
         self.state.io.retain(|entry| entry.reader.is_some() || entry.writer.is_some());
-        self.tell(Event::Unregistered { fd, direction });
+        self.tell(Event::Unregistered { fd, direction, by: self.running });
     }
 
     pub(super) fn slot(&mut self, fd: i32, direction: Direction) -> &mut Option<u64> {

@@ -63,8 +63,10 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
         each(Event::Select { timeout: Some(Duration::ZERO), why, handle: Some(h) });
         each(Event::Select { timeout: None, why, handle: None });
     }
-    each(Event::Polled { events: &[(3, ready), (-1, ready)] });
-    each(Event::Polled { events: &[] });
+    each(Event::Polled { events: &[(3, ready), (-1, ready)], wake: None });
+    for wake in [None, Some(Wake::Signal), Some(Wake::Thread)] {
+        each(Event::Polled { events: &[], wake });
+    }
     for (via, kind, cause) in [
         (Via::CallSoon, EntryKind::Step, On::Task(1)),
         (Via::Threadsafe, EntryKind::Wakeup, On::Future(2)),
@@ -72,7 +74,21 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
         (Via::Signal, EntryKind::DoneCallback, On::Future(2)),
     ] {
         let (task, cause, thread, fd, signal) = (Some(task), Some(cause), Some("pool-1"), Some(3), Some(15));
-        each(Event::Push { q, h, via, kind, label: "a", task, cause, by, thread, fd, signal, place });
+        each(Event::Push {
+            q,
+            h,
+            via,
+            kind,
+            label: "a",
+            own: true,
+            task,
+            cause,
+            by,
+            thread,
+            fd,
+            signal,
+            place,
+        });
     }
     let (label, via, kind) = ("a", Via::CallSoon, EntryKind::Callback);
     let nothing = Event::Push {
@@ -81,6 +97,7 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
         via,
         kind,
         label,
+        own: false,
         task: None,
         cause: None,
         by: None,
@@ -90,8 +107,8 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
         place: None,
     };
     each(nothing);
-    each(Event::Timer { h, when: now, label, by, task: Some(task), place });
-    each(Event::Timer { h, when: now, label, by: None, task: None, place: None });
+    each(Event::Timer { h, when: now, label, own: true, by, task: Some(task), place });
+    each(Event::Timer { h, when: now, label, own: false, by: None, task: None, place: None });
     for by in [by, None] {
         each(Event::TimerCancelled { h, by });
         each(Event::Cancelled { h, by });
@@ -103,13 +120,14 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
     each(Event::Run { q, h });
     each(Event::Skip { q, h });
     each(Event::Unstop);
-    each(Event::Task { task, name: "Task-1", body: "main", parent: Some(2), place });
-    each(Event::Task { task, name: "", body: "", parent: None, place: None });
+    each(Event::Task { task, name: "Task-1", body: "main", parent: Some(2), by, place });
+    each(Event::Task { task, name: "", body: "", parent: None, by: None, place: None });
     each(Event::Park {
         task,
         on: &[wait, Wait { on: On::Task(8), kind: "task", place: None, holder: Some(9) }, wait],
     });
     each(Event::Park { task, on: &[Wait { place: None, ..wait }] });
+    each(Event::Yielded { task });
     for error in [Some(error), None] {
         each(Event::Returned { q, error });
         each(Event::Step { task, thrown: error });
@@ -120,17 +138,22 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
     }
     each(Event::Future { future: 3, kind: "future", place });
     each(Event::Future { future: 3, kind: "future", place: None });
-    for direction in [Direction::Read, Direction::Write] {
-        each(Event::Registered { fd: 3, direction, h, label });
-        each(Event::Unregistered { fd: 3, direction });
+    for by in [by, None] {
+        for direction in [Direction::Read, Direction::Write] {
+            each(Event::Registered { fd: 3, direction, h, label, by });
+            each(Event::Unregistered { fd: 3, direction, by });
+        }
+        each(Event::SignalRegistered { signal: 15, h, label, by });
+        each(Event::SignalUnregistered { signal: 15, by });
+        each(Event::Reported { message: label, by });
     }
-    each(Event::SignalRegistered { signal: 15, h, label });
-    each(Event::SignalUnregistered { signal: 15 });
     each(Event::Signal { signal: 15, at: now });
-    each(Event::Reported { message: label });
-    each(Event::Job { job: 1, label, by: None, place: std::panic::Location::caller() });
-    each(Event::JobRuns { job: 1, thread: label });
-    each(Event::JobEnds { job: 1, thread: label, state: "ok" });
+    each(Event::Job { job: 1, label, own: false, by: None, place: std::panic::Location::caller() });
+    each(Event::Job { job: 1, label, own: true, by, place: std::panic::Location::caller() });
+    for at in [Some(now), None] {
+        each(Event::JobRuns { job: 1, thread: label, at });
+        each(Event::JobEnds { job: 1, thread: label, state: "ok", at });
+    }
 }
 
 /// `LOOPLAB_BLESS=1 cargo test --lib xray` writes the file anew.
@@ -170,6 +193,7 @@ fn fields_have_the_names_that_the_table_tells() {
         via: Via::Threadsafe,
         kind: EntryKind::Wakeup,
         label: "say \"hi\"\n",
+        own: true,
         task: Some(4),
         cause: Some(On::Future(5)),
         by,
@@ -181,13 +205,13 @@ fn fields_have_the_names_that_the_table_tells() {
     assert_eq!(
         line_of(push),
         json!({"t": 0, "e": "push", "q": 3, "h": 2, "via": "threadsafe", "kind": "wakeup", "cb": "say \"hi\"\n",
-            "task": 4, "cause": {"fut": 5}, "by": 9, "thr": "pool-1", "fd": -1, "sig": 15, "src": 1})
+            "own": true, "task": 4, "cause": {"fut": 5}, "by": 9, "thr": "pool-1", "fd": -1, "sig": 15, "src": 1})
     );
     let ready = |read, write| Ready { read, write };
     let events = &[(3, ready(true, false)), (4, ready(false, true)), (5, ready(true, true))];
     assert_eq!(
-        line_of(Event::Polled { events }),
-        json!({"t": 0, "e": "polled", "ev": [[3, 1], [4, 2], [5, 3]]})
+        line_of(Event::Polled { events, wake: Some(Wake::Signal) }),
+        json!({"t": 0, "e": "polled", "ev": [[3, 1], [4, 2], [5, 3]], "wake": "signal"})
     );
     assert_eq!(
         line_of(Event::Select { timeout: None, why: Why::Idle, handle: None }),

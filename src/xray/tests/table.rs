@@ -147,10 +147,10 @@ const COMMANDS: &str = "\x1b[31mred\u{9b}31m\r\n\u{202e}der\u{7f}";
 fn no_name_of_a_task_or_thread_and_no_report_sends_the_terminal_a_command() {
     let shown = table(|new| {
         let mut lp = new();
-        lp.tell(Event::Reported { message: COMMANDS });
+        lp.tell(Event::Reported { message: COMMANDS, by: None });
         lp.begin_run();
         lp.begin_turn(&[]);
-        lp.tell(Event::Reported { message: COMMANDS });
+        lp.tell(Event::Reported { message: COMMANDS, by: None });
         lp.push_from(COMMANDS, COMMANDS);
         lp.begin_turn(&[]);
         while lp.run_next(|_, _| {}) {}
@@ -166,18 +166,18 @@ fn no_name_of_a_task_or_thread_and_no_report_sends_the_terminal_a_command() {
 fn a_report_between_turns_stands_below_the_header_and_under_its_loops_name() {
     let shown = table(|new| {
         let (mut first, mut second) = (new(), new());
-        second.tell(Event::Reported { message: "early" });
+        second.tell(Event::Reported { message: "early", by: None });
         first.begin_run();
         first.begin_turn(&[]);
         first.end_run();
         second.begin_run();
         second.end_run();
-        first.tell(Event::Reported { message: "between runs" });
+        first.tell(Event::Reported { message: "between runs", by: None });
         first.begin_run();
         first.end_run();
         second.close();
-        second.tell(Event::Reported { message: "pending" });
-        second.tell(Event::Reported { message: "pending, too" });
+        second.tell(Event::Reported { message: "pending", by: None });
+        second.tell(Event::Reported { message: "pending, too", by: None });
     });
     let expected = "
 turn t(ms) select slept woken by ran, in this order stop
