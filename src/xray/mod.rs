@@ -23,18 +23,22 @@
 //!
 //! Read `recorder` first: it says when the file is written. Then read `file`, and the forms `jsonl`,
 //! `page` and `text`. `replay` goes back from lines to a state. `state` is the form of that state.
+//! `story` tells a trace in the sentences of `words`.
 
 mod fields;
 mod file;
 mod jsonl;
 mod line;
+mod names;
 mod page;
 mod place;
 mod recorder;
 mod replay;
 mod stamp;
 mod state;
+mod story;
 mod text;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -42,3 +46,4 @@ mod tests;
 pub use page::page;
 pub(crate) use recorder::from_env;
 pub use replay::Replay;
+pub use story::{Sentence, sentences};

@@ -113,6 +113,11 @@ impl Replay {
         self.loops.get(&number).map(Loop::json)
     }
 
+    /// Returns the state of a loop after the last line, as it is kept.
+    pub(super) fn snap(&self, number: u64) -> Option<&Snap> {
+        self.loops.get(&number).map(|of| &of.state)
+    }
+
     /// Returns how many loops the trace has.
     ///
     /// ```

@@ -278,8 +278,8 @@ function showLine() {
   const code = document.querySelector('.source .listing');
   const line = code?.querySelector('.here') ?? code?.querySelector('.body');
   if (line) {
-    const above = line.offsetTop - code.offsetTop - code.scrollTop;
-    if (above < 24 || above > code.clientHeight - 60) code.scrollTop += above - code.clientHeight / 3;
+    const above = line.offsetTop - code.scrollTop;
+    if (above < 24 || above > code.clientHeight - 90) code.scrollTop += above - code.clientHeight / 4;
   }
   const printed = document.querySelector('.printed');
   if (printed) printed.scrollTop = printed.scrollHeight;
@@ -333,13 +333,13 @@ function stripPane(view) {
 }
 
 function steppingBar(view) {
-  const { trace, at, s, event } = view;
+  const { trace, at, event } = view;
   return html`<div class="bar" role="toolbar" aria-label="stepping">
     ${tool('first', 'To the beginning (Home)', icon('first'))}${tool('turnBack', 'Previous turn (⇧ ←)', icon('fastBack'))}
     <button class="step" data-act="back">${icon('back')}<span>Back</span></button><button class="step main" data-act="next"><span>Step</span>${icon('next')}</button>
     ${tool('turnNext', 'Next turn (⇧ →)', icon('fastNext'))}${tool('play', page.playing ? 'Pause (Space)' : 'Play (Space)', icon(page.playing ? 'pause' : 'play'))}
     <div class="choice" role="group" aria-label="step by">${UNITS.map((unit) => html`<button data-act="unit" data-value=${unit} aria-pressed=${unit === page.unit}>${unit}</button>`)}</div>
-    <p class="where"><span>event ${at + 1} of ${trace.events.length}</span>${trace.loops.size > 1 ? html`<span>loop ${s.l}</span>` : nothing}<b>${duration(event.t)}</b></p>
+    <p class="where"><span>event ${at + 1} of ${trace.events.length}</span><b>${duration(event.t)}</b></p>
   </div>`;
 }
 

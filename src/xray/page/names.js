@@ -41,14 +41,14 @@ function closureCode(trace, place) {
   const text = place && trace.files.get(place.file);
   if (!text) return undefined;
   const lines = text.split('\n').slice(place.line - 1, place.line + 11);
-  lines[0] = [...(lines[0] ?? '')].slice(place.column - 1).join('');
+  lines[0] = [...(lines[0] ?? '')].slice(Math.max(0, place.column - 1)).join('');
   const open = lines.join('\n').indexOf('(');
   if (open < 0) return undefined;
   const argument = splitArguments([...lines.join('\n')].slice([...lines.join('\n').slice(0, open)].length + 1)).find(isClosure);
   return argument && shortCode(argument);
 }
 
-/** Splits a call's arguments, from behind its parenthesis to the one that closes it. */
+/** Splits a call's arguments, up to the parenthesis that closes it. */
 function splitArguments(chars) {
   const all = [];
   let [depth, quoted, bars, argument] = [0, false, 0, ''];
@@ -92,23 +92,22 @@ function handleName(trace, loop, h) {
   return nameOf(trace, loop, loop.handles.get(h));
 }
 
-/** Writes nanoseconds as people read them. */
+/** Writes nanoseconds as people read them, rounded. */
 function duration(ns) {
-  const tenth = (unit) => {
-    const tenths = Math.floor(ns / (unit / 10));
-    return tenths % 10 === 0 || tenths >= 1000 ? `${Math.floor(tenths / 10)}` : `${Math.floor(tenths / 10)}.${tenths % 10}`;
+  const tenths = (unit) => {
+    const n = Math.floor((ns + unit / 20) / (unit / 10));
+    return n % 10 === 0 || n >= 1000 ? `${Math.floor(n / 10)}` : `${Math.floor(n / 10)}.${n % 10}`;
   };
+  const whole = (unit) => Math.floor((ns + unit / 2) / unit);
   if (ns < 1e3) return '0 ms';
   if (ns < 1e6) return `${Math.floor(ns / 1e3)} µs`;
-  if (ns < 1e9) return `${tenth(1e6)} ms`;
-  if (ns < 120e9) return `${tenth(1e9)} s`;
-  if (ns < 7200e9) return `${Math.floor(ns / 60e9)} min`;
-  if (ns < 172800e9) return `${Math.floor(ns / 3600e9)} h`;
-  return `${Math.floor(ns / 86400e9)} days`;
+  if (ns < 1e9) return `${tenths(1e6)} ms`;
+  if (ns < 120e9) return `${tenths(1e9)} s`;
+  if (ns < 7200e9) return `${whole(60e9)} min`;
+  if (ns < 172800e9) return `${whole(3600e9)} h`;
+  return `${whole(86400e9)} days`;
 }
 
-const SIGNALS = { 1: 'SIGHUP', 2: 'SIGINT', 3: 'SIGQUIT', 10: 'SIGUSR1', 12: 'SIGUSR2', 13: 'SIGPIPE', 14: 'SIGALRM', 15: 'SIGTERM', 17: 'SIGCHLD', 28: 'SIGWINCH' };
-
 function signalName(number) {
-  return SIGNALS[number] ?? `signal ${number}`;
+  return WORDS.signals[number] ?? `signal ${number}`;
 }

@@ -38,7 +38,7 @@ function turnPane(view) {
   }
   const now = PHASES.indexOf(s.phase);
   return pane('turn', 'This turn', '', html`<div class="turn-body">
-    ${ring(s, now)}
+    ${ring(view.trace, s, now)}
     <ol class="phases">${PHASE_NAMES.map((name, i) => html`<li class=${i === now ? 'now' : i < now ? 'past' : 'to-come'} aria-current=${i === now ? 'step' : nothing}>
       <span>${name}</span><span class=${i === 6 && s.look.stopped ? 'fact alarm' : 'fact'}>${i <= now || (i === 6 && s.stopping) ? phaseFact(view, i) : ''}</span>
     </li>`)}</ol>
@@ -65,7 +65,7 @@ function phaseFact({ trace, loop, s }, phase) {
 }
 
 /** Seven arcs, one for each phase. The run's arc is the longest, and has a tick for each entry. */
-function ring(s, now) {
+function ring(trace, s, now) {
   const shares = [1, 1, 1.4, 1, 1, 3, 1];
   const whole = shares.reduce((a, b) => a + b);
   let from = 0;
@@ -80,7 +80,7 @@ function ring(s, now) {
   const ticks = s.size > 1 && s.size <= 24 ? Array.from({ length: s.size - 1 }, (_, i) => runs[0] + ((i + 1) / s.size) * (3 / whole)) : [];
   return html`<svg class="ring" viewBox="0 0 160 160" role="img" aria-label=${`turn ${s.turn}, run ${s.run}`}>
     ${arcs}${ticks.map((at) => svg`<path class="tick" d=${tick(at)}></path>`)}
-    <text x="80" y="60" class="small">turn</text><text x="80" y="92" class="large">${s.turn}</text><text x="80" y="111" class="small">run ${s.run}</text>
+    <text x="80" y="60" class="small">turn</text><text x="80" y="92" class="large">${s.turn}</text><text x="80" y="111" class="small">${trace.loops.size > 1 ? `loop ${s.l} · ` : ''}run ${s.run}</text>
   </svg>`;
 }
 
@@ -170,8 +170,8 @@ function tasksPane(view) {
 function taskRow({ trace, loop, seen, forward, task: chosenTask }, task) {
   const [mark, words, colour] = taskState(trace, loop, task);
   return html`<li class=${forward && !seen.tasks.has(task) ? 'fresh' : ''}><button class="row ${task.id === chosenTask ? 'chosen' : ''}" data-act="task" data-value=${task.id}>
-    <span class=${colour}>${icon(mark)}</span><b class=${task.state === 'done' ? 'over' : ''}>${taskName(loop, task.id)}</b><span class="dim">${words}</span>
-    ${task.asked && task.state !== 'done' ? html`<em class="tag">cancel asked for, not delivered yet</em>` : nothing}</button></li>`;
+    <span class=${colour}>${icon(mark)}</span><span><b class=${task.state === 'done' ? 'over' : ''}>${taskName(loop, task.id)}</b> <span class="dim">${words}</span>
+    ${task.asked && task.state !== 'done' ? html`<em class="tag">cancel asked for, not delivered yet</em>` : nothing}</span></button></li>`;
 }
 
 function taskState(trace, loop, task) {
@@ -215,7 +215,7 @@ function outsidePane(view) {
     ...s.over.map((job) => ['thread', codeName(trace, job.cb, job.src), { ok: 'done: ok', err: 'done: failed' }[job.st] ?? `did not run: ${job.st}`, 'dim']),
   ];
   if (rows.length === 0) return pane('outer', 'Outside and threads', '', empty('nothing is watched'));
-  return pane('outer', 'Outside and threads', '', html`<ul class="rows">${rows.slice(0, ROWS).map(([mark, name, words, colour]) => html`<li><span class="row"><span class=${colour}>${icon(mark)}</span><b>${name}</b><span class="dim">${words}</span></span></li>`)}</ul>`);
+  return pane('outer', 'Outside and threads', '', html`<ul class="rows">${rows.slice(0, ROWS).map(([mark, name, words, colour]) => html`<li><span class="row"><span class=${colour}>${icon(mark)}</span><span><b class=${name.includes('(') ? 'code-name' : ''}>${name}</b> <span class="dim">${words}</span></span></span></li>`)}</ul>`);
 }
 
 // ---- output

@@ -16,7 +16,7 @@ function sourcePane(view) {
     const n = from + i + 1;
     const notes = marks.get(n);
     const kind = `${n === focus?.line && focus.file === file ? 'here' : ''} ${body && n >= body[0] && n <= body[1] ? 'body' : ''}`;
-    return html`<div class="line ${kind}"><span class="n">${n}</span><span class="text">${line}</span>${notes ? html`<span class="notes">${notes.map(([kind, text]) => html`<em class=${kind}>${text}</em>`)}</span>` : nothing}</div>`;
+    return html`<div class="line ${kind}"><span class="n">${n}</span><span class="text">${line}</span>${notes ? html`<span class="notes">${notes.map(([kind, text]) => html`<em class=${kind}>${kind === 'waits' ? icon('wait') : nothing}${text}</em>`)}</span>` : nothing}</div>`;
   })}</div>`);
 }
 
@@ -74,7 +74,7 @@ function marksOf({ trace, loop, s }, file, focus) {
     const place = task.state === 'waiting' && trace.places.get(task.at);
     if (place && place.file === file) waiting.set(place.line, [...(waiting.get(place.line) ?? []), taskName(loop, task.id)]);
   }
-  for (const [line, names] of waiting) add(line, 'waits', `⧗ ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`);
+  for (const [line, names] of waiting) add(line, 'waits', `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`);
   return marks;
 }
 

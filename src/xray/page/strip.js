@@ -65,7 +65,7 @@ function runLabel(c, colour, trace, t, place, layout, label) {
   const text = trace.loops.size > 1 ? `loop ${t.l} · run ${t.run}` : `run ${t.run}`;
   const short = trace.loops.size > 1 ? `${t.l}·${t.run}` : `${t.run}`;
   const next = layout.columns.find((other) => other.turn > place.turn && other.begins);
-  const room = (next?.x ?? Infinity) - place.x - 10;
+  const room = (next?.x ?? c.canvas.parentElement.clientWidth) - place.x - 10;
   const shown = [text, short].find((words) => c.measureText(words).width <= room);
   if (!shown || place.x < label) return label;
   c.fillStyle = colour('dim');

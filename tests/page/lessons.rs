@@ -1,0 +1,114 @@
+//! Every lesson's run: the page's state and sentences at each event, beside the loop's own state and Rust's sentences.
+
+use crate::browser::Browser;
+use looplab::xray::{page, sentences};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use support::{examples, root, watchdog, with_default_signals};
+
+/// The names of all lessons.
+pub(crate) fn lessons() -> Vec<String> {
+    let files = fs::read_dir(root().join("examples")).expect("examples");
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names
+        .filter_map(|name| Some(name.strip_suffix(".rs")?.to_owned()))
+        .filter(|name| name != "tour")
+        .collect();
+    names.sort();
+    names
+}
+
+/// Runs a lesson in virtual time with snapshots. Returns its trace with its source text, or nothing
+/// for a lesson that makes no loop.
+pub(crate) fn record(lesson: &str, folder: &Path) -> Option<String> {
+    let file = folder.join(format!("{lesson}.jsonl"));
+    let program = Command::new(examples().join(lesson));
+    let status = with_default_signals(&program)
+        .unwrap_or(program)
+        .env("LOOPLAB_TRACE", &file)
+        .env("LOOPLAB_TRACE_SNAPSHOTS", "1")
+        .env("LOOPLAB_CLOCK", "virtual")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("the lesson's program");
+    assert!(status.success(), "{lesson}: {status}");
+    let trace = fs::read_to_string(file).ok().filter(|trace| !trace.is_empty())?;
+    Some(with_source(trace, lesson))
+}
+
+/// Adds the lesson's source, unless the trace has it.
+fn with_source(trace: String, lesson: &str) -> String {
+    if trace.contains(r#""k":"file""#) {
+        return trace;
+    }
+    let path = format!("examples/{lesson}.rs");
+    let text = fs::read_to_string(root().join(&path)).expect("the lesson's source");
+    let last: Value = serde_json::from_str(trace.lines().last().expect("a line")).expect("JSON");
+    let s = last["s"].as_u64().expect("s") + 1;
+    let line = json!({ "s": s, "t": last["t"], "e": "def", "k": "file", "id": 1, "v": path, "text": text });
+    format!("{trace}{line}\n")
+}
+
+/// Writes the page of a lesson.
+pub(crate) fn page_of(lesson: &str, folder: &Path) -> std::path::PathBuf {
+    let trace = record(lesson, folder).expect("the lesson has a loop");
+    let file = folder.join(format!("{lesson}.html"));
+    fs::write(&file, page(&[("Rust", &trace)])).expect("the page");
+    file
+}
+
+/// Walks through the trace forward and back. Returns the sentences, and the first differences.
+const WALK: &str = "(() => {
+    const { traces: [trace], Replay, sentenceAt } = window.xray;
+    const replay = new Replay(trace);
+    const differences = [], sentences = [];
+    const n = trace.events.length;
+    for (let k = 0; k < 2 * n; k++) {
+        const i = k < n ? k : 2 * n - 1 - k;
+        const event = trace.events[i];
+        const loops = replay.at(i);
+        const snap = trace.snaps.get(i);
+        const state = JSON.stringify(loops.get(event.l ?? 1).snap(trace));
+        if (snap && state !== JSON.stringify(snap)) differences.push(`${event.s}: ${state} is not ${JSON.stringify(snap)}`);
+        const { who, say } = sentenceAt(trace, loops, i);
+        if (k < n) sentences.push([event.s, who, say]);
+        else if (sentences[i][2] !== say) differences.push(`${event.s}: going back: ${say}`);
+    }
+    return { differences: differences.slice(0, 3), sentences, snaps: trace.snaps.size };
+})()";
+
+#[test]
+fn the_pages_state_is_the_loops_own_and_its_sentences_are_rusts() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut events = 0;
+    for lesson in lessons() {
+        let _watchdog = watchdog();
+        let Some(trace) = record(&lesson, folder.path()) else { continue };
+        let file = folder.path().join(format!("{lesson}.html"));
+        fs::write(&file, page(&[("Rust", &trace)])).expect("the page");
+        browser.open(&file, "");
+        let walked = browser.eval(WALK);
+        assert_eq!(walked["differences"], json!([]), "{lesson}");
+        assert!(walked["snaps"].as_u64() > Some(10), "{lesson} has no snapshots");
+        let told = sentences(&trace).unwrap_or_else(|error| panic!("{lesson}: {error}"));
+        let shown = walked["sentences"].as_array().expect("a list");
+        assert_eq!(told.len(), shown.len(), "{lesson}: each event has one sentence");
+        for (told, shown) in told.iter().zip(shown) {
+            assert_eq!(&json!([told.s, told.who, told.text]), shown, "{lesson}: Rust says the left one");
+            let sides = ["loop", "code", "program", "outside", "thread"];
+            let broken = ["undefined", "NaN", "[object", "{", "``"].iter().any(|bad| {
+                // A closure's code may hold a brace.
+                told.text.contains(bad) && !(*bad == "{" && told.text.contains('`'))
+            });
+            assert!(!told.text.is_empty() && !broken && sides.contains(&&*told.who), "{lesson}: {told:?}");
+        }
+        events += shown.len();
+    }
+    assert!(events > 5000, "{events} events of all lessons were compared");
+    browser.is_content();
+}

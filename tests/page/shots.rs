@@ -1,0 +1,66 @@
+//! Pictures of the page, to be looked at: `cargo test --test page -- --ignored pictures`.
+
+use crate::browser::Browser;
+use crate::lessons::page_of;
+use serde_json::json;
+use std::fs;
+use support::{root, watchdog};
+
+/// Lessons, each with a moment at which its page has much to show.
+const MOMENTS: [(&str, &str); 7] = [
+    ("01_stop_finishes_the_turn", "turn=1"),
+    ("05_create_task_after_stop", "turn=3&loop=2"),
+    ("18_cancel_needs_a_suspension", "turn=11"),
+    ("22_echo_server_ctrl_c", "turn=9"),
+    ("24_executor_outlives_main", "turn=3"),
+    ("33_shield", "turn=5"),
+    ("35_taskgroup", "turn=5"),
+];
+
+#[test]
+#[ignore = "it writes pictures for people to look at"]
+fn pictures() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let shots = root().join("target/xray/shots");
+    fs::create_dir_all(&shots).expect("a folder for the pictures");
+    for (lesson, moment) in MOMENTS {
+        let _watchdog = watchdog();
+        let file = page_of(lesson, folder.path());
+        for (width, height) in [(1400, 1000), (900, 1300), (390, 844)] {
+            for theme in ["light", "dark"] {
+                browser.resize(width, height);
+                browser.open(&file, &format!("{moment}&theme={theme}"));
+                // Into the turn, to its last entry.
+                browser.eval(
+                    "(() => { const { page, traces: [trace], go } = xray; const turn = trace.turns[trace.turnOf[page.at]];
+                        go(turn.ran.at(-1)?.run + 1 || page.at); })()",
+                );
+                let answer = browser.call("Page.captureScreenshot", json!({ "format": "png" }));
+                let picture = decode(answer["data"].as_str().expect("a picture"));
+                let name = format!("{}-{width}-{theme}.png", &lesson[..2]);
+                fs::write(shots.join(name), picture).expect("a picture is written");
+            }
+        }
+    }
+    browser.is_content();
+}
+
+/// Decodes base64, which is all that the pictures need of a crate.
+fn decode(text: &str) -> Vec<u8> {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<u8> = text.bytes().filter(|c| *c != b'=').map(digit).collect();
+    let bytes = digits.chunks(4).flat_map(|four| {
+        let bits =
+            four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit)) << (6 * (4 - four.len()));
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        bytes.into_iter().take(four.len() - 1)
+    });
+    bytes.collect()
+}
