@@ -30,7 +30,7 @@ pub(super) struct Named {
     pub(super) kind: String,
     pub(super) task: Option<u64>,
     src: Option<u64>,
-    own: bool,
+    own: Option<bool>,
 }
 
 /// The definitions that all loops of a trace share.
@@ -65,20 +65,23 @@ impl Definitions {
         }
         let mut facts = Facts::from([("label", named.label.clone())]);
         facts.extend(task.map(|task| ("task", task)));
-        WORDS.part("own", &facts).unwrap_or_else(|| last_segment(&named.label))
+        WORDS.part("own", &facts).unwrap_or_else(|| last_segment(without_closures(&named.label)))
     }
 
-    /// Returns whether the crate made an entry for itself. A trace that does not say so is asked for
-    /// its labels.
+    /// Returns whether the crate made an entry for itself. Where a trace does not say so, its label
+    /// does.
     pub(super) fn is_own(&self, named: &Named) -> bool {
         if named.kind == "step" || named.kind == "wakeup" {
             return false;
         }
+        if let Some(own) = named.own {
+            return own;
+        }
+        if self.marks_own && named.kind != "io" {
+            return false;
+        }
         let label = ("label", named.label.clone());
         let known = |facts| WORDS.part("own", &facts).is_some();
-        if self.marks_own {
-            return named.own;
-        }
         known(Facts::from([label.clone()])) || known(Facts::from([label, ("task", "-".to_owned())]))
     }
 
@@ -117,13 +120,13 @@ impl Index {
             kind: kind.to_owned(),
             task: number("task"),
             src: number("src"),
-            own: event["own"] == true,
+            own: event["own"].as_bool(),
         };
         let (q, h) = (number("q").unwrap_or_default(), number("h").unwrap_or_default());
         match event["e"].as_str().unwrap_or_default() {
             "push" => {
                 let entry = named("cb", event["kind"].as_str().unwrap_or_default());
-                self.handles.entry(h).or_insert_with(|| entry.clone());
+                self.note_handle(h, &entry);
                 self.entries.insert(q, entry);
             }
             "timer" => {
@@ -132,7 +135,8 @@ impl Index {
                 self.handles.insert(h, timer);
             }
             "due" => drop(self.entries.insert(q, self.handles.get(&h).cloned().unwrap_or_default())),
-            "reg" | "sigreg" => drop(self.handles.insert(h, named("cb", "io"))),
+            "reg" => drop(self.handles.insert(h, named("cb", "io"))),
+            "sigreg" => drop(self.handles.insert(h, Named { own: Some(false), ..named("cb", "cb") })),
             "task" => {
                 let name = event["name"].as_str().unwrap_or_default().to_owned();
                 let made = number("s").unwrap_or_default();
@@ -146,6 +150,14 @@ impl Index {
             "job" => drop(self.jobs.insert(number("job").unwrap_or_default(), named("fn", "job"))),
             _ => {}
         }
+    }
+
+    /// A handle is known by its first entry. What was registered learns from its entries whether it is
+    /// the crate's own, and its place.
+    fn note_handle(&mut self, h: u64, entry: &Named) {
+        let known = self.handles.entry(h).or_insert_with(|| entry.clone());
+        known.own = known.own.or(entry.own);
+        known.src = known.src.or(entry.src);
     }
 
     /// Returns the task of a sleep's timer, in a trace whose timers do not name it: the task whose
@@ -178,6 +190,14 @@ fn is_closure_label(label: &str) -> bool {
         Some(tail.ends_with('}') && !tail.trim_end_matches('}').contains('}'))
     };
     label.ends_with("<lambda>") || closure().unwrap_or(false)
+}
+
+/// Returns the path of the function that a closure is in.
+fn without_closures(label: &str) -> &str {
+    label
+        .rsplit_once("::")
+        .filter(|(_, last)| last.contains("{closure"))
+        .map_or(label, |(path, _)| without_closures(path))
 }
 
 fn last_segment(label: &str) -> String {

@@ -83,6 +83,8 @@ struct Moment {
     polls: Option<u64>,
     slept: u64,
     dropped: usize,
+    /// How many entries the last run has left in the queue.
+    leftovers: usize,
     /// How many steps each live task has begun.
     steps: HashMap<u64, u64>,
 }
@@ -187,6 +189,7 @@ impl Moment {
     fn life(&mut self, to: &str, queued: usize) {
         match to {
             "run" => self.run += 1,
+            "end" => self.leftovers = queued,
             "closed" => *self = Self { closed: true, run: self.run, dropped: queued, ..Self::default() },
             _ => {}
         }
@@ -224,6 +227,7 @@ impl Teller<'_> {
         ]);
         set(&mut facts, "running", state.running);
         set(&mut facts, "stopping", state.stopping);
+        set(&mut facts, "leftovers", moment.leftovers > 0);
         set(&mut facts, "collecting", moment.phase == Polling::Collect);
         for key in ["kind", "via", "ev", "n", "why", "dir", "fd", "st", "thr", "wake", "exc"] {
             facts.extend(self.word(key).map(|word| (key, word)));

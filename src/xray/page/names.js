@@ -9,7 +9,7 @@ function nameOf(trace, loop, entry) {
   if (entry.task !== undefined && (kind === 'step' || kind === 'wakeup')) return taskName(loop, entry.task);
   if (isOwn(trace, entry)) {
     const task = entry.task === undefined ? undefined : taskName(loop, entry.task);
-    return part('own', { label: cb, task }) ?? lastSegment(cb);
+    return part('own', { label: cb, task }) ?? lastSegment(cb.replace(/(::\{closure[^}]*\}+)+$/, ''));
   }
   return codeName(trace, cb, entry.src);
 }
@@ -18,10 +18,11 @@ function taskName(loop, id) {
   return plain(loop.tasks.get(id)?.name ?? `task ${id}`);
 }
 
-/** Whether the crate made an entry for itself. A trace that does not say so is asked for its labels. */
+/** Whether the crate made an entry for itself. Where a trace does not say so, its label does. */
 function isOwn(trace, entry) {
   if (entry.kind === 'step' || entry.kind === 'wakeup') return false;
-  if (trace.marksOwn) return entry.own === true;
+  if (entry.own !== undefined) return entry.own;
+  if (trace.marksOwn && entry.kind !== 'io') return false;
   return part('own', { label: entry.cb }) !== undefined || part('own', { label: entry.cb, task: '-' }) !== undefined;
 }
 

@@ -10,7 +10,7 @@ class LoopState {
     Object.assign(this, { ready: [], timers: [], io: [], signals: [], jobs: [], tasks: [] });
     this.cancelled = new Set(); // handles: one may be cancelled before it is queued
     // What the panes show beside the loop's own structures.
-    Object.assign(this, { phase: 'idle', current: null, size: 0, nth: 0, ran: [], ended: [], over: [], look: {}, dropped: 0 });
+    Object.assign(this, { phase: 'idle', current: null, size: 0, nth: 0, ran: [], ended: [], over: [], look: {}, dropped: 0, leftovers: 0 });
   }
 
   copy() {
@@ -41,7 +41,7 @@ class LoopState {
 const RULES = {
   loop(s, e) {
     if (e.ev === 'run') Object.assign(s, { running: true, run: s.run + 1, phase: 'begin', ran: [], size: 0, look: {} });
-    if (e.ev === 'end') Object.assign(s, { running: false, left: 0, phase: 'idle', ran: [], size: 0, look: {} });
+    if (e.ev === 'end') Object.assign(s, { running: false, left: 0, phase: 'idle', ran: [], size: 0, look: {}, leftovers: s.ready.length });
     if (e.ev === 'closed') {
       const { l, turn, run, stopping, ready, ended } = s;
       Object.assign(s, new LoopState(l), { turn, run, stopping, ended, closed: true, phase: 'closed', dropped: ready.length });
@@ -71,7 +71,7 @@ const RULES = {
   due(s, e) {
     const timer = takeTimer(s, e.h);
     if (!timer) return;
-    s.ready.push({ q: e.q, h: e.h, kind: 'cb', cb: timer.cb, task: timer.task, src: timer.src, cancelled: timer.cancelled });
+    s.ready.push({ q: e.q, h: e.h, kind: 'cb', cb: timer.cb, src: timer.src, cancelled: timer.cancelled });
     collect(s, e.q);
   },
   batch(s, e) {

@@ -66,7 +66,7 @@ function indexNumbers(loop, event, i) {
   switch (event.e) {
     case 'push':
       loop.entries[event.q] = { q: event.q, h: event.h, cb: event.cb, kind: event.kind, task: event.task, src: event.src, own: event.own, by: event.by, via: event.via, push: i };
-      if (!loop.handles.has(event.h)) loop.handles.set(event.h, loop.entries[event.q]);
+      noteHandle(loop, loop.entries[event.q]);
       break;
     case 'timer':
       loop.handles.set(event.h, { h: event.h, cb: event.cb, kind: 'timer', task: event.task ?? sleeper(loop, event), src: event.src, own: event.own, by: event.by, push: i, timer: true });
@@ -75,8 +75,10 @@ function indexNumbers(loop, event, i) {
       loop.entries[event.q] = { ...loop.handles.get(event.h), q: event.q, due: i };
       break;
     case 'reg':
+      loop.handles.set(event.h, { h: event.h, cb: event.cb, kind: 'io', push: i });
+      break;
     case 'sigreg':
-      loop.handles.set(event.h, { h: event.h, cb: event.cb, kind: 'io', own: event.own, src: event.src, push: i });
+      loop.handles.set(event.h, { h: event.h, cb: event.cb, kind: 'cb', own: false, push: i });
       break;
     case 'run':
     case 'skip':
@@ -98,6 +100,14 @@ function indexNumbers(loop, event, i) {
       loop.jobs.set(event.job, { cb: event.fn, src: event.src, own: event.own });
       break;
   }
+}
+
+/** A handle is known by its first entry. What was registered learns from its entries whose it is, and its place. */
+function noteHandle(loop, entry) {
+  const known = loop.handles.get(entry.h);
+  if (!known) loop.handles.set(entry.h, entry);
+  else if (known.own === undefined && entry.own) known.own = true;
+  if (known && known.src === undefined) known.src = entry.src;
 }
 
 /** The task of a sleep's timer, in a trace whose timers do not name it: the task whose step sets it. */

@@ -47,7 +47,7 @@ function factsOf(trace, s, event) {
   const loop = trace.loops.get(s.l);
   const facts = {
     turn: s.turn, run: s.run, running: s.running, stopping: s.stopping, dropped: s.dropped,
-    queued: s.ready.length, left: s.left, size: s.size, nth: s.nth, collecting: s.phase === 'collect',
+    queued: s.ready.length, left: s.left, size: s.size, nth: s.nth, collecting: s.phase === 'collect', leftovers: s.leftovers > 0,
     kind: event.kind, via: event.via, ev: event.ev, n: event.n, why: event.why, dir: event.dir, fd: event.fd,
     st: event.st, thr: event.thr, wake: event.wake, err: short(event.err), exc: event.exc, val: short(event.val),
   };
