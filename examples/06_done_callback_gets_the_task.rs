@@ -44,7 +44,7 @@ where
     let lp = EventLoop::new()?;
     lp.set_exception_handler(Some(handler));
     let rescue = lp.call_later(Duration::from_millis(100), give_up)?;
-    Task::builder().name("cleanup").spawn_on(&lp, cleanup(works))?.add_done_callback(callback);
+    Task::builder().name("cleanup").spawn_on(&lp, cleanup(works)).add_done_callback(callback);
     lp.run_forever()?;
     rescue.cancel();
     println!("  stopped");

@@ -35,13 +35,13 @@ fn main() -> Result<()> {
     let lp = EventLoop::new()?;
     lp.set_exception_handler(Some(handler));
     lp.call_soon(bad_callback)?;
-    Task::builder().name("bad").spawn_on(&lp, bad_task())?;
+    Task::builder().name("bad").spawn_on(&lp, bad_task());
     lp.call_later(Duration::from_millis(20), looplab::stop)?;
     lp.run_forever()?;
     println!("run_forever returned");
 
     for error in [Error::Exit(3), Error::KeyboardInterrupt] {
-        let task = Task::builder().name("leave").spawn_on(&lp, leave(error))?;
+        let task = Task::builder().name("leave").spawn_on(&lp, leave(error));
         if let Err(error) = lp.run_forever() {
             println!("out of run_forever came: {}", shown(&error));
         }

@@ -52,10 +52,10 @@ async fn shutdown() -> Result<()> {
 
 fn main() -> Result<()> {
     let lp = EventLoop::new()?;
-    Task::builder().name("polite").spawn_on(&lp, polite())?;
-    Task::builder().name("clumsy").spawn_on(&lp, clumsy())?;
-    Task::builder().name("stubborn").spawn_on(&lp, stubborn())?;
-    Task::builder().name("finished").spawn_on(&lp, finished())?;
+    Task::builder().name("polite").spawn_on(&lp, polite());
+    Task::builder().name("clumsy").spawn_on(&lp, clumsy());
+    Task::builder().name("stubborn").spawn_on(&lp, stubborn());
+    Task::builder().name("finished").spawn_on(&lp, finished());
     lp.add_signal_handler(SIGTERM as i32, || drop(Task::builder().name("shutdown").spawn(shutdown())))?;
     lp.call_later(Duration::from_millis(20), || raise(SIGTERM).map_err(Error::other))?;
     println!("running");

@@ -50,7 +50,7 @@ fn scenario(title: &str, cancel_first: bool) -> Result<()> {
     lp.set_exception_handler(Some(move |_: &EventLoop, context: &ExceptionContext| {
         told.borrow_mut().push(context.message().to_owned());
     }));
-    Task::builder().name("worker").spawn_on(&lp, worker())?;
+    Task::builder().name("worker").spawn_on(&lp, worker());
     lp.add_signal_handler(SIGTERM as i32, move || {
         Task::builder().name("shutdown").spawn(shutdown(cancel_first));
     })?;

@@ -43,7 +43,7 @@ fn rescue() -> Result<()> {
 fn scenario(title: &str, leave_itself_out: bool) -> Result<()> {
     println!("{title}");
     let lp = EventLoop::new()?;
-    Task::builder().name("client").spawn_on(&lp, client())?;
+    Task::builder().name("client").spawn_on(&lp, client());
     lp.add_signal_handler(SIGTERM as i32, move || {
         Task::builder().name("shutdown").spawn(shutdown(leave_itself_out));
     })?;

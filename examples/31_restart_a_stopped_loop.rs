@@ -35,7 +35,7 @@ fn refused<T>(what: &str, outcome: Result<T>) {
 
 fn main() -> Result<()> {
     let lp = EventLoop::new()?;
-    let task = Task::builder().name("counter").spawn_on(&lp, counter())?;
+    let task = Task::builder().name("counter").spawn_on(&lp, counter());
     for run in 1..=3 {
         print!("run {run}:");
         lp.run_forever()?;

@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     let lp = EventLoop::new()?;
 
     println!("a task that is kept");
-    let task = Task::builder().name("work").spawn_on(&lp, work())?;
+    let task = Task::builder().name("work").spawn_on(&lp, work());
     lp.call_later(Duration::from_millis(20), looplab::stop)?;
     if let Err(error) = lp.run_until_complete(&task) {
         println!("  {error}");

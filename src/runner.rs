@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, running};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
-use crate::task::{Task, TaskRef};
+use crate::task::TaskRef;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::Location;
@@ -201,7 +201,7 @@ impl Runner {
     ///
     /// ```
     /// let mut runner = looplab::Runner::new();
-    /// let task = runner.get_loop()?.create_task(async { Ok("done") })?;
+    /// let task = runner.get_loop()?.create_task(async { Ok("done") });
     /// assert_eq!(runner.run(&task)?, "done");
     /// # Ok::<(), looplab::Error>(())
     /// ```
@@ -232,7 +232,7 @@ impl Runner {
     where
         F: Future<Output: Outcome> + 'static,
     {
-        let main = Task::builder().spawn_on(lp, main)?;
+        let main = lp.create_task_at(Location::caller(), main)?;
         let task = main.to_ref();
         self.signals = SignalHandlers::default();
         *self.signals.arrived.main.borrow_mut() = Some(task.clone());

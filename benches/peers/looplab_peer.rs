@@ -61,7 +61,7 @@ fn yields(n: u32, tasks: u32) -> Duration {
         }
         Ok(())
     };
-    let tasks: Vec<_> = (0..tasks).map(|_| lp.create_task(body()).expect("open")).collect();
+    let tasks: Vec<_> = (0..tasks).map(|_| lp.create_task(body())).collect();
     let began = Instant::now();
     lp.run_until_complete(async move {
         for task in tasks {
@@ -114,7 +114,7 @@ pub(crate) fn future_hop(n: u32) -> Duration {
     }
     let lp = new_loop();
     let (a, b) = (Slot::default(), Slot::default());
-    let other = lp.create_task(side(n, b.clone(), a.clone())).expect("open");
+    let other = lp.create_task(side(n, b.clone(), a.clone()));
     let began = Instant::now();
     lp.run_until_complete(side(n, a, b)).expect("runs");
     let took = began.elapsed();
@@ -177,7 +177,7 @@ pub(crate) fn sleeper_wake(n: u32) -> Duration {
             sleep(deadline.saturating_duration_since(now)).await?;
             if chain_ended() { looplab::stop() } else { Ok(()) }
         };
-        drop(lp.create_task(body).expect("open"));
+        drop(lp.create_task(body));
     }
     lp.run_once().expect("runs");
     let began = overdue.pass();

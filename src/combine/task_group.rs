@@ -40,8 +40,8 @@ use std::task::Poll;
 /// use std::time::Duration;
 /// let lp = EventLoop::new()?;
 /// let ended = lp.run_until_complete(TaskGroup::scope(|group| async move {
-///     let slow = group.create_task(sleep(Duration::from_secs(3600)))?;
-///     group.create_task(async { Err::<(), _>(Error::msg("boom")) })?;
+///     let slow = group.create_task(sleep(Duration::from_secs(3600)));
+///     group.create_task(async { Err::<(), _>(Error::msg("boom")) });
 ///     slow.await                                          // cancelled, because its sibling failed
 /// }));
 /// let Err(Error::Group(errors)) = ended else { panic!("a failure is a group") };
@@ -88,7 +88,7 @@ impl TaskGroup {
     /// use looplab::{EventLoop, TaskGroup};
     /// let lp = EventLoop::new()?;
     /// let sum = lp.run_until_complete(TaskGroup::scope(async |group| {
-    ///     let (one, two) = (group.create_task(async { Ok(1) })?, group.create_task(async { Ok(2) })?);
+    ///     let (one, two) = (group.create_task(async { Ok(1) }), group.create_task(async { Ok(2) }));
     ///     Ok(one.await? + two.await?)
     /// }))?;
     /// assert_eq!(sum, 3);
@@ -135,20 +135,19 @@ impl TaskGroup {
     /// Makes a child (`TaskGroup.create_task`). From the body, from other children, or from callbacks; also while the
     /// group waits for its last children. For a name see [`TaskBuilder::spawn_in`].
     ///
-    /// # Errors
-    /// [`Error::Runtime`] once the group is shutting down or finished, [`Error::Closed`] on a closed loop; the body is
-    /// dropped.
+    /// Once the group is shutting down or finished, the body is dropped. The task is no child then, and has failed
+    /// already with [`Error::Runtime`]. On a closed loop that is [`Error::Closed`].
     ///
     /// ```
     /// use looplab::{EventLoop, TaskGroup};
     /// let lp = EventLoop::new()?;
     /// let group = lp.run_until_complete(TaskGroup::scope(|group| async move { Ok(group) }))?;
-    /// let error = group.create_task(async { Ok(()) }).unwrap_err();
+    /// let error = group.create_task(async { Ok(()) }).result().unwrap_err();
     /// assert_eq!(error.to_string(), "TaskGroup <TaskGroup entered> is finished");
     /// # Ok::<(), looplab::Error>(())
     /// ```
     #[track_caller]
-    pub fn create_task<F>(&self, body: F) -> Result<Task<<F::Output as Outcome>::Value>>
+    pub fn create_task<F>(&self, body: F) -> Task<<F::Output as Outcome>::Value>
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
@@ -301,33 +300,31 @@ impl GroupInner {
 }
 
 impl TaskBuilder {
-    /// Makes the task as a child of a group (`group.create_task(coro, name=…)`).
-    ///
-    /// # Errors
-    /// As [`TaskGroup::create_task`].
+    /// Makes the task as a child of a group, as [`TaskGroup::create_task`] does (`group.create_task(coro, name=…)`).
     ///
     /// ```
     /// use looplab::{EventLoop, Task, TaskGroup};
     /// let lp = EventLoop::new()?;
     /// lp.run_until_complete(TaskGroup::scope(|group| async move {
-    ///     let child = Task::builder().name("child").spawn_in(&group, async { Ok(()) })?;
+    ///     let child = Task::builder().name("child").spawn_in(&group, async { Ok(()) });
     ///     assert_eq!(&*child.name(), "child");
     ///     Ok(())
     /// }))?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
     #[track_caller]
-    pub fn spawn_in<F>(self, group: &TaskGroup, body: F) -> Result<Task<<F::Output as Outcome>::Value>>
+    pub fn spawn_in<F>(self, group: &TaskGroup, body: F) -> Task<<F::Output as Outcome>::Value>
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
         let place = Location::caller();
-        let body = Guarded::new(body);
-        group.check_open()?;
-        let lp = group.0.parent.event_loop().ok_or(Error::Closed)?;
-        let child = self.spawn_on(&lp, body.into_inner())?;
-        group.adopt(child.to_ref(), place);
-        Ok(child)
+        let lp = group.check_open().and_then(|()| group.0.parent.event_loop().ok_or(Error::Closed));
+        let child = self.create_at(place, lp.as_ref().map_err(Error::clone), body);
+        // A task that could not be made is done already.
+        if !child.done() {
+            group.adopt(child.to_ref(), place);
+        }
+        child
     }
 }
 

@@ -17,7 +17,7 @@ use super::context::{StepContext, is_some};
 use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
 use super::keyed_list::next;
 use crate::error::{Error, Result};
-use crate::event_loop::{AnyTask, ExceptionContext, TaskInfo, TaskKey, TaskWaker, report};
+use crate::event_loop::{AnyTask, ExceptionContext, TaskInfo, TaskKey, TaskWaker, report, running};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::EntryKind;
@@ -306,7 +306,9 @@ impl Drop for TaskCell {
     fn drop(&mut self) {
         if let Some(error) = self.core.take_unretrieved() {
             let context = ExceptionContext::new("Task exception was never retrieved");
-            report(self.core.event_loop(), context.with_error(error).with_task(self.info()));
+            // A task that could not be made belongs to no loop: the running one reports it.
+            let lp = if self.core.has_no_loop() { running() } else { self.core.event_loop() };
+            report(lp, context.with_error(error).with_task(self.info()));
         }
         if let Some(body) = self.body.get_mut().take() {
             drop_quietly(body);

@@ -177,7 +177,7 @@ impl<T: 'static> Task<T> {
     /// ```
     /// # use looplab::EventLoop;
     /// let lp = EventLoop::new()?;
-    /// let task = lp.create_task(async { Ok(1) })?;
+    /// let task = lp.create_task(async { Ok(1) });
     /// task.add_done_callback(|task| {
     ///     println!("{:?}", task.result());
     ///     looplab::stop()
@@ -191,7 +191,7 @@ impl<T: 'static> Task<T> {
     /// ```compile_fail,E0593
     /// # use looplab::EventLoop;
     /// let lp = EventLoop::new()?;
-    /// let task = lp.create_task(async { Ok(1) })?;
+    /// let task = lp.create_task(async { Ok(1) });
     /// task.add_done_callback(looplab::stop);              // right: |_| looplab::stop()
     /// # Ok::<(), looplab::Error>(())
     /// ```

@@ -1,6 +1,8 @@
 //! Making tasks, and finding them again.
 //!
-//! It guarantees that a body which cannot become a task is dropped, and that the task in its place has failed already.
+//! Every call answers with a [`Task`], as asyncio's do. A body that cannot become a task is dropped, and the answer is a task
+//! that has failed already. Alternative: a `Result`, as asyncio raises. Problem: most calls are made on a running loop, where
+//! nothing can fail, and each of them would need a `?` beside the one of its await.
 
 use super::cell::TaskCell;
 use super::current;
@@ -21,7 +23,7 @@ use std::rc::{Rc, Weak};
 /// ```
 /// use looplab::{EventLoop, Task};
 /// let lp = EventLoop::new()?;
-/// let task = Task::builder().name("worker").spawn_on(&lp, async { Ok(5) })?;
+/// let task = Task::builder().name("worker").spawn_on(&lp, async { Ok(5) });
 /// assert_eq!(&*task.name(), "worker");
 /// assert_eq!(lp.run_until_complete(&task)?, 5);
 /// # Ok::<(), looplab::Error>(())
@@ -70,19 +72,36 @@ impl TaskBuilder {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        spawn_here(Location::caller(), self.name, body)
+        self.create_at(Location::caller(), running().as_ref().ok_or(Error::NoRunningLoop), body)
     }
 
-    /// Makes the task on a loop that need not run.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] after `close`; the body is dropped.
+    /// Makes the task on a loop that need not run, as [`EventLoop::create_task`] does.
     #[track_caller]
-    pub fn spawn_on<F>(self, lp: &EventLoop, body: F) -> Result<Task<<F::Output as Outcome>::Value>>
+    pub fn spawn_on<F>(self, lp: &EventLoop, body: F) -> Task<<F::Output as Outcome>::Value>
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        spawn(lp, Location::caller(), self.name, body)
+        self.create_at(Location::caller(), Ok(lp), body)
+    }
+
+    /// Makes the task, or one that has failed with the reason why it cannot be made.
+    pub(crate) fn create_at<F>(
+        self,
+        place: Place,
+        lp: Result<&EventLoop>,
+        body: F,
+    ) -> Task<<F::Output as Outcome>::Value>
+    where
+        F: std::future::Future<Output: Outcome> + 'static,
+    {
+        let spawned = match lp {
+            Ok(lp) => spawn(lp, place, self.name.clone(), body),
+            Err(error) => {
+                drop_quietly(body);
+                Err(error)
+            }
+        };
+        spawned.unwrap_or_else(|error| failed(error, place, self.name))
     }
 
     /// Returns the body with these options, for `run_until_complete`, `gather` and others that make tasks of bodies.
@@ -97,24 +116,24 @@ impl TaskBuilder {
 
 impl EventLoop {
     /// Makes a task of a body and queues its first step (`loop.create_task`). May be called at any time; the task runs
-    /// when the loop does.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] after `close`; the body is dropped.
+    /// when the loop does. On a closed loop the body is dropped, and the task has failed already with
+    /// [`Error::Closed`]. A failure that nothing reads is reported.
     ///
     /// ```
     /// # use looplab::EventLoop;
     /// let lp = EventLoop::new()?;
-    /// let task = lp.create_task(async { Ok("done") })?;
+    /// let task = lp.create_task(async { Ok("done") });
     /// assert_eq!(lp.run_until_complete(&task)?, "done");
+    /// lp.close()?;
+    /// assert_eq!(lp.create_task(async { Ok(()) }).result().unwrap_err().to_string(), "Event loop is closed");
     /// # Ok::<(), looplab::Error>(())
     /// ```
     #[track_caller]
-    pub fn create_task<F>(&self, body: F) -> Result<Task<<F::Output as Outcome>::Value>>
+    pub fn create_task<F>(&self, body: F) -> Task<<F::Output as Outcome>::Value>
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        spawn(self, Location::caller(), None, body)
+        Task::builder().spawn_on(self, body)
     }
 
     /// Makes a task as [`create_task`](Self::create_task), for a caller of looplab that was called at `place`.
@@ -190,21 +209,13 @@ pub fn create_task<F>(body: F) -> Task<<F::Output as Outcome>::Value>
 where
     F: std::future::Future<Output: Outcome> + 'static,
 {
-    spawn_here(Location::caller(), None, body)
-}
-
-fn spawn_here<F>(place: Place, name: Option<Rc<str>>, body: F) -> Task<<F::Output as Outcome>::Value>
-where
-    F: std::future::Future<Output: Outcome> + 'static,
-{
-    let spawned = running().ok_or(Error::NoRunningLoop).and_then(|lp| spawn(&lp, place, name.clone(), body));
-    spawned.unwrap_or_else(|error| failed(error, place, name))
+    Task::builder().spawn(body)
 }
 
 /// Makes a task that failed before it could be made, on no loop.
 fn failed<T: 'static>(error: Error, place: Place, name: Option<Rc<str>>) -> Task<T> {
     let task = Rc::new(TaskCell::new::<T>(FutureCore::task(Weak::new(), 0, place), 0, name));
-    // There is no running loop here; ignore an error that leaves one.
+    // No error of a task that cannot be made leaves a loop.
     let _ = task.finish(Err(error));
     Task::new(task)
 }

@@ -114,7 +114,7 @@ fn combinators_locks_and_jobs_name_the_lines_that_made_them() {
             next.await?;
         }
         assert!(timeout(SHORT, async { Event::new().wait().await }).await.is_err());
-        let group = async |group: TaskGroup| group.create_task(async { sleep(SHORT).await }).map(drop);
+        let group = async |group: TaskGroup| group.create_task(async { sleep(SHORT).await });
         TaskGroup::scope(group).await?;
         let (lock, semaphore, queue) = (Lock::new(), Semaphore::new(1), Queue::new(1));
         let (condition, barrier) = (Condition::new(), Barrier::new(1)?);

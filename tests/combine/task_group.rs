@@ -76,7 +76,7 @@ fn a_body_that_is_closed_ends_the_scope_with_that_alone_unless_a_child_failed() 
                         ended => ended,
                     }
                 };
-                group.create_task(child)?;
+                group.create_task(child);
                 get_running_loop()?.create_future::<()>().await
             }))
         };
@@ -113,8 +113,8 @@ fn the_scope_ends_when_every_child_is_done() {
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let (one, two) = TaskGroup::scope(async |group| {
-            let one = group.create_task(after(20, 1))?;
-            let two = group.create_task(after(10, 2))?;
+            let one = group.create_task(after(20, 1));
+            let two = group.create_task(after(10, 2));
             log.say("body ends");
             Ok((one, two))
         })
@@ -131,7 +131,7 @@ fn a_group_of_children_that_return_at_once_costs_three_turns() {
     let log = lab.log.clone();
     let lines = lab.run(async move {
         TaskGroup::scope(|group| async move {
-            group.create_task(async {})?;
+            group.create_task(async {});
             group.create_task(async {})
         })
         .await?;
@@ -149,8 +149,8 @@ fn the_first_failure_cancels_the_siblings_and_the_body_and_comes_out_as_a_group(
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside.clone(), "sibling", 5, None))?;
-            group.create_task(fails("boom", 0))?;
+            group.create_task(cleanup(inside.clone(), "sibling", 5, None));
+            group.create_task(fails("boom", 0));
             let waited = forever().await;
             say!(inside, "body {}, cancelling {}", ended(&waited), cancelling());
             waited
@@ -181,7 +181,7 @@ fn a_failure_while_the_body_has_ended_already_does_not_leave_a_request_behind() 
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside, "sibling", 0, None))?;
+            group.create_task(cleanup(inside, "sibling", 0, None));
             group.create_task(fails("boom", 0))
         });
         say!(log, "{}, cancelling {}", ended(&outcome.await), cancelling());
@@ -208,7 +208,7 @@ fn an_error_of_the_body_cancels_the_children_and_joins_the_group() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside, "child", 5, Some("child failed")))?;
+            group.create_task(cleanup(inside, "child", 5, Some("child failed")));
             yield_now().await?;
             Err::<(), _>(Error::msg("body failed"))
         });
@@ -228,7 +228,7 @@ fn a_body_that_fails_before_its_children_began_keeps_them_from_running() {
     let lines = lab.run(async move {
         let mut child = None;
         let outcome = TaskGroup::scope(async |group| {
-            child = Some(group.create_task(async { unreachable!("it never runs") })?);
+            child = Some(group.create_task(async { unreachable!("it never runs") }));
             Err::<(), _>(Error::msg("body failed"))
         });
         let outcome = outcome.await;
@@ -246,8 +246,8 @@ fn errors_that_children_raise_while_they_are_cancelled_are_added() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside.clone(), "a", 10, Some("a failed")))?;
-            group.create_task(cleanup(inside.clone(), "b", 5, Some("b failed")))?;
+            group.create_task(cleanup(inside.clone(), "a", 10, Some("a failed")));
+            group.create_task(cleanup(inside.clone(), "b", 5, Some("b failed")));
             group.create_task(fails("first", 0))
         });
         let error = outcome.await.unwrap_err();
@@ -273,7 +273,7 @@ fn two_children_that_fail_in_one_turn_are_both_in_the_group() {
     let log = lab.log.clone();
     let lines = lab.run(async move {
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(fails("one", 0))?;
+            group.create_task(fails("one", 0));
             group.create_task(fails("two", 0))
         });
         say!(log, "{}, cancelling {}", ended(&outcome.await), cancelling());
@@ -289,8 +289,8 @@ fn a_child_that_is_cancelled_from_outside_is_no_failure_and_does_not_abort() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let (child, sibling) = TaskGroup::scope(async |group| {
-            let child = group.create_task(pass_on(inside, "child"))?;
-            let sibling = group.create_task(after(10, "value"))?;
+            let child = group.create_task(pass_on(inside, "child"));
+            let sibling = group.create_task(after(10, "value"));
             yield_now().await?;
             child.cancel_msg("outside");
             Ok((child, sibling))
@@ -307,8 +307,8 @@ fn a_body_that_awaits_a_cancelled_child_is_cancelled_itself() {
     let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(TaskGroup::scope(async |group| {
-        let child = group.create_task(pass_on(log.clone(), "child"))?;
-        group.create_task(cleanup(log, "sibling", 0, None))?;
+        let child = group.create_task(pass_on(log.clone(), "child"));
+        group.create_task(cleanup(log, "sibling", 0, None));
         yield_now().await?;
         child.cancel_msg("outside");
         child.await
@@ -331,7 +331,7 @@ fn a_body_that_swallows_the_groups_cancellation_does_not_change_the_outcome() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(fails("boom", 0))?;
+            group.create_task(fails("boom", 0));
             swallow(inside.clone(), "body", ()).await?;
             say!(inside, "cancelling {}", cancelling());
             sleep(ms(5)).await?;
@@ -354,7 +354,7 @@ fn an_error_of_the_body_in_answer_to_the_groups_cancellation_comes_last() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(fails("child", 0))?;
+            group.create_task(fails("child", 0));
             swallow(inside, "body", ()).await?;
             Err::<(), _>(Error::msg("body"))
         });

@@ -293,5 +293,5 @@ fn the_waits_of_the_waiter_name_it() {
         lab.lp.create_task(async { wait([create_task(forever())], AllCompleted, None).await.map(drop) });
     lab.turn();
     assert!(lab.lp.snapshot().to_string().contains(" waiting for wait at "));
-    main.unwrap().cancel();
+    main.cancel();
 }

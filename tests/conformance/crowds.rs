@@ -4,7 +4,7 @@
 //! operations three times at most.
 
 use crate::body::body;
-use crate::world::{AnyHandle, Awaited, World, text};
+use crate::world::{AnyHandle, Awaited, World, made, text};
 use looplab::{Result, Task};
 use serde_json::Value;
 use std::rc::Rc;
@@ -42,14 +42,14 @@ impl World {
             let body = body(self.clone(), name.as_str().into(), of.to_owned());
             let builder = Task::builder().name(name.as_str());
             let task = match group {
-                None => builder.spawn_on(&self.lp, body)?,
+                None => builder.spawn_on(&self.lp, body),
                 Some(group) => {
                     let group = self.groups.borrow().get(group).cloned();
                     let Some(group) = group else { return Ok(()) };
-                    builder.spawn_in(&group, body)?
+                    builder.spawn_in(&group, body)
                 }
             };
-            self.name_task(&name, task);
+            self.name_task(&name, made(task)?);
         }
         Ok(())
     }

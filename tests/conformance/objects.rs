@@ -3,7 +3,7 @@
 use crate::body::body;
 use crate::combine::{of_one_kind, split};
 use crate::errors::{make_error, show};
-use crate::world::{Awaited, Gathered, World, shown_name, text};
+use crate::world::{Awaited, Gathered, World, made, shown_name, text};
 use looplab::{Error, Executor, Result, Task, all_tasks, as_completed, current_task, gather, shield};
 use serde_json::Value;
 use std::rc::Rc;
@@ -68,7 +68,7 @@ impl World {
             }
             "task" => {
                 let body = body(self.clone(), x.into(), text(arg(2)).to_owned());
-                self.name_task(x, Task::builder().name(x).spawn_on(&self.lp, body)?);
+                self.name_task(x, made(Task::builder().name(x).spawn_on(&self.lp, body))?);
                 None
             }
             "fail" if closed => None,
@@ -79,7 +79,7 @@ impl World {
                 .map(|found| found.cancel(arg(2).as_str()).to_string()),
             "other_task" => {
                 let body = body(self.clone(), x.into(), text(arg(2)).to_owned());
-                self.name_task(x, Task::builder().name(x).spawn_on(&self.other, body)?);
+                self.name_task(x, made(Task::builder().name(x).spawn_on(&self.other, body))?);
                 None
             }
             "name" => self.find_task(x).map(|task| shown_name(&task.name())),
@@ -239,7 +239,7 @@ impl World {
                 if let Some(group) = group {
                     let t = text(arg(2));
                     let body = body(self.clone(), t.into(), text(arg(3)).to_owned());
-                    self.name_task(t, Task::builder().name(t).spawn_in(&group, body)?);
+                    self.name_task(t, made(Task::builder().name(t).spawn_in(&group, body))?);
                 }
                 None
             }

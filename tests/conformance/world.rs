@@ -138,6 +138,14 @@ pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+/// Fails if the task could not be made, as `create_task` raises in asyncio.
+pub(crate) fn made<T>(task: Task<T>) -> Result<Task<T>> {
+    match task.done().then(|| task.error()).transpose()?.flatten() {
+        Some(error) => Err(error),
+        None => Ok(task),
+    }
+}
+
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }

@@ -111,12 +111,12 @@ fn a_reader_and_a_done_callback_that_fail_or_panic_are_reported() -> Result<()> 
 #[test]
 fn a_task_that_fails_or_panics_keeps_its_error_for_whoever_awaits_it() -> Result<()> {
     let (lab, told) = telling();
-    let failing = lab.create_task(async { fails() })?;
+    let failing = lab.create_task(async { fails() });
     let panicking = lab.create_task(async {
         yield_now().await?;
         panics();
         Ok(())
-    })?;
+    });
     let errors = lab.run_until_complete(async {
         let first = failing.await.unwrap_err();
         Ok([first, panicking.await.unwrap_err()])
@@ -136,7 +136,7 @@ fn a_destructor_that_panics_in_a_callback_or_a_task_is_an_error_of_that_callback
     let task = lab.create_task(async move {
         let _guard = guard;
         Ok(5)
-    })?;
+    });
     // One that holds it until its body goes.
     let guard = torn();
     let second = lab.create_task(async move {
@@ -145,7 +145,7 @@ fn a_destructor_that_panics_in_a_callback_or_a_task_is_an_error_of_that_callback
             std::task::Poll::Ready(Ok(6))
         })
         .await
-    })?;
+    });
     drain(&lab)?;
     assert_eq!(texts(&told).len(), 1);
     assert_eq!(texts(&told)[0].1, "torn");
@@ -174,7 +174,7 @@ fn a_panic_whose_payload_is_no_text_or_panics_itself_is_an_error_too() -> Result
 fn a_failed_task_that_nobody_asks_is_reported_with_its_name_and_place_when_its_last_handle_goes() -> Result<()>
 {
     let (lab, told) = telling();
-    let task = Task::builder().name("worker").spawn_on(&lab, async { fails() })?;
+    let task = Task::builder().name("worker").spawn_on(&lab, async { fails() });
     let place = at(line!() - 1);
     let second = task.clone();
     drain(&lab)?;
@@ -216,7 +216,7 @@ fn whoever_asks_for_the_error_or_the_result_or_tries_to_cancel_silences_the_repo
     assert!(!failed()?.cancel());
     let awaited = failed()?;
     assert!(lab.run_until_complete(async move { awaited.await }).is_err());
-    let task = lab.create_task(async { fails() })?;
+    let task = lab.create_task(async { fails() });
     drain(&lab)?;
     assert!(!task.cancel());
     drop(task);
@@ -365,7 +365,7 @@ fn a_context_is_shown_as_its_message_and_one_line_for_each_key() -> Result<()> {
     lab.call_soon(fails)?;
     let callback = at(line!() - 1);
     drain(&lab)?;
-    let task = Task::builder().name("worker").spawn_on(&lab, async { fails() })?;
+    let task = Task::builder().name("worker").spawn_on(&lab, async { fails() });
     let worker = at(line!() - 1);
     drain(&lab)?;
     drop(task);
@@ -403,7 +403,7 @@ fn debug_mode_reports_slow_callbacks_and_steps_with_name_place_and_time() {
             lab.set_slow_callback_duration(limit);
             lab.call_soon(panics).expect("it is open");
             let worker = Task::builder().name("worker").spawn_on(&lab, async { Ok(()) });
-            lab.run_until_complete(&worker.expect("it is open")).expect("it returns");
+            lab.run_until_complete(&worker).expect("it returns");
         };
         lab.set_exception_handler(Some(|_: &EventLoop, _: &ExceptionContext| ()));
         run(Duration::ZERO);

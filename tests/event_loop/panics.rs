@@ -79,7 +79,7 @@ fn the_value_of_a_task_that_cancels_itself_may_panic_when_it_is_dropped_and_wait
         let task = lp.create_task(async {
             looplab::current_task().expect("a task").cancel();
             Ok(Rc::new(Bomb))
-        })?;
+        });
         let waited = lp.run_until_complete(&task);
         assert!(matches!(waited, Err(Error::Cancelled(_))));
         assert!(task.cancelled());
@@ -96,7 +96,7 @@ fn a_body_and_its_value_may_both_panic_when_they_are_dropped() {
             let _ = &kept;
             std::task::Poll::Ready(Ok(Rc::new(Bomb)))
         });
-        let task = lp.create_task(body)?;
+        let task = lp.create_task(body);
         let waited = lp.run_until_complete(&task);
         assert!(matches!(waited, Err(Error::Panic(text)) if &*text == "boom"));
         Ok(())
@@ -247,7 +247,7 @@ fn the_errors_of_a_group_are_dropped_one_by_one() {
         let lp = virtual_loop();
         let failed = lp.run_until_complete(TaskGroup::scope(|group| async move {
             for _ in 0..3 {
-                group.create_task(async { Err::<(), _>(Error::other(Bomb)) })?;
+                group.create_task(async { Err::<(), _>(Error::other(Bomb)) });
             }
             sleep(HOUR).await
         }));
@@ -263,7 +263,7 @@ fn an_error_whose_destructor_panics_does_not_leave_the_run() {
         for debug in [false, true] {
             let lp = EventLoop::builder().clock(looplab::Clock::virtual_time()).debug(debug).build()?;
             lp.call_soon(|| Err::<(), _>(Error::other(Bomb)))?;
-            drop(lp.create_task(async { Err::<(), _>(Error::other(Bomb)) })?);
+            drop(lp.create_task(async { Err::<(), _>(Error::other(Bomb)) }));
             lp.call_soon(looplab::stop)?;
             lp.run_forever()?;
         }
@@ -374,7 +374,7 @@ fn an_error_whose_debug_panics_is_reported_by_the_default_handler_without_it() {
     let ended = child!(|| {
         let fails = |lp: &EventLoop| {
             lp.call_soon(|| Err::<(), _>(Error::other(Unspeakable)))?;
-            drop(lp.create_task(async { Err::<(), _>(Error::other(Unspeakable)) })?);
+            drop(lp.create_task(async { Err::<(), _>(Error::other(Unspeakable)) }));
             lp.call_soon(looplab::stop)?;
             lp.run_forever()
         };
@@ -414,7 +414,7 @@ fn what_a_logger_that_panics_does_not_take_goes_to_standard_error() {
         log::set_max_level(log::LevelFilter::Trace);
         let lp = virtual_loop();
         lp.call_soon(|| Err::<(), _>(Error::msg("of a callback")))?;
-        drop(lp.create_task(async { Err::<(), _>(Error::msg("of a task")) })?);
+        drop(lp.create_task(async { Err::<(), _>(Error::msg("of a task")) }));
         let bomb = Bomb;
         lp.call_later(HOUR, move || drop(bomb))?;
         lp.call_soon(looplab::stop)?;
@@ -565,7 +565,7 @@ fn results_that_hold_the_next_task_or_future_are_dropped_without_recursion() {
             let lp = virtual_loop();
             let (mut task, mut future) = (None, None);
             for _ in 0..100_000 {
-                task = Some(lp.create_task(async move { Ok(InTask(task)) })?);
+                task = Some(lp.create_task(async move { Ok(InTask(task)) }));
                 let next = lp.create_future();
                 next.set_result(InFuture(future))?;
                 future = Some(next);
@@ -702,7 +702,7 @@ fn what_a_call_refuses_is_dropped_without_a_panic() {
         let [a, b, c, d, e, f] = [0; 6].map(|_| Bomb);
         assert!(lp.call_soon(move || drop(a)).is_err());
         assert!(lp.call_later(HOUR, move || drop(b)).is_err());
-        assert!(lp.create_task(async move { drop(c) }).is_err());
+        assert!(lp.create_task(async move { drop(c) }).result().is_err());
         assert!(lp.run_in(&pool, move || drop(d)).is_err());
         assert!(lp.add_reader(&std::io::stdin(), move || _ = &e).is_err());
         let remote = lp.remote();

@@ -106,7 +106,7 @@ fn a_task_that_blocks_is_named_with_its_step_each_time() {
         Ok((first, hear(&wakeups)))
     };
     let line = line!() + 1;
-    let task = Task::builder().name("sleepyhead").spawn_on(&lp, body).unwrap();
+    let task = Task::builder().name("sleepyhead").spawn_on(&lp, body);
     let (first, second) = lp.run_until_complete(&task).unwrap();
     seconds(&first, "sleepyhead.step", line);
     seconds(&second, "sleepyhead.wakeup", line);
@@ -119,7 +119,7 @@ fn it_is_told_again_at_each_doubling() {
     let lp = guarded();
     let body = async move { Ok([(); 4].map(|()| hear(&warnings))) };
     let line = line!() + 1;
-    let task = Task::builder().name("doubling").spawn_on(&lp, body).unwrap();
+    let task = Task::builder().name("doubling").spawn_on(&lp, body);
     let told = lp.run_until_complete(&task).unwrap().map(|warning| seconds(&warning, "doubling.step", line));
     for (n, seconds) in told.iter().enumerate() {
         assert!(*seconds >= LIMIT.as_secs_f64() * f64::from(1 << n), "{told:?}");
@@ -177,7 +177,7 @@ fn in_virtual_time_it_is_the_machines_time_that_counts() {
     let began = lp.time();
     let body = async move { Ok((hear(&warnings), get_running_loop()?.time())) };
     let line = line!() + 1;
-    let task = Task::builder().name("out of time").spawn_on(&lp, body).unwrap();
+    let task = Task::builder().name("out of time").spawn_on(&lp, body);
     let (warning, ended) = lp.run_until_complete(&task).unwrap();
     assert!(seconds(&warning, "out of time.step", line) > 0.0);
     assert_eq!(ended, began);

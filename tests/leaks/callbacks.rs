@@ -100,7 +100,7 @@ shapes! { BOTH;
     an_exception_handler(p) {
         let guard = p.guard();
         p.lp.set_exception_handler(Some(move |_: &EventLoop, _: &ExceptionContext| { let _guard = &guard; }));
-        p.waits(sleep(HOUR))?;
+        p.waits(sleep(HOUR));
         p.turns(1)?;
     }
 
@@ -109,7 +109,7 @@ shapes! { BOTH;
         let builder = EventLoop::builder().observer(move |_: &Record<'_>| { let _guard = &observer; });
         let builder = builder.on_park(move || { let _guard = &on_park; });
         p.rebuild(builder.on_unpark(move || { let _guard = &on_unpark; }))?;
-        p.waits(sleep(HOUR))?;
+        p.waits(sleep(HOUR));
         p.turns(2)?;
     }
 
@@ -118,7 +118,7 @@ shapes! { BOTH;
         let guard = p.guard();
         p.lp.call_soon(move || drop(guard))?;
         p.turns(1)?;
-        p.waits(sleep(HOUR))?;
+        p.waits(sleep(HOUR));
         p.turns(1)?;
     }
 
@@ -173,7 +173,7 @@ shapes! { CLOSED;
     an_exception_handler_that_holds_the_loop(p) {
         let (lp, guard) = (p.lp.clone(), p.guard());
         p.lp.set_exception_handler(Some(move |_: &EventLoop, _: &ExceptionContext| { let _both = (&lp, &guard); }));
-        p.waits(sleep(HOUR))?;
+        p.waits(sleep(HOUR));
         p.turns(1)?;
     }
 

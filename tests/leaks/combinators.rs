@@ -14,21 +14,21 @@ const EVER: Duration = Duration::MAX;
 
 shapes! { BOTH;
     a_task_that_has_not_begun(p) {
-        let task = p.waits(sleep(EVER))?;
+        let task = p.waits(sleep(EVER));
         p.keep(task);
     }
 
     a_task_that_sleeps_and_one_that_yields(p) {
-        let first = p.waits(sleep(EVER))?;
-        let second = p.waits(async { loop { yield_now().await? } })?;
+        let first = p.waits(sleep(EVER));
+        let second = p.waits(async { loop { yield_now().await? } });
         p.turns(3)?;
         p.keep((first, second));
     }
 
     a_chain_of_tasks(p) {
-        let mut last = p.waits(sleep(EVER))?;
+        let mut last = p.waits(sleep(EVER));
         for _ in 0..20 {
-            last = p.waits(async move { last.await })?;
+            last = p.waits(async move { last.await });
         }
         p.turns(2)?;
         p.keep(last);
@@ -40,9 +40,9 @@ shapes! { BOTH;
         let first = p.waits(async move {
             let second = taken.take().ok_or(Error::msg("it is there"))?;
             second.await
-        })?;
+        });
         let second = first.clone();
-        *other.borrow_mut() = Some(p.waits(async move { second.await })?);
+        *other.borrow_mut() = Some(p.waits(async move { second.await }));
         p.turns(3)?;
         p.keep(first);
     }
@@ -53,15 +53,15 @@ shapes! { BOTH;
         let task = p.waits(async move {
             let _held = held;
             sleep(EVER).await
-        })?;
+        });
         *itself.borrow_mut() = Some(task);
         p.turns(2)?;
     }
 
     a_task_that_failed_and_one_that_returned(p) {
         let guard = p.guard();
-        let failed = p.lp.create_task(async { Result::<()>::Err(Error::msg("boom")) })?;
-        let returned = p.lp.create_task(async move { drop(guard); Ok(String::from("value")) })?;
+        let failed = p.lp.create_task(async { Result::<()>::Err(Error::msg("boom")) });
+        let returned = p.lp.create_task(async move { drop(guard); Ok(String::from("value")) });
         p.turns(2)?;
         p.keep((failed, returned));
     }
@@ -69,26 +69,26 @@ shapes! { BOTH;
     a_gathering(p) {
         p.waits(async {
             gather([sleep(EVER), sleep(EVER)]).await.map(drop)
-        })?;
+        });
         p.waits(async {
             gather((0..2).map(|_| sleep(EVER))).return_exceptions().await.map(drop)
-        })?;
-        let task = p.waits(sleep(EVER))?;
-        p.waits(async move { gather([gather([task.clone(), task])]).await.map(drop) })?;
+        });
+        let task = p.waits(sleep(EVER));
+        p.waits(async move { gather([gather([task.clone(), task])]).await.map(drop) });
         p.turns(3)?;
     }
 
     a_wait_for_several(p) {
-        let (first, second) = (p.waits(sleep(EVER))?, p.waits(sleep(EVER))?);
+        let (first, second) = (p.waits(sleep(EVER)), p.waits(sleep(EVER)));
         let both = [first.clone(), second.clone()];
-        p.waits(async move { wait(both, ReturnWhen::AllCompleted, Some(EVER)).await.map(drop) })?;
+        p.waits(async move { wait(both, ReturnWhen::AllCompleted, Some(EVER)).await.map(drop) });
         let both = [first, second];
-        p.waits(async move { wait(both, ReturnWhen::FirstCompleted, None).await.map(drop) })?;
+        p.waits(async move { wait(both, ReturnWhen::FirstCompleted, None).await.map(drop) });
         p.turns(2)?;
     }
 
     a_wait_for_one(p) {
-        p.waits(wait_for(sleep(EVER), EVER))?;
+        p.waits(wait_for(sleep(EVER), EVER));
         p.waits(async {
             let stubborn = create_task(async {
                 let _ = sleep(EVER).await;
@@ -96,30 +96,30 @@ shapes! { BOTH;
             });
             yield_now().await?;
             wait_for(stubborn, Duration::ZERO).await
-        })?;
+        });
         p.turns(4)?;
     }
 
     a_time_limit(p) {
-        p.waits(timeout(EVER, sleep(EVER)))?;
+        p.waits(timeout(EVER, sleep(EVER)));
         let lp = p.lp.clone();
         let limit = Timeout::at(lp.time() + Duration::from_secs(3600));
         drop(lp);
-        p.waits(limit.run(sleep(EVER)))?;
+        p.waits(limit.run(sleep(EVER)));
         p.turns(2)?;
         p.keep(limit);
     }
 
     a_shield(p) {
-        let task = p.waits(sleep(EVER))?;
-        p.waits(async move { shield(task).await })?;
-        p.waits(async { shield(sleep(EVER)).await })?;
+        let task = p.waits(sleep(EVER));
+        p.waits(async move { shield(task).await });
+        p.waits(async { shield(sleep(EVER)).await });
         let shields = Rc::new(RefCell::new(Vec::new()));
         let kept = shields.clone();
         p.waits(async move {
             kept.borrow_mut().push(shield(sleep(EVER)));
             sleep(EVER).await
-        })?;
+        });
         p.turns(3)?;
         p.keep(shields);
     }
@@ -132,10 +132,10 @@ shapes! { BOTH;
             group.create_task(async move {
                 let _guard = guard;
                 sleep(EVER).await
-            })?;
+            });
             kept.borrow_mut().push(group);
             Ok(())
-        }))?;
+        }));
         p.turns(3)?;
         p.keep(groups);
     }
@@ -145,11 +145,11 @@ shapes! { BOTH;
             group.create_task(async {
                 let _ = sleep(EVER).await;
                 sleep(EVER).await
-            })?;
+            });
             yield_now().await?;
-            group.create_task(async { Result::<()>::Err(Error::msg("boom")) })?;
+            group.create_task(async { Result::<()>::Err(Error::msg("boom")) });
             sleep(EVER).await
-        }))?;
+        }));
         p.turns(5)?;
     }
 
@@ -157,13 +157,13 @@ shapes! { BOTH;
         p.waits(async {
             let mut several = as_completed([sleep(EVER), sleep(EVER)]).timeout(EVER);
             several.next_done().await.map(drop)
-        })?;
+        });
         p.waits(async {
             for one in as_completed([sleep(EVER), sleep(Duration::ZERO)]) {
                 one.await?;
             }
             Ok(())
-        })?;
+        });
         p.turns(4)?;
     }
 
@@ -173,8 +173,8 @@ shapes! { BOTH;
         p.waits(std::future::poll_fn(move |cx| {
             *keep.borrow_mut() = Some(cx.waker().clone());
             Poll::Pending
-        }))?;
-        p.waits(async { cancellable(std::future::pending::<()>()).await })?;
+        }));
+        p.waits(async { cancellable(std::future::pending::<()>()).await });
         p.turns(2)?;
         p.keep(waker);
     }
@@ -183,14 +183,14 @@ shapes! { BOTH;
         p.waits(async {
             let (first, second) = futures::join!(sleep(EVER), yield_now());
             first.and(second)
-        })?;
+        });
         p.turns(3)?;
     }
 
     a_pending_future(p) {
         let future = p.lp.create_future::<()>();
         let (awaited, guard) = (future.clone(), p.guard());
-        p.waits(async move { awaited.await })?;
+        p.waits(async move { awaited.await });
         future.add_done_callback(move |_| drop(guard));
         p.turns(2)?;
         p.keep(future);
@@ -230,7 +230,7 @@ shapes! { BOTH;
     }
 
     the_done_callbacks_of_a_pending_task(p) {
-        let task = p.waits(sleep(EVER))?;
+        let task = p.waits(sleep(EVER));
         let (itself, guard) = (task.clone(), p.guard());
         task.add_done_callback(move |_| drop((itself, guard)));
         let (itself, guard) = (task.clone(), p.guard());
@@ -255,7 +255,7 @@ shapes! { BOTH;
                 sleep(EVER).await
             });
             child.await
-        })?;
+        });
         p.turns(3)?;
     }
 }
@@ -266,7 +266,7 @@ shapes! { CLOSED;
         p.waits(async move {
             let _lp = lp;
             sleep(EVER).await
-        })?;
+        });
         p.turns(2)?;
     }
 

@@ -18,7 +18,7 @@ shapes! { BOTH;
         let queued = p.lp.run_in(&pool, || ())?;
         let (itself, guard) = (queued.clone(), p.guard());
         queued.add_done_callback(move |_| drop((itself, guard)));
-        p.waits(async move { running.await })?;
+        p.waits(async move { running.await });
         p.turns(2)?;
         drop(release);
         pool.shutdown(true, false)?;
@@ -37,7 +37,7 @@ shapes! { BOTH;
         p.waits(async move {
             to_thread(move || began.send(())).await?.expect("it is waited for");
             std::future::pending().await
-        })?;
+        });
         p.turns(1)?;
         has_begun.recv().expect("it begins");
         let cancelled = p.lp.run_in_executor(|| ())?;
@@ -48,7 +48,7 @@ shapes! { BOTH;
     a_default_pool_that_is_shut_down(p) {
         let (release, released) = channel::<()>();
         let job = p.lp.run_in_executor(move || { let _ = released.recv(); })?;
-        p.waits(p.lp.shutdown_default_executor(None))?;
+        p.waits(p.lp.shutdown_default_executor(None));
         p.turns(2)?;
         drop(release);
         p.keep(job);

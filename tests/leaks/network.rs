@@ -43,8 +43,8 @@ shapes! { BOTH;
         let (ours, theirs) = pair()?;
         let ours = Rc::new(ours);
         let (reads, writes) = (ours.clone(), ours);
-        p.waits(async move { reads.read(&mut [0; 16]).await.map(drop) })?;
-        p.waits(async move { loop { writes.write_all(&[0; 100_000]).await?; } })?;
+        p.waits(async move { reads.read(&mut [0; 16]).await.map(drop) });
+        p.waits(async move { loop { writes.write_all(&[0; 100_000]).await?; } });
         p.turns(3)?;
         p.keep_open(theirs);
     }
@@ -53,7 +53,7 @@ shapes! { BOTH;
         let (ours, theirs) = pair()?;
         let ours = Rc::new(ours);
         let reads = ours.clone();
-        p.waits(async move { reads.read(&mut [0; 16]).await.map(drop) })?;
+        p.waits(async move { reads.read(&mut [0; 16]).await.map(drop) });
         p.turns(3)?;
         p.keep_open(ours);
         p.keep_open(theirs);
@@ -62,22 +62,22 @@ shapes! { BOTH;
     a_listener(p) {
         let listener = TcpListener::bind((LOCAL, 0))?;
         p.uses(listener.local_addr()?);
-        p.waits(async move { listener.accept().await.map(drop) })?;
+        p.waits(async move { listener.accept().await.map(drop) });
         p.turns(3)?;
     }
 
     a_datagram_socket(p) {
         let socket = UdpSocket::bind((LOCAL, 0))?;
-        p.waits(async move { socket.recv_from(&mut [0; 16]).await.map(drop) })?;
+        p.waits(async move { socket.recv_from(&mut [0; 16]).await.map(drop) });
         p.turns(3)?;
     }
 
     unix_streams(p) {
         let (ours, theirs) = UnixStream::pair()?;
-        p.waits(async move { ours.read(&mut [0; 16]).await.map(drop) })?;
+        p.waits(async move { ours.read(&mut [0; 16]).await.map(drop) });
         let folder = tempfile::tempdir()?;
         let listener = UnixListener::bind(folder.path().join("socket"))?;
-        p.waits(async move { listener.accept().await.map(drop) })?;
+        p.waits(async move { listener.accept().await.map(drop) });
         p.turns(3)?;
         p.keep_open(theirs);
     }
@@ -88,13 +88,13 @@ shapes! { BOTH;
         let (reader, writer) = run(p, open_connection(LOCAL, port).into_future())?;
         let theirs = listener.accept()?.0;
         let (kept, reading) = (writer.clone(), reader.clone());
-        p.waits(async move { reading.readline().await.map(drop) })?;
+        p.waits(async move { reading.readline().await.map(drop) });
         p.waits(async move {
             loop {
                 writer.write(vec![0; 100_000])?;
                 writer.drain().await?;
             }
-        })?;
+        });
         p.turns(4)?;
         p.keep((kept, reader));
         p.keep_open(theirs);
@@ -109,12 +109,12 @@ shapes! { BOTH;
         p.waits(async move {
             writer.wait_closed().await?;
             sleep(Duration::MAX).await
-        })?;
+        });
         p.keep_open(theirs);
     }
 
     a_name_that_is_looked_up(p) {
-        p.waits(async { open_connection("localhost", 1).await.map(drop) })?;
+        p.waits(async { open_connection("localhost", 1).await.map(drop) });
         p.turns(1)?;
     }
 
@@ -197,7 +197,7 @@ shapes! { BOTH;
     a_server_that_serves_for_ever(p) {
         let server = run(p, start_server(for_ever, LOCAL, 0).into_future())?;
         p.uses(address(&server));
-        p.waits(async move { server.serve_forever().await })?;
+        p.waits(async move { server.serve_forever().await });
         p.turns(3)?;
     }
 }

@@ -12,9 +12,9 @@ shapes! { BOTH;
         p.waits(async move {
             let _guard = first.lock().await?;
             std::future::pending().await
-        })?;
-        p.waits(async move { second.lock().await.map(drop) })?;
-        p.waits(async move { third.acquire().await })?;
+        });
+        p.waits(async move { second.lock().await.map(drop) });
+        p.waits(async move { third.acquire().await });
         p.turns(2)?;
         p.keep(lock);
     }
@@ -26,22 +26,22 @@ shapes! { BOTH;
             p.waits(async move {
                 let _guard = lock.lock().await?;
                 std::future::pending().await
-            })?;
+            });
         }
         p.turns(2)?;
     }
 
     an_event(p) {
         let event = Event::new();
-        p.waits(event.wait())?;
-        p.waits(event.wait())?;
+        p.waits(event.wait());
+        p.waits(event.wait());
         p.turns(2)?;
         p.keep(event);
     }
 
     an_event_whose_waiter_is_woken_and_has_not_run(p) {
         let event = Event::new();
-        p.waits(event.wait())?;
+        p.waits(event.wait());
         p.turns(2)?;
         event.set();
         p.keep(event);
@@ -53,19 +53,19 @@ shapes! { BOTH;
         p.waits(async move {
             let _permit = first.permit().await?;
             std::future::pending().await
-        })?;
-        p.waits(one.acquire())?;
+        });
+        p.waits(one.acquire());
         let second = one.clone();
-        p.waits(async move { second.permit().await.map(drop) })?;
+        p.waits(async move { second.permit().await.map(drop) });
         p.turns(2)?;
         p.keep(one);
     }
 
     a_bounded_semaphore(p) {
         let none = BoundedSemaphore::new(0);
-        p.waits(none.acquire())?;
+        p.waits(none.acquire());
         let second = none.clone();
-        p.waits(async move { second.permit().await.map(drop) })?;
+        p.waits(async move { second.permit().await.map(drop) });
         p.turns(2)?;
         p.keep(none);
     }
@@ -77,13 +77,13 @@ shapes! { BOTH;
             p.waits(async move {
                 let _guard = changed.lock().await?;
                 changed.wait().await
-            })?;
+            });
         }
         let (held, guard) = (changed.clone(), p.guard());
         p.waits(async move {
             let _guard = held.lock().await?;
             held.wait_for(move || std::mem::size_of_val(&guard) == 0).await
-        })?;
+        });
         p.turns(3)?;
         p.keep(changed);
     }
@@ -94,12 +94,12 @@ shapes! { BOTH;
         p.waits(async move {
             let _guard = waiting.lock().await?;
             waiting.wait().await
-        })?;
+        });
         p.waits(async move {
             let _guard = notifying.lock().await?;
             notifying.notify_all()?;
             std::future::pending().await
-        })?;
+        });
         p.turns(4)?;
         p.keep(changed);
     }
@@ -108,7 +108,7 @@ shapes! { BOTH;
         let barrier = Barrier::new(3)?;
         for _ in 0..2 {
             let barrier = barrier.clone();
-            p.waits(async move { barrier.wait().await.map(drop) })?;
+            p.waits(async move { barrier.wait().await.map(drop) });
         }
         p.turns(2)?;
         p.keep(barrier);
@@ -118,7 +118,7 @@ shapes! { BOTH;
         let queue = Queue::<u8>::new(0);
         for _ in 0..2 {
             let queue = queue.clone();
-            p.waits(async move { queue.get().await.map(drop) })?;
+            p.waits(async move { queue.get().await.map(drop) });
         }
         p.turns(2)?;
         p.keep(queue);
@@ -127,8 +127,8 @@ shapes! { BOTH;
     the_putters_of_a_queue(p) {
         let queue = Queue::new(1);
         queue.put_nowait(String::from("first"))?;
-        p.waits(queue.put(String::from("second")))?;
-        p.waits(queue.put(String::from("third")))?;
+        p.waits(queue.put(String::from("second")));
+        p.waits(queue.put(String::from("third")));
         p.turns(2)?;
         p.keep(queue);
     }
@@ -136,7 +136,7 @@ shapes! { BOTH;
     the_join_of_a_queue(p) {
         let queue = Queue::new(0);
         queue.put_nowait(String::from("first"))?;
-        p.waits(queue.join())?;
+        p.waits(queue.join());
         p.turns(2)?;
         p.keep(queue);
     }
@@ -145,9 +145,9 @@ shapes! { BOTH;
         let (ranked, stack) = (PriorityQueue::new(1), LifoQueue::new(1));
         ranked.put_nowait(1)?;
         stack.put_nowait(1)?;
-        p.waits(ranked.put(2))?;
-        p.waits(stack.put(2))?;
-        p.waits(ranked.join())?;
+        p.waits(ranked.put(2));
+        p.waits(stack.put(2));
+        p.waits(ranked.join());
         p.turns(2)?;
         p.keep((ranked, stack));
     }

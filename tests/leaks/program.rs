@@ -86,7 +86,7 @@ impl Program {
     }
 
     /// A task that waits when the loop ends.
-    pub(crate) fn waits<F>(&self, body: F) -> Result<Task<()>>
+    pub(crate) fn waits<F>(&self, body: F) -> Task<()>
     where
         F: Future<Output = Result<()>> + 'static,
     {

@@ -73,7 +73,7 @@ fn listening() -> Result<Listening> {
         let n = socket.read(&mut bytes).await?;
         say(String::from_utf8_lossy(&bytes[..n]));
         Ok(())
-    })?;
+    });
     lp.add_signal_handler(SIGUSR1, says("usr1"))?;
     // The task waits, and the loop has polled.
     for _ in 0..3 {

@@ -312,7 +312,7 @@ fn a_wait_that_is_refused_leaves_the_lock_held() {
         let _guard = theirs.lock().await?;
         theirs.wait().await
     };
-    let waiting = first.create_task(task).unwrap();
+    let waiting = first.create_task(task);
     first.run_once().unwrap();
     let theirs = condition.clone();
     let refused = async move {

@@ -373,7 +373,7 @@ fn tasks_that_hold_locks_and_wait_for_locks_end_quietly_when_the_loop_is_closed(
             let _other = other.lock().await?;
             sleep(Duration::from_secs(3600)).await
         };
-        lp.create_task(task).unwrap();
+        lp.create_task(task);
     }
     lp.run_once().unwrap();
     assert!(lock.locked() && other.locked());

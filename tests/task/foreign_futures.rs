@@ -23,7 +23,7 @@ fn without_turns(lines: Vec<String>) -> Vec<String> {
 
 /// A named task that awaits `body`; it has taken its first step.
 fn started<T: 'static>(lab: &Lab, body: impl Future<Output = Result<T>> + 'static) -> Task<T> {
-    let task = Task::builder().name("task").spawn_on(&lab.lp, body).unwrap();
+    let task = Task::builder().name("task").spawn_on(&lab.lp, body);
     lab.turn();
     task
 }
@@ -399,7 +399,7 @@ fn waiting_for_a_foreign_future_is_shown_as_such() {
     task.cancel();
 
     let untraced = Lab::reporting();
-    drop(Task::builder().name("task").spawn_on(&untraced.lp, pending::<Result<()>>()).unwrap());
+    drop(Task::builder().name("task").spawn_on(&untraced.lp, pending::<Result<()>>()));
     let error = untraced.lp.run_forever().unwrap_err().to_string();
     assert!(error.ends_with("; task waits for foreign"), "{error}");
 }

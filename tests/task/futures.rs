@@ -263,7 +263,7 @@ fn a_result_set_between_two_runs_wakes_its_awaiter_first_thing_in_the_next() {
     let (lab, trace) = Lab::traced();
     let future = lab.lp.create_future();
     let awaited = future.clone();
-    let task = Task::builder().name("waiter").spawn_on(&lab.lp, async move { awaited.await }).unwrap();
+    let task = Task::builder().name("waiter").spawn_on(&lab.lp, async move { awaited.await });
     lab.turn();
     trace.take();
     future.set_result(6).unwrap();
@@ -304,7 +304,7 @@ fn an_await_that_was_dropped_wakes_nobody() {
         }
         awaited.await
     });
-    let task = task.unwrap();
+    let task = task;
     lab.turn();
     assert_eq!(trace.take()[3..], ["step t", "t waits for future#2"]);
     left.set_result(()).unwrap();

@@ -13,7 +13,7 @@ use support::{Guard, HOUR, Holds, Lab, OnDrop, capture_log, failure, forever, sa
 
 /// A task on `lab`'s loop that has failed, unread.
 fn failed(lab: &Lab) -> Task<()> {
-    let task = Task::builder().name("worker").spawn_on(&lab.lp, async { Err(Error::msg("v")) }).unwrap();
+    let task = Task::builder().name("worker").spawn_on(&lab.lp, async { Err(Error::msg("v")) });
     lab.turn();
     assert!(task.done());
     task
@@ -83,7 +83,7 @@ fn a_report_tells_the_name_and_the_place() {
         told.borrow_mut().push(context.clone());
     }));
     let failing = async { Err::<(), _>(Error::msg("v")) };
-    let task = Task::builder().name("worker").spawn_on(&lab.lp, failing).unwrap();
+    let task = Task::builder().name("worker").spawn_on(&lab.lp, failing);
     let task_line = line!() - 1;
     let future = lab.lp.create_future::<()>();
     let future_line = line!() - 1;
@@ -189,7 +189,7 @@ fn pending_tasks_are_reported_as_destroyed_when_the_loop_is_closed_in_order_of_c
             let _guard = guard;
             if name == "asleep" { sleep(HOUR).await } else { forever().await }
         };
-        drop(Task::builder().name(name).spawn_on(&lab.lp, body).unwrap());
+        drop(Task::builder().name(name).spawn_on(&lab.lp, body));
         if name == "asleep" {
             lab.turn();
         }
@@ -212,7 +212,7 @@ fn a_destroyed_task_is_never_done_and_destructors_see_a_closed_loop() {
     let guard = OnDrop(move || {
         let lp = held.borrow().clone().unwrap();
         say!(log, "{} {}", lp.is_closed(), failure(lp.call_soon(|| ())));
-        say!(log, "{} {}", failure(lp.create_task(forever())), lp.all_tasks().len());
+        say!(log, "{} {}", failure(lp.create_task(forever()).result()), lp.all_tasks().len());
         say!(log, "{} {}", current_task().unwrap().name(), failure(get_running_loop()));
         assert!(!current_task().unwrap().cancel());
     });
@@ -221,7 +221,7 @@ fn a_destroyed_task_is_never_done_and_destructors_see_a_closed_loop() {
         let _guard = guard;
         forever().await
     };
-    let task = Task::builder().name("worker").spawn_on(&lab.lp, body).unwrap();
+    let task = Task::builder().name("worker").spawn_on(&lab.lp, body);
     task.add_done_callback(|_| unreachable!("never done"));
     lab.turn();
     lab.lp.close().unwrap();
@@ -264,7 +264,7 @@ fn the_last_handle_of_a_loop_closes_it() {
         let _guard = guard;
         forever().await
     };
-    drop(Task::builder().name("worker").spawn_on(&lab.lp, body).unwrap());
+    drop(Task::builder().name("worker").spawn_on(&lab.lp, body));
     lab.turn();
     drop(lab);
     assert_eq!(log.take(), ["- REPORT Task was destroyed but it is pending! (worker)"]);
@@ -305,9 +305,9 @@ fn a_panic_in_the_destructor_of_a_body_is_its_result() {
     assert_eq!(lab.lp.turns(), 4);
 
     let holds = |text: &'static str| Holds::new(OnDrop(move || panic!("{text}")));
-    let returned = lab.lp.create_task(holds("after it has returned")).unwrap();
+    let returned = lab.lp.create_task(holds("after it has returned"));
     assert_eq!(failure(lab.lp.run_until_complete(&returned)), "Panic(after it has returned)");
-    let unpolled = lab.lp.create_task(holds("before it began")).unwrap();
+    let unpolled = lab.lp.create_task(holds("before it began"));
     unpolled.cancel();
     assert_eq!(failure(lab.lp.run_until_complete(&unpolled)), "Panic(before it began)");
     assert!(!unpolled.cancelled());
@@ -323,7 +323,7 @@ fn a_panic_in_a_destructor_at_close_does_not_spare_the_others() {
             let _guards = (guard, bomb);
             forever().await
         };
-        drop(lab.lp.create_task(body).unwrap());
+        drop(lab.lp.create_task(body));
     }
     lab.turn();
     let logged = capture_log();
@@ -335,7 +335,7 @@ fn a_panic_in_a_destructor_at_close_does_not_spare_the_others() {
 #[test]
 fn a_panic_or_an_error_in_a_done_callback_is_reported_and_the_task_is_fine() {
     let lab = Lab::reporting();
-    let task = lab.lp.create_task(async { Ok(1) }).unwrap();
+    let task = lab.lp.create_task(async { Ok(1) });
     task.add_done_callback(|_| panic!("oops"));
     task.to_ref().add_done_callback(|_| Err::<(), _>(Error::msg("no")));
     assert_eq!(lab.lp.run_until_complete(&task).unwrap(), 1);
@@ -367,9 +367,9 @@ async fn through_a_panicking_waker(future: looplab::Future<()>) -> Result<()> {
 fn a_panic_in_a_waker_is_reported_and_everybody_else_is_woken() {
     let lab = Lab::reporting();
     let future = lab.lp.create_future::<()>();
-    let bad = lab.lp.create_task(through_a_panicking_waker(future.clone())).unwrap();
+    let bad = lab.lp.create_task(through_a_panicking_waker(future.clone()));
     let awaited = future.clone();
-    let good = lab.lp.create_task(async move { awaited.await }).unwrap();
+    let good = lab.lp.create_task(async move { awaited.await });
     lab.turn();
     future.set_result(()).unwrap();
     lab.lp.run_until_complete(&good).unwrap();
@@ -424,7 +424,7 @@ fn a_handler_that_wants_to_leave_a_loop_that_does_not_run_is_logged_and_ends_no_
     let lab = Lab::reporting();
     let leave = |_: &EventLoop, _: &ExceptionContext| Err::<(), _>(Error::Exit(7));
     lab.lp.set_exception_handler(Some(leave));
-    let failed = lab.lp.create_task(async { Err::<(), _>(Error::msg("boom")) }).unwrap();
+    let failed = lab.lp.create_task(async { Err::<(), _>(Error::msg("boom")) });
     lab.lp.run_once().unwrap();
     // Nobody has read its error: it is reported now, between two runs.
     drop(failed);

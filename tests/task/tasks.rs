@@ -9,7 +9,7 @@ use looplab::{
     Error, EventLoop, ExceptionContext, Result, ReturnWhen, Task, TaskRef, all_tasks, create_task,
     current_task,
 };
-use looplab::{gather, get_running_loop, sleep, wait, yield_now};
+use looplab::{TaskGroup, gather, get_running_loop, sleep, wait, yield_now};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::thread;
@@ -77,11 +77,11 @@ fn tasks_are_numbered_names_unless_they_are_given_one() {
     // The numbers count on each thread, so a thread of its own begins with 1.
     let counted = thread::spawn(|| {
         let lp = EventLoop::new().unwrap();
-        let first = lp.create_task(forever()).unwrap();
-        let named = Task::builder().name("named").spawn_on(&lp, forever()).unwrap();
+        let first = lp.create_task(forever());
+        let named = Task::builder().name("named").spawn_on(&lp, forever());
         // A named task takes no number, and another loop begins no new count: both as in CPython.
         let other = EventLoop::new().unwrap();
-        let second = other.create_task(forever()).unwrap();
+        let second = other.create_task(forever());
         assert_eq!((&*first.name(), &*named.name(), &*second.name()), ("Task-1", "named", "Task-2"));
         for lp in [lp, other] {
             lp.set_exception_handler(Some(|_: &EventLoop, _: &ExceptionContext| ()));
@@ -93,7 +93,7 @@ fn tasks_are_numbered_names_unless_they_are_given_one() {
 #[test]
 fn a_name_can_be_changed_through_any_handle() {
     let lab = Lab::reporting();
-    let task = Task::builder().name("before").spawn_on(&lab.lp, forever()).unwrap();
+    let task = Task::builder().name("before").spawn_on(&lab.lp, forever());
     task.to_ref().set_name(format!("after {}", 1));
     assert_eq!(&*task.name(), "after 1");
     task.set_name("again");
@@ -103,8 +103,7 @@ fn a_name_can_be_changed_through_any_handle() {
 #[test]
 fn handles_of_one_task_are_equal_and_of_two_are_not() {
     let lab = Lab::reporting();
-    let (one, other) =
-        (lab.lp.create_task(async { Ok(1) }).unwrap(), lab.lp.create_task(async { Ok(1) }).unwrap());
+    let (one, other) = (lab.lp.create_task(async { Ok(1) }), lab.lp.create_task(async { Ok(1) }));
     assert!(one == one.clone() && one != other);
     assert!(one.to_ref() == one.clone().to_ref() && one.to_ref() != other.to_ref());
     assert!(one.id() < other.id() && one.id() == one.to_ref().id());
@@ -114,7 +113,7 @@ fn handles_of_one_task_are_equal_and_of_two_are_not() {
 #[test]
 fn an_untyped_handle_knows_its_type_again() {
     let lab = Lab::reporting();
-    let task = lab.lp.create_task(async { Ok(5_u8) }).unwrap();
+    let task = lab.lp.create_task(async { Ok(5_u8) });
     let untyped = task.to_ref();
     assert!(untyped.downcast::<u16>().is_none() && untyped.downcast::<()>().is_none());
     let same: Task<u8> = untyped.downcast().unwrap();
@@ -125,8 +124,7 @@ fn an_untyped_handle_knows_its_type_again() {
 #[test]
 fn a_task_shows_its_state_its_name_and_where_it_was_made() {
     let lab = Lab::reporting();
-    let make =
-        |outcome: Result<()>| Task::builder().name("t").spawn_on(&lab.lp, async move { outcome }).unwrap();
+    let make = |outcome: Result<()>| Task::builder().name("t").spawn_on(&lab.lp, async move { outcome });
     let line = line!() - 1;
     let tasks = [make(Ok(())), make(Err(Error::msg("x"))), make(Err(Error::cancelled()))];
     let shown = |task: &Task<()>, state| {
@@ -162,7 +160,7 @@ fn dropping_every_handle_does_not_cancel() {
 fn all_tasks_are_those_not_done_in_order_of_creation() {
     let lab = Lab::reporting();
     let name = |task: &TaskRef| task.name().to_string();
-    let spawn = |name: &str| Task::builder().name(name).spawn_on(&lab.lp, forever()).unwrap();
+    let spawn = |name: &str| Task::builder().name(name).spawn_on(&lab.lp, forever());
     let tasks: Vec<_> = ["e", "d", "c", "b", "a"].map(spawn).into();
     let names = |lp: &EventLoop| lp.all_tasks().iter().map(name).collect::<String>();
     assert_eq!(names(&lab.lp), "edcba");
@@ -258,7 +256,7 @@ fn a_done_callback_gets_the_task_and_may_come_late() {
 #[test]
 fn a_done_callback_can_be_removed_before() {
     let lab = Lab::reporting();
-    let task = lab.lp.create_task(async {}).unwrap();
+    let task = lab.lp.create_task(async {});
     let drops = Rc::new(Cell::new(0));
     let guard = Guard(drops.clone());
     let id = task.add_done_callback(move |_| drop(guard));
@@ -275,7 +273,7 @@ fn into_output_takes_a_value_that_cannot_be_cloned() {
     let lab = Lab::reporting();
     let drops = Rc::new(Cell::new(0));
     let guard = Guard(drops.clone());
-    let task = lab.lp.create_task(async { Ok(Unique(guard)) }).unwrap();
+    let task = lab.lp.create_task(async { Ok(Unique(guard)) });
     let (other, untyped) = (task.clone(), task.to_ref());
     let unique = lab.lp.run_until_complete(task.into_output()).unwrap();
     assert_eq!(drops.get(), 0);
@@ -292,7 +290,7 @@ fn into_output_takes_a_value_that_cannot_be_cloned() {
 #[test]
 fn a_result_is_an_invalid_state_after_into_output() {
     let lab = Lab::reporting();
-    let task = lab.lp.create_task(async { Ok(1) }).unwrap();
+    let task = lab.lp.create_task(async { Ok(1) });
     assert_eq!(failure(task.result()), "Result is not set.");
     assert_eq!(failure(task.error()), "Exception is not set.");
     assert_eq!(lab.lp.run_until_complete(task.clone().into_output()).unwrap(), 1);
@@ -323,6 +321,25 @@ fn a_task_made_without_a_running_loop_has_failed_already() {
 }
 
 #[test]
+fn a_task_that_cannot_be_made_is_reported_by_the_running_loop_unless_its_failure_is_read() {
+    let lab = Lab::reporting();
+    let closed = Lab::reporting().lp.clone();
+    closed.close().unwrap();
+    let lines = lab.run(async move {
+        drop(closed.create_task(forever()));
+        assert_eq!(failure(closed.create_task(forever()).await), "Event loop is closed");
+        let group = TaskGroup::scope(async |group| Ok(group)).await?;
+        Task::builder().name("late").spawn_in(&group, forever());
+        Ok(())
+    });
+    let closed = "1 REPORT Task exception was never retrieved";
+    assert!(lines[0].starts_with(closed) && lines[0].ends_with("Event loop is closed"), "{lines:?}");
+    let late =
+        "1 REPORT Task exception was never retrieved (late): TaskGroup <TaskGroup entered> is finished";
+    assert_eq!(lines[1..], [late, "2 returned ()"]);
+}
+
+#[test]
 fn a_closed_loop_takes_no_task() {
     let lab = Lab::reporting();
     lab.lp.close().unwrap();
@@ -330,8 +347,8 @@ fn a_closed_loop_takes_no_task() {
     let guards = [0, 1].map(|_| Guard(drops.clone()));
     let [one, two] = guards;
     let body = |guard| async move { drop(guard) };
-    assert_eq!(failure(lab.lp.create_task(body(one))), "Event loop is closed");
-    assert_eq!(failure(Task::builder().spawn_on(&lab.lp, body(two))), "Event loop is closed");
+    assert_eq!(failure(lab.lp.create_task(body(one)).result()), "Event loop is closed");
+    assert_eq!(failure(Task::builder().spawn_on(&lab.lp, body(two)).result()), "Event loop is closed");
     assert_eq!(drops.get(), 2);
     assert_eq!(failure(lab.lp.run_until_complete(async { Ok(()) })), "Event loop is closed");
     assert!(lab.lp.all_tasks().is_empty());
@@ -348,10 +365,10 @@ fn tasks_begin_in_the_order_of_their_creation_whoever_creates_them() {
             Ok(())
         }
     };
-    lab.lp.create_task(note(1)).unwrap();
+    lab.lp.create_task(note(1));
     let (two, three) = (note(2), note(3));
     lab.lp.call_soon(move || drop(create_task(two))).unwrap();
-    lab.lp.create_task(three).unwrap();
+    lab.lp.create_task(three);
     lab.turn();
     assert_eq!(*order.borrow(), [1, 3]);
     lab.turn();

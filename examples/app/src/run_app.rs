@@ -69,7 +69,7 @@ pub fn run_app(app: &App, site: impl Into<Site>, options: Options) -> Result<()>
 
 /// Runs an application on this loop, and closes the loop.
 pub fn run_app_on(lp: &EventLoop, app: &App, site: impl Into<Site>, options: Options) -> Result<()> {
-    let main = lp.create_task(serve(app.clone(), site.into(), options))?;
+    let main = lp.create_task(serve(app.clone(), site.into(), options));
     let served = match lp.run_until_complete(&main) {
         Err(Error::Exit(_) | Error::KeyboardInterrupt) => Ok(()), // the first signal
         ended => ended,

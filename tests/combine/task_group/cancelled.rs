@@ -25,7 +25,7 @@ fn cancelling_the_parent_in_the_body_cancels_the_children_and_comes_out() {
     let lines = cancelled_from_outside(&lab, async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside, "child", 5, None))?;
+            group.create_task(cleanup(inside, "child", 5, None));
             forever().await
         });
         let outcome = outcome.await;
@@ -50,8 +50,10 @@ fn cancelling_the_parent_while_it_waits_for_children_does_the_same() {
     let log = lab.log.clone();
     let lines = cancelled_from_outside(&lab, async move {
         let inside = log.clone();
-        let outcome =
-            TaskGroup::scope(async |group| group.create_task(cleanup(inside, "child", 5, None)).map(drop));
+        let outcome = TaskGroup::scope(async |group| {
+            group.create_task(cleanup(inside, "child", 5, None));
+            Ok(())
+        });
         let outcome = outcome.await;
         say!(log, "{}, cancelling {}", ended(&outcome), cancelling());
         outcome
@@ -76,7 +78,8 @@ fn more_requests_while_the_group_aborts_do_not_end_the_wait() {
         let worker = create_task(async move {
             let inside = log.clone();
             let outcome = TaskGroup::scope(async |group| {
-                group.create_task(cleanup(inside, "child", 50, None)).map(drop)
+                group.create_task(cleanup(inside, "child", 50, None));
+                Ok(())
             });
             let outcome = outcome.await;
             say!(log, "{}, cancelling {}", ended(&outcome), cancelling());
@@ -104,7 +107,7 @@ fn a_failure_beats_a_cancellation_from_outside_which_is_delivered_at_the_next_su
     let lines = cancelled_from_outside(&lab, async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside, "child", 5, Some("child failed")))?;
+            group.create_task(cleanup(inside, "child", 5, Some("child failed")));
             forever().await
         });
         say!(log, "{}, cancelling {}", ended(&outcome.await), cancelling());
@@ -132,7 +135,7 @@ fn a_failure_and_a_cancellation_from_outside_in_one_turn_leave_a_count_of_one() 
         let inside = log.clone();
         let worker = create_task(async move {
             let outcome = TaskGroup::scope(async |group| {
-                group.create_task(fails("boom", 10))?;
+                group.create_task(fails("boom", 10));
                 forever().await
             });
             say!(inside, "{}, cancelling {}", ended(&outcome.await), cancelling());

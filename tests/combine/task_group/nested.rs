@@ -1,7 +1,7 @@
 //! Nested groups, children that come late or too late, and errors that leave the loop.
 
 use super::{after, cancelling, cleanup, ended, fails};
-use looplab::{Coroutine, Error, Result, Step, Task, TaskGroup, get_running_loop, sleep, yield_now};
+use looplab::{Coroutine, Error, Step, Task, TaskGroup, get_running_loop, sleep, yield_now};
 use support::{Lab, forever, ms, say};
 
 #[test]
@@ -11,9 +11,9 @@ fn nested_groups_end_from_the_inside_out() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |outer| {
-            outer.create_task(cleanup(inside.clone(), "outer child", 0, None))?;
+            outer.create_task(cleanup(inside.clone(), "outer child", 0, None));
             let inner = TaskGroup::scope(async |inner| {
-                inner.create_task(cleanup(inside, "inner child", 0, None))?;
+                inner.create_task(cleanup(inside, "inner child", 0, None));
                 inner.create_task(fails("boom", 0))
             });
             inner.await
@@ -43,7 +43,7 @@ fn an_inner_group_that_is_cancelled(lab: &Lab, inner_failure: Option<&'static st
     lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |outer| {
-            outer.create_task(fails(if inner_failure.is_some() { "outer" } else { "boom" }, 5))?;
+            outer.create_task(fails(if inner_failure.is_some() { "outer" } else { "boom" }, 5));
             let inner = TaskGroup::scope(async |inner| {
                 inner.create_task(cleanup(inside.clone(), "inner child", 0, inner_failure))
             });
@@ -106,7 +106,7 @@ fn new_children_may_be_made_while_the_group_waits_for_the_last_ones() {
                     sleep(ms(5)).await?;
                     log.say("second ends");
                     Ok(())
-                })?;
+                });
                 inside.say("first ends");
                 Ok(())
             };
@@ -130,25 +130,25 @@ fn a_group_that_shuts_down_or_has_finished_takes_no_more_children() {
             let siblings = group.clone();
             group.create_task(async move {
                 let waited = forever().await;
-                let refused: Result<Task<()>> = siblings.create_task(never());
-                inside.say(refused.unwrap_err());
+                let refused = siblings.create_task(never());
+                inside.say(refused.result().unwrap_err());
                 waited
-            })?;
+            });
             kept = Some(group.clone());
             group.create_task(fails("boom", 0))
         });
         assert!(outcome.await.is_err());
-        let refused: Result<Task<()>> = kept.unwrap().create_task(never());
-        log.say(refused.unwrap_err());
+        let refused = kept.unwrap().create_task(never());
+        log.say(refused.result().unwrap_err());
         let group = TaskGroup::scope(async |group| {
             say!(log, "{group:?}");
-            group.create_task(after(1, ()))?;
+            group.create_task(after(1, ()));
             say!(log, "{group:?}");
             Ok(group)
         })
         .await?;
-        let refused: Result<Task<()>> = group.create_task(never());
-        log.say(refused.unwrap_err());
+        let refused = group.create_task(never());
+        log.say(refused.result().unwrap_err());
         Ok(())
     });
     assert_eq!(
@@ -186,18 +186,18 @@ fn what_leaves_the_loop_comes_out_by_itself() {
     let body = async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside, "sibling", 0, Some("sibling failed")))?;
+            group.create_task(cleanup(inside, "sibling", 0, Some("sibling failed")));
             group.create_task(async {
                 sleep(ms(5)).await?;
                 Err::<(), _>(Error::Exit(3))
-            })?;
+            });
             Ok(())
         });
         let outcome = outcome.await;
         say!(log, "main {}, cancelling {}", ended(&outcome), cancelling());
         outcome
     };
-    let main = Task::builder().name("main").spawn_on(&lab.lp, body).unwrap();
+    let main = Task::builder().name("main").spawn_on(&lab.lp, body);
     let run = || {
         let outcome = lab.lp.run_until_complete(&main);
         let mut lines = lab.log.take();
@@ -229,7 +229,7 @@ fn an_exit_of_the_body_cancels_the_children_first() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside, "child", 5, Some("child failed")))?;
+            group.create_task(cleanup(inside, "child", 5, Some("child failed")));
             yield_now().await?;
             Err::<(), _>(Error::Exit(4))
         });

@@ -1,7 +1,7 @@
 //! Task groups, looplab's own: an order that asyncio leaves to a set, and what only Rust has.
 
 use super::{cancelling, cleanup, ended, fails};
-use looplab::{Error, Result, Task, TaskGroup, sleep, yield_now};
+use looplab::{Error, Task, TaskGroup, sleep, yield_now};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ fn children_are_cancelled_in_the_order_in_which_they_were_made() {
     let lines = lab.run(async move {
         let outcome = TaskGroup::scope(async |group| {
             for name in ["a", "b", "c", "d"] {
-                group.create_task(pass_on(log.clone(), name))?;
+                group.create_task(pass_on(log.clone(), name));
             }
             yield_now().await?;
             Err::<(), _>(Error::msg("body"))
@@ -32,7 +32,7 @@ fn a_body_may_borrow_and_its_value_is_returned() {
     let lines = lab.run(async {
         let mut seen = Vec::new();
         TaskGroup::scope(async |group| {
-            let child = group.create_task(async { Ok(1) })?;
+            let child = group.create_task(async { Ok(1) });
             seen.push(child.await?);
             Ok(())
         })
@@ -49,10 +49,10 @@ fn panics_of_children_and_of_the_body_are_failures_of_the_group() {
     let lines = lab.run(async move {
         let inside = log.clone();
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside, "sibling", 5, None))?;
-            group.create_task(async { panic!("child") })?;
+            group.create_task(cleanup(inside, "sibling", 5, None));
+            group.create_task(async { panic!("child") });
             swallow(Log::default(), "body", ()).await?;
-            if group.create_task(async {}).is_err() {
+            if group.create_task(async {}).result().is_err() {
                 panic!("body");
             }
             Ok(())
@@ -73,8 +73,8 @@ fn a_scope_that_is_dropped_half_way_cancels_its_children_and_reports_what_they_f
     let lines = lab.run(async move {
         let (inside, mut kept) = (log.clone(), None);
         let mut running = Box::pin(TaskGroup::scope(async |group| {
-            group.create_task(cleanup(inside.clone(), "a", 5, None))?;
-            Task::builder().name("b").spawn_in(&group, cleanup(inside, "b", 5, Some("b failed")))?;
+            group.create_task(cleanup(inside.clone(), "a", 5, None));
+            Task::builder().name("b").spawn_in(&group, cleanup(inside, "b", 5, Some("b failed")));
             kept = Some(group);
             forever().await
         }));
@@ -86,7 +86,7 @@ fn a_scope_that_is_dropped_half_way_cancels_its_children_and_reports_what_they_f
         yield_now().await?;
         drop(running);
         let refused = kept.unwrap().create_task(async {});
-        log.say(refused.unwrap_err());
+        log.say(refused.result().unwrap_err());
         sleep(ms(10)).await?;
         say!(log, "cancelling {}", cancelling());
         Ok(())
@@ -110,7 +110,7 @@ fn a_scope_that_is_dropped_after_a_failure_takes_its_request_back() {
     let lab = Lab::reporting();
     let lines = lab.run(async {
         let mut running = Box::pin(TaskGroup::scope(async |group| {
-            group.create_task(fails("boom", 0))?;
+            group.create_task(fails("boom", 0));
             forever().await
         }));
         poll_fn(|cx| {
@@ -139,14 +139,14 @@ fn a_refused_body_is_dropped_and_so_is_a_body_that_was_cancelled_before_it_began
     lab.run(async move {
         let mut kept = None;
         let outcome = TaskGroup::scope(async |group| {
-            group.create_task(body(Guard(seen.clone())))?;
+            group.create_task(body(Guard(seen.clone())));
             kept = Some(group);
             Err::<(), _>(Error::msg("body"))
         });
         assert!(outcome.await.is_err());
         assert_eq!(seen.get(), 1);
-        let refused: Result<Task<()>> = kept.unwrap().create_task(body(Guard(seen.clone())));
-        assert!(refused.is_err());
+        let refused = kept.unwrap().create_task(body(Guard(seen.clone())));
+        assert!(refused.result().is_err());
         assert_eq!(seen.get(), 2);
         Ok(())
     });
@@ -164,12 +164,12 @@ fn a_loop_that_is_closed_ends_a_group_without_cancelling() {
             Task::builder().name("child").spawn_in(&group, async move {
                 let _dropped = dropped;
                 forever().await
-            })?;
+            });
             forever().await
         })
         .await
     };
-    let main = Task::builder().name("main").spawn_on(&lab.lp, main).unwrap();
+    let main = Task::builder().name("main").spawn_on(&lab.lp, main);
     lab.turn();
     lab.turn();
     lab.lp.close().unwrap();

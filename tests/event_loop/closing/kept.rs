@@ -97,7 +97,7 @@ fn close_frees_a_handler_an_observer_and_hooks_that_hold_the_loop() -> Result<()
         let _both = &handler;
         counted.set(counted.get() + 1);
     }));
-    lp.create_task(sleep(MS))?;
+    lp.create_task(sleep(MS));
     drop(held);
     lp.close()?;
     assert_eq!((drops.count(), reports.get()), (4, 1), "the reports of close itself still reach the handler");
@@ -133,7 +133,7 @@ fn what_was_given_is_dropped_in_the_order_that_is_documented() -> Result<()> {
     // Given in another order than they are dropped in.
     let guard = says_dropped("done callback");
     future.add_done_callback(move |_| drop(guard));
-    let _task = waiting(&lab, "task")?;
+    let _task = waiting(&lab, "task");
     turn(&lab)?;
     let guard = says_dropped("signal handler");
     lab.add_signal_handler(10, move || {

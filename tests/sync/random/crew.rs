@@ -96,7 +96,7 @@ impl Crew {
             let crew = Self::default();
             let lp = get_running_loop()?;
             for (me, part) in parts.into_iter().enumerate() {
-                let task = lp.create_task(body(crew.clone(), me, part))?;
+                let task = lp.create_task(body(crew.clone(), me, part));
                 crew.members.borrow_mut().push(Member { task, gate: lp.create_future() });
             }
             finally(crew).await

@@ -22,10 +22,10 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
 fn chain() -> (EventLoop, Vec<Task<()>>) {
     let lp = EventLoop::builder().clock(Clock::virtual_time()).build().unwrap();
     let never = lp.create_future::<()>();
-    let mut tasks = vec![lp.create_task(async move { never.await }).unwrap()];
+    let mut tasks = vec![lp.create_task(async move { never.await })];
     for n in 0..LENGTH {
         let inner = tasks[n].clone();
-        tasks.push(lp.create_task(async move { inner.await }).unwrap());
+        tasks.push(lp.create_task(async move { inner.await }));
     }
     lp.stop();
     lp.run_forever().unwrap();
@@ -96,7 +96,7 @@ fn closing_a_loop_with_a_chain_that_was_made_from_the_outside() {
     on_a_small_stack(|| {
         let lp = EventLoop::builder().clock(Clock::virtual_time()).build().unwrap();
         let destroyed = count_destroyed(&lp);
-        drop(lp.create_task(next(LENGTH)).unwrap());
+        drop(lp.create_task(next(LENGTH)));
         let error = lp.run_forever().unwrap_err();
         assert!(matches!(error, Error::Deadlock(_)));
         lp.close().unwrap();
@@ -117,7 +117,7 @@ fn ring(lab: &Lab, names: &[&'static str]) -> Vec<Task<()>> {
             say!(log, "{} {}", current_task().unwrap().name(), failure(thrown.clone()));
             thrown
         });
-        slots.borrow_mut().push(task.unwrap());
+        slots.borrow_mut().push(task);
     }
     lab.turn();
     slots.take()
@@ -163,7 +163,7 @@ fn a_task_that_gathers_itself_is_ended_by_a_cancel() {
         say!(log, "{}", failure(gather([me]).await));
         Ok(())
     });
-    let task = task.unwrap();
+    let task = task;
     lab.turn();
     assert!(task.cancel_msg("c"));
     lab.lp.run_until_complete(&task).unwrap();
@@ -179,9 +179,9 @@ fn a_ring_through_a_gathering_is_ended_by_a_cancel() {
         let other = awaited.borrow()[0].clone();
         gather([other]).await.map(drop)
     });
-    let gatherer = gatherer.unwrap();
+    let gatherer = gatherer;
     let awaited = gatherer.clone();
-    let other = lab.lp.create_task(async move { awaited.await }).unwrap();
+    let other = lab.lp.create_task(async move { awaited.await });
     slot.borrow_mut().push(other.clone());
     lab.turn();
     lab.turn();
@@ -209,7 +209,7 @@ fn a_task_that_cancels_its_awaiter_and_then_awaits_it_ends_with_it() {
         assert!(awaiter.cancel_msg("c"));
         awaiter.await
     });
-    let tasks = [awaiter.unwrap(), canceller.unwrap()];
+    let tasks = [awaiter, canceller];
     slot.replace(tasks.to_vec());
     assert_eq!(failure(lab.lp.run_until_complete(&tasks[1])), "Cancelled(c)");
     assert!(tasks.iter().all(Task::cancelled));
@@ -225,7 +225,7 @@ fn a_task_that_cancels_itself_and_then_gathers_itself_is_ended() {
         me.cancel_msg("c");
         gather([me]).await.map(drop)
     });
-    let task = task.unwrap();
+    let task = task;
     assert_eq!(failure(lab.lp.run_until_complete(&task)), "Cancelled(c)");
     assert_eq!(task.cancelling(), 1);
 }
@@ -233,9 +233,9 @@ fn a_task_that_cancels_itself_and_then_gathers_itself_is_ended() {
 #[test]
 fn a_cancel_from_a_timer_reaches_a_chain_in_the_same_call() {
     let lab = Lab::reporting();
-    let inner = lab.lp.create_task(async { yield_now().await.and(std::future::pending().await) }).unwrap();
+    let inner = lab.lp.create_task(async { yield_now().await.and(std::future::pending().await) });
     let awaited: Task<()> = inner.clone();
-    let outer = lab.lp.create_task(async move { awaited.await }).unwrap();
+    let outer = lab.lp.create_task(async move { awaited.await });
     let (first, second) = (outer.clone(), inner.clone());
     lab.lp
         .call_later(Duration::from_secs(1), move || {

@@ -160,7 +160,7 @@ impl World {
                 let _guard = guard;
                 body.await
             };
-            let task = Task::builder().name(format!("<{n}>")).spawn_on(&self.lp, body).unwrap();
+            let task = Task::builder().name(format!("<{n}>")).spawn_on(&self.lp, body);
             let world = self.clone();
             task.add_done_callback(move |task| {
                 let returned = !task.cancelled() && matches!(task.error(), Ok(None));

@@ -29,7 +29,7 @@ fn an_exit_of_a_child_leaves_the_run_and_is_the_childs_result_too() {
         log.say("main");
         Ok("ok")
     });
-    let main = main.unwrap();
+    let main = main;
     assert!(matches!(lab.lp.run_until_complete(&main), Err(Error::Exit(3))));
     assert!(!main.done());
     assert_eq!(lab.lp.run_until_complete(&main).unwrap(), "ok");
@@ -40,7 +40,7 @@ fn an_exit_of_a_child_leaves_the_run_and_is_the_childs_result_too() {
 fn run_until_complete_takes_whatever_can_be_awaited() {
     let lab = Lab::reporting();
     let lp = &lab.lp;
-    let task = lp.create_task(async { Ok(1) }).unwrap();
+    let task = lp.create_task(async { Ok(1) });
     assert_eq!(lp.run_until_complete(&task).unwrap(), 1);
     assert_eq!(lp.run_until_complete(task.clone()).unwrap(), 1, "a task that is done");
     lp.run_until_complete(task.to_ref()).unwrap();
@@ -75,7 +75,7 @@ fn running_what_is_done_takes_one_turn_in_which_others_run_too() {
 #[test]
 fn a_task_of_another_loop_cannot_be_run() {
     let (lab, elsewhere) = (Lab::reporting(), Lab::reporting());
-    let task = elsewhere.lp.create_task(async { Ok(1) }).unwrap();
+    let task = elsewhere.lp.create_task(async { Ok(1) });
     let text = "The future belongs to a different loop than the one specified as the loop argument";
     assert_eq!(failure(lab.lp.run_until_complete(&task)), text);
     assert_eq!(failure(lab.lp.run_until_complete(task.to_ref())), text);
@@ -121,7 +121,7 @@ fn a_run_that_is_stopped_before_loses_nothing() {
         log.say("begins");
         awaited.await
     });
-    let task = task.unwrap();
+    let task = task;
     lab.lp.call_later(ms(10), stop).unwrap();
     assert!(matches!(lab.lp.run_until_complete(&task), Err(Error::StoppedBeforeComplete)));
     assert!(!task.done());
@@ -166,7 +166,7 @@ fn a_clone_that_takes_the_result_which_is_being_cloned_is_refused() {
     let lp = EventLoop::new().unwrap();
     let (slot, refused) = (Rc::<RefCell<Option<Task<Taker>>>>::default(), Rc::new(Cell::new(false)));
     let value = Taker(slot.clone(), refused.clone());
-    let task = lp.create_task(async move { Ok(value) }).unwrap();
+    let task = lp.create_task(async move { Ok(value) });
     lp.run_until_complete(async { yield_now().await }).unwrap();
     *slot.borrow_mut() = Some(task.clone());
     assert!(task.result().is_ok());
