@@ -19,6 +19,7 @@ use std::time::Duration;
 pub struct Builder {
     options: Options,
     clock: Option<Clock>,
+    traced: bool,
 }
 
 impl EventLoop {
@@ -43,7 +44,7 @@ impl EventLoop {
             parking: Parking::default(),
             watchdog: None,
         };
-        Builder { options, clock: None }
+        Builder { options, clock: None, traced: true }
     }
 }
 
@@ -113,6 +114,13 @@ impl Builder {
         self
     }
 
+    /// Makes a loop that `LOOPLAB_TRACE` does not record.
+    #[cfg(feature = "explore")]
+    pub(crate) fn untraced(mut self) -> Self {
+        self.traced = false;
+        self
+    }
+
     /// Creates the loop.
     ///
     /// # Errors
@@ -123,10 +131,12 @@ impl Builder {
         options.clock = self.clock.map_or_else(environment_clock, Ok)?;
         #[cfg(feature = "xray")]
         {
-            options.recorder = crate::xray::from_env()?;
+            options.recorder = if self.traced { crate::xray::from_env()? } else { None };
         }
         #[cfg(not(feature = "xray"))]
-        warn_that_no_trace_is_written();
+        if self.traced {
+            warn_that_no_trace_is_written();
+        }
         EventLoop::with(options)
     }
 }

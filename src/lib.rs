@@ -49,6 +49,7 @@
 //! | `runner.rs` | whole programs: `run`, and what Ctrl-C means |
 //! | `observe/` | watching a loop: events, snapshots, the stall watchdog |
 //! | `xray/` | recording the events, and rebuilding a state from them (feature `xray`) |
+//! | `explore/` | disturbing a program at every point, for tests (feature `explore`) |
 //! | `error.rs`, `outcome.rs`, `panics.rs` | the ground floor: errors, what callbacks return, panics of user code |
 //!
 //! # When code of the program runs
@@ -91,6 +92,8 @@ mod drop_guard;
 mod environment;
 mod error;
 mod event_loop;
+#[cfg(feature = "explore")]
+pub mod explore;
 #[cfg(test)]
 #[path = "tests/interleavings.rs"]
 mod interleavings;
@@ -158,6 +161,8 @@ pub mod book {
     pub mod processes {}
     #[doc = include_str!("../docs/speed.md")]
     pub mod speed {}
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
     #[doc = include_str!("../docs/trace.md")]
     pub mod trace {}
     #[doc = include_str!("../README.md")]

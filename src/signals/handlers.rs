@@ -121,6 +121,14 @@ impl EventLoop {
     }
 }
 
+#[cfg(feature = "explore")]
+impl crate::event_loop::Inner {
+    /// Delivers a signal to this loop alone. Without a handler nothing happens.
+    pub(crate) fn deliver_signal(&self, signal: i32) {
+        self.signals.borrow_mut().deliver(signal);
+    }
+}
+
 /// Reads the self-pipe: queues the handler of each signal that came, to run in the next turn.
 fn read_signals() {
     let Some(lp) = running() else { return };

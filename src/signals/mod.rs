@@ -224,6 +224,15 @@ impl Signals {
         check_number(signum).is_ok() && is_default_now(signum)
     }
 
+    /// Delivers a signal to this loop alone, as if it had just been caught. Does nothing if this loop does not watch it.
+    #[cfg(feature = "explore")]
+    pub(crate) fn deliver(&mut self, signum: i32) {
+        if self.watched.iter().any(|watch| watch.signal == signum) {
+            self.collect();
+            self.waiting.push(Arrival { signal: signum, at: self.latest });
+        }
+    }
+
     /// Returns whether arrivals wait to be taken. The loop must ask before each poll that may
     /// block. After `true`, `take` may still return nothing.
     #[inline]

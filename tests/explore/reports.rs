@@ -1,0 +1,224 @@
+//! What the explorer says, and what it refuses.
+
+use looplab::explore::{Explore, Report, Schedule, World};
+use looplab::{Error, EventLoop, Result, create_task, shield, sleep};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Leaves its commit behind if it is cancelled.
+fn careless(world: &World) -> Result<()> {
+    world.main(async {
+        let commit = create_task(async { sleep(ms(5)).await });
+        shield(&commit).await
+    })
+}
+
+/// Makes many turns in which nothing can go wrong.
+fn long(world: &World) -> Result<()> {
+    let noting = world.clone();
+    world.main(async move {
+        for i in 0..50 {
+            noting.note(i);
+            sleep(ms(1)).await?;
+        }
+        Ok::<(), Error>(())
+    })
+}
+
+fn explored(explore: Explore) -> Report {
+    explore.run().expect("the undisturbed program is right")
+}
+
+/// Without the time that it took, which is no promise.
+fn text(report: &Report) -> String {
+    let text = report.to_string();
+    let (before, rest) = text.split_once(" (in ").expect("a time");
+    let (_, after) = rest.split_once(" s)").expect("its end");
+    format!("{before}{after}")
+}
+
+#[test]
+fn the_report_names_the_smallest_schedule_and_how_to_repeat_it() {
+    let report = explored(Explore::new(careless).cancel("main"));
+    let said = text(&report);
+    let first: Vec<&str> = said.lines().take(5).collect();
+    assert_eq!(first[0], "explore: 3 of 13 schedules fail");
+    assert_eq!(first[2], "    cancel main at the poll of turn 2; 2 schedules fail so");
+    assert!(first[3].starts_with("        left behind: the task Task ("), "{said}");
+    assert_eq!(
+        first[4],
+        "    again:  LOOPLAB_EXPLORE='cancel:main#1@2' cargo test \
+         reports::the_report_names_the_smallest_schedule_and_how_to_repeat_it"
+    );
+}
+
+#[test]
+fn what_is_found_does_not_depend_on_the_number_of_threads() {
+    let with = |threads| text(&explored(Explore::new(careless).cancels().stops().pairs().threads(threads)));
+    assert_eq!(with(1), with(4));
+}
+
+#[test]
+fn a_schedule_repeated_by_its_name_fails_in_the_same_way() {
+    let test = "reports::a_schedule_repeated_by_its_name_fails_in_the_same_way";
+    if let Some(schedule) = support::role() {
+        // The environment names the schedule; nothing else is run.
+        let report = explored(Explore::new(careless).cancels().stops().pairs());
+        assert_eq!(report.schedules(), 1);
+        for failure in report.failures() {
+            support::report(format!(
+                "{} {}",
+                failure.schedule == schedule.parse().expect("a schedule"),
+                failure.message
+            ));
+        }
+        std::process::exit(0);
+    }
+    let report = explored(Explore::new(careless).cancel("main"));
+    assert!(!report.failures().is_empty());
+    for failure in report.failures() {
+        let name = failure.schedule.to_string();
+        let mut command = support::command(test, &name);
+        let ended = support::Process::start(command.env("LOOPLAB_EXPLORE", &name)).end();
+        assert_eq!(ended.fine(), [format!("true {}", failure.message)]);
+    }
+}
+
+#[test]
+fn a_budget_takes_a_sample_and_says_what_it_left_out() {
+    let report = explored(Explore::new(long).stops().pairs().at_most(300).seed(7));
+    assert_eq!(report.schedules(), 300);
+    assert!(report.left_out() > 1000, "{report}");
+    let left =
+        format!("a sample: {} more were left out; with seed 7 it is the same one", commas(report.left_out()));
+    assert!(report.to_string().contains(&left), "{report}");
+    let all = explored(Explore::new(long).stops());
+    assert_eq!(all.left_out(), 0);
+    assert!(!all.to_string().contains("sample"));
+}
+
+fn commas(n: u64) -> String {
+    if n < 1000 { n.to_string() } else { format!("{},{:03}", n / 1000, n % 1000) }
+}
+
+#[test]
+fn a_program_that_is_not_deterministic_is_refused_with_the_first_difference() {
+    static BUILT: AtomicU32 = AtomicU32::new(0);
+    let random = |world: &World| {
+        let n = BUILT.fetch_add(1, SeqCst);
+        world.main(async move {
+            for _ in 0..n {
+                sleep(ms(1)).await?;
+            }
+            Ok::<(), Error>(())
+        })
+    };
+    let error = Explore::new(random).stops().run().expect_err("refused").to_string();
+    assert!(
+        error.starts_with("the program is not deterministic: two undisturbed runs differ, at `"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_undisturbed_program_that_breaks_a_promise_is_told_first() {
+    let leaves = |world: &World| {
+        world.main(async {
+            create_task(async { sleep(ms(1000)).await });
+            Ok::<(), Error>(())
+        })
+    };
+    let error = Explore::new(leaves).stops().run().expect_err("refused").to_string();
+    assert!(
+        error.starts_with("the undisturbed program breaks a promise: left behind: the task Task ("),
+        "{error}"
+    );
+    let report = explored(Explore::new(leaves).stops().allow_left("Task").allow_left("sleep"));
+    assert!(report.failures().is_empty(), "{report}");
+}
+
+#[test]
+fn a_program_without_a_main_task_is_refused() {
+    let error = Explore::new(|_| Ok(())).run().expect_err("refused").to_string();
+    assert_eq!(
+        error,
+        "the undisturbed program breaks a promise: the program needs world.main or world.runs, and not both"
+    );
+}
+
+#[test]
+fn reports_to_the_exception_handler_fail_a_schedule_unless_they_are_allowed() {
+    let reports = |world: &World| {
+        world.event_loop().call_soon(|| Err::<(), _>(Error::msg("boom")))?;
+        world.main(async { sleep(ms(1)).await })
+    };
+    let error = Explore::new(reports).run().expect_err("refused").to_string();
+    assert!(error.contains("reported to the exception handler: ") && error.ends_with("boom"), "{error}");
+    assert!(explored(Explore::new(reports).allow_reports("boom")).failures().is_empty());
+}
+
+#[test]
+fn a_guard_that_outlives_its_run_fails_the_schedule() {
+    let leaks = |world: &World| {
+        std::mem::forget(world.guard());
+        world.main(async { Ok::<(), Error>(()) })
+    };
+    let error = Explore::new(leaks).run().expect_err("refused").to_string();
+    assert!(error.ends_with("1 guarded values are still alive when all is over"), "{error}");
+    let keeps = |world: &World| {
+        let guard = world.guard();
+        world.main(async move {
+            let _guard = guard;
+            sleep(ms(1)).await
+        })
+    };
+    assert!(explored(Explore::new(keeps).cancels().stops().pairs()).failures().is_empty());
+}
+
+#[test]
+fn a_panic_of_a_check_fails_the_schedule() {
+    let panics = |world: &World| {
+        world.finally(|| panic!("the books do not balance"));
+        world.main(async { Ok::<(), Error>(()) })
+    };
+    let error = Explore::new(panics).run().expect_err("refused").to_string();
+    assert!(error.contains("the books do not balance"), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "explore: 3 of 13 schedules fail")]
+fn check_panics_with_the_report() {
+    Explore::new(careless).cancel("main").check();
+}
+
+#[test]
+fn a_signal_that_is_delivered_reaches_the_handler_and_not_the_process() {
+    let waits = |world: &World| {
+        let noting = world.clone();
+        world.runs(move |lp: &EventLoop| {
+            let counting = noting.clone();
+            lp.add_signal_handler(15, move || counting.note("SIGTERM"))?;
+            lp.run_until_complete(async { sleep(ms(5)).await })?;
+            lp.remove_signal_handler(15).map(drop)
+        });
+        Ok(())
+    };
+    let report = explored(Explore::new(waits).signals([15, 2]).pairs());
+    assert!(report.failures().is_empty() && report.schedules() >= 3, "{report}");
+}
+
+#[test]
+fn a_text_that_names_no_schedule_is_refused() {
+    for text in ["stop", "stop@x", "cancel:main@1", "signal:SIGNONE@1", "pause@1", "stop@1.2.3"] {
+        let error = text.parse::<Schedule>().expect_err(text);
+        assert!(error.to_string().contains("names no schedule"), "{error}");
+    }
+    for text in ["", "stop@12", "stop@3.1,cancel:a_b#7@9.2", "signal:SIGINT@4,signal:62@5"] {
+        assert_eq!(text.parse::<Schedule>().expect("a schedule").to_string(), text);
+    }
+}
