@@ -279,10 +279,7 @@ impl<T: 'static> Several<T> {
     }
 
     fn stop_timer(&self) {
-        let timer = self.timer.borrow_mut().take();
-        if let Some(timer) = timer {
-            timer.cancel();
-        }
+        self.timer.take().iter().for_each(TimerHandle::cancel);
     }
 }
 

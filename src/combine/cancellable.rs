@@ -1,13 +1,13 @@
 //! Making a future that is not looplab's interruptible.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event_loop::get_running_loop;
-use crate::task::leaf::Leaf;
+use crate::task::Join;
 use crate::trace::Place;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Makes a foreign future a place where a cancellation is delivered.
 ///
@@ -37,7 +37,8 @@ pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
 pub struct Cancellable<F> {
     foreign: Pin<Box<F>>,
     place: Place,
-    waiting: Option<Leaf>,
+    /// Awaits a future that nothing completes, from the first suspension on: a cancellation is thrown there.
+    waiting: Option<Join<()>>,
 }
 
 impl<F: Future> Future for Cancellable<F> {
@@ -45,29 +46,21 @@ impl<F: Future> Future for Cancellable<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(waiting) = &mut self.waiting
-            && let Poll::Ready(error) = interrupted(waiting, cx)
+            && let Poll::Ready(interrupted) = Pin::new(waiting).poll(cx)
         {
-            return Poll::Ready(Err(error));
+            interrupted?;
         }
         if let Poll::Ready(output) = self.foreign.as_mut().poll(cx) {
-            if let Some(waiting) = &mut self.waiting {
-                waiting.release();
-            }
+            self.waiting = None;
             return Poll::Ready(Ok(output));
         }
         if self.waiting.is_none() {
-            let lp = get_running_loop()?;
-            let cancelled = crate::Future::<()>::of_kind(&lp, "cancellable", self.place);
-            let waiting = self.waiting.insert(Leaf::new(cancelled.any_future()));
-            return interrupted(waiting, cx).map(Err);
+            let never = crate::Future::of_kind(&get_running_loop()?, "cancellable", self.place);
+            let waiting = self.waiting.insert(never.into_future());
+            ready!(Pin::new(waiting).poll(cx))?;
         }
         Poll::Pending
     }
-}
-
-/// Ready with what is thrown here.
-fn interrupted(waiting: &mut Leaf, cx: &mut Context<'_>) -> Poll<Error> {
-    waiting.poll(cx).map(|thrown| thrown.err().unwrap_or_else(|| waiting.on().core().cancelled_error()))
 }
 
 impl<F> fmt::Debug for Cancellable<F> {

@@ -9,6 +9,7 @@ use crate::panics::drop_quietly;
 use crate::task::cell::TaskCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -52,7 +53,9 @@ impl<T: 'static> Coroutine<T> {
     where
         F: Future<Output: Outcome<Value = T>> + 'static,
     {
-        Self { cell: TaskCell::coroutine(body), untaken: None, value: PhantomData }
+        let cell = TaskCell::new::<T>(None, Location::caller(), Some("coroutine".into()));
+        cell.body.set(Some(Box::pin(body)));
+        Self { cell, untaken: None, value: PhantomData }
     }
 
     /// Runs it to its next suspension, or to its end (`coro.send(None)`). After the end it answers with the
@@ -67,7 +70,7 @@ impl<T: 'static> Coroutine<T> {
     /// waits for the next one that can.
     pub fn throw(&mut self, error: Error) -> Step<T> {
         if !self.cell.started.replace(true) && self.cell.has_body() {
-            drop_quietly(self.cell.take_body());
+            drop_quietly(self.cell.body.take());
             return Step::Returned(Err(error));
         }
         self.resume(Some(error))
@@ -81,12 +84,12 @@ impl<T: 'static> Coroutine<T> {
     /// for `CoroutineExit`, which means that it obeyed.
     pub fn close(&mut self) -> Result<()> {
         if !self.cell.started.get() || !self.cell.has_body() {
-            drop_quietly(self.cell.take_body());
+            drop_quietly(self.cell.body.take());
             return Ok(());
         }
         match self.resume(Some(Error::CoroutineExit)) {
             Step::Suspended => {
-                drop_quietly(self.cell.take_body());
+                drop_quietly(self.cell.body.take());
                 Err(Error::Runtime("coroutine ignored GeneratorExit".into()))
             }
             Step::Returned(Ok(_) | Err(Error::CoroutineExit)) => Ok(()),
@@ -95,7 +98,7 @@ impl<T: 'static> Coroutine<T> {
     }
 
     fn resume(&mut self, thrown: Option<Error>) -> Step<T> {
-        let Some(body) = self.cell.take_body() else {
+        let Some(body) = self.cell.body.take() else {
             return Step::Returned(Err(Error::Runtime("cannot reuse already awaited coroutine".into())));
         };
         let thrown = thrown.map(Box::new).or_else(|| self.cell.context.refused.take());
@@ -114,7 +117,7 @@ impl<T: 'static> Coroutine<T> {
 impl<T> Drop for Coroutine<T> {
     fn drop(&mut self) {
         // The body may hold registrations that hold the cell: dropping it breaks the circle.
-        drop_quietly(self.cell.take_body());
+        drop_quietly(self.cell.body.take());
     }
 }
 

@@ -17,7 +17,7 @@ use crate::task::ensure::{EnsureFuture, Ensured};
 use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, downcast};
 use crate::task::leaf::Leaf;
 use crate::trace::{Done, Place};
-use children::Boxed;
+use children::Children;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -78,7 +78,7 @@ pub struct GatherAll<V: Values>(Gather<V>);
 /// A gathering and its children, whose values it reads.
 struct Gathered<V: Values> {
     cell: Rc<GatherCell>,
-    children: Boxed<V>,
+    children: Box<dyn Children<V>>,
 }
 
 /// The gathering itself, whatever the types of its children.
@@ -105,7 +105,7 @@ impl<V: Values> Gather<V> {
         Self { state: Err(error) }
     }
 
-    fn start(lp: &EventLoop, place: Place, children: Boxed<V>) -> Self {
+    fn start(lp: &EventLoop, place: Place, children: Box<dyn Children<V>>) -> Self {
         let mut unique = children.futures();
         let all = unique.iter().map(Rc::downgrade).collect();
         let mut seen = HashSet::new();
@@ -179,7 +179,7 @@ impl<V: Values> Gather<V> {
     fn ensured<R: 'static>(self, read: fn(&dyn Any) -> Result<R>) -> Result<Ensured<R>> {
         let gathered = self.state?;
         gathered.cell.settle();
-        Ok(Ensured::Shared(FutureOf::with_source(gathered.cell.clone(), gathered, read)))
+        Ok(Ensured::Shared(FutureOf { future: gathered.cell.clone(), source: Some(gathered), read }))
     }
 }
 
@@ -274,7 +274,7 @@ impl GatherCell {
 impl Drop for GatherCell {
     fn drop(&mut self) {
         if let Some(error) = self.core.take_unretrieved() {
-            let info = FutureInfo { id: self.core.id(), place: self.core.place() };
+            let info = FutureInfo { id: self.core.id(), place: self.core.place };
             let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
             report(self.core.event_loop(), context.with_error(error).with_future(info));
         }

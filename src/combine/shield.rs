@@ -81,15 +81,13 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> FutureOf<T> {
     add_done_callback(outer.any_future(), place, name, move |_| {
         let inner = weak.upgrade().filter(|inner| !inner.core().done());
         if let Some(inner) = inner {
-            inner.core().drop_waiter(pass_on.key());
+            inner.core().drop_waiter(pass_on.0);
         }
     });
-    let Some(source) = inner.own_source() else { return outer.future_of() };
+    let Some(source) = inner.source else { return outer.future_of() };
     // A gathering's values are in its handle, and this may be the last one.
-    FutureOf::with_source(outer.any_future(), Rc::new((outer, source)), |source| {
-        let (outer, _inner) = downcast::<(Future<T>, Rc<dyn Any>)>(source);
-        outer.result()
-    })
+    let read = |source: &dyn Any| downcast::<(Future<T>, Rc<dyn Any>)>(source).0.result();
+    FutureOf { future: outer.any_future(), source: Some(Rc::new((outer, source))), read }
 }
 
 /// Completes the outer future, because the inner one is done. If the outer one was cancelled, the outcome is not read, so

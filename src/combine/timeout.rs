@@ -15,7 +15,7 @@
 
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
-use crate::event_loop::{Entry, EventLoop, Handle, TimerHandle, get_running_loop};
+use crate::event_loop::{Entry, EventLoop, TimerHandle, get_running_loop};
 use crate::outcome::Outcome;
 use crate::task::{TaskRef, current_task};
 use crate::trace::Place;
@@ -132,18 +132,13 @@ enum TimeoutState {
 struct TimeoutInner {
     state: Cell<TimeoutState>,
     when: Cell<Option<Instant>>,
-    alarm: RefCell<Option<Alarm>>,
+    /// The timer that ends the time, or a queued callback if the time was over at once.
+    alarm: RefCell<Option<TimerHandle>>,
     task: RefCell<Option<TaskRef>>,
     /// The number of requests before the scope: as many must be left for the cancellation to be this scope's own.
     before: Cell<u32>,
     /// The task's step in which the scope was entered, if a cancellation was on its way by then.
     earlier: Cell<Option<u64>>,
-}
-
-/// The handle of the callback that ends the time.
-enum Alarm {
-    Soon(Handle),
-    Later(TimerHandle),
 }
 
 impl Timeout {
@@ -287,21 +282,16 @@ impl TimeoutInner {
             lp.0.check_open()?;
             let callback = lp.named_once(place, name, ring);
             lp.0.enqueue(Entry::Callback(callback.clone()), None);
-            Alarm::Soon(Handle::new(callback, lp.downgrade()))
+            TimerHandle::new(callback, when, lp.downgrade())
         } else {
-            Alarm::Later(set_timer(&lp, place, name, when, ring)?)
+            set_timer(&lp, place, name, when, ring)?
         };
         *self.alarm.borrow_mut() = Some(alarm);
         Ok(())
     }
 
     fn stop_alarm(&self) {
-        let alarm = self.alarm.borrow_mut().take();
-        match alarm {
-            Some(Alarm::Soon(handle)) => handle.cancel(),
-            Some(Alarm::Later(timer)) => timer.cancel(),
-            None => {}
-        }
+        self.alarm.take().iter().for_each(TimerHandle::cancel);
     }
 
     /// Arrow 3.
@@ -314,8 +304,7 @@ impl TimeoutInner {
         }
         task.cancel();
         self.state.set(TimeoutState::Expiring);
-        let alarm = self.alarm.borrow_mut().take();
-        drop(alarm);
+        drop(self.alarm.take());
     }
 
     /// Arrows 2 and 4: returns whether a cancellation that comes out of the body is this scope's own. Only the first call

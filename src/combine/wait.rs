@@ -141,7 +141,7 @@ async fn wait_until(
                 || match when {
                     ReturnWhen::AllCompleted => false,
                     ReturnWhen::FirstCompleted => true,
-                    ReturnWhen::FirstException => watched.core().failed_and_retrieved(),
+                    ReturnWhen::FirstException => matches!(watched.core().exception(), Ok(Some(_))),
                 };
             if !enough {
                 return Ok(());

@@ -16,34 +16,30 @@
 use super::context::{StepContext, is_some};
 use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
 use super::keyed_list::next;
-use crate::error::{Error, Result};
-use crate::event_loop::{AnyTask, ExceptionContext, TaskInfo, TaskKey, TaskWaker, report, running};
+use crate::error::Result;
+use crate::event_loop::{
+    AnyTask, EventLoop, ExceptionContext, TaskInfo, TaskKey, TaskWaker, report, running,
+};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
-use crate::trace::EntryKind;
+use crate::trace::{EntryKind, On, Place};
 use std::any::{Any, TypeId, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::mem::needs_drop;
 use std::num::NonZeroU64;
-use std::panic::Location;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
-/// A body: any future whose output is an [`Outcome`].
+/// A body: any future whose output is an [`Outcome`]. Its value is boxed.
 pub(crate) trait Body {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxedOutcome>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Box<dyn Any>>>;
 }
-
-pub(crate) type BoxedBody = Pin<Box<dyn Body>>;
-
-/// What a body came to; its value is boxed.
-pub(crate) type BoxedOutcome = Result<Box<dyn Any>>;
 
 impl<F: Future<Output: Outcome>> Body for F {
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxedOutcome> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Box<dyn Any>>> {
         match Future::poll(self, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(outcome) => {
@@ -58,14 +54,14 @@ pub(crate) struct TaskCell {
     pub(super) core: FutureCore,
     pub(crate) context: StepContext,
     /// Empty during a step, and when it is done.
-    pub(super) body: Cell<Option<BoxedBody>>,
+    pub(crate) body: Cell<Option<Pin<Box<dyn Body>>>>,
     /// A reader's `clone`, which is user code, runs on the borrowed value. It may read the task again or drop it, and only
     /// taking the value fails meanwhile.
-    value: RefCell<Option<Box<dyn Any>>>,
+    pub(super) value: RefCell<Option<Box<dyn Any>>>,
     /// Whether dropping the value runs code.
     value_needs_drop: bool,
     /// Returns the type of the value, and its name.
-    value_type: fn() -> (TypeId, &'static str),
+    pub(super) value_type: fn() -> (TypeId, &'static str),
     pub(super) handle: u64,
     pub(super) key: Cell<Option<TaskKey>>,
     /// The N of `Task-N`; 0 if it was given a name.
@@ -75,7 +71,8 @@ pub(crate) struct TaskCell {
     pub(crate) started: Cell<bool>,
     /// Suspended, and the trace knows what it waits on.
     pub(super) parked: Cell<bool>,
-    cancels: Cell<u32>,
+    /// How many cancellations were requested and not taken back.
+    pub(super) cancels: Cell<u32>,
     /// A walk of `cancel` is asking it.
     pub(super) asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
@@ -90,18 +87,22 @@ pub(crate) struct TaskCell {
 pub(super) struct TaskExtras {
     name: RefCell<Option<Rc<str>>>,
     /// A cancellation to be thrown in the next step.
-    must_cancel: Cell<Option<CancelMessage>>,
+    pub(super) must_cancel: Cell<Option<CancelMessage>>,
     /// Its waker, while a clone of the lent one exists.
     pub(super) waker: Cell<Option<Box<TaskWaker>>>,
 }
 
 impl TaskCell {
-    /// Makes a task whose value is a `T`, without a body.
+    /// Makes a task whose value is a `T`, without a body. On no loop it is a coroutine, or a task that fails at once.
     #[inline]
-    pub(super) fn new<T: 'static>(core: FutureCore, handle: u64, name: Option<Rc<str>>) -> Self {
-        Self {
-            core,
-            context: StepContext::default(),
+    pub(crate) fn new<T: 'static>(lp: Option<&EventLoop>, place: Place, name: Option<Rc<str>>) -> Rc<Self> {
+        let (lp, id, handle) = match lp {
+            Some(lp) => (lp.downgrade(), lp.0.next_object(), lp.0.next_handle()),
+            None => (Weak::new(), 0, 0),
+        };
+        Rc::new(Self {
+            core: FutureCore::new(lp, On::Task(id), "task", place),
+            context: StepContext::new(),
             body: Cell::new(None),
             value: RefCell::new(None),
             value_needs_drop: needs_drop::<T>(),
@@ -122,19 +123,7 @@ impl TaskCell {
                     ..TaskExtras::default()
                 }))
             }),
-        }
-    }
-
-    /// Makes a coroutine that is driven by hand.
-    #[track_caller]
-    pub(crate) fn coroutine<F>(body: F) -> Rc<Self>
-    where
-        F: Future<Output: Outcome> + 'static,
-    {
-        let core = FutureCore::task(Weak::new(), 0, Location::caller());
-        let cell = Self::new::<<F::Output as Outcome>::Value>(core, 0, Some("coroutine".into()));
-        cell.body.set(Some(Box::pin(body)));
-        Rc::new(cell)
+        })
     }
 
     /// Whether it is a task, not a coroutine.
@@ -151,10 +140,6 @@ impl TaskCell {
         self.extras.get()?.waker.take()
     }
 
-    pub(super) fn has_type<T: 'static>(&self) -> bool {
-        (self.value_type)().0 == TypeId::of::<T>()
-    }
-
     pub(super) fn name(&self) -> Rc<str> {
         let given = self.extras.get().and_then(|extras| extras.name.borrow().clone());
         given.unwrap_or_else(|| format!("Task-{}", self.number).into())
@@ -164,30 +149,21 @@ impl TaskCell {
         let before = self.extras().name.replace(Some(name.clone()));
         drop(before);
         if let Some(lp) = self.core.event_loop().filter(|_| !self.core.done()) {
-            lp.0.task_named(self.core.id(), &name, (self.value_type)().1, None, self.core.place());
+            lp.0.task_named(self.core.id(), &name, (self.value_type)().1, None, self.core.place);
         }
     }
 
     pub(super) fn info(&self) -> TaskInfo {
-        TaskInfo { id: self.core.id(), name: self.name().to_string(), place: self.core.place() }
+        TaskInfo { id: self.core.id(), name: self.name().to_string(), place: self.core.place }
     }
 
     pub(crate) fn has_body(&self) -> bool {
         is_some(&self.body)
     }
-
-    pub(crate) fn take_body(&self) -> Option<BoxedBody> {
-        self.body.take()
-    }
 }
 
 /// The outcome.
 impl TaskCell {
-    pub(super) fn set_value(&self, value: Box<dyn Any>) {
-        let before = self.value.replace(Some(value));
-        drop(before);
-    }
-
     /// Returns the outcome of one that is done, and marks it as retrieved.
     pub(super) fn outcome<T: Clone + 'static>(&self) -> Result<T> {
         self.core.check_error()?;
@@ -202,18 +178,6 @@ impl TaskCell {
         let value = value.and_then(|value| value.downcast().ok());
         value.map(|value| *value).ok_or_else(|| self.core.no_result())
     }
-
-    /// Returns its error, without reading the value (`Task.exception`).
-    pub(super) fn exception(&self) -> Result<Option<Error>> {
-        if !self.core.done() {
-            return Err(Error::InvalidState("Exception is not set."));
-        }
-        self.core.mark_retrieved();
-        match self.core.error() {
-            Some(error) if self.core.cancelled() => Err(error),
-            error => Ok(error),
-        }
-    }
 }
 
 /// Cancellation.
@@ -225,15 +189,6 @@ impl TaskCell {
         self.core.set_message(message.clone());
     }
 
-    /// Notes again what no leaf took in this step. Only a cancellation is kept: another error came from a leaf that is
-    /// gone.
-    #[cold]
-    pub(super) fn throw_later(&self, error: Error) {
-        if let Error::Cancelled(message) = error {
-            self.extras().must_cancel.set(Some(message));
-        }
-    }
-
     #[inline]
     pub(super) fn take_must_cancel(&self) -> Option<CancelMessage> {
         self.extras.get()?.must_cancel.take()
@@ -242,10 +197,6 @@ impl TaskCell {
     /// Whether a cancellation was requested that no await has delivered yet. For the task itself, during its step.
     pub(super) fn cancel_undelivered(&self) -> bool {
         self.extras.get().is_some_and(|extras| is_some(&extras.must_cancel)) || self.context.throws()
-    }
-
-    pub(super) fn cancelling(&self) -> u32 {
-        self.cancels.get()
     }
 
     pub(super) fn uncancel(&self) -> u32 {
@@ -327,7 +278,7 @@ impl fmt::Debug for TaskCell {
             (true, true) => "cancelled",
             (true, false) => "finished",
         };
-        let place = self.core.place();
+        let place = self.core.place;
         write!(f, "<Task {state} name='{}' created at {}:{}>", self.name(), place.file(), place.line())
     }
 }

@@ -13,12 +13,8 @@
 use super::future_core::AnyFuture;
 use super::keyed_list::{KeyedList, next_key};
 use crate::error::Error;
-use crate::trace::Wait;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-
-/// An error to be thrown into a body. Boxed: it is rare, and every task has the room for it.
-pub(crate) type Thrown = Option<Box<Error>>;
 
 pub(crate) struct StepContext {
     /// Differs from that of every other context of this thread.
@@ -28,10 +24,10 @@ pub(crate) struct StepContext {
     number: Cell<u64>,
     /// Whether it is in a step now.
     pub(super) active: Cell<bool>,
-    /// To be thrown at the await where it is suspended.
-    thrown: Cell<Thrown>,
-    /// Thrown by a leaf that refused to wait, to be delivered in the next step (a task that awaits itself).
-    pub(crate) refused: Cell<Thrown>,
+    /// To be thrown at the await where it is suspended. Boxed: it is rare, and every task has the room for it.
+    thrown: Cell<Option<Box<Error>>>,
+    /// Option<Box<Error>> by a leaf that refused to wait, to be delivered in the next step (a task that awaits itself).
+    pub(crate) refused: Cell<Option<Box<Error>>>,
     waits: RefCell<KeyedList<LeafWait>>,
     /// It was woken during its own step, so its next step is queued at the end of this one.
     pub(super) woken: Cell<bool>,
@@ -54,29 +50,29 @@ pub(super) struct StepId {
 
 impl LeafWait {
     /// Whether it counts after the step with this number.
+    #[inline]
     fn counts(&self, last: u64) -> bool {
         self.polled_in == last || !self.own_waker
     }
 }
 
-impl Default for StepContext {
-    fn default() -> Self {
+impl StepContext {
+    #[inline]
+    pub(super) fn new() -> Self {
         Self {
             id: next_key(),
             number: Cell::new(0),
             active: Cell::new(false),
-            thrown: Cell::default(),
-            refused: Cell::default(),
-            waits: RefCell::default(),
+            thrown: Cell::new(None),
+            refused: Cell::new(None),
+            waits: RefCell::new(KeyedList::Empty),
             woken: Cell::new(false),
         }
     }
-}
 
-impl StepContext {
     /// Begins a step with an error to be thrown in it.
     #[inline]
-    pub(super) fn begin(&self, thrown: Thrown) {
+    pub(super) fn begin(&self, thrown: Option<Box<Error>>) {
         self.number.set(next_key());
         self.active.set(true);
         self.woken.set(false);
@@ -85,7 +81,7 @@ impl StepContext {
 
     /// Ends the step, and returns the error if no leaf took it.
     #[inline]
-    pub(crate) fn end(&self) -> Thrown {
+    pub(crate) fn end(&self) -> Option<Box<Error>> {
         self.active.set(false);
         self.thrown.take()
     }
@@ -103,15 +99,8 @@ impl StepContext {
 
     /// Takes the error that is to be thrown in this step, for a leaf that has waited here since an earlier one.
     #[inline]
-    pub(super) fn take_thrown(&self, since: StepId) -> Thrown {
+    pub(super) fn take_thrown(&self, since: StepId) -> Option<Box<Error>> {
         if self.id == since.context && since.number < self.number.get() { self.thrown.take() } else { None }
-    }
-
-    /// Keeps the error of a leaf that refused to wait.
-    #[cold]
-    pub(super) fn refuse(&self, error: Error) -> StepId {
-        self.refused.set(Some(Box::new(error)));
-        self.step()
     }
 
     /// Notes that a leaf waits on `on`, under the key of its registration there.
@@ -145,15 +134,6 @@ impl StepContext {
     #[inline]
     pub(super) fn has_waits(&self) -> bool {
         self.waits.borrow().any(|wait| wait.counts(self.number.get()))
-    }
-
-    /// Describes what it waits on, for the trace.
-    pub(super) fn describe_waits(&self) -> Vec<Wait> {
-        let describe = |on: Rc<dyn AnyFuture>| {
-            let core = on.core();
-            Wait { on: core.on(), kind: core.kind(), place: Some(core.place()), holder: core.holder() }
-        };
-        self.waits().into_iter().map(describe).collect()
     }
 }
 

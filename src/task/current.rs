@@ -9,14 +9,13 @@ use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-#[derive(Clone)]
-pub(super) struct Current {
+struct Current {
     /// What is polled: a task, or a coroutine.
-    pub(super) cell: Rc<TaskCell>,
+    cell: Rc<TaskCell>,
     /// The data pointer of the waker that it is polled with, which tells its own waker from any other.
-    pub(super) waker: *const (),
-    /// The innermost task around it, if it is polled inside of one.
-    outer_task: Option<Rc<TaskCell>>,
+    waker: *const (),
+    /// What it is polled inside of. Boxed, because there nearly always is nothing.
+    outer: Option<Box<Current>>,
 }
 
 thread_local! {
@@ -25,42 +24,30 @@ thread_local! {
 }
 
 /// Makes a cell the current one while the guard lives.
-pub(super) struct EnterGuard {
-    /// Boxed, because there nearly always is none.
-    outer: Option<Box<Current>>,
-}
+pub(super) struct EnterGuard(());
 
 impl EnterGuard {
     /// `waker` is the data pointer of the waker that the cell is polled with.
     #[inline]
     pub(super) fn new(cell: Rc<TaskCell>, waker: *const ()) -> Self {
-        match replace(Some(Current { cell, waker, outer_task: None })) {
-            None => Self { outer: None },
-            Some(outer) => Self::inside(outer),
+        if let Some(outer) = replace(Some(Current { cell, waker, outer: None })) {
+            CURRENT.with_borrow_mut(|current| {
+                let current = current.as_mut().expect("it was just entered");
+                current.outer = Some(Box::new(outer));
+            });
         }
-    }
-
-    #[cold]
-    fn inside(outer: Current) -> Self {
-        CURRENT.with_borrow_mut(|current| {
-            if let Some(current) = &mut **current {
-                current.outer_task = outer.task();
-            }
-        });
-        Self { outer: Some(Box::new(outer)) }
+        Self(())
     }
 }
 
 impl Drop for EnterGuard {
     #[inline]
     fn drop(&mut self) {
-        drop(replace(self.outer.take().map(|outer| *outer)));
-    }
-}
-
-impl Current {
-    fn task(&self) -> Option<Rc<TaskCell>> {
-        if self.cell.is_task() { Some(self.cell.clone()) } else { self.outer_task.clone() }
+        let mut ended = replace(None);
+        if let Some(outer) = ended.as_mut().and_then(|ended| ended.outer.take()) {
+            replace(Some(*outer));
+        }
+        drop(ended);
     }
 }
 
@@ -69,9 +56,10 @@ fn replace(by: Option<Current>) -> Option<Current> {
     ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(by)))
 }
 
+/// Returns the current cell, and the data pointer of its waker.
 #[inline]
-pub(super) fn current() -> Option<Current> {
-    CURRENT.with_borrow(|current| Option::clone(current))
+pub(super) fn current() -> Option<(Rc<TaskCell>, *const ())> {
+    CURRENT.with_borrow(|current| current.as_ref().map(|current| (current.cell.clone(), current.waker)))
 }
 
 /// Calls `look` with the context and the waker of the current cell. It must not run user code.
@@ -82,5 +70,8 @@ pub(super) fn look_at_current<R>(look: impl FnOnce(&StepContext, *const ()) -> R
 
 /// Returns the task that is in its step now. A coroutine that it drives by hand does not hide it.
 pub(super) fn current_task() -> Option<Rc<TaskCell>> {
-    CURRENT.with_borrow(|current| current.as_ref().and_then(Current::task))
+    CURRENT.with_borrow(|current| {
+        let mut all = std::iter::successors(current.as_ref(), |inner| inner.outer.as_deref());
+        all.find(|current| current.cell.is_task()).map(|current| current.cell.clone())
+    })
 }

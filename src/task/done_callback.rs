@@ -13,13 +13,7 @@ use std::rc::Rc;
 
 /// Names one registered done callback, to remove it with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallbackId(u64);
-
-impl CallbackId {
-    pub(crate) fn key(self) -> u64 {
-        self.0
-    }
-}
+pub struct CallbackId(pub(crate) u64);
 
 /// Registers a done callback, which gets the finished future. `name` names it for a reader.
 pub(crate) fn add_done_callback<F, R>(
@@ -47,7 +41,7 @@ where
         return CallbackId(core.add_waiter(Waiter::Callback(callback)));
     }
     if let Some(lp) = lp {
-        let cause = Some(core.on());
+        let cause = Some(core.on);
         callback.function.bind(future);
         lp.0.enqueue(Entry::Callback(callback), cause);
     }

@@ -4,6 +4,7 @@ use super::done_callback::DoneCallback;
 use super::future::Future;
 use super::future_core::{AnyFuture, FutureOf};
 use super::handles::{Task, TaskRef};
+use super::join::Join;
 use super::spawn::{Prepared, spawn};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, get_running_loop};
@@ -43,16 +44,16 @@ impl<T: 'static> Ensured<T> {
     /// Reports the task's destruction while pending, as that of any task. (asyncio's `run_until_complete` and `gather`
     /// do not ask for that.)
     pub(crate) fn reported(self) -> Self {
-        match self {
-            Self::New(task) => Self::New(task.reported()),
-            shared => shared,
+        if let Self::New(task) = &self {
+            task.0.report_destroyed.set(true);
         }
+        self
     }
 
     /// Refuses what belongs to another loop, for a caller whose counterpart in asyncio does.
     pub(crate) fn of_loop(self, lp: &EventLoop) -> Result<Self> {
         let future = self.future();
-        if future.core().belongs_to(lp) || future.core().has_no_loop() {
+        if future.core().lp.ptr_eq(&lp.downgrade()) || future.core().has_no_loop() {
             return Ok(self);
         }
         let text = "The future belongs to a different loop than the one specified as the loop argument";
@@ -86,7 +87,7 @@ where
     type Value = <F::Output as Outcome>::Value;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
-        Ok(Ensured::New(spawn(lp, place, None, self)?.silent()))
+        Prepared { name: None, body: self }.ensure(lp, place)
     }
 }
 
@@ -97,21 +98,16 @@ where
     type Value = <F::Output as Outcome>::Value;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
-        Ok(Ensured::New(spawn(lp, place, self.name, self.body)?.silent()))
+        let task = spawn(lp, place, self.name, self.body)?;
+        // There is no other handle.
+        task.0.report_destroyed.set(false);
+        Ok(Ensured::New(task))
     }
 }
 
-/// Implements it for handles and their references, of whichever loop.
-macro_rules! ensure_handle {
+/// Lets handles, of whichever loop, be awaited and be given wherever a body is.
+macro_rules! handles {
     ($([$($bounds:tt)*] $handle:ty => $value:ty;)+) => {$(
-        impl<$($bounds)*> EnsureFuture for &$handle {
-            type Value = $value;
-
-            fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<$value>> {
-                Ok(Ensured::Shared(self.future_of()))
-            }
-        }
-
         impl<$($bounds)*> EnsureFuture for $handle {
             type Value = $value;
 
@@ -119,13 +115,25 @@ macro_rules! ensure_handle {
                 Ok(Ensured::Shared(self.future_of()))
             }
         }
+
+        impl<$($bounds)*> IntoFuture for $handle {
+            type Output = Result<$value>;
+            type IntoFuture = Join<$value>;
+
+            fn into_future(self) -> Join<$value> {
+                Join::new(self.future_of())
+            }
+        }
     )+};
 }
 
-ensure_handle! {
+handles! {
     [T: Clone + 'static] Task<T> => T;
+    [T: Clone + 'static] &Task<T> => T;
     [T: Clone + 'static] Future<T> => T;
+    [T: Clone + 'static] &Future<T> => T;
     [] TaskRef => ();
+    [] &TaskRef => ();
 }
 
 impl EventLoop {

@@ -3,7 +3,6 @@
 use super::cancel;
 use super::done_callback::{CallbackId, add_done_callback, remove_done_callback};
 use super::future_core::{AnyFuture, FutureCore, FutureOf, Holder, downcast};
-use super::join::Join;
 use crate::error::{Error, Result};
 use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report};
 use crate::outcome::Outcome;
@@ -38,12 +37,56 @@ pub(crate) struct FutureCell<T: 'static> {
 /// ```
 pub struct Future<T: 'static>(Rc<FutureCell<T>>);
 
-impl<T: 'static> Future<T> {
-    pub(crate) fn on(lp: &EventLoop, place: Place) -> Self {
-        Self::of_kind(lp, "future", place)
-    }
+/// The methods of futures and tasks.
+macro_rules! future_methods {
+    () => {
+        /// Returns whether it is done: it has a result, failed, or was cancelled (`Future.done`).
+        #[must_use]
+        pub fn done(&self) -> bool {
+            self.0.core.done()
+        }
 
-    /// Makes one that a combinator waits on, shown under the combinator's name.
+        /// Returns whether it ended cancelled (`Future.cancelled`). The request to cancel a task does not count.
+        #[must_use]
+        pub fn cancelled(&self) -> bool {
+            self.0.core.cancelled()
+        }
+
+        /// Cancels it as [`cancel`](Self::cancel), with a message for the readers of the error.
+        pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
+            cancel::cancel(self.0.clone(), &Some(message.into()))
+        }
+
+        /// Returns its number among the tasks and futures of its loop, in order of creation.
+        #[must_use]
+        pub fn id(&self) -> u64 {
+            self.0.core.id()
+        }
+
+        /// Removes a done callback, and returns how many were removed (`Future.remove_done_callback`). One that is queued
+        /// already cannot be removed.
+        pub fn remove_done_callback(&self, id: CallbackId) -> usize {
+            remove_done_callback(&self.0.core, id)
+        }
+
+        /// Returns the loop that it belongs to, if that still exists (`Future.get_loop`).
+        #[must_use]
+        pub fn event_loop(&self) -> Option<EventLoop> {
+            self.0.core.event_loop()
+        }
+
+        pub(crate) fn any_future(&self) -> Rc<dyn AnyFuture> {
+            self.0.clone()
+        }
+    };
+}
+
+pub(super) use future_methods;
+
+impl<T: 'static> Future<T> {
+    future_methods!();
+
+    /// Makes a future; one that a combinator waits on is shown under the combinator's name.
     pub(crate) fn of_kind(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
         Self(Rc::new(FutureCell { core: FutureCore::future(lp, kind, place), value: RefCell::new(None) }))
     }
@@ -111,10 +154,6 @@ impl<T: 'static> Future<T> {
         value.ok_or_else(|| core.no_result())
     }
 
-    pub(crate) fn any_future(&self) -> Rc<dyn AnyFuture> {
-        self.0.clone()
-    }
-
     pub(crate) fn future_of(&self) -> FutureOf<T>
     where
         T: Clone,
@@ -125,23 +164,6 @@ impl<T: 'static> Future<T> {
     /// Cancels it at once (`Future.cancel`); false if it is done. All waiters get [`Error::Cancelled`].
     pub fn cancel(&self) -> bool {
         cancel::cancel(self.0.clone(), &None)
-    }
-
-    /// Cancels it as [`cancel`](Self::cancel), with a message.
-    pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
-        cancel::cancel(self.0.clone(), &Some(message.into()))
-    }
-
-    /// Returns whether it is done: set, failed or cancelled (`Future.done`).
-    #[must_use]
-    pub fn done(&self) -> bool {
-        self.0.core.done()
-    }
-
-    /// Returns whether it was cancelled (`Future.cancelled`).
-    #[must_use]
-    pub fn cancelled(&self) -> bool {
-        self.0.core.cancelled()
     }
 
     /// Returns the result of one that is done (`Future.result`).
@@ -160,10 +182,8 @@ impl<T: 'static> Future<T> {
     /// # Errors
     /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
     pub fn error(&self) -> Result<Option<Error>> {
-        let core = &self.0.core;
-        core.mark_retrieved();
-        match core.error() {
-            Some(cancelled) if core.cancelled() => Err(cancelled),
+        match self.0.core.exception()? {
+            // Its outcome was taken.
             None if self.0.value.borrow().is_none() => Err(Error::InvalidState("Exception is not set.")),
             error => Ok(error),
         }
@@ -187,24 +207,6 @@ impl<T: 'static> Future<T> {
             let future = object.downcast::<FutureCell<T>>().ok().map(Future);
             future.map_or(Ok(()), |future| callback(&future).into_result().map(drop))
         })
-    }
-
-    /// Removes a done callback, and returns how many were removed (`Future.remove_done_callback`). One that is queued
-    /// already cannot be removed.
-    pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-        remove_done_callback(&self.0.core, id)
-    }
-
-    /// Returns its number among the tasks and futures of its loop.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.0.core.id()
-    }
-
-    /// Returns the loop that it belongs to, if that still exists (`Future.get_loop`).
-    #[must_use]
-    pub fn event_loop(&self) -> Option<EventLoop> {
-        self.0.core.event_loop()
     }
 }
 
@@ -234,7 +236,7 @@ impl<T> Drop for FutureCell<T> {
     fn drop(&mut self) {
         if let Some(error) = self.core.take_unretrieved() {
             let context = ExceptionContext::new("Future exception was never retrieved");
-            let info = FutureInfo { id: self.core.id(), place: self.core.place() };
+            let info = FutureInfo { id: self.core.id(), place: self.core.place };
             report(self.core.event_loop(), context.with_error(error).with_future(info));
         }
         drop_quietly(self.value.get_mut().take());
@@ -264,23 +266,7 @@ impl<T: 'static> fmt::Debug for Future<T> {
             (true, false, true) => "failed",
             (true, false, false) => "finished",
         };
-        let place = self.0.core.place();
+        let place = self.0.core.place;
         write!(f, "<Future {state} created at {}:{}>", place.file(), place.line())
-    }
-}
-
-impl<T: Clone + 'static> IntoFuture for Future<T> {
-    type Output = Result<T>;
-    type IntoFuture = Join<T>;
-    fn into_future(self) -> Join<T> {
-        Join::new(self.future_of())
-    }
-}
-
-impl<T: Clone + 'static> IntoFuture for &Future<T> {
-    type Output = Result<T>;
-    type IntoFuture = Join<T>;
-    fn into_future(self) -> Join<T> {
-        Join::new(self.future_of())
     }
 }

@@ -58,41 +58,35 @@ pub(crate) enum Begin {
 }
 
 /// A future whose outcome is read as a `T`.
+#[derive(Clone)]
 pub struct FutureOf<T> {
     pub(crate) future: Rc<dyn AnyFuture>,
-    /// What the outcome is read from: the future itself, or the children of a gathering.
-    pub(super) source: Rc<dyn Any>,
-    pub(super) read: fn(&dyn Any) -> Result<T>,
+    /// What the outcome is read from, if that is not the future itself: the children of a gathering.
+    pub(crate) source: Option<Rc<dyn Any>>,
+    pub(crate) read: fn(&dyn Any) -> Result<T>,
 }
 
 impl<T> FutureOf<T> {
-    pub(crate) fn new(future: Rc<impl AnyFuture>, read: fn(&dyn Any) -> Result<T>) -> Self {
-        Self { source: future.clone(), future, read }
-    }
-
-    pub(crate) fn with_source(
-        future: Rc<dyn AnyFuture>,
-        source: Rc<dyn Any>,
-        read: fn(&dyn Any) -> Result<T>,
-    ) -> Self {
-        Self { future, source, read }
+    pub(super) fn new(future: Rc<dyn AnyFuture>, read: fn(&dyn Any) -> Result<T>) -> Self {
+        Self { future, source: None, read }
     }
 
     /// Returns the outcome of one that is done, and marks it as retrieved.
     pub(crate) fn outcome(&self) -> Result<T> {
-        (self.read)(&*self.source)
-    }
-
-    /// Returns the source if that is not the future itself.
-    pub(crate) fn own_source(&self) -> Option<Rc<dyn Any>> {
-        let same = std::ptr::addr_eq(Rc::as_ptr(&self.source), Rc::as_ptr(&self.future));
-        (!same).then(|| self.source.clone())
+        match &self.source {
+            Some(source) => (self.read)(&**source),
+            None => (self.read)(&*self.future),
+        }
     }
 
     /// Returns what gives the future back while it is alive.
     pub(crate) fn downgrade(&self) -> impl Fn() -> Option<Self> + use<T> {
-        let (future, source, read) = (Rc::downgrade(&self.future), Rc::downgrade(&self.source), self.read);
-        move || Some(Self { future: future.upgrade()?, source: source.upgrade()?, read })
+        let (future, read) = (Rc::downgrade(&self.future), self.read);
+        let source = self.source.as_ref().map(Rc::downgrade);
+        move || {
+            let source = source.as_ref().map(|source| source.upgrade().ok_or(())).transpose().ok()?;
+            Some(Self { future: future.upgrade()?, source, read })
+        }
     }
 }
 
@@ -102,11 +96,12 @@ pub(crate) fn downcast<A: 'static>(source: &dyn Any) -> &A {
 }
 
 pub(crate) struct FutureCore {
-    lp: Weak<Inner>,
-    id: u64,
-    is_task: bool,
-    kind: &'static str,
-    place: Place,
+    /// Dangling if it belongs to no loop: a task that could not be made, or a coroutine driven by hand.
+    pub(super) lp: Weak<Inner>,
+    /// Its number, and whether it is a task's.
+    pub(crate) on: On,
+    pub(super) kind: &'static str,
+    pub(crate) place: Place,
     state: Cell<Option<Done>>,
     /// It failed, and its error was not read yet.
     unretrieved: Cell<bool>,
@@ -139,23 +134,18 @@ pub(crate) enum Waiter {
 }
 
 impl FutureCore {
+    #[inline]
     pub(crate) fn future(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
-        let core = Self::new(lp.downgrade(), lp.0.next_object(), kind, place);
-        lp.0.future_made(core.id, kind, Some(place));
-        core
+        let id = lp.0.next_object();
+        lp.0.future_made(id, kind, Some(place));
+        Self::new(lp.downgrade(), On::Future(id), kind, place)
     }
 
-    pub(crate) fn task(lp: Weak<Inner>, id: u64, place: Place) -> Self {
-        let mut core = Self::new(lp, id, "task", place);
-        core.is_task = true;
-        core
-    }
-
-    fn new(lp: Weak<Inner>, id: u64, kind: &'static str, place: Place) -> Self {
+    #[inline]
+    pub(super) fn new(lp: Weak<Inner>, on: On, kind: &'static str, place: Place) -> Self {
         Self {
             lp,
-            id,
-            is_task: false,
+            on,
             kind,
             place,
             state: Cell::new(None),
@@ -168,32 +158,22 @@ impl FutureCore {
     /// Makes it the core of another future of its loop, as if it was new. The owner knows that nothing waits.
     #[inline]
     pub(crate) fn renew(&mut self, lp: &EventLoop, kind: &'static str, place: Place) {
-        self.id = lp.0.next_object();
-        (self.kind, self.place) = (kind, place);
+        let id = lp.0.next_object();
+        (self.on, self.kind, self.place) = (On::Future(id), kind, place);
         *self.state.get_mut() = None;
         *self.unretrieved.get_mut() = false;
         *self.waiters.get_mut() = KeyedList::Empty;
         if self.extras.get().is_some() {
             self.extras = OnceCell::new();
         }
-        lp.0.future_made(self.id, kind, Some(place));
+        lp.0.future_made(id, kind, Some(place));
     }
 
+    /// Returns its number among the tasks and futures of its loop.
     #[inline]
     pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub(crate) fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    pub(crate) fn place(&self) -> Place {
-        self.place
-    }
-
-    pub(crate) fn on(&self) -> On {
-        if self.is_task { On::Task(self.id) } else { On::Future(self.id) }
+        let (On::Task(id) | On::Future(id)) = self.on;
+        id
     }
 
     fn extras(&self) -> &FutureExtras {
@@ -213,16 +193,7 @@ impl FutureCore {
         self.lp.upgrade().map(EventLoop)
     }
 
-    pub(crate) fn belongs_to(&self, lp: &EventLoop) -> bool {
-        std::ptr::eq(self.lp.as_ptr(), Rc::as_ptr(&lp.0))
-    }
-
-    /// Whether both belong to the same loop.
-    pub(crate) fn has_the_loop_of(&self, other: &Self) -> bool {
-        self.lp.ptr_eq(&other.lp)
-    }
-
-    /// Whether it belongs to no loop: a task that could not be made, or a coroutine driven by hand.
+    /// Whether it belongs to no loop.
     pub(crate) fn has_no_loop(&self) -> bool {
         self.lp.ptr_eq(&Weak::new())
     }
@@ -265,12 +236,6 @@ impl FutureCore {
         self.state.get() == Some(Done::Err)
     }
 
-    /// Marks it as retrieved, and returns whether it failed (`not f.cancelled() and f.exception() is not None`).
-    pub(crate) fn failed_and_retrieved(&self) -> bool {
-        self.mark_retrieved();
-        self.failed()
-    }
-
     /// Returns the error that it failed or was cancelled with. This does not count as reading.
     pub(crate) fn error(&self) -> Option<Error> {
         match self.state.get()? {
@@ -281,9 +246,25 @@ impl FutureCore {
     }
 
     /// Marks it as retrieved, and fails with its error.
+    #[inline]
     pub(crate) fn check_error(&self) -> Result<()> {
         self.mark_retrieved();
-        self.error().map_or(Ok(()), Err)
+        match self.state.get() {
+            Some(Done::Ok) => Ok(()),
+            _ => self.error().map_or(Ok(()), Err),
+        }
+    }
+
+    /// Marks it as retrieved, and returns the error that it failed with (`exception()`). Fails if it was cancelled.
+    pub(crate) fn exception(&self) -> Result<Option<Error>> {
+        if !self.done() {
+            return Err(Error::InvalidState("Exception is not set."));
+        }
+        self.mark_retrieved();
+        match self.error() {
+            Some(error) if self.cancelled() => Err(error),
+            error => Ok(error),
+        }
     }
 
     /// Takes the error that it failed with.
@@ -329,24 +310,23 @@ impl FutureCore {
 impl FutureCore {
     /// Registers a waiter and returns the key to remove it with.
     #[inline]
-    pub(crate) fn add_waiter(&self, waiter: Waiter) -> u64 {
+    pub(super) fn add_waiter(&self, waiter: Waiter) -> u64 {
         let key = next_key();
         self.waiters.borrow_mut().push(key, waiter);
         key
     }
 
     /// Removes a waiter; it is returned so that it is dropped with no borrow held.
-    #[inline]
-    pub(crate) fn remove_waiter(&self, key: u64) -> Option<Waiter> {
+    pub(super) fn remove_waiter(&self, key: u64) -> Option<Waiter> {
         self.waiters.borrow_mut().remove(key)
     }
 
     #[inline]
     pub(crate) fn drop_waiter(&self, key: u64) {
-        match self.remove_waiter(key) {
-            // Nothing of the user's.
-            None | Some(Waiter::Step(_)) => {}
-            waiter => drop_quietly(waiter),
+        let removed = self.waiters.borrow_mut().remove(key);
+        // A step is nothing of the user's.
+        if !matches!(removed, None | Some(Waiter::Step(_))) {
+            drop_quietly(removed);
         }
     }
 
@@ -355,15 +335,27 @@ impl FutureCore {
         self.waiters.take().for_each(drop_quietly);
     }
 
+    /// Completes it as [`complete_on`](Self::complete_on), on its loop if that still exists.
+    ///
+    /// # Errors
+    /// As [`complete_on`](Self::complete_on).
+    pub(crate) fn complete(&self, state: Done, owner: impl Fn() -> Rc<dyn Any>) -> Result<()> {
+        self.complete_on(self.event_loop().as_ref(), state, owner)
+    }
+
     /// Arrows 1 and 3: completes it, and queues all waiters. `owner` returns the future, for its done callbacks.
     ///
     /// # Errors
     /// [`Error::Closed`] if something waits and the loop is closed; the state has changed then, as in asyncio.
-    pub(crate) fn complete(&self, state: Done, owner: impl Fn() -> Rc<dyn Any>) -> Result<()> {
+    pub(crate) fn complete_on(
+        &self,
+        lp: Option<&EventLoop>,
+        state: Done,
+        owner: impl Fn() -> Rc<dyn Any>,
+    ) -> Result<()> {
         self.state.set(Some(state));
-        let lp = self.event_loop();
-        if let Some(lp) = lp.as_ref().filter(|lp| lp.0.is_traced()) {
-            lp.0.completed(self.on(), state, self.error().as_ref());
+        if let Some(lp) = lp.filter(|lp| lp.0.is_traced()) {
+            lp.0.completed(self.on, state, self.error().as_ref());
         }
         let waiters = self.waiters.take();
         if let KeyedList::Empty = waiters {
@@ -373,8 +365,7 @@ impl FutureCore {
             waiters.for_each(drop_quietly);
             return Err(Error::Closed);
         };
-        let cause = Some(self.on());
-        waiters.for_each(|waiter| waiter.notify(&lp, cause, &owner));
+        waiters.for_each(|waiter| waiter.notify(lp, Some(self.on), &owner));
         Ok(())
     }
 
@@ -425,18 +416,12 @@ impl Drop for FutureCore {
 /// `task 5`: its kind and number.
 impl fmt::Display for FutureCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.id)
+        write!(f, "{} {}", self.kind, self.id())
     }
 }
 
 impl<T> fmt::Debug for FutureOf<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.future.core())
-    }
-}
-
-impl<T> Clone for FutureOf<T> {
-    fn clone(&self) -> Self {
-        Self { future: self.future.clone(), source: self.source.clone(), read: self.read }
     }
 }

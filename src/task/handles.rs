@@ -6,14 +6,14 @@
 use super::cancel;
 use super::cell::TaskCell;
 use super::done_callback::{CallbackId, add_done_callback, remove_done_callback};
+use super::future::future_methods;
 use super::future_core::{AnyFuture, FutureOf, downcast};
-use super::join::{Join, JoinRef};
 use super::leaf::Leaf;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, TaskInfo, TaskKey};
 use crate::outcome::Outcome;
 use crate::trace::Place;
-use std::any::{Any, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -37,7 +37,7 @@ use std::sync::Arc;
 /// assert_eq!(sum, 3);
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct Task<T: 'static>(Rc<TaskCell>, PhantomData<fn() -> T>);
+pub struct Task<T: 'static>(pub(super) Rc<TaskCell>, PhantomData<fn() -> T>);
 
 /// A task whose type is not known: what [`all_tasks`](crate::all_tasks) and [`current_task`](crate::current_task) return.
 ///
@@ -54,19 +54,9 @@ pub struct Task<T: 'static>(Rc<TaskCell>, PhantomData<fn() -> T>);
 pub struct TaskRef(Rc<TaskCell>);
 
 /// The methods of both handles.
-macro_rules! handle_methods {
+macro_rules! task_methods {
     () => {
-        /// Returns whether it is done: returned, failed or cancelled (`Task.done`).
-        #[must_use]
-        pub fn done(&self) -> bool {
-            self.0.core.done()
-        }
-
-        /// Returns whether it ended cancelled (`Task.cancelled`). A request alone does not count.
-        #[must_use]
-        pub fn cancelled(&self) -> bool {
-            self.0.core.cancelled()
-        }
+        future_methods!();
 
         /// Requests cancellation (`Task.cancel`): [`Error::Cancelled`] is thrown at the await where the task is
         /// suspended, in one of the next turns. The task may clean up, pass it on with `?`, or swallow it. False if it
@@ -75,15 +65,10 @@ macro_rules! handle_methods {
             cancel::cancel(self.0.clone(), &None)
         }
 
-        /// Cancels it as [`cancel`](Self::cancel), with a message for the readers of the error.
-        pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
-            cancel::cancel(self.0.clone(), &Some(message.into()))
-        }
-
         /// Returns how many cancellations were requested and not taken back (`Task.cancelling`).
         #[must_use]
         pub fn cancelling(&self) -> u32 {
-            self.0.cancelling()
+            self.0.cancels.get()
         }
 
         /// Takes one request back, and returns how many are left (`Task.uncancel`). At zero a request that was not
@@ -103,16 +88,10 @@ macro_rules! handle_methods {
             self.0.set_name(name.into());
         }
 
-        /// Returns its number among the tasks and futures of its loop, in order of creation.
-        #[must_use]
-        pub fn id(&self) -> u64 {
-            self.0.core.id()
-        }
-
         /// Returns where it was made.
         #[must_use]
         pub fn spawned_at(&self) -> Place {
-            self.0.core.place()
+            self.0.core.place
         }
 
         /// Returns its error (`Task.exception`): `None` if it returned a value.
@@ -120,48 +99,20 @@ macro_rules! handle_methods {
         /// # Errors
         /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
         pub fn error(&self) -> Result<Option<Error>> {
-            self.0.exception()
-        }
-
-        /// Removes a done callback, and returns how many were removed (`Task.remove_done_callback`). One that is queued
-        /// already cannot be removed.
-        pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-            remove_done_callback(&self.0.core, id)
-        }
-
-        /// Returns the loop that it belongs to, if that still exists (`Task.get_loop`).
-        #[must_use]
-        pub fn event_loop(&self) -> Option<EventLoop> {
-            self.0.core.event_loop()
+            self.0.core.exception()
         }
 
         pub(crate) fn key(&self) -> Option<TaskKey> {
             self.0.key.get()
         }
-
-        pub(crate) fn any_future(&self) -> Rc<dyn AnyFuture> {
-            self.0.clone()
-        }
     };
 }
 
 impl<T: 'static> Task<T> {
-    handle_methods!();
+    task_methods!();
 
     pub(super) fn new(cell: Rc<TaskCell>) -> Self {
         Self(cell, PhantomData)
-    }
-
-    /// Its destruction while pending is not reported, because no one else has its handle (`gather`).
-    pub(super) fn silent(self) -> Self {
-        self.0.report_destroyed.set(false);
-        self
-    }
-
-    /// Its destruction while pending is reported after all.
-    pub(super) fn reported(self) -> Self {
-        self.0.report_destroyed.set(true);
-        self
     }
 
     pub(crate) fn future_of(&self) -> FutureOf<T>
@@ -256,7 +207,7 @@ impl<T: 'static> Task<T> {
 }
 
 impl TaskRef {
-    handle_methods!();
+    task_methods!();
 
     pub(super) fn new(cell: Rc<TaskCell>) -> Self {
         Self(cell)
@@ -282,7 +233,7 @@ impl TaskRef {
 
     /// Reads the outcome of a task whose value is ignored.
     pub(crate) fn future_of(&self) -> FutureOf<()> {
-        FutureOf::new(self.0.clone(), |source| downcast::<TaskCell>(source).exception()?.map_or(Ok(()), Err))
+        FutureOf::new(self.0.clone(), |source| downcast::<TaskCell>(source).core.check_error())
     }
 
     /// Runs `callback` as [`Task::add_done_callback`] does, without the type.
@@ -301,7 +252,7 @@ impl TaskRef {
     /// Returns the handle with its type, if that is `T`.
     #[must_use]
     pub fn downcast<T: 'static>(&self) -> Option<Task<T>> {
-        self.0.has_type::<T>().then(|| Task::new(self.0.clone()))
+        ((self.0.value_type)().0 == TypeId::of::<T>()).then(|| Task::new(self.0.clone()))
     }
 }
 
@@ -359,37 +310,5 @@ impl<T: 'static> Eq for Task<T> {}
 impl<T: 'static> std::hash::Hash for Task<T> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         Rc::as_ptr(&self.0).hash(state);
-    }
-}
-
-impl<T: Clone + 'static> IntoFuture for Task<T> {
-    type Output = Result<T>;
-    type IntoFuture = Join<T>;
-    fn into_future(self) -> Join<T> {
-        Join::new(self.future_of())
-    }
-}
-
-impl<T: Clone + 'static> IntoFuture for &Task<T> {
-    type Output = Result<T>;
-    type IntoFuture = Join<T>;
-    fn into_future(self) -> Join<T> {
-        Join::new(self.future_of())
-    }
-}
-
-impl IntoFuture for TaskRef {
-    type Output = Result<()>;
-    type IntoFuture = JoinRef;
-    fn into_future(self) -> JoinRef {
-        JoinRef::new(self.0)
-    }
-}
-
-impl IntoFuture for &TaskRef {
-    type Output = Result<()>;
-    type IntoFuture = JoinRef;
-    fn into_future(self) -> JoinRef {
-        JoinRef::new(self.0.clone())
     }
 }

@@ -1,4 +1,4 @@
-//! The leaves: what every future embeds that waits on an [`AnyFuture`], or yields.
+//! The leaves: what every future embeds that waits on an [`AnyFuture`].
 //!
 //! A leaf registers with what it waits on, and in the step context that it is polled in. It removes both when it is done
 //! or dropped, wherever that happens, so it holds both.
@@ -7,8 +7,8 @@
 //! no registrations, and a leaf that is dropped outside of its task's step would leave its wait in the context.
 
 use super::cell::TaskCell;
-use super::context::{StepId, Thrown};
-use super::current::{Current, current, look_at_current};
+use super::context::StepId;
+use super::current::{current, look_at_current};
 use super::future_core::{AnyFuture, FutureCore, Waiter};
 use crate::error::{Error, Result};
 use std::fmt;
@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 
 /// Waits until a future is done. Fails if an error is thrown here.
 pub(crate) struct Leaf {
-    on: Rc<dyn AnyFuture>,
+    pub(super) on: Rc<dyn AnyFuture>,
     state: LeafState,
 }
 
@@ -26,10 +26,8 @@ pub(crate) struct Leaf {
 enum LeafState {
     #[default]
     Unregistered,
-    /// Registered with what it waits on, and in the context of what polls it.
-    Registered { with: Rc<TaskCell>, key: u64 },
-    /// Registered only with what it waits on: polled outside of any step.
-    Alone { key: u64 },
+    /// Registered with what it waits on, and in the context of what polls it, if that is a step.
+    Registered { with: Option<Rc<TaskCell>>, key: u64 },
     /// It refused to wait in this step, and its error is thrown in the next one.
     Refused(StepId),
 }
@@ -37,10 +35,6 @@ enum LeafState {
 impl Leaf {
     pub(crate) fn new(on: Rc<dyn AnyFuture>) -> Self {
         Self { on, state: LeafState::Unregistered }
-    }
-
-    pub(crate) fn on(&self) -> &Rc<dyn AnyFuture> {
-        &self.on
     }
 
     /// Ready with `Ok` once the future is done, with `Err` if something is thrown here.
@@ -54,7 +48,10 @@ impl Leaf {
             return Poll::Ready(Err(error));
         }
         if self.on.core().done() {
-            self.release();
+            // What is done has no waiters any more.
+            if let LeafState::Registered { with: Some(cell), key } = std::mem::take(&mut self.state) {
+                cell.context.remove_wait(key);
+            }
             return Poll::Ready(Ok(()));
         }
         if !registered || !self.state.is_polled_again(cx) {
@@ -82,12 +79,14 @@ impl Leaf {
     fn wait(&mut self, cx: &Context<'_>) {
         self.release();
         let core = self.on.core();
-        let Some(Current { cell, waker, .. }) = current() else {
-            self.state = LeafState::Alone { key: core.add_waiter(Waiter::Waker(cx.waker().clone())) };
+        let Some((cell, waker)) = current() else {
+            let key = core.add_waiter(Waiter::Waker(cx.waker().clone()));
+            self.state = LeafState::Registered { with: None, key };
             return;
         };
-        if let Some(error) = refusal(&cell, core) {
-            self.state = LeafState::Refused(cell.context.refuse(error));
+        if cell.is_task() && (std::ptr::eq(&cell.core, core) || !cell.core.lp.ptr_eq(&core.lp)) {
+            cell.context.refused.set(Some(refusal(&cell, core)));
+            self.state = LeafState::Refused(cell.context.step());
             return;
         }
         let own_waker = waker == cx.waker().data();
@@ -98,7 +97,7 @@ impl Leaf {
         };
         let key = core.add_waiter(waiter);
         cell.context.add_wait(key, self.on.clone(), own_waker);
-        self.state = LeafState::Registered { with: cell, key };
+        self.state = LeafState::Registered { with: Some(cell), key };
     }
 
     /// Removes the registration: the leaf is done, or is dropped.
@@ -110,13 +109,11 @@ impl Leaf {
     }
 
     fn unregister(&mut self) {
-        match std::mem::take(&mut self.state) {
-            LeafState::Unregistered | LeafState::Refused(_) => {}
-            LeafState::Registered { with, key } => {
-                with.context.remove_wait(key);
-                self.on.core().drop_waiter(key);
+        if let LeafState::Registered { with, key } = std::mem::take(&mut self.state) {
+            if let Some(cell) = with {
+                cell.context.remove_wait(key);
             }
-            LeafState::Alone { key } => self.on.core().drop_waiter(key),
+            self.on.core().drop_waiter(key);
         }
     }
 }
@@ -145,13 +142,13 @@ impl fmt::Debug for Leaf {
 impl LeafState {
     /// Takes the thrown error, if the leaf was pending in an earlier step of the current context.
     #[inline]
-    fn take_thrown(&self) -> Thrown {
+    fn take_thrown(&self) -> Option<Box<Error>> {
         let since = match self {
             // Nearly always nothing is thrown, and the current context need not be looked up.
-            Self::Registered { with, .. } if !with.context.throws() => return None,
-            Self::Registered { with, key } => StepId { context: with.context.id, number: *key },
+            Self::Registered { with: Some(cell), .. } if !cell.context.throws() => return None,
+            Self::Registered { with: Some(cell), key } => StepId { context: cell.context.id, number: *key },
             Self::Refused(step) => *step,
-            Self::Unregistered | Self::Alone { .. } => return None,
+            Self::Unregistered | Self::Registered { with: None, .. } => return None,
         };
         look_at_current(|context, _| context.take_thrown(since)).flatten()
     }
@@ -159,66 +156,25 @@ impl LeafState {
     /// Whether it is registered already just as it is polled now.
     #[inline]
     fn is_polled_again(&self, cx: &Context<'_>) -> bool {
-        let Self::Registered { with, key } = self else { return false };
+        let Self::Registered { with: Some(cell), key } = self else { return false };
         look_at_current(|context, waker| {
-            std::ptr::eq(context, &with.context) && waker == cx.waker().data() && context.renew_wait(*key)
+            std::ptr::eq(context, &cell.context) && waker == cx.waker().data() && context.renew_wait(*key)
         })
         .unwrap_or_default()
     }
 }
 
-/// A bare yield: pending once, and the next step is queued at the end of this one.
-#[derive(Default)]
-pub(crate) struct Yielding {
-    /// The step that it yielded in; of context 0 outside of any step.
-    yielded: Option<StepId>,
-}
-
-impl Yielding {
-    /// Pending the first time. Then ready with `Ok`, or with `Err` if something is thrown here.
-    #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if let Some(since) = self.yielded.take() {
-            let thrown = look_at_current(|context, _| context.take_thrown(since)).flatten();
-            return Poll::Ready(thrown.map_or(Ok(()), |error| Err(*error)));
-        }
-        let current = look_at_current(|context, waker| {
-            let own_waker = waker == cx.waker().data();
-            if own_waker {
-                context.woken.set(true);
-            }
-            (context.step(), own_waker)
-        });
-        let (step, woken) = current.unwrap_or_default();
-        if !woken {
-            cx.waker().wake_by_ref();
-        }
-        self.yielded = Some(step);
-        Poll::Pending
-    }
-}
-
-/// Returns asyncio's error if a task may not wait on `on`. It is thrown in the next step.
-#[inline]
-fn refusal(cell: &TaskCell, on: &FutureCore) -> Option<Error> {
-    let task = &cell.core;
-    let refuses = cell.is_task() && (std::ptr::eq(task, on) || !task.has_the_loop_of(on));
-    refuses.then(|| refused(cell, on))
-}
-
+/// Returns asyncio's error for a task that may not wait on `on`: it is itself, or is of another loop.
 #[cold]
-fn refused(cell: &TaskCell, on: &FutureCore) -> Error {
-    let (task, name) = (&cell.core, cell.name());
-    let text = if std::ptr::eq(task, on) {
-        format!("Task cannot await on itself: {name}")
-    } else {
-        let (ours, theirs) = (loop_of(task), loop_of(on));
-        format!("Task {name} of {ours} got Future {on} of {theirs} attached to a different loop")
-    };
-    Error::Runtime(text.into())
-}
-
-/// Names the loop of a future, for an error.
-fn loop_of(core: &FutureCore) -> String {
-    core.event_loop().map_or_else(|| "a loop that is gone".to_owned(), |lp| format!("loop {}", lp.0.id()))
+fn refusal(cell: &TaskCell, on: &FutureCore) -> Box<Error> {
+    let name = cell.name();
+    if std::ptr::eq(&cell.core, on) {
+        return Box::new(Error::Runtime(format!("Task cannot await on itself: {name}").into()));
+    }
+    let [ours, theirs] = [&cell.core, on].map(|core| match core.event_loop() {
+        Some(lp) => format!("loop {}", lp.0.id()),
+        None => "a loop that is gone".to_owned(),
+    });
+    let text = format!("Task {name} of {ours} got Future {on} of {theirs} attached to a different loop");
+    Box::new(Error::Runtime(text.into()))
 }

@@ -3,8 +3,10 @@
 //! They guarantee asyncio's turns. A sleep's timer runs in the turn that sees the deadline, and the sleeper goes on in the
 //! turn after. A yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
 
+use super::context::StepId;
+use super::current::look_at_current;
 use super::future_core::{AnyFuture, FutureCore};
-use super::leaf::{Leaf, Yielding};
+use super::leaf::Leaf;
 use crate::error::Result;
 use crate::event_loop::{Callback, EventLoop, Function, get_running_loop};
 use crate::trace::{Done, EntryKind, Place};
@@ -43,7 +45,7 @@ pub fn sleep(delay: Duration) -> Sleep {
 /// # Ok::<(), looplab::Error>(())
 /// ```
 pub fn yield_now() -> YieldNow {
-    YieldNow(Yielding::default())
+    YieldNow { yielded: None }
 }
 
 /// Made by [`sleep`].
@@ -57,7 +59,7 @@ pub struct Sleep {
 enum SleepState {
     New,
     /// A zero delay only yields.
-    Yielding(Yielding),
+    Yielding(YieldNow),
     /// The timer holds its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
     Waiting {
         timer: Rc<Callback<SleepTimer>>,
@@ -67,7 +69,10 @@ enum SleepState {
 
 /// Made by [`yield_now`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct YieldNow(Yielding);
+pub struct YieldNow {
+    /// The step that it yielded in; of context 0 outside of any step.
+    yielded: Option<StepId>,
+}
 
 /// The function of a sleep's timer, and the future that it completes, in one allocation.
 struct SleepTimer {
@@ -84,12 +89,11 @@ impl Future for Sleep {
         }
         match &mut self.state {
             SleepState::New => Poll::Pending,
-            SleepState::Yielding(yielding) => yielding.poll(cx),
+            SleepState::Yielding(yielding) => Pin::new(yielding).poll(cx),
             SleepState::Waiting { timer, leaf } => {
                 let thrown = ready!(leaf.poll(cx));
-                let cancelled = timer.core().error();
                 end_timer(timer);
-                Poll::Ready(thrown.and_then(|()| cancelled.map_or(Ok(()), Err)))
+                Poll::Ready(thrown.and_then(|()| timer.core().check_error()))
             }
         }
     }
@@ -99,7 +103,7 @@ impl Sleep {
     /// Sets the timer.
     fn begin(&self) -> Result<SleepState> {
         if self.delay.is_zero() {
-            return Ok(SleepState::Yielding(Yielding::default()));
+            return Ok(SleepState::Yielding(yield_now()));
         }
         let lp = get_running_loop()?;
         let function =
@@ -133,17 +137,35 @@ impl Drop for Sleep {
 impl Future for YieldNow {
     type Output = Result<()>;
 
+    /// Pending the first time, and the next step is queued at the end of this one. Then ready with `Ok`, or with `Err` if
+    /// something is thrown here.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.poll(cx)
+        if let Some(since) = self.yielded.take() {
+            let thrown = look_at_current(|context, _| context.take_thrown(since)).flatten();
+            return Poll::Ready(thrown.map_or(Ok(()), |error| Err(*error)));
+        }
+        let current = look_at_current(|context, waker| {
+            let own_waker = waker == cx.waker().data();
+            if own_waker {
+                context.woken.set(true);
+            }
+            (context.step(), own_waker)
+        });
+        let (step, woken) = current.unwrap_or_default();
+        if !woken {
+            cx.waker().wake_by_ref();
+        }
+        self.yielded = Some(step);
+        Poll::Pending
     }
 }
 
 impl Function for SleepTimer {
-    fn call(&self, _: &EventLoop) -> Result<()> {
+    fn call(&self, lp: &EventLoop) -> Result<()> {
         self.ran.set(true);
         // Only its sleep can reach it, so it has no done callbacks that take the future.
-        if self.core.done() { Ok(()) } else { self.core.complete(Done::Ok, || Rc::new(())) }
+        if self.core.done() { Ok(()) } else { self.core.complete_on(Some(lp), Done::Ok, || Rc::new(())) }
     }
 
     /// It owns nothing of the user's.

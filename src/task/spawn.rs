@@ -7,7 +7,6 @@
 use super::cell::TaskCell;
 use super::current;
 use super::future::Future;
-use super::future_core::FutureCore;
 use super::handles::{Task, TaskRef};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, TaskKey, running};
@@ -16,7 +15,7 @@ use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
 use std::any::type_name;
 use std::panic::Location;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 /// Options for a task; made by [`Task::builder`].
 ///
@@ -152,7 +151,7 @@ impl EventLoop {
     #[must_use]
     #[track_caller]
     pub fn create_future<T: 'static>(&self) -> Future<T> {
-        Future::on(self, Location::caller())
+        Future::of_kind(self, "future", Location::caller())
     }
 
     /// Lists the tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
@@ -181,8 +180,7 @@ where
         drop_quietly(body);
         return Err(closed);
     }
-    let core = FutureCore::task(lp.downgrade(), lp.0.next_object(), place);
-    let task = Rc::new(TaskCell::new::<<F::Output as Outcome>::Value>(core, lp.0.next_handle(), name));
+    let task = TaskCell::new::<<F::Output as Outcome>::Value>(Some(lp), place, name);
     task.body.set(Some(Box::pin(body)));
     task.key.set(Some(lp.0.tasks.insert(task.clone())));
     // Set before the trace shows the task: it is queued from its first moment on.
@@ -214,9 +212,9 @@ where
 
 /// Makes a task that failed before it could be made, on no loop.
 fn failed<T: 'static>(error: Error, place: Place, name: Option<Rc<str>>) -> Task<T> {
-    let task = Rc::new(TaskCell::new::<T>(FutureCore::task(Weak::new(), 0, place), 0, name));
+    let task = TaskCell::new::<T>(None, place, name);
     // No error of a task that cannot be made leaves a loop.
-    let _ = task.finish(Err(error));
+    let _ = task.finish(None, Err(error));
     Task::new(task)
 }
 

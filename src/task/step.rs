@@ -3,15 +3,18 @@
 //! It guarantees that no borrow is held while a body is polled or dropped, and that a panic in it becomes the outcome.
 
 use super::cancel::forward;
-use super::cell::{BoxedBody, BoxedOutcome, TaskCell};
-use super::context::{Thrown, is_some};
+use super::cell::{Body, TaskCell};
+use super::context::is_some;
 use super::current::EnterGuard;
+use super::future_core::AnyFuture;
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext};
 use crate::panics::drop_quietly;
 use crate::trace::{Done, EntryKind, On, Place, TaskEntry, TaskState, Wait};
 use std::any::Any;
+use std::mem::replace;
 use std::num::NonZeroU64;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -28,7 +31,7 @@ impl AnyTask for TaskCell {
     }
 
     fn place(&self) -> Place {
-        self.core.place()
+        self.core.place
     }
 
     fn kind(&self) -> EntryKind {
@@ -57,11 +60,12 @@ impl AnyTask for TaskCell {
         if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
             self.extras().waker.set(Some(kept));
         }
-        if let Some(error) = self.context.end() {
-            self.throw_later(*error);
+        if let Some(Error::Cancelled(message)) = self.context.end().map(|error| *error) {
+            // No leaf took it in this step. Another error came from a leaf that is gone.
+            self.extras().must_cancel.set(Some(message));
         }
         match polled {
-            Poll::Ready(outcome) => self.finish(outcome),
+            Poll::Ready(outcome) => self.finish(Some(lp), outcome),
             Poll::Pending => {
                 self.suspend(lp);
                 Ok(())
@@ -99,7 +103,7 @@ impl AnyTask for TaskCell {
             false => TaskState::Running,
             true => TaskState::Waiting(self.describe_waits()),
         };
-        TaskEntry { id: self.core.id(), name: self.name().to_string(), state, place: Some(self.core.place()) }
+        TaskEntry { id: self.core.id(), name: self.name().to_string(), state, place: Some(self.core.place) }
     }
 }
 
@@ -120,11 +124,11 @@ impl TaskCell {
     #[inline]
     pub(crate) fn resume(
         self: &Rc<Self>,
-        mut body: BoxedBody,
-        thrown: Thrown,
+        mut body: Pin<Box<dyn Body>>,
+        thrown: Option<Box<Error>>,
         waker: &Waker,
         began: impl FnOnce(Option<&Error>),
-    ) -> Poll<BoxedOutcome> {
+    ) -> Poll<Result<Box<dyn Any>>> {
         let _entered = EnterGuard::new(self.clone(), waker.data());
         self.context.begin(thrown.clone());
         began(thrown.as_deref());
@@ -144,7 +148,10 @@ impl TaskCell {
         // The body is dropped while its task is still the current one, and before its result is set.
         Poll::Ready(match catch(|| drop(body)) {
             Ok(()) => outcome,
-            Err(panic) => replace_outcome(outcome, panic),
+            Err(panic) => {
+                drop_quietly(outcome);
+                Err(panic)
+            }
         })
     }
 
@@ -172,37 +179,43 @@ impl TaskCell {
         }
     }
 
+    /// Describes what it waits on, for the trace.
     fn describe_waits(&self) -> Vec<Wait> {
-        let waits = self.context.describe_waits();
-        match self.foreign.get() {
-            Some(id) if waits.is_empty() => {
-                vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }]
-            }
-            _ => waits,
+        let waits = self.context.waits();
+        if let (true, Some(id)) = (waits.is_empty(), self.foreign.get()) {
+            return vec![Wait { on: On::Future(id.get()), kind: FOREIGN, place: None, holder: None }];
         }
+        let describe = |on: Rc<dyn AnyFuture>| {
+            let core = on.core();
+            Wait { on: core.on, kind: core.kind, place: Some(core.place), holder: core.holder() }
+        };
+        waits.into_iter().map(describe).collect()
     }
 
     /// Arrow 3: sets the outcome. The error is one that leaves the loop.
-    pub(super) fn finish(self: &Rc<Self>, outcome: BoxedOutcome) -> Result<()> {
-        // A request that came too late to be thrown still wins over a value, but not over an error.
-        let (outcome, lost) = match (outcome, self.take_must_cancel()) {
-            (Ok(value), Some(message)) => (Err(Error::Cancelled(message)), Some(value)),
-            (outcome, _) => (outcome, None),
-        };
-        let kept_by_loop = match (self.core.event_loop(), self.key.take()) {
-            (Some(lp), Some(key)) => lp.0.tasks.remove(key),
-            _ => None,
-        };
+    pub(super) fn finish(
+        self: &Rc<Self>,
+        lp: Option<&EventLoop>,
+        mut outcome: Result<Box<dyn Any>>,
+    ) -> Result<()> {
+        let mut lost = None;
+        if let Some(message) = self.take_must_cancel()
+            && outcome.is_ok()
+        {
+            // A request that came too late to be thrown still wins over a value, but not over an error.
+            lost = replace(&mut outcome, Err(Error::Cancelled(message))).ok();
+        }
+        let kept_by_loop = lp.and_then(|lp| lp.0.tasks.remove(self.key.take()?));
         let mut exit = Ok(());
         let owner = || -> Rc<dyn Any> { self.clone() };
         let completed = match outcome {
             Ok(value) => {
-                self.set_value(value);
-                self.core.complete(Done::Ok, owner)
+                *self.value.borrow_mut() = Some(value);
+                self.core.complete_on(lp, Done::Ok, owner)
             }
             Err(Error::Cancelled(message)) => {
                 self.core.set_message(message);
-                self.core.complete(Done::Cancelled, owner)
+                self.core.complete_on(lp, Done::Cancelled, owner)
             }
             Err(error) => {
                 if error.leaves_the_loop() {
@@ -221,11 +234,4 @@ impl TaskCell {
         }
         exit
     }
-}
-
-/// Returns the panic of a body's destructor in the place of the body's outcome.
-#[cold]
-fn replace_outcome(outcome: BoxedOutcome, panic: Error) -> BoxedOutcome {
-    drop_quietly(outcome);
-    Err(panic)
 }

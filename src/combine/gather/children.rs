@@ -10,19 +10,14 @@ use crate::trace::Place;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// Children with values: a list of one type, or a tuple.
-pub(super) trait Children {
-    type Values: 'static;
-    type Results: 'static;
+/// Children with values of the type `V`: a list of one type, or a tuple.
+pub(super) trait Children<V: Values> {
     fn futures(&self) -> Vec<Rc<dyn AnyFuture>>;
-    fn values(&self) -> Result<Self::Values>;
-    fn results(&self) -> Self::Results;
+    fn values(&self) -> Result<V>;
+    fn results(&self) -> V::Results;
 }
 
-impl<T: 'static> Children for Vec<FutureOf<T>> {
-    type Values = Vec<T>;
-    type Results = Vec<Result<T>>;
-
+impl<T: 'static> Children<Vec<T>> for Vec<FutureOf<T>> {
     fn futures(&self) -> Vec<Rc<dyn AnyFuture>> {
         self.iter().map(|child| child.future.clone()).collect()
     }
@@ -44,9 +39,6 @@ impl<T: 'static> Children for Vec<FutureOf<T>> {
         results.take()
     }
 }
-
-/// Children, whatever they are.
-pub(super) type Boxed<V> = Box<dyn Children<Values = V, Results = <V as Values>::Results>>;
 
 /// The values of a gathering: a `Vec<T>`, or a tuple. It cannot be implemented elsewhere.
 pub trait Values: 'static {
@@ -96,20 +88,17 @@ macro_rules! tuple {
             type Results = ($(Result<$name>,)+);
         }
 
-        impl<$($name: Clone + 'static),+> Children for ($(FutureOf<$name>,)+) {
-            type Values = ($($name,)+);
-            type Results = ($(Result<$name>,)+);
-
+        impl<$($name: 'static),+> Children<($($name,)+)> for ($(FutureOf<$name>,)+) {
             fn futures(&self) -> Vec<Rc<dyn AnyFuture>> {
                 vec![$(self.$index.future.clone()),+]
             }
 
-            fn values(&self) -> Result<Self::Values> {
+            fn values(&self) -> Result<($($name,)+)> {
                 let values = ($(Guarded::new(self.$index.outcome()?),)+);
                 Ok(($(values.$index.into_inner(),)+))
             }
 
-            fn results(&self) -> Self::Results {
+            fn results(&self) -> ($(Result<$name>,)+) {
                 let results = ($(Guarded::new(self.$index.outcome()),)+);
                 ($(results.$index.into_inner(),)+)
             }
