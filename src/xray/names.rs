@@ -95,7 +95,7 @@ impl Definitions {
             return last_segment(label);
         }
         let place = src.and_then(|src| self.places.get(&src)).and_then(|text| split_place(text));
-        let mut facts = Facts::new();
+        let mut facts = Facts::from([("in", last_segment(without_closures(label)))]);
         if let Some((file, line, column)) = place {
             facts.insert("line", line.to_string());
             let text = self.files.get(file);
@@ -194,10 +194,12 @@ fn is_closure_label(label: &str) -> bool {
 
 /// Returns the path of the function that a closure is in.
 fn without_closures(label: &str) -> &str {
-    label
-        .rsplit_once("::")
-        .filter(|(_, last)| last.contains("{closure"))
-        .map_or(label, |(path, _)| without_closures(path))
+    if let Some((path, last)) = label.rsplit_once("::")
+        && last.contains("{closure")
+    {
+        return without_closures(path);
+    }
+    label.trim_end_matches(".<lambda>").trim_end_matches("<lambda>").trim_end_matches(".<locals>")
 }
 
 fn last_segment(label: &str) -> String {

@@ -10,8 +10,10 @@
 //! | Each event of each lesson has the same sentence in the page and in Rust. | `lessons::the_pages_state_is_the_loops_own_and_its_sentences_are_rusts` |
 //! | Keys step forward and back, and each moment has a link. | `steps::keys_step_forward_and_back_through_the_same_sentences` |
 //! | Buttons, search, strip and themes do what they say. | `steps::search_strip_chips_and_theme_lead_to_their_moments` |
+//! | Output stands beside what printed it. | `steps::output_stands_beside_what_printed_it` |
 //! | A page that is cut off anywhere opens. | `steps::a_page_that_is_cut_off_in_a_line_opens_and_ends_there` |
 //! | No width scrolls sideways, and nothing is asked of a network. | `steps::no_width_scrolls_sideways` |
+//! | A screen reader and keys reach everything, with enough contrast. | `steps::axe_finds_nothing_in_either_theme` |
 //! | A long trace opens and steps in the time that a reader does not notice. | `speed::a_trace_of_140_000_events_opens_and_steps_at_once` |
 //! | The pictures show the lessons in three widths and both themes. | `shots::pictures` |
 

@@ -155,3 +155,81 @@ fn no_width_scrolls_sideways() {
     }
     browser.is_content();
 }
+
+/// A trace with everything that a recorder may add: output, source, and what woke the loop.
+const PRINTS: &str = r#"{"s":0,"t":0,"e":"meta","v":1,"rt":"looplab 0.1.0","unit":"ns","clock":"monotonic","prog":"prints"}
+{"s":1,"t":0,"e":"loop","ev":"new"}
+{"s":2,"t":0,"e":"def","k":"src","id":1,"v":"prints.rs:4:8"}
+{"s":3,"t":0,"e":"push","q":1,"h":1,"via":"call_soon","kind":"cb","cb":"prints::main::{closure}","src":1}
+{"s":4,"t":0,"e":"out","text":"before the run\n"}
+{"s":5,"t":0,"e":"loop","ev":"run"}
+{"s":6,"t":0,"e":"turn","n":1}
+{"s":7,"t":0,"e":"sel","to":0,"why":"ready"}
+{"s":8,"t":0,"e":"polled","ev":[]}
+{"s":9,"t":0,"e":"batch","n":1}
+{"s":10,"t":0,"e":"run","q":1,"h":1}
+{"s":11,"t":0,"e":"job","job":1,"fn":"prints::work","by":1}
+{"s":12,"t":0,"e":"out","text":"<b>one</b>\n","by":1}
+{"s":13,"t":0,"e":"ret","q":1}
+{"s":14,"t":0,"e":"turn","n":2}
+{"s":15,"t":0,"e":"sel","to":null,"why":"idle"}
+{"s":16,"t":2000000,"e":"polled","ev":[],"wake":"thread"}
+{"s":17,"t":2000000,"e":"jrun","job":1,"thr":"looplab_0","at":1000}
+{"s":18,"t":2000000,"e":"def","k":"file","id":1,"v":"prints.rs","text":"//! Prints.\n\nfn main() {\n    lp.call_soon(|| println!(\"one\"));\n}\n"}
+"#;
+
+#[test]
+fn output_stands_beside_what_printed_it() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("prints.html");
+    fs::write(&file, looplab::xray::page(&[("Rust", PRINTS)])).expect("the page");
+    browser.open(&file, "step=event");
+    let told = looplab::xray::sentences(PRINTS).expect("a trace");
+    for sentence in &told {
+        assert_eq!(browser.sentence(), sentence.text.replace('`', ""));
+        browser.press("ArrowRight");
+    }
+    assert_eq!(told[10].text, "`println!(\"one\")` prints “<b>one</b>”.");
+    assert_eq!(told[14].text, "I slept 2 ms. Another thread woke me.");
+    let rows = "[...document.querySelectorAll('.printed button')].map((row) => row.innerText.split(/\\s*\\n\\s*/).join('|'))";
+    assert_eq!(browser.eval(rows), json!(["before the run", "1|<b>one</b>|println!(\"one\")"]));
+    browser.press("O");
+    assert!(browser.sentence().contains("<b>one</b>"), "{}", browser.sentence());
+    browser.press("O");
+    assert_eq!(browser.sentence(), "The program prints “before the run”.");
+    assert_eq!(browser.eval("document.querySelectorAll('.printed li').length"), 1);
+    browser.is_content();
+}
+
+/// axe-core asks a page for what the accessibility guidelines demand. It is in this package for tests only.
+const AXE: &str = include_str!("axe-core/axe.min.js");
+
+#[test]
+fn axe_finds_nothing_in_either_theme() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));
+    for (lesson, moment, width, key) in [
+        ("05_create_task_after_stop", "turn=3&loop=2", 1400, ""),
+        ("33_shield", "turn=5", 390, ""),
+        ("22_echo_server_ctrl_c", "turn=20", 900, ""),
+        ("18_cancel_needs_a_suspension", "turn=10", 1400, "?"),
+        ("35_taskgroup", "turn=5", 1400, "/"),
+    ] {
+        let file = page_of(lesson, folder.path());
+        for theme in ["light", "dark"] {
+            browser.resize(width, 900);
+            browser.open(&file, &format!("{moment}&theme={theme}"));
+            browser.eval("xray.go(xray.page.at + 7)");
+            if !key.is_empty() {
+                browser.press(key);
+                browser.call("Input.insertText", json!({ "text": "a" }));
+            }
+            let found = browser.eval(&format!(
+                "(async () => {{ {AXE}; const found = await axe.run(document);
+                    return found.violations.map(({{ id, nodes }}) => [id, nodes.map(({{ html }}) => html)]); }})()"
+            ));
+            assert_eq!(found, json!([]), "{lesson}, {theme}");
+        }
+    }
+}

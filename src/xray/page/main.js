@@ -238,7 +238,7 @@ function viewOfNow() {
   const event = trace.events[page.at];
   const loops = trace.replay.at(page.at);
   const s = loops.get(event.l ?? 1);
-  return { ...page, trace, event, s, loop: trace.loops.get(s.l), sentence: sentenceAt(trace, loops, page.at) };
+  return { ...page, trace, event, s, loop: trace.loops.get(s.l), turn: currentTurn(page.at, trace), sentence: sentenceAt(trace, loops, page.at) };
 }
 
 function draw() {
@@ -325,8 +325,7 @@ function tool(act, label, content, extra = '') {
 }
 
 function stripPane(view) {
-  const { trace } = view;
-  const turn = currentTurn(view);
+  const { trace, turn } = view;
   const t = trace.turns[turn];
   return html`<div class="strip pane" role="slider" tabindex="0" aria-label="turns" aria-valuemin="1" aria-valuemax=${Math.max(1, trace.turns.length)}
     aria-valuenow=${turn + 1} aria-valuetext=${t ? `turn ${t.n}, loop ${t.l}, run ${t.run}` : 'no turns'} @pointerdown=${scrub} @pointermove=${scrub}><canvas></canvas></div>`;
@@ -348,7 +347,7 @@ function searchDialog(view) {
   return html`<div class="veil"><div class="dialog" role="dialog" aria-modal="true" aria-label="Search">
     <input type="search" placeholder="a name, an output, turn 5, stop …" aria-label="Search" .value=${page.query} @input=${(event) => { page.query = event.target.value; draw(); }}
       @keydown=${(event) => { if (event.key === 'Enter' && found.length) ACTIONS.found(found[0].at); }}>
-    ${page.query && found.length === 0 ? empty('nothing found') : html`<ol class="found">${found.map((hit) => html`<li><button data-act="found" data-value=${hit.at}><small>${hit.kind}</small><span>${hit.text}</span><small>${hit.turn === undefined ? 'between runs' : `turn ${hit.turn}`}</small></button></li>`)}</ol>`}
+    ${page.query && found.length === 0 ? empty('nothing found') : html`<ol class="found">${found.map((hit) => html`<li><button data-act="found" data-value=${hit.at}><small>${hit.kind}</small><span>${hit.text}</span><small>${hit.turn === undefined ? 'outside a run' : `turn ${hit.turn}`}</small></button></li>`)}</ol>`}
   </div></div>`;
 }
 

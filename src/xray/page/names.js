@@ -9,7 +9,7 @@ function nameOf(trace, loop, entry) {
   if (entry.task !== undefined && (kind === 'step' || kind === 'wakeup')) return taskName(loop, entry.task);
   if (isOwn(trace, entry)) {
     const task = entry.task === undefined ? undefined : taskName(loop, entry.task);
-    return part('own', { label: cb, task }) ?? lastSegment(cb.replace(/(::\{closure[^}]*\}+)+$/, ''));
+    return part('own', { label: cb, task }) ?? lastSegment(withoutClosures(cb));
   }
   return codeName(trace, cb, entry.src);
 }
@@ -30,7 +30,12 @@ function isOwn(trace, entry) {
 function codeName(trace, label, src) {
   if (!/\{closure[^}]*\}+$|<lambda>$/.test(label)) return lastSegment(label);
   const place = trace.places.get(src);
-  return part('closure', { code: closureCode(trace, place), line: place?.line });
+  return part('closure', { code: closureCode(trace, place), line: place?.line, in: lastSegment(withoutClosures(label)) });
+}
+
+/** The path of the function that a closure is in. */
+function withoutClosures(label) {
+  return label.replace(/(::[^:]*\{closure[^:]*)+$/, '').replace(/(\.<locals>|\.?<lambda>)+$/, '');
 }
 
 function lastSegment(label) {

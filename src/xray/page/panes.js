@@ -131,8 +131,8 @@ function chip(view, entry, popped) {
   const state = entry.cancelled ? 'cancelled' : runs ? 'running' : popped ? 'ran' : '';
   const fresh = forward && !seen.ready.has(entry.q) ? 'fresh' : '';
   return html`<li><button class="chip ${colourOf(trace, known)} ${state} ${fresh} ${entry.q === chosen ? 'chosen' : ''}" data-q=${entry.q}
-    aria-label=${state ? `${name}, ${state}` : name} aria-pressed=${entry.q === chosen} data-act="choose" data-value=${entry.q}>
-    ${icon(iconOf(known))}<span class=${name.includes('(') ? 'name code-name' : 'name'}>${name}</span><small>${tagOf(trace, known)}</small></button></li>`;
+    aria-pressed=${entry.q === chosen} data-act="choose" data-value=${entry.q}>
+    ${icon(iconOf(known))}<span class=${name.includes('(') ? 'name code-name' : 'name'}>${name}</span><small>${tagOf(trace, known)}</small>${state ? html`<span class="unseen">, ${state}</span>` : nothing}</button></li>`;
 }
 
 function iconOf(entry) {

@@ -39,7 +39,8 @@ function placeFocus(trace, loop, src, words, entry) {
   if (!place || !trace.files.has(place.file)) return undefined;
   const body = bodyOf(trace, loop, place, entry);
   const closure = words === '' && !body;
-  return { file: place.file, line: words === '' && body ? body[0] : place.line, words: closure ? 'this closure' : words, body };
+  const kind = entry && isOwn(trace, entry) ? 'made here' : 'this closure';
+  return { file: place.file, line: words === '' && body ? body[0] : place.line, words: closure ? kind : words, body };
 }
 
 /** Finds the lines of the function that an entry runs, by its name. */

@@ -32,7 +32,7 @@ function stripLayout(trace, turn, width) {
 function drawStrip(canvas, view) {
   const { trace } = view;
   const width = canvas.parentElement.clientWidth;
-  const turn = currentTurn(view);
+  const { turn } = view;
   const layout = stripLayout(trace, turn, width);
   const scale = window.devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(layout.height * scale)) {
@@ -44,7 +44,11 @@ function drawStrip(canvas, view) {
   c.setTransform(scale, 0, 0, scale, 0, 0);
   c.clearRect(0, 0, width, layout.height);
   const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const known = new Map(); // asking for a colour is slow, and each block asks
+  const colour = (name) => {
+    if (!known.has(name)) known.set(name, style.getPropertyValue(`--${name}`).trim());
+    return known.get(name);
+  };
   c.font = `11px ${style.getPropertyValue('--sans')}`;
   c.textBaseline = 'middle';
   let label = 0; // where the last label ends
@@ -113,14 +117,14 @@ function drawTurn(c, colour, view, t, place, layout, current) {
     c.fillStyle = current ? colour('text') : colour('dim');
     c.textAlign = layout.named ? 'left' : 'center';
     const text = layout.named ? `turn ${t.n}` : `${t.n}`;
-    const near = !current && Math.abs(place.turn - currentTurn(view)) < every && every > 1;
+    const near = !current && Math.abs(place.turn - view.turn) < every && every > 1;
     if (!near) c.fillText(text, layout.named ? x : place.x + place.width / 2, bottom + 9);
   }
 }
 
 function drawBlock(c, colour, view, entry, box, layout, ran) {
   const kind = colour(colourOf(view.trace, entry));
-  const now = entry.q === view.s.current && view.trace.turns[currentTurn(view)]?.ran.includes(entry);
+  const now = entry.q === view.s.current && view.trace.turnOf[entry.run] === view.turn;
   c.beginPath();
   c.roundRect(box.x, box.y, Math.max(1, box.width), box.height, layout.named ? 4 : 2);
   c.globalAlpha = now ? 1 : ran ? (layout.named ? 0.22 : 0.7) : layout.named ? 1 : 0.22;
@@ -134,13 +138,8 @@ function drawBlock(c, colour, view, entry, box, layout, ran) {
   if (!layout.named) return;
   c.fillStyle = now ? colour('on-colour') : ran ? colour('text') : colour('dim');
   c.textAlign = 'left';
-  const name = nameOf(view.trace, view.trace.loops.get(view.trace.turns[currentTurnOf(view, entry)].l), entry);
+  const name = nameOf(view.trace, view.trace.loops.get(view.trace.turns[view.trace.turnOf[entry.run]].l), entry);
   c.fillText(fit(c, name, box.width - 10), box.x + 5, box.y + box.height / 2 + 0.5);
-}
-
-/** The turn in which an entry runs. */
-function currentTurnOf(view, entry) {
-  return view.trace.turnOf[entry.run];
 }
 
 function fit(c, text, width) {
@@ -177,7 +176,7 @@ function drawOverview(c, colour, layout, width) {
 }
 
 /** The turn of this moment; before the first turn of a run, the last one of all turns that began. */
-function currentTurn({ trace, at }) {
+function currentTurn(at, trace) {
   if (trace.turnOf[at] >= 0) return trace.turnOf[at];
   return Math.max(0, trace.turns.findLastIndex((turn) => turn.first <= at));
 }
