@@ -18,7 +18,6 @@ use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::panics::Guarded;
-use crate::threads::job::JobId;
 use crate::threads::pool::Job;
 use crate::trace::{Place, Via};
 use std::any::type_name_of_val;
@@ -42,7 +41,7 @@ pub(super) enum Message {
     /// Call this on the loop.
     Call(Call),
     /// Set a job's result, which comes from this thread. In virtual time it waits until nothing else is to be done.
-    JobEnded(Arc<Job>, Option<Arc<str>>),
+    JobEnded(Arc<dyn Job>, Option<Arc<str>>),
     /// Wake a task whose waker was called on another thread.
     Wake(TaskKey),
 }
@@ -70,7 +69,7 @@ pub(crate) struct Line {
     news: AtomicBool,
 }
 
-type BegunJob = (JobId, Option<(Arc<str>, Instant)>);
+type BegunJob = (u64, Option<(Arc<str>, Instant)>);
 
 /// What was sent and not taken yet.
 #[derive(Default)]
@@ -157,7 +156,7 @@ impl Line {
 
     /// Sends that a job has begun on a thread. This does not wake the loop: waking would cost a turn that asyncio's loop does
     /// not make.
-    pub(crate) fn job_begun(&self, job: JobId, thread: &Arc<str>) {
+    pub(crate) fn job_begun(&self, job: u64, thread: &Arc<str>) {
         let mut sent = self.sent();
         if !sent.closed {
             sent.begun.push((job, self.traced.then(|| (thread.clone(), Instant::now()))));
@@ -166,10 +165,10 @@ impl Line {
 
     /// Sends a job that is over, to set its result. On the loop's own thread, where a pool was shut down, the result is set
     /// at once if that loop is the running one, else by a queued call. A closed loop drops the job.
-    pub(crate) fn job_ended(&self, job: Arc<Job>, thread: Option<&Arc<str>>) {
+    pub(crate) fn job_ended(&self, job: Arc<dyn Job>, thread: Option<&Arc<str>>) {
         if self.running().is_some() {
             // It can only fail on a closed loop.
-            let _ = job.work.set_result("");
+            let _ = job.set_result("");
             return;
         }
         match running::find(self.id) {
@@ -305,7 +304,8 @@ impl EventLoop {
     /// other then makes the same turns in every run, however quick its threads are.
     #[inline]
     pub(super) fn empty_inbox(&self, when: Delivery) {
-        if !self.0.inbox.is_empty() || !self.0.jobs.is_empty() {
+        let jobs_begin = !self.0.jobs.is_empty() && self.0.learns_of_begun_jobs();
+        if jobs_begin || !self.0.inbox.is_empty() {
             self.receive(when);
         }
     }
@@ -340,10 +340,10 @@ impl EventLoop {
     }
 
     /// Queues the call that sets a job's result.
-    fn queue_set_result(&self, job: Arc<Job>, thread: Option<Arc<str>>, via: Via) {
+    fn queue_set_result(&self, job: Arc<dyn Job>, thread: Option<Arc<str>>, via: Via) {
         self.0.jobs.result_arrived.set(true);
-        let (place, name) = (job.place, thread.clone());
-        let set_result = move || job.work.set_result(thread.as_deref().unwrap_or_default());
+        let (place, name) = (job.header().place, thread.clone());
+        let set_result = move || job.set_result(thread.as_deref().unwrap_or_default());
         let callback = self.named_once(place, "job.set_result", set_result);
         let thread = (via == Via::Threadsafe).then(|| name.as_deref().unwrap_or_default());
         self.0.enqueue_from(Entry::Callback(callback), &PushInfo { via, thread, ..PushInfo::CALL_SOON });
@@ -378,7 +378,7 @@ impl Inner {
         for (job, seen) in begun {
             if self.jobs.set_running(job) {
                 let (thread, at) = seen.unzip();
-                self.job_began(job.number, thread.as_deref().unwrap_or_default(), at);
+                self.job_began(job, thread.as_deref().unwrap_or_default(), at);
             }
         }
     }

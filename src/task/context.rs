@@ -128,12 +128,12 @@ impl StepContext {
     /// Lists what it waits on, in order of registration.
     pub(super) fn waits(&self) -> Vec<Rc<dyn AnyFuture>> {
         let (waits, last) = (self.waits.borrow(), self.number.get());
-        waits.filter_map(|wait| wait.counts(last).then(|| wait.on.clone()))
+        waits.iter().filter(|(_, wait)| wait.counts(last)).map(|(_, wait)| wait.on.clone()).collect()
     }
 
     #[inline]
     pub(super) fn has_waits(&self) -> bool {
-        self.waits.borrow().any(|wait| wait.counts(self.number.get()))
+        self.waits.borrow().iter().any(|(_, wait)| wait.counts(self.number.get()))
     }
 }
 

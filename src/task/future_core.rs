@@ -211,11 +211,11 @@ impl FutureCore {
     /// Drops what its callbacks own, because the loop is closed and they will never run. They stay registered, so that
     /// completing the future still fails.
     pub(crate) fn forget_callbacks(&self) {
-        let callback = |waiter: &Waiter| match waiter {
+        let callback = |(_, waiter): (u64, &Waiter)| match waiter {
             Waiter::Callback(callback) => Some(callback.clone()),
             Waiter::Step(_) | Waiter::Waker(_) => None,
         };
-        let callbacks = self.waiters.borrow().filter_map(callback);
+        let callbacks: Vec<_> = self.waiters.borrow().iter().filter_map(callback).collect();
         callbacks.iter().for_each(|callback| callback.function.forget());
     }
 }

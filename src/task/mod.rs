@@ -17,7 +17,7 @@ pub(crate) mod future;
 pub(crate) mod future_core;
 pub(crate) mod handles;
 pub(crate) mod join;
-mod keyed_list;
+pub(crate) mod keyed_list;
 pub(crate) mod leaf;
 pub(crate) mod sleep;
 pub(crate) mod spawn;

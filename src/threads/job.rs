@@ -5,24 +5,16 @@
 
 use super::pool::{Executor, Job};
 use crate::error::{Error, Result};
+use crate::task::keyed_list::KeyedList;
 use crate::trace::JobEntry;
-use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Names a job among those of its loop: by its number, in order of submission, and by its slot in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct JobId {
-    pub(crate) number: u64,
-    slot: usize,
-}
-
 /// A job whose result has not arrived.
 pub(crate) struct PendingJob {
-    number: u64,
-    job: Arc<Job>,
+    job: Arc<dyn Job>,
     /// Gets the result. `run_in_executor` knows its type.
     pub(crate) future: Rc<dyn Any>,
     /// Whether the loop has learned that the job has begun. `None` if it does not learn that, and asks the job instead.
@@ -31,7 +23,8 @@ pub(crate) struct PendingJob {
 
 /// A loop's jobs, and its default pool.
 pub(crate) struct JobTable {
-    jobs: RefCell<Slab<PendingJob>>,
+    /// By their numbers, which are given in order of submission.
+    jobs: RefCell<KeyedList<PendingJob>>,
     last: Cell<u64>,
     /// Whether a result has arrived since the loop last slept.
     pub(crate) result_arrived: Cell<bool>,
@@ -55,63 +48,51 @@ impl JobTable {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.borrow().is_empty()
+        self.len() == 0
     }
 
     pub(crate) fn len(&self) -> usize {
         self.jobs.borrow().len()
     }
 
-    /// Returns the name of the job that is inserted next.
-    pub(crate) fn next_id(&self) -> JobId {
-        JobId { number: self.last.get() + 1, slot: self.jobs.borrow().vacant_key() }
+    /// Returns the number of the job that is inserted next.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.last.get() + 1
     }
 
-    pub(crate) fn insert(&self, job: Arc<Job>, future: Rc<dyn Any>, begun: Option<bool>) {
-        let number = self.last.get() + 1;
+    pub(crate) fn insert(&self, job: Arc<dyn Job>, future: Rc<dyn Any>, begun: Option<bool>) {
+        let number = self.next_number();
         self.last.set(number);
-        self.jobs.borrow_mut().insert(PendingJob { number, job, future, begun });
+        self.jobs.borrow_mut().push(number, PendingJob { job, future, begun });
     }
 
-    pub(crate) fn remove(&self, id: JobId) -> Option<PendingJob> {
-        self.with(id, |_| ())?;
-        Some(self.jobs.borrow_mut().remove(id.slot))
+    pub(crate) fn remove(&self, number: u64) -> Option<PendingJob> {
+        self.jobs.borrow_mut().remove(number)
     }
 
     /// Notes that a job has begun. Returns false if the job is not in the table any more.
-    pub(crate) fn set_running(&self, id: JobId) -> bool {
-        self.with(id, |pending| pending.begun = Some(true)).is_some()
+    pub(crate) fn set_running(&self, number: u64) -> bool {
+        self.jobs.borrow_mut().get_mut(number).map(|pending| pending.begun = Some(true)).is_some()
     }
 
     /// Withdraws a job from its pool. Returns false if it has begun.
-    pub(crate) fn withdraw(&self, id: JobId) -> bool {
-        self.with(id, |pending| pending.job.withdraw()).unwrap_or(false)
-    }
-
-    /// Calls `look` with a job that is still in the table. It must not run user code.
-    fn with<T>(&self, id: JobId, look: impl FnOnce(&mut PendingJob) -> T) -> Option<T> {
-        let mut jobs = self.jobs.borrow_mut();
-        jobs.get_mut(id.slot).filter(|pending| pending.number == id.number).map(look)
+    pub(crate) fn withdraw(&self, number: u64) -> bool {
+        self.jobs.borrow_mut().get_mut(number).is_some_and(|pending| pending.job.header().cancel())
     }
 
     /// Removes all jobs, for `close`. They are in order of submission.
-    pub(crate) fn take_all(&self) -> Vec<PendingJob> {
-        let mut all: Vec<_> = self.jobs.borrow_mut().drain().collect();
-        all.sort_by_key(|pending| pending.number);
-        all
+    pub(crate) fn take_all(&self) -> impl Sized + use<> {
+        self.jobs.take()
     }
 
     /// Returns the jobs as data, in order of submission.
     pub(crate) fn list(&self) -> Vec<JobEntry> {
-        let entry = |(_, pending): (usize, &PendingJob)| JobEntry {
-            id: pending.number,
-            label: (pending.job.label)(),
-            running: pending.begun.unwrap_or_else(|| pending.job.has_begun()),
-            place: pending.job.place,
+        let entry = |(number, pending): (u64, &PendingJob)| {
+            let job = pending.job.header();
+            let running = pending.begun.unwrap_or_else(|| job.has_begun());
+            JobEntry { id: number, label: (job.label)(), running, place: job.place }
         };
-        let mut all: Vec<_> = self.jobs.borrow().iter().map(entry).collect();
-        all.sort_by_key(|job| job.id);
-        all
+        self.jobs.borrow().iter().map(entry).collect()
     }
 
     /// Returns the default pool.

@@ -13,16 +13,17 @@
 //!
 //! A channel alone would lose jobs: a thread that stops waiting and a submitter that counts on it can miss each other. So
 //! a job counts as unfinished from its submission, under the lock that covers the send. A thread that stops waiting looks
-//! into the channel once more, under the same lock, before it leaves. The tests run every order of these steps.
+//! into the channel once more, under the same lock, before it leaves. Running a job takes no lock. The tests run every
+//! order of these steps.
 
 use crate::error::{Error, Result, catch};
 use crate::panics::{drop_all, drop_quietly};
 use crate::trace::Place;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -80,7 +81,11 @@ struct PoolHandle(Arc<Pool>);
 /// What the handles, the threads and the jobs share.
 struct Pool {
     options: ExecutorBuilder,
-    queue: Receiver<Arc<Job>>,
+    queue: Receiver<Arc<dyn Job>>,
+    /// How many jobs were submitted and are neither over nor cancelled. If there are fewer than threads, one is idle.
+    unfinished: AtomicUsize,
+    /// How many of these have not begun.
+    queued: AtomicUsize,
     state: Mutex<PoolState>,
     /// Notified when a thread leaves the pool.
     left: Condvar,
@@ -88,54 +93,48 @@ struct Pool {
 
 struct PoolState {
     /// Sends jobs to the threads. `None` after shutdown.
-    queue: Option<Sender<Arc<Job>>>,
-    /// How many jobs were submitted and are neither over nor cancelled. If there are fewer than threads, one is idle.
-    unfinished: usize,
-    threads: BTreeMap<u64, Thread>,
+    queue: Option<Sender<Arc<dyn Job>>>,
+    threads: Vec<Arc<Worker>>,
     /// How many threads were ever started.
     started: u64,
     /// Of all `threads`, and of some that have left.
     joins: Vec<JoinHandle<()>>,
 }
 
-/// A thread of the pool, as the others see it.
-struct Thread {
-    name: Arc<str>,
-    /// The job that it was started for, until it begins.
-    first: Option<Arc<Job>>,
-    /// The label and the place of the job that it runs.
-    running: Option<(fn() -> String, Place)>,
-}
-
-/// A thread of the pool, as it sees itself.
+/// A thread of the pool.
 struct Worker {
     pool: Arc<Pool>,
-    number: u64,
     name: Arc<str>,
+    /// The job that it was started for, until it begins.
+    first: Mutex<Option<Arc<dyn Job>>>,
+    running: Mutex<Option<Arc<dyn Job>>>,
 }
 
-/// A job, shared by its pool and its loop (`concurrent.futures.Future` and `_WorkItem`).
-pub(crate) struct Job<W: ?Sized = dyn Work> {
-    pool: Arc<Pool>,
-    pub(crate) label: fn() -> String,
-    pub(crate) place: Place,
-    /// A thread has begun it. Written under the pool's lock, as the next one.
-    begun: AtomicBool,
-    /// It never runs.
-    cancelled: AtomicBool,
-    pub(crate) work: W,
-}
-
-/// What a job does. The pool calls `run` and `end`, or `end` alone if it cancels the job.
-pub(crate) trait Work: Send + Sync {
+/// A job, shared by its pool and its loop (`concurrent.futures.Future` and `_WorkItem`). The pool calls `run` and `end`, or
+/// `end` alone if it cancels the job.
+pub(crate) trait Job: Send + Sync {
+    fn header(&self) -> &JobHeader;
     /// Runs the function on a thread of the pool.
     fn run(&self, thread: &Arc<str>);
     /// Sends the job to its loop. The thread counts as idle by now: a caller that sees the result and submits the next job
     /// must find it idle.
-    fn end(&self, job: Arc<Job>, thread: Option<&Arc<str>>);
+    fn end(self: Arc<Self>, thread: Option<&Arc<str>>);
     /// Sets the result of the job's future, on the loop.
     fn set_result(&self, thread: &str) -> Result<()>;
 }
+
+/// What the pool knows of a job.
+pub(crate) struct JobHeader {
+    pool: Arc<Pool>,
+    pub(crate) label: fn() -> String,
+    pub(crate) place: Place,
+    state: AtomicU8,
+}
+
+/// The states of a job that matter to other threads.
+const QUEUED: u8 = 0;
+const BEGUN: u8 = 1;
+const CANCELLED: u8 = 2;
 
 impl Default for ExecutorBuilder {
     fn default() -> Self {
@@ -172,15 +171,16 @@ impl ExecutorBuilder {
     #[must_use]
     pub fn build(self) -> Executor {
         let (sender, queue) = unbounded();
-        let state = Mutex::new(PoolState::new(sender));
-        Executor {
-            handle: Arc::new(PoolHandle(Arc::new(Pool {
-                options: self,
-                queue,
-                state,
-                left: Condvar::new(),
-            }))),
-        }
+        let state = PoolState { queue: Some(sender), threads: Vec::new(), started: 0, joins: Vec::new() };
+        let pool = Pool {
+            options: self,
+            queue,
+            unfinished: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
+            state: Mutex::new(state),
+            left: Condvar::new(),
+        };
+        Executor { handle: Arc::new(PoolHandle(Arc::new(pool))) }
     }
 }
 
@@ -223,40 +223,34 @@ impl Executor {
     /// Returns how many jobs wait for a thread.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.pool().state().queued()
+        self.pool().queued.load(Relaxed)
     }
 
     /// Returns the jobs that run now, thread by thread.
     #[must_use]
     pub fn running(&self) -> Vec<JobInfo> {
-        let info = |thread: &Thread| {
-            let (label, place) = thread.running?;
+        let info = |thread: &Arc<Worker>| {
+            let running = lock(&thread.running);
+            let &JobHeader { label, place, .. } = running.as_ref()?.header();
             Some(JobInfo { label: label().into(), place, thread: thread.name.clone() })
         };
-        self.pool().state().threads.values().filter_map(info).collect()
+        self.pool().state().threads.iter().filter_map(info).collect()
     }
 
     fn pool(&self) -> &Arc<Pool> {
         &self.handle.0
     }
 
-    /// Makes a job for [`submit`](Self::submit).
-    pub(crate) fn job<W: Work + 'static>(&self, label: fn() -> String, place: Place, work: W) -> Arc<Job> {
-        let (pool, begun, cancelled) = (self.pool().clone(), AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Job { pool, label, place, begun, cancelled, work })
+    /// Makes the header of a job for [`submit`](Self::submit).
+    pub(crate) fn header(&self, label: fn() -> String, place: Place) -> JobHeader {
+        JobHeader { pool: self.pool().clone(), label, place, state: AtomicU8::new(QUEUED) }
     }
 
     /// Arrow 1. Queues the job, and starts a thread for it if none is idle.
-    pub(crate) fn submit(&self, job: Arc<Job>) -> Result<()> {
-        let pool = self.pool();
-        // A refused job is dropped after the lock is released, as parameters are.
-        let mut state = pool.state();
-        let thread = state.start_thread(&pool.options, |number, name| {
-            let worker = Worker { pool: pool.clone(), number, name };
-            Ok(thread::Builder::new().name(worker.name.to_string()).spawn(move || worker.live())?)
-        })?;
-        state.send(job, thread);
-        Ok(())
+    pub(crate) fn submit(&self, job: Arc<dyn Job>) -> Result<()> {
+        self.pool().submit(job, |worker| {
+            thread::Builder::new().name(worker.name.to_string()).spawn(move || worker.live())
+        })
     }
 
     /// Refuses further jobs. Threads that find the channel empty end.
@@ -264,12 +258,18 @@ impl Executor {
         self.handle.close();
     }
 
-    /// Arrow 4, for all jobs that have not begun.
+    /// Arrow 4, for all jobs that have not begun. Those that were withdrawn before are only dropped.
     fn cancel_queued(&self) {
-        let [cancelled, withdrawn] = self.pool().state().cancel_queued(&self.pool().queue);
+        let queued: Vec<_> = {
+            let state = self.pool().state();
+            let firsts = state.threads.iter().filter_map(|thread| lock(&thread.first).take());
+            firsts.chain(self.pool().queue.try_iter()).collect()
+        };
+        let (cancelled, withdrawn): (Vec<_>, Vec<_>) =
+            queued.into_iter().partition(|job| job.header().cancel());
         drop_all(withdrawn);
         for job in cancelled {
-            quietly(|| job.work.end(job.clone(), None));
+            quietly(|| job.end(None));
         }
     }
 
@@ -305,140 +305,118 @@ impl Drop for PoolHandle {
 
 impl Pool {
     fn state(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The steps that take the lock.
-impl PoolState {
-    fn new(queue: Sender<Arc<Job>>) -> Self {
-        Self { queue: Some(queue), unfinished: 0, threads: BTreeMap::new(), started: 0, joins: Vec::new() }
+        lock(&self.state)
     }
 
-    fn queued(&self) -> usize {
-        self.unfinished - self.threads.values().filter(|thread| thread.running.is_some()).count()
-    }
-
-    /// Starts a thread for the next job unless an idle one will receive it. Returns the new thread's number.
-    fn start_thread<F>(&mut self, options: &ExecutorBuilder, spawn: F) -> Result<Option<u64>>
+    /// Queues a job. `spawn` starts a thread for the worker that it gets.
+    fn submit<F>(self: &Arc<Self>, job: Arc<dyn Job>, spawn: F) -> Result<()>
     where
-        F: FnOnce(u64, Arc<str>) -> Result<JoinHandle<()>>,
+        F: FnOnce(Arc<Worker>) -> io::Result<JoinHandle<()>>,
     {
-        if self.queue.is_none() {
+        // A refused job is dropped after the lock is released, as parameters are.
+        let mut state = self.state();
+        if state.queue.is_none() {
             return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
         }
-        if self.unfinished < self.threads.len() || self.threads.len() >= options.threads {
-            return Ok(None);
+        let all_busy = self.unfinished.load(Relaxed) >= state.threads.len();
+        let may_start = all_busy && state.threads.len() < self.options.threads;
+        let worker = if may_start { self.start_thread(&mut state, spawn)? } else { None };
+        self.unfinished.fetch_add(1, Relaxed);
+        self.queued.fetch_add(1, Relaxed);
+        match worker {
+            Some(worker) => *lock(&worker.first) = Some(job),
+            None => {
+                // The pool keeps a receiver, so this cannot fail.
+                let _ = state.queue.as_ref().map(|queue| queue.send(job));
+            }
         }
-        let (number, name) = (self.started, format!("{}_{}", options.name, self.started));
+        Ok(())
+    }
+
+    /// Starts a thread. Returns `None` if that fails and the job need not fail with it.
+    fn start_thread<F>(self: &Arc<Self>, state: &mut PoolState, spawn: F) -> Result<Option<Arc<Worker>>>
+    where
+        F: FnOnce(Arc<Worker>) -> io::Result<JoinHandle<()>>,
+    {
+        let name = format!("{}_{}", self.options.name, state.started);
         if name.contains('\0') {
             return Err(Error::Value("the name of an executor must not contain a NUL byte".into()));
         }
-        let name: Arc<str> = name.into();
-        match spawn(number, name.clone()) {
+        let (pool, name) = (self.clone(), name.into());
+        let worker = Arc::new(Worker { pool, name, first: Mutex::default(), running: Mutex::default() });
+        match spawn(worker.clone()) {
             Ok(join) => {
-                self.joins.retain(|join| !join.is_finished());
-                self.joins.push(join);
-                self.threads.insert(number, Thread { name, first: None, running: None });
-                self.started += 1;
-                Ok(Some(number))
+                state.joins.retain(|join| !join.is_finished());
+                state.joins.push(join);
+                state.threads.push(worker.clone());
+                state.started += 1;
+                Ok(Some(worker))
             }
             // Without a thread the job would wait forever. With one it only waits longer.
-            Err(error) if self.threads.is_empty() => Err(error),
+            Err(error) if state.threads.is_empty() => Err(error.into()),
             Err(_) => Ok(None),
         }
-    }
-
-    /// Gives a job to the thread that was started for it, or to the one that receives it first.
-    fn send(&mut self, job: Arc<Job>, thread: Option<u64>) {
-        self.unfinished += 1;
-        match thread.and_then(|number| self.threads.get_mut(&number)) {
-            Some(thread) => thread.first = Some(job),
-            None => {
-                // The pool keeps a receiver, so this cannot fail.
-                let _ = self.queue.as_ref().map(|queue| queue.send(job));
-            }
-        }
-    }
-
-    /// Returns the job that the thread was started for.
-    fn first(&mut self, number: u64) -> Option<Arc<Job>> {
-        self.threads.get_mut(&number)?.first.take()
-    }
-
-    /// Arrow 2. Returns false if the job was cancelled.
-    fn begin(&mut self, number: u64, job: &Job) -> bool {
-        if job.cancelled.load(Ordering::Relaxed) {
-            return false;
-        }
-        job.begun.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.threads.get_mut(&number) {
-            thread.running = Some((job.label, job.place));
-        }
-        true
-    }
-
-    /// Arrow 3. The thread counts as idle from here on.
-    fn release(&mut self, number: u64) {
-        self.unfinished -= 1;
-        if let Some(thread) = self.threads.get_mut(&number) {
-            thread.running = None;
-        }
-    }
-
-    /// Arrow 4. Returns false if the job has begun, or was cancelled before.
-    fn cancel(&mut self, job: &Job) -> bool {
-        if job.begun.load(Ordering::Relaxed) || job.cancelled.swap(true, Ordering::Relaxed) {
-            return false;
-        }
-        self.unfinished -= 1;
-        true
-    }
-
-    /// Takes out all jobs that have not begun: those that it cancels, and those that were withdrawn before.
-    fn cancel_queued(&mut self, queue: &Receiver<Arc<Job>>) -> [Vec<Arc<Job>>; 2] {
-        let firsts: Vec<_> = self.threads.values_mut().filter_map(|thread| thread.first.take()).collect();
-        let all = firsts.into_iter().chain(queue.try_iter());
-        let (cancelled, withdrawn) = all.partition(|job| self.cancel(job));
-        [cancelled, withdrawn]
-    }
-
-    /// Removes a thread that stops waiting, unless a job has come meanwhile. That job is returned.
-    fn retire(&mut self, number: u64, queue: &Receiver<Arc<Job>>) -> Option<Arc<Job>> {
-        let job = queue.try_recv().ok();
-        if job.is_none() {
-            self.threads.remove(&number);
-        }
-        job
     }
 }
 
 impl Worker {
     /// Runs jobs until none has come for a while, or none can come. This is all that a thread of the pool does.
     fn live(&self) {
-        let mut next = self.pool.state().first(self.number);
+        let mut next = self.first();
         while let Some(job) = next.take().or_else(|| self.receive()) {
-            if !self.pool.state().begin(self.number, &job) {
+            if !self.begin(&job) {
                 drop_quietly(job);
                 continue;
             }
-            quietly(|| job.work.run(&self.name));
-            self.pool.state().release(self.number);
-            quietly(|| job.work.end(job.clone(), Some(&self.name)));
+            quietly(|| job.run(&self.name));
+            self.release();
+            quietly(|| job.end(Some(&self.name)));
         }
     }
 
+    /// Returns the job that the thread was started for.
+    fn first(&self) -> Option<Arc<dyn Job>> {
+        // The submission that has started this thread holds the lock until the job is in its place.
+        let _submitted = self.pool.state();
+        lock(&self.first).take()
+    }
+
     /// Waits for a job. `None` ends the thread.
-    fn receive(&self) -> Option<Arc<Job>> {
-        if let Ok(job) = self.pool.queue.recv_timeout(self.pool.options.keep_alive) {
-            return Some(job);
-        }
-        let job = self.pool.state().retire(self.number, &self.pool.queue);
+    fn receive(&self) -> Option<Arc<dyn Job>> {
+        let received = self.pool.queue.recv_timeout(self.pool.options.keep_alive).ok();
+        received.or_else(|| self.retire())
+    }
+
+    /// Leaves the pool, unless a job has come meanwhile. That job is returned.
+    fn retire(&self) -> Option<Arc<dyn Job>> {
+        let mut state = self.pool.state();
+        let job = self.pool.queue.try_recv().ok();
         if job.is_none() {
+            state.threads.retain(|thread| !std::ptr::eq(&**thread, self));
             self.pool.left.notify_all();
         }
         job
     }
+
+    /// Arrow 2. Returns false if the job was cancelled.
+    fn begin(&self, job: &Arc<dyn Job>) -> bool {
+        let begun = job.header().leave_queue(BEGUN);
+        if begun {
+            *lock(&self.running) = Some(job.clone());
+        }
+        begun
+    }
+
+    /// Arrow 3. The thread counts as idle from here on.
+    fn release(&self) {
+        *lock(&self.running) = None;
+        self.pool.unfinished.fetch_sub(1, Relaxed);
+    }
+}
+
+/// No user code runs under these locks, so a poisoned one is as good as any.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Logs a panic. A job catches those of its function and of destructors itself; a thread must outlive all others.
@@ -448,26 +426,39 @@ fn quietly(action: impl FnOnce()) {
     }
 }
 
-impl Job {
+impl JobHeader {
     pub(crate) fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
+        self.state.load(Relaxed) == BEGUN
     }
 
-    /// Arrow 4. Returns whether the job has not begun, and so never runs.
-    pub(crate) fn withdraw(&self) -> bool {
-        self.pool.state().cancel(self)
+    /// Arrow 4. Returns false if the job has begun, or was cancelled before.
+    pub(crate) fn cancel(&self) -> bool {
+        let cancelled = self.leave_queue(CANCELLED);
+        if cancelled {
+            self.pool.unfinished.fetch_sub(1, Relaxed);
+        }
+        cancelled
+    }
+
+    /// Arrow 2 or 4, whichever comes first. Returns false if it is the second.
+    fn leave_queue(&self, state: u8) -> bool {
+        let first = self.state.compare_exchange(QUEUED, state, Relaxed, Relaxed).is_ok();
+        if first {
+            self.pool.queued.fetch_sub(1, Relaxed);
+        }
+        first
     }
 }
 
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.pool().state();
+        let shut_down = self.pool().state().queue.is_none();
         f.debug_struct("Executor")
             .field("name", &self.pool().options.name)
-            .field("threads", &state.threads.len())
-            .field("running", &(state.unfinished - state.queued()))
-            .field("queued", &state.queued())
-            .field("shut_down", &state.queue.is_none())
+            .field("threads", &self.threads())
+            .field("running", &self.running().len())
+            .field("queued", &self.queued())
+            .field("shut_down", &shut_down)
             .finish()
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! A body that awaits anything of looplab cannot be sent to another thread. The closure that makes it can.
 
+use super::pool::lock;
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, Remote, TaskKey, get_running_loop};
 use crate::outcome::Outcome;
@@ -233,9 +234,8 @@ fn cancel_task(lp: &EventLoop, task: TaskKey) {
 }
 
 impl<T: 'static> SharedOutcome<T> {
-    /// No user code runs under the lock, so a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, OutcomeState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Sets the result unless there is one. A late result is returned, to be dropped without the lock.

@@ -4,8 +4,7 @@
 //! and its awaiter continues in the next. Cancelling the future keeps a queued job from ever running, and drops the result of
 //! a running one. A job may outlive its loop: then the loss of its result is logged, once.
 
-use super::job::JobId;
-use super::pool::{Executor, Job, Work};
+use super::pool::{Executor, Job, JobHeader, lock};
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, Inner, Line, get_running_loop};
 use crate::observe::names::short_name;
@@ -18,7 +17,7 @@ use crate::{Future, Timeout};
 use std::any::{Any, type_name};
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -79,17 +78,21 @@ impl EventLoop {
         R: Send + 'static,
     {
         let future: Future<R> = Future::of_kind(self, "job", place);
-        let (id, line) = (self.0.jobs.next_id(), self.0.inbox.line().clone());
-        let (function, ended) = (Mutex::new(Some(function)), Mutex::new(None));
-        let reports_begin = self.0.learns_of_begun_jobs();
-        let work = FunctionWork { id, line, reports_begin, function, ended, label: short_name::<F>, place };
-        let job = executor.job(short_name::<F>, place, work);
+        let (number, line) = (self.0.jobs.next_number(), self.0.inbox.line().clone());
+        let job = Arc::new(FunctionJob {
+            header: executor.header(short_name::<F>, place),
+            number,
+            line,
+            reports_begin: self.0.learns_of_begun_jobs(),
+            function: Mutex::new(Some(function)),
+            ended: Mutex::new(None),
+        });
         self.0.insert_job(job.clone(), future.cell().clone(), type_name::<F>());
         if let Err(error) = executor.submit(job) {
-            drop_quietly(self.0.remove_job(id, "", "refused", None));
+            drop_quietly(self.0.remove_job(number, "", "refused", None));
             return Err(error);
         }
-        let check_cancel = move |done| check_cancel::<R>(id, done);
+        let check_cancel = move |done| check_cancel::<R>(number, done);
         add_done_callback(future.cell().clone(), place, "job.check_cancel", check_cancel);
         Ok(future)
     }
@@ -128,12 +131,12 @@ impl EventLoop {
                 Some(lp) => lp.shut_executor_down(place)?,
                 None => return Err(Error::Closed),
             };
-            let Some((executor, Helper { joined, id, thread })) = started else { return Ok(()) };
+            let Some((executor, Helper { joined, number, thread })) = started else { return Ok(()) };
             match Timeout::after(timeout)?.enter(place, joined).await {
                 Err(Error::TimedOut) => {
                     // The helper ends after the pool's last thread, and its result is ignored.
                     let lp = lp.upgrade().map(EventLoop);
-                    drop_quietly(lp.and_then(|lp| lp.0.remove_job(id, "", "given up", None)));
+                    drop_quietly(lp.and_then(|lp| lp.0.remove_job(number, "", "given up", None)));
                     warn_of_running_jobs(&executor, timeout.unwrap_or_default());
                     Ok(())
                 }
@@ -152,8 +155,9 @@ impl EventLoop {
     fn shut_executor_down(&self, place: Place) -> Result<Option<(Executor, Helper)>> {
         let Some(executor) = self.0.jobs.close_default_executor() else { return Ok(None) };
         let joined: Future<()> = Future::of_kind(self, SHUTDOWN, place);
-        let (id, line, waiting) = (self.0.jobs.next_id(), self.0.inbox.line().clone(), executor.clone());
-        let job = executor.job(|| SHUTDOWN.to_owned(), place, JoinWork(id));
+        let (number, line) = (self.0.jobs.next_number(), self.0.inbox.line().clone());
+        let (header, waiting) = (executor.header(|| SHUTDOWN.to_owned(), place), executor.clone());
+        let job = Arc::new(JoinJob { header, number });
         self.0.insert_job(job.clone(), joined.cell().clone(), SHUTDOWN);
         let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
             // It cannot fail: this is no thread of the pool.
@@ -161,9 +165,9 @@ impl EventLoop {
             line.job_ended(job, Some(&HELPER.into()));
         });
         match helper {
-            Ok(thread) => Ok(Some((executor, Helper { joined, id, thread }))),
+            Ok(thread) => Ok(Some((executor, Helper { joined, number, thread }))),
             Err(error) => {
-                drop_quietly(self.0.remove_job(id, "", "refused", None));
+                drop_quietly(self.0.remove_job(number, "", "refused", None));
                 Err(error.into())
             }
         }
@@ -173,7 +177,7 @@ impl EventLoop {
 /// The thread that waits for the default pool, and the future that it sets afterwards.
 struct Helper {
     joined: Future<()>,
-    id: JobId,
+    number: u64,
     thread: JoinHandle<()>,
 }
 
@@ -222,46 +226,46 @@ where
 
 impl Inner {
     /// Enters a job into the table, with the future that gets its result. `name` is the full path of its function.
-    fn insert_job(&self, job: Arc<Job>, future: Rc<dyn Any>, name: &str) {
-        let (number, place) = (self.jobs.next_id().number, job.place);
+    fn insert_job(&self, job: Arc<dyn Job>, future: Rc<dyn Any>, name: &str) {
+        let (number, place) = (self.jobs.next_number(), job.header().place);
         self.jobs.insert(job, future, self.learns_of_begun_jobs().then_some(false));
         self.job_created(number, name, place);
     }
 
     /// Removes a job that is over, or that never will run. Returns its future unless it was removed before.
-    fn remove_job(&self, id: JobId, thread: &str, state: &str, at: Option<Instant>) -> Option<Rc<dyn Any>> {
-        let pending = self.jobs.remove(id)?;
-        self.job_ended(id.number, thread, state, at);
+    fn remove_job(&self, number: u64, thread: &str, state: &str, at: Option<Instant>) -> Option<Rc<dyn Any>> {
+        let pending = self.jobs.remove(number)?;
+        self.job_ended(number, thread, state, at);
         Some(pending.future)
     }
 
     /// Returns whether a job's begin is sent to the loop: for a trace, and in virtual time, where what is seen must repeat.
     /// Other loops ask the job when they need to know, and most never do.
-    fn learns_of_begun_jobs(&self) -> bool {
+    pub(crate) fn learns_of_begun_jobs(&self) -> bool {
         self.inbox.line().is_traced() || self.clock.is_virtual()
     }
 }
 
 /// Runs on the loop, one turn after a job's future is done: a cancelled future withdraws the job from its pool.
-fn check_cancel<R: 'static>(id: JobId, done: Rc<dyn Any>) -> Result<()> {
+fn check_cancel<R: 'static>(number: u64, done: Rc<dyn Any>) -> Result<()> {
     let lp = get_running_loop()?;
     let cancelled = done.downcast_ref::<FutureCell<R>>().is_some_and(|future| future.core().cancelled());
     drop_quietly(done);
-    if cancelled && lp.0.jobs.withdraw(id) {
-        drop_quietly(lp.0.remove_job(id, "", "cancelled", None));
+    if cancelled && lp.0.jobs.withdraw(number) {
+        drop_quietly(lp.0.remove_job(number, "", "cancelled", None));
     }
     Ok(())
 }
 
 /// Delivers a result to the job's future, on the loop. `None` means that the pool has cancelled the job.
-fn set_result<R: 'static>(id: JobId, thread: &str, ended: Option<Ended<R>>) -> Result<()> {
+fn set_result<R: 'static>(number: u64, thread: &str, ended: Option<Ended<R>>) -> Result<()> {
     let (result, at) = ended.map_or((None, None), |Ended { result, at }| (Some(result), at));
     let state = match &result {
         Some(Ok(_)) => "ok",
         Some(Err(_)) => "err",
         None => "cancelled",
     };
-    let future = get_running_loop()?.0.remove_job(id, thread, state, at);
+    let future = get_running_loop()?.0.remove_job(number, thread, state, at);
     let Some(Ok(future)) = future.map(|future| future.downcast().map(Future::of)) else { return Ok(()) };
     match result {
         // It was cancelled meanwhile, so the result is dropped.
@@ -282,66 +286,77 @@ struct Ended<R> {
 }
 
 /// A function on its way to a thread, and its result on the way back.
-struct FunctionWork<F: 'static, R: 'static> {
-    id: JobId,
+struct FunctionJob<F: 'static, R: 'static> {
+    header: JobHeader,
+    number: u64,
     line: Arc<Line>,
     reports_begin: bool,
     function: Mutex<Option<Guarded<F>>>,
     ended: Mutex<Option<Ended<R>>>,
-    label: fn() -> String,
-    place: Place,
 }
 
-impl<F, R> Work for FunctionWork<F, R>
+impl<F, R> Job for FunctionJob<F, R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
+    fn header(&self) -> &JobHeader {
+        &self.header
+    }
+
     fn run(&self, thread: &Arc<str>) {
         if self.reports_begin {
-            self.line.job_begun(self.id, thread);
+            self.line.job_begun(self.number, thread);
         }
-        if let Some(function) = take(&self.function) {
+        let function = lock(&self.function).take();
+        if let Some(function) = function {
             let result = catch(function.into_inner());
             let at = self.line.is_traced().then(Instant::now);
-            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ended { result, at });
+            *lock(&self.ended) = Some(Ended { result, at });
         }
     }
 
-    fn end(&self, job: Arc<Job>, thread: Option<&Arc<str>>) {
-        self.line.job_ended(job, thread);
+    fn end(self: Arc<Self>, thread: Option<&Arc<str>>) {
+        // The job goes as a whole, so that it is freed on the thread that made it.
+        self.line.clone().job_ended(self, thread);
     }
 
     fn set_result(&self, thread: &str) -> Result<()> {
-        set_result(self.id, thread, take(&self.ended))
+        let ended = lock(&self.ended).take();
+        set_result(self.number, thread, ended)
     }
 }
 
-fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
 /// Logs the loss of a result that the loop has not taken.
-impl<F, R> Drop for FunctionWork<F, R> {
+impl<F, R> Drop for FunctionJob<F, R> {
     fn drop(&mut self) {
-        if let Some(lost) = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        let lost = lock(&self.ended).take();
+        if let Some(lost) = lost {
             drop_quietly(lost.result);
-            let (label, file, line) = ((self.label)(), self.place.file(), self.place.line());
+            let JobHeader { label, place, .. } = self.header;
+            let (label, file, line) = (label(), place.file(), place.line());
             log_warn!("the result of {label} ({file}:{line}) is lost: its loop is closed");
         }
     }
 }
 
 /// Sets the future of a shutdown. The thread [`HELPER`] does the work itself.
-struct JoinWork(JobId);
+struct JoinJob {
+    header: JobHeader,
+    number: u64,
+}
 
-impl Work for JoinWork {
+impl Job for JoinJob {
+    fn header(&self) -> &JobHeader {
+        &self.header
+    }
+
     fn run(&self, _: &Arc<str>) {}
 
-    fn end(&self, _: Arc<Job>, _: Option<&Arc<str>>) {}
+    fn end(self: Arc<Self>, _: Option<&Arc<str>>) {}
 
     fn set_result(&self, thread: &str) -> Result<()> {
-        set_result(self.0, thread, Some(Ended { result: Ok(()), at: None }))
+        set_result(self.number, thread, Some(Ended { result: Ok(()), at: None }))
     }
 }
 

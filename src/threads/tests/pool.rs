@@ -1,24 +1,33 @@
-//! The pool's protocol in every order of its steps. The steps under the lock are the pool's own, and so is the channel; the
-//! threads are only counters here. A receive may time out at any moment.
+//! The pool's protocol in every order of its steps. Each step takes the lock once, or changes one job and its counters; all
+//! are the pool's own, and so is the channel. Only the threads are not real. A receive may time out at any moment.
 
 use super::*;
 use crate::interleavings::{Choices, explore};
-use std::sync::atomic::AtomicUsize;
 
 /// Counts how often it ran and how often its end was sent.
-#[derive(Default)]
 struct Counted {
+    header: JobHeader,
     ran: AtomicUsize,
     ended: AtomicUsize,
 }
 
-impl Work for Arc<Counted> {
-    fn run(&self, _: &Arc<str>) {
-        self.ran.fetch_add(1, Ordering::Relaxed);
+impl Counted {
+    fn is_cancelled(&self) -> bool {
+        self.header.state.load(Relaxed) == CANCELLED
+    }
+}
+
+impl Job for Counted {
+    fn header(&self) -> &JobHeader {
+        &self.header
     }
 
-    fn end(&self, _: Arc<Job>, _: Option<&Arc<str>>) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
+    fn run(&self, _: &Arc<str>) {
+        self.ran.fetch_add(1, Relaxed);
+    }
+
+    fn end(self: Arc<Self>, _: Option<&Arc<str>>) {
+        self.ended.fetch_add(1, Relaxed);
     }
 
     fn set_result(&self, _: &str) -> Result<()> {
@@ -51,14 +60,15 @@ enum Step {
 
 struct Model {
     executor: Executor,
-    jobs: Vec<(Arc<Job>, Arc<Counted>)>,
+    jobs: Vec<Arc<Counted>>,
     /// How many of the jobs were submitted.
     submitted: usize,
     refused: Vec<usize>,
     /// Whether job 1 was to be withdrawn, and whether it was.
     withdrawn: Option<bool>,
     shut_down: bool,
-    /// The threads by their numbers.
+    /// The threads by their numbers, and where they are.
+    workers: Vec<Arc<Worker>>,
     threads: Vec<At>,
 }
 
@@ -76,20 +86,21 @@ impl Model {
         let executor = Executor::new(program.threads);
         let place = std::panic::Location::caller();
         let job = |_| {
-            let counted = Arc::new(Counted::default());
-            (executor.job(String::new, place, counted.clone()), counted)
+            let header = executor.header(String::new, place);
+            Arc::new(Counted { header, ran: AtomicUsize::new(0), ended: AtomicUsize::new(0) })
         };
         let jobs = (0..program.jobs).map(job).collect();
-        let (refused, threads) = (Vec::new(), Vec::new());
-        Self { executor, jobs, submitted: 0, refused, withdrawn: None, shut_down: false, threads }
+        let (refused, workers, threads) = (Vec::new(), Vec::new(), Vec::new());
+        Self { executor, jobs, submitted: 0, refused, withdrawn: None, shut_down: false, workers, threads }
     }
 
     fn pool(&self) -> &Pool {
         self.executor.pool()
     }
 
-    fn number_of(&self, job: &Arc<Job>) -> usize {
-        self.jobs.iter().position(|(known, _)| Arc::ptr_eq(known, job)).expect("it is one of the model's")
+    fn number_of(&self, job: &Arc<dyn Job>) -> usize {
+        let is_it = |known: &Arc<Counted>| std::ptr::eq(known.header(), job.header());
+        self.jobs.iter().position(is_it).expect("it is one of the model's")
     }
 
     fn steps(&self, program: Program) -> Vec<Step> {
@@ -117,7 +128,7 @@ impl Model {
     fn step(&mut self, step: Step) {
         match step {
             Step::Submit => self.submit(),
-            Step::Withdraw => self.withdrawn = Some(self.jobs[1].0.withdraw()),
+            Step::Withdraw => self.withdrawn = Some(self.jobs[1].header.cancel()),
             Step::Shutdown => {
                 self.shut_down = true;
                 self.executor.close();
@@ -140,18 +151,20 @@ impl Model {
         let job = self.submitted;
         self.submitted += 1;
         let pool = self.executor.pool().clone();
-        let mut state = pool.state();
-        let (unfinished, threads) = (self.unfinished(job), state.threads.len());
-        let started = state.start_thread(&pool.options, |_, _| Ok(thread::spawn(|| ())));
-        let Ok(started) = started else {
+        let (unfinished, threads) = (self.unfinished(job), self.executor.threads());
+        let mut started = None;
+        let submitted = pool.submit(self.jobs[job].clone(), |worker| {
+            started = Some(worker);
+            Ok(thread::spawn(|| ()))
+        });
+        if submitted.is_err() {
             assert!(self.shut_down);
             return self.refused.push(job);
-        };
+        }
         let idle = unfinished < threads;
         assert_eq!(started.is_some(), !idle && threads < pool.options.threads, "only if no thread is idle");
-        state.send(self.jobs[job].0.clone(), started);
-        if let Some(number) = started {
-            assert_eq!(number as usize, self.threads.len());
+        if let Some(worker) = started {
+            self.workers.push(worker);
             self.threads.push(At::Start(job));
         }
     }
@@ -160,37 +173,38 @@ impl Model {
     fn unfinished(&self, end: usize) -> usize {
         let runs = |job: usize| self.threads.contains(&At::Runs(job));
         let needs = |job: &usize| {
-            let (shared, counted) = &self.jobs[*job];
-            let waits = !shared.cancelled.load(Ordering::Relaxed) && counted.ran.load(Ordering::Relaxed) == 0;
+            let counted = &self.jobs[*job];
+            let waits = !counted.is_cancelled() && counted.ran.load(Relaxed) == 0;
             waits || runs(*job)
         };
         (0..end).filter(needs).count()
     }
 
     fn go_on(&self, thread: usize) -> At {
-        let (number, name) = (thread as u64, Arc::from("model"));
-        let mut state = self.pool().state();
+        let worker = &self.workers[thread];
         match self.threads[thread] {
-            At::Start(started_for) => match state.first(number) {
+            At::Start(started_for) => match worker.first() {
                 Some(job) => {
                     assert_eq!(self.number_of(&job), started_for);
                     At::Received(started_for)
                 }
                 None => At::Receive,
             },
-            At::TimedOut => match state.retire(number, &self.pool().queue) {
+            At::TimedOut => match worker.retire() {
                 Some(job) => At::Received(self.number_of(&job)),
                 None => At::Ended,
             },
-            At::Received(job) if state.begin(number, &self.jobs[job].0) => {
-                self.jobs[job].0.work.run(&name);
-                At::Runs(job)
+            At::Received(number) => {
+                let job: Arc<dyn Job> = self.jobs[number].clone();
+                if !worker.begin(&job) {
+                    return At::Receive;
+                }
+                job.run(&worker.name);
+                At::Runs(number)
             }
-            At::Received(_) => At::Receive,
             At::Runs(job) => {
-                state.release(number);
-                drop(state);
-                self.jobs[job].0.work.end(self.jobs[job].0.clone(), Some(&name));
+                worker.release();
+                self.jobs[job].clone().end(Some(&worker.name));
                 At::Receive
             }
             At::Receive | At::Ended => unreachable!("these have other steps"),
@@ -201,24 +215,24 @@ impl Model {
     fn state(&self) -> String {
         let jobs: String = self.jobs[..self.submitted]
             .iter()
-            .map(|(job, counted)| {
-                let flags = (job.begun.load(Ordering::Relaxed), job.cancelled.load(Ordering::Relaxed));
-                format!("{flags:?} {} {};", counted.ran.load(Ordering::Relaxed), Arc::strong_count(job))
+            .map(|job| {
+                let state = job.header.state.load(Relaxed);
+                format!("{state} {} {};", job.ran.load(Relaxed), Arc::strong_count(job))
             })
             .collect();
-        let (queued, unfinished) = (self.pool().queue.len(), self.pool().state().unfinished);
+        let (queued, unfinished) = (self.pool().queue.len(), self.pool().unfinished.load(Relaxed));
         let flags = (self.withdrawn, self.shut_down, &self.refused);
         format!("{flags:?} {:?} {queued} {unfinished} {jobs}", self.threads)
     }
 
     /// When no step is left, each job ran once or was cancelled, and no thread is left.
     fn assert_over(&self, program: Program) {
-        for (number, (job, counted)) in self.jobs.iter().enumerate() {
-            let (ran, ended) = (counted.ran.load(Ordering::Relaxed), counted.ended.load(Ordering::Relaxed));
-            let cancelled = job.cancelled.load(Ordering::Relaxed);
+        for (number, job) in self.jobs.iter().enumerate() {
+            let (ran, ended) = (job.ran.load(Relaxed), job.ended.load(Relaxed));
+            let cancelled = job.is_cancelled();
             let refused = self.refused.contains(&number);
             let withdrawn = number == 1 && self.withdrawn == Some(true);
-            assert_eq!(job.has_begun(), ran == 1);
+            assert_eq!(job.header.has_begun(), ran == 1);
             assert!(!cancelled || program.shuts_down || withdrawn);
             assert_eq!(
                 ran + usize::from(cancelled) + usize::from(refused),
@@ -231,8 +245,9 @@ impl Model {
                 "the end of job {number} is lost"
             );
         }
-        let state = self.pool().state();
-        assert_eq!((state.unfinished, state.threads.len(), self.pool().queue.len()), (0, 0, 0));
+        let pool = self.pool();
+        let left = (pool.unfinished.load(Relaxed), pool.queued.load(Relaxed), pool.queue.len());
+        assert_eq!((left, self.executor.threads()), ((0, 0, 0), 0));
     }
 }
 
