@@ -167,9 +167,8 @@ impl TaskGroup {
 
     fn adopt(&self, child: TaskRef, place: Place) {
         let (group, number) = (self.0.clone(), child.id());
-        let name = "task group";
-        let done = move || group.child_done(number);
-        let id = add_done_callback(child.any_future(), place, name, move |_| done());
+        let id =
+            add_done_callback(child.any_future(), place, "task group", move |_| group.child_done(number));
         self.0.children.borrow_mut().insert(number, (child, id));
     }
 

@@ -3,10 +3,9 @@
 //! It guarantees that a callback gets the finished future, and that one on a loop that is closed is dropped. It does not
 //! know the future's type: the callback gets an `Rc<dyn Any>`.
 
-use super::future_core::{AnyFuture, FutureCore, Waiter};
+use super::future_core::{AnyFuture, Waiter};
 use crate::event_loop::{Callback, Entry, WhenDone, running};
 use crate::outcome::Outcome;
-use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
 use std::rc::Rc;
@@ -46,14 +45,6 @@ where
         lp.0.enqueue(Entry::Callback(callback), cause);
     }
     CallbackId(0)
-}
-
-/// Removes a done callback, and returns how many were removed.
-pub(super) fn remove_done_callback(core: &FutureCore, id: CallbackId) -> usize {
-    let removed = core.remove_waiter(id.0);
-    let count = usize::from(removed.is_some());
-    drop_quietly(removed);
-    count
 }
 
 /// A done callback of looplab's own that is removed when this is dropped.

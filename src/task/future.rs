@@ -1,7 +1,7 @@
 //! `Future`: a result that is set by hand.
 
 use super::cancel;
-use super::done_callback::{CallbackId, add_done_callback, remove_done_callback};
+use super::done_callback::{CallbackId, add_done_callback};
 use super::future_core::{AnyFuture, FutureCore, FutureOf, Holder, downcast};
 use crate::error::{Error, Result};
 use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report};
@@ -66,7 +66,10 @@ macro_rules! future_methods {
         /// Removes a done callback, and returns how many were removed (`Future.remove_done_callback`). One that is queued
         /// already cannot be removed.
         pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-            remove_done_callback(&self.0.core, id)
+            let removed = self.0.core.remove_waiter(id.0);
+            let count = usize::from(removed.is_some());
+            drop_quietly(removed);
+            count
         }
 
         /// Returns the loop that it belongs to, if that still exists (`Future.get_loop`).

@@ -5,13 +5,14 @@
 
 use super::cancel;
 use super::cell::TaskCell;
-use super::done_callback::{CallbackId, add_done_callback, remove_done_callback};
+use super::done_callback::{CallbackId, add_done_callback};
 use super::future::future_methods;
 use super::future_core::{AnyFuture, FutureOf, downcast};
 use super::leaf::Leaf;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, TaskInfo, TaskKey};
 use crate::outcome::Outcome;
+use crate::panics::drop_quietly;
 use crate::trace::Place;
 use std::any::{Any, TypeId, type_name};
 use std::fmt;

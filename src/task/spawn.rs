@@ -100,7 +100,12 @@ impl TaskBuilder {
                 Err(error)
             }
         };
-        spawned.unwrap_or_else(|error| failed(error, place, self.name))
+        spawned.unwrap_or_else(|error| {
+            let task = TaskCell::new::<<F::Output as Outcome>::Value>(None, place, self.name);
+            // No error of a task that cannot be made leaves a loop.
+            let _ = task.finish(None, Err(error));
+            Task::new(task)
+        })
     }
 
     /// Returns the body with these options, for `run_until_complete`, `gather` and others that make tasks of bodies.
@@ -208,14 +213,6 @@ where
     F: std::future::Future<Output: Outcome> + 'static,
 {
     Task::builder().spawn(body)
-}
-
-/// Makes a task that failed before it could be made, on no loop.
-fn failed<T: 'static>(error: Error, place: Place, name: Option<Rc<str>>) -> Task<T> {
-    let task = TaskCell::new::<T>(None, place, name);
-    // No error of a task that cannot be made leaves a loop.
-    let _ = task.finish(None, Err(error));
-    Task::new(task)
 }
 
 /// Returns the task that is in its step now (`asyncio.current_task`); `None` in a callback and outside of a loop.
