@@ -15,6 +15,7 @@
 //! | An error goes to the exception handler, with name and place. | `exceptions::a_callback_that_fails_or_panics_is_reported_with_its_name_and_place` |
 //! | An exit leaves the run, and the rest of its turn stays queued. | `exits::a_handler_may_leave_the_loop_and_the_rest_of_the_turn_stays` |
 //! | A panic in user code ends no run and no process. | `panics::hooks_observer_and_handler_are_dropped_one_by_one_with_the_loop` |
+//! | A chain of values is dropped without recursion, however long it is. | `long_chains::futures_whose_callbacks_own_the_next_are_dropped_without_recursion` |
 //! | Closing drops everything that the loop was given, in a documented order. | `closing::what_was_given_is_dropped_in_the_order_that_is_documented` |
 //! | Virtual time jumps to the next deadline, and a deadlock is an error. | `virtual_time::time_jumps_exactly_to_the_next_deadline` |
 //! | In real time no timer is early. | `real_clock::a_chain_of_timers_costs_one_turn_each_and_none_is_early` |
@@ -26,6 +27,7 @@ mod exceptions;
 mod exits;
 mod handles_and_timers;
 mod hops;
+mod long_chains;
 mod nested_runs;
 mod panics;
 mod readers_and_writers;
