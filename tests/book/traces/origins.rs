@@ -103,7 +103,7 @@ fn the_timer_of_a_sleep_or_a_time_limit_names_the_task_that_waits() -> Result<()
 }
 
 fn made_by_a_callback(lp: &EventLoop, socket: &UnixDatagram) -> Result<()> {
-    lp.create_task(async { Ok(()) })?;
+    lp.create_task(async { Ok(()) });
     lp.add_reader(socket, given)?;
     lp.remove_reader(socket)?;
     lp.add_signal_handler(SIGUSR1, given)?;
