@@ -15,7 +15,7 @@
 
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
-use crate::event_loop::{Entry, EventLoop, TimerHandle, get_running_loop};
+use crate::event_loop::{EventLoop, TimerHandle, get_running_loop};
 use crate::outcome::Outcome;
 use crate::task::{TaskRef, current_task};
 use crate::trace::Place;
@@ -281,7 +281,7 @@ impl TimeoutInner {
         let alarm = if when <= lp.time() {
             lp.0.check_open()?;
             let callback = lp.named_once(place, name, ring);
-            lp.0.enqueue(Entry::Callback(callback.clone()), None);
+            lp.0.enqueue(callback.clone(), None);
             TimerHandle::new(callback, when, lp.downgrade())
         } else {
             set_timer(&lp, place, name, when, ring)?

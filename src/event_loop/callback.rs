@@ -1,8 +1,8 @@
 //! Callbacks: the entries of the ready queue and the timer heap that are not a task's step.
 //!
-//! Each is one [`Callback`]: a header, and a function in one of the forms of [`Function`]. A cancelled callback never calls
-//! its function; cancelling drops the function at once, with no borrow held. A callback does not know which queue it is in,
-//! and the turn decides what an error means.
+//! Each is a [`Callback`]: a [`Header`], and a function of one of few forms. A cancelled callback never calls its function;
+//! cancelling drops the function at once, with no borrow held. A callback does not know which queue it is in, and the turn
+//! decides what an error means.
 //!
 //! The life of a handle (the tests cite the numbers):
 //!
@@ -16,6 +16,7 @@
 //! Cancelling a handle that has run (or runs right now) only sets the mark.
 
 use super::EventLoop;
+use super::ready::{Entry, Failed};
 use crate::error::{Error, Result};
 use crate::observe::names::{is_own, shorten};
 use crate::outcome::Outcome;
@@ -26,73 +27,58 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-/// One thing that the loop calls: the target of a [`Handle`](super::Handle), a reader, a signal handler, a done callback.
-pub(crate) struct Callback<F: Function + ?Sized = dyn Function> {
+/// A function that the loop calls, and its header: the target of a [`Handle`](super::Handle), a reader, a signal handler, a
+/// done callback.
+pub(crate) trait Callback: Entry {
+    fn header(&self) -> &Header;
+
+    /// Calls the function. An error is what user code returned; a panic is an error too.
+    fn call(&self, lp: &EventLoop) -> Result<()>;
+
+    /// Drops what the function owns, because the callback was cancelled.
+    fn discard(&self);
+
+    /// Drops what the function owns, because the loop is closed. A registered one does nothing here: `close` cancels it
+    /// later.
+    fn forget(&self) {}
+
+    /// Takes the future whose completion queues this callback.
+    fn bind(&self, _future: Rc<dyn Any>) {}
+
+    /// Marks the callback as cancelled and drops what its function owns; false if it was marked before.
+    fn cancel(&self) -> bool {
+        let first = self.header().mark_cancelled();
+        self.discard();
+        first
+    }
+}
+
+/// What all callbacks have.
+pub(crate) struct Header {
     /// The number of its handle.
     pub(crate) id: u64,
     pub(crate) kind: EntryKind,
     pub(crate) place: Place,
     /// The full path of its function, or a name that looplab gives.
-    pub(crate) name: &'static str,
+    name: &'static str,
     cancelled: Cell<bool>,
-    on_heap: Cell<bool>,
-    pub(crate) function: F,
+    /// Whether it is on the timer heap. Not maintained after a cancellation.
+    pub(super) on_heap: Cell<bool>,
 }
 
-/// What a callback calls.
-pub(crate) trait Function {
-    /// Calls it. An error is what user code returned; a panic is an error too.
-    fn call(&self, lp: &EventLoop) -> Result<()>;
-
-    /// Drops what it owns, because its callback was cancelled.
-    fn discard(&self);
-
-    /// Drops what it owns, because the loop is closed. A registered one does nothing here: `close` cancels it later.
-    fn forget(&self) {}
-
-    /// Takes the future whose completion queues this callback.
-    fn bind(&self, _future: Rc<dyn Any>) {}
-}
-
-impl<F: Function> Callback<F> {
-    pub(crate) fn new(id: u64, kind: EntryKind, place: Place, name: &'static str, function: F) -> Self {
-        Self { id, kind, place, name, cancelled: Cell::new(false), on_heap: Cell::new(false), function }
+impl Header {
+    pub(crate) fn new(id: u64, kind: EntryKind, place: Place, name: &'static str) -> Self {
+        Self { id, kind, place, name, cancelled: Cell::new(false), on_heap: Cell::new(false) }
     }
 
-    /// Makes the callback of a past wait one that is new.
-    #[inline]
-    pub(crate) fn renew(&mut self, id: u64, place: Place, name: &'static str) {
-        (self.id, self.place, self.name) = (id, place, name);
-        *self.cancelled.get_mut() = false;
-    }
-}
-
-impl<F: Function + ?Sized> Callback<F> {
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.get()
     }
 
-    /// Marks it as cancelled and drops what its function owns; false if it was marked before.
-    pub(crate) fn cancel(&self) -> bool {
-        let first = self.mark_cancelled();
-        self.function.discard();
-        first
-    }
-
-    /// Marks it as cancelled and leaves its function alone; false if it was marked before.
+    /// Marks the callback as cancelled and leaves its function alone; false if it was marked before.
     pub(crate) fn mark_cancelled(&self) -> bool {
         !self.cancelled.replace(true)
-    }
-
-    /// Whether it is on the timer heap. Not maintained after a cancellation.
-    pub(super) fn on_heap(&self) -> &Cell<bool> {
-        &self.on_heap
-    }
-
-    /// Tells whether looplab made it for itself.
-    pub(crate) fn is_own(&self) -> bool {
-        is_own(self.name)
     }
 
     /// Names the function for a reader.
@@ -101,22 +87,70 @@ impl<F: Function + ?Sized> Callback<F> {
     }
 }
 
-/// A function that is called once: `call_soon`, `call_later`.
-pub(crate) struct Once<F: 'static>(Cell<Option<F>>);
+impl<C: Callback + 'static> Entry for C {
+    fn handle(&self) -> u64 {
+        self.header().id
+    }
 
-impl<F> Once<F> {
-    pub(crate) fn new(function: F) -> Self {
-        Self(Cell::new(Some(function)))
+    fn kind(&self) -> EntryKind {
+        self.header().kind
+    }
+
+    fn label(&self) -> String {
+        self.header().label()
+    }
+
+    fn place(&self) -> Place {
+        self.header().place
+    }
+
+    fn is_own(&self) -> bool {
+        is_own(self.header().name)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.header().is_cancelled()
+    }
+
+    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<(), Box<Failed>> {
+        if self.header().is_cancelled() {
+            return Ok(());
+        }
+        self.call(lp).map_err(|error| Failed::new(self, error))
+    }
+
+    fn loop_closed(&self) {
+        self.forget();
     }
 }
 
-impl<R: Outcome, F: FnOnce() -> R> Function for Once<F> {
+/// A function that is called once: `call_soon`, `call_later`.
+pub(crate) struct Once<F: 'static> {
+    header: Header,
+    function: Cell<Option<F>>,
+}
+
+impl<F> Once<F> {
+    pub(crate) fn new(header: Header, function: F) -> Self {
+        Self { header, function: Cell::new(Some(function)) }
+    }
+}
+
+impl<R: Outcome, F: FnOnce() -> R> Callback for Once<F> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    #[inline]
     fn call(&self, _: &EventLoop) -> Result<()> {
-        self.0.take().map_or(Ok(()), call)
+        match self.function.take() {
+            Some(function) => call(function),
+            None => Ok(()),
+        }
     }
 
     fn discard(&self) {
-        drop_quietly(self.0.take());
+        drop_quietly(self.function.take());
     }
 
     fn forget(&self) {
@@ -127,7 +161,7 @@ impl<R: Outcome, F: FnOnce() -> R> Function for Once<F> {
 impl<F> Drop for Once<F> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(function) = self.0.get_mut().take() {
+        if let Some(function) = self.function.get_mut().take() {
             drop_quietly(function);
         }
     }
@@ -137,13 +171,14 @@ impl<F> Drop for Once<F> {
 ///
 /// It is out of its slot during a call, so it may remove itself. It is put back unless it was discarded meanwhile.
 pub(crate) struct Repeated<F: 'static> {
+    header: Header,
     slot: RefCell<Option<F>>,
     discarded: Cell<bool>,
 }
 
 impl<F> Repeated<F> {
-    pub(crate) fn new(function: F) -> Self {
-        Self { slot: RefCell::new(Some(function)), discarded: Cell::new(false) }
+    pub(crate) fn new(header: Header, function: F) -> Self {
+        Self { header, slot: RefCell::new(Some(function)), discarded: Cell::new(false) }
     }
 
     fn take(&self) -> Option<F> {
@@ -151,7 +186,11 @@ impl<F> Repeated<F> {
     }
 }
 
-impl<R: Outcome, F: FnMut() -> R> Function for Repeated<F> {
+impl<R: Outcome, F: FnMut() -> R> Callback for Repeated<F> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
     fn call(&self, _: &EventLoop) -> Result<()> {
         let Some(mut function) = self.take() else { return Ok(()) };
         let result = call(&mut function);
@@ -179,17 +218,22 @@ impl<F> Drop for Repeated<F> {
 ///
 /// The future is bound when it is done. A callback that owned it before would keep it alive for ever.
 pub(crate) struct WhenDone<F: 'static> {
+    header: Header,
     function: Cell<Option<F>>,
     future: Cell<Option<Rc<dyn Any>>>,
 }
 
 impl<F> WhenDone<F> {
-    pub(crate) fn new(function: F) -> Self {
-        Self { function: Cell::new(Some(function)), future: Cell::new(None) }
+    pub(crate) fn new(header: Header, function: F) -> Self {
+        Self { header, function: Cell::new(Some(function)), future: Cell::new(None) }
     }
 }
 
-impl<R: Outcome, F: FnOnce(Rc<dyn Any>) -> R> Function for WhenDone<F> {
+impl<R: Outcome, F: FnOnce(Rc<dyn Any>) -> R> Callback for WhenDone<F> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
     fn call(&self, _: &EventLoop) -> Result<()> {
         match (self.function.take(), self.future.take()) {
             (Some(function), Some(future)) => call(|| function(future)),
@@ -226,7 +270,7 @@ impl EventLoop {
         &self,
         place: Place,
         function: impl FnOnce() -> R + 'static,
-    ) -> Rc<Callback> {
+    ) -> Rc<dyn Callback> {
         self.named_once(place, type_name_of_val(&function), function)
     }
 
@@ -236,9 +280,9 @@ impl EventLoop {
         place: Place,
         name: &'static str,
         function: impl FnOnce() -> R + 'static,
-    ) -> Rc<Callback> {
+    ) -> Rc<dyn Callback> {
         let id = self.0.next_handle();
-        Rc::new(Callback::new(id, EntryKind::Callback, place, name, Once::new(function)))
+        Rc::new(Once::new(Header::new(id, EntryKind::Callback, place, name), function))
     }
 
     /// Makes a callback that calls a function of the user's again and again.
@@ -247,9 +291,9 @@ impl EventLoop {
         kind: EntryKind,
         place: Place,
         function: impl FnMut() -> R + 'static,
-    ) -> Rc<Callback> {
+    ) -> Rc<dyn Callback> {
         let (id, name) = (self.0.next_handle(), type_name_of_val(&function));
-        Rc::new(Callback::new(id, kind, place, name, Repeated::new(function)))
+        Rc::new(Repeated::new(Header::new(id, kind, place, name), function))
     }
 }
 

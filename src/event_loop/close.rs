@@ -76,7 +76,7 @@ impl EventLoop {
         drop_quietly(messages);
         drop_quietly(jobs);
         ready.into_iter().for_each(end);
-        timers.into_iter().for_each(|timer| end(Entry::Callback(timer)));
+        timers.into_iter().for_each(|timer| end(timer));
         for Orphan { callback, .. } in readers {
             callback.cancel();
             drop_quietly(callback);
@@ -98,10 +98,8 @@ impl EventLoop {
 }
 
 /// Drops an entry, and its function even if a handle keeps the entry.
-fn end(entry: Entry) {
-    if let Entry::Callback(callback) = &entry {
-        callback.function.forget();
-    }
+fn end(entry: Rc<dyn Entry>) {
+    entry.loop_closed();
     drop_quietly(entry);
 }
 

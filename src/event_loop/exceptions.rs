@@ -6,6 +6,7 @@
 //! come here.
 
 use super::callback::call;
+use super::ready::Entry;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -84,6 +85,12 @@ pub struct FutureInfo {
     pub id: u64,
     /// Where it was made.
     pub place: Place,
+}
+
+impl HandleInfo {
+    pub(super) fn of(entry: &dyn Entry) -> Self {
+        Self { label: entry.label(), place: Some(entry.place()) }
+    }
 }
 
 impl ExceptionContext {
@@ -301,7 +308,8 @@ impl Inner {
 }
 
 /// Describes a callback that failed.
-pub(super) fn in_callback(handle: HandleInfo, error: Error) -> ExceptionContext {
+pub(super) fn in_callback(entry: &dyn Entry, error: Error) -> ExceptionContext {
+    let handle = HandleInfo::of(entry);
     let message = format!("Exception in callback {}{}", handle.label, At(handle.place));
     ExceptionContext { handle: Some(handle), ..ExceptionContext::new(message).with_error(error) }
 }

@@ -23,12 +23,12 @@ use std::time::Instant;
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    callback: Rc<Callback>,
+    callback: Rc<dyn Callback>,
     lp: Weak<Inner>,
 }
 
 impl Handle {
-    pub(crate) fn new(callback: Rc<Callback>, lp: Weak<Inner>) -> Self {
+    pub(crate) fn new(callback: Rc<dyn Callback>, lp: Weak<Inner>) -> Self {
         Self { callback, lp }
     }
 
@@ -38,7 +38,7 @@ impl Handle {
         // A handle of the loop is held here, because the destructor that runs may drop the last
         // other one.
         match self.lp.upgrade().map(EventLoop) {
-            Some(lp) => lp.0.cancel(&self.callback),
+            Some(lp) => lp.0.cancel(&*self.callback),
             None => drop(self.callback.cancel()),
         }
     }
@@ -52,7 +52,7 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe("Handle", &self.callback, f)
+        describe("Handle", &*self.callback, f)
     }
 }
 
@@ -69,13 +69,13 @@ impl fmt::Debug for Handle {
 /// ```
 #[derive(Clone)]
 pub struct TimerHandle {
-    callback: Rc<Callback>,
+    callback: Rc<dyn Callback>,
     when: Instant,
     lp: Weak<Inner>,
 }
 
 impl TimerHandle {
-    pub(crate) fn new(callback: Rc<Callback>, when: Instant, lp: Weak<Inner>) -> Self {
+    pub(crate) fn new(callback: Rc<dyn Callback>, when: Instant, lp: Weak<Inner>) -> Self {
         Self { callback, when, lp }
     }
 
@@ -85,12 +85,12 @@ impl TimerHandle {
     pub fn cancel(&self) {
         // The timer is counted before its callback is dropped: a destructor may run the loop, and a
         // turn may drop the timer.
-        if self.callback.mark_cancelled()
+        if self.callback.header().mark_cancelled()
             && let Some(lp) = self.lp.upgrade().map(EventLoop)
         {
-            lp.0.timer_cancelled(&self.callback);
+            lp.0.timer_cancelled(self.callback.header());
         }
-        self.callback.function.discard();
+        self.callback.discard();
     }
 
     /// Tells whether `cancel` was called (`asyncio.TimerHandle.cancelled`).
@@ -108,12 +108,12 @@ impl TimerHandle {
 
 impl fmt::Debug for TimerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe("TimerHandle", &self.callback, f)
+        describe("TimerHandle", &*self.callback, f)
     }
 }
 
-fn describe(what: &str, callback: &Callback, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn describe(what: &str, callback: &dyn Callback, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let cancelled = if callback.is_cancelled() { "cancelled " } else { "" };
-    let (label, place) = (callback.label(), callback.place);
+    let (label, place) = (callback.label(), callback.place());
     write!(f, "<{what} {cancelled}{label} created at {}:{}>", place.file(), place.line())
 }

@@ -10,7 +10,6 @@
 //! user value is dropped under the lock. Alternative: a channel. Problem: a post costs 1.6 times as much (measured), and the
 //! flag beside it needs a proof of its own.
 
-use super::ready::Entry;
 use super::running::{self, LoopId};
 use super::tasks::TaskKey;
 use super::transitions::PushInfo;
@@ -336,7 +335,7 @@ impl EventLoop {
         let Call { function, name, place, thread } = call;
         let callback = self.named_once(place, name, function.into_inner());
         let info = PushInfo { via: Via::Threadsafe, thread: thread.as_deref(), ..PushInfo::CALL_SOON };
-        self.0.enqueue_from(Entry::Callback(callback), &info);
+        self.0.enqueue_from(callback, &info);
     }
 
     /// Queues the call that sets a job's result.
@@ -346,7 +345,7 @@ impl EventLoop {
         let set_result = move || job.set_result(thread.as_deref().unwrap_or_default());
         let callback = self.named_once(place, "job.set_result", set_result);
         let thread = (via == Via::Threadsafe).then(|| name.as_deref().unwrap_or_default());
-        self.0.enqueue_from(Entry::Callback(callback), &PushInfo { via, thread, ..PushInfo::CALL_SOON });
+        self.0.enqueue_from(callback, &PushInfo { via, thread, ..PushInfo::CALL_SOON });
     }
 }
 

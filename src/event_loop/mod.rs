@@ -39,11 +39,11 @@ pub use inbox::Remote;
 pub use running::get_running_loop as public_running_loop;
 pub use running::stop;
 
-pub(crate) use callback::{Callback, Function, WhenDone, call};
+pub(crate) use callback::{Callback, Header, WhenDone, call};
 pub(crate) use dependants::{Dependant, Dependence};
 pub(crate) use exceptions::report;
 pub(crate) use reactor::SIGNALS;
-pub(crate) use ready::Entry;
+pub(crate) use ready::{Entry, Failed};
 pub(crate) use running::{running, running_loop as get_running_loop};
 pub(crate) use tasks::{AnyTask, TaskKey};
 pub(crate) use transitions::PushInfo;
@@ -97,9 +97,9 @@ pub(crate) struct Inner {
     pub(crate) reactor: RefCell<reactor::Reactor>,
     pub(crate) inbox: inbox::Inbox,
     pub(crate) signals: RefCell<signals::Signals>,
-    pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<Callback>>>,
+    pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<dyn Callback>>>,
     /// The callback that reads the signals; made when the first handler is added.
-    pub(crate) signal_reader: OnceCell<Rc<Callback>>,
+    pub(crate) signal_reader: OnceCell<Rc<dyn Callback>>,
     pub(crate) tasks: tasks::TaskTable,
     dependants: dependants::Dependants,
     pub(crate) jobs: job::JobTable,
@@ -222,7 +222,7 @@ impl EventLoop {
             return Err(closed);
         }
         let callback = self.once(place, callback);
-        self.0.enqueue(Entry::Callback(callback.clone()), None);
+        self.0.enqueue(callback.clone(), None);
         Ok(Handle::new(callback, self.downgrade()))
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct Reactor {
 pub(super) struct PollEvent {
     pub(super) fd: RawFd,
     pub(super) ready: Ready,
-    pub(super) callbacks: [Option<Rc<Callback>>; 2],
+    pub(super) callbacks: [Option<Rc<dyn Callback>>; 2],
 }
 
 /// What a poll brought.
@@ -79,7 +79,7 @@ pub(super) struct PollEvents {
 /// What adding a callback came to.
 pub(super) enum Added {
     /// It is registered, in place of this one.
-    Registered(Option<Rc<Callback>>),
+    Registered(Option<Rc<dyn Callback>>),
     /// The number was registered for a file that is closed. That registration is ended: drop its callbacks and add again.
     Stale(Vec<Orphan>),
     Refused(Error),
@@ -143,8 +143,8 @@ impl Reactor {
         &mut self,
         registration: &Registration,
         direction: Direction,
-        callback: Option<Rc<Callback>>,
-    ) -> Option<Rc<Callback>> {
+        callback: Option<Rc<dyn Callback>>,
+    ) -> Option<Rc<dyn Callback>> {
         self.callbacks += usize::from(callback.is_some());
         let before = registration.replace(direction, callback);
         self.callbacks -= usize::from(before.is_some());
@@ -152,7 +152,12 @@ impl Reactor {
     }
 
     /// Adds a reader or writer, in place of the one there was.
-    pub(super) fn add(&mut self, new: Registration, direction: Direction, callback: &Rc<Callback>) -> Added {
+    pub(super) fn add(
+        &mut self,
+        new: Registration,
+        direction: Direction,
+        callback: &Rc<dyn Callback>,
+    ) -> Added {
         let fd = new.fd;
         let Some(registration) = self.registrations.get(fd).cloned() else {
             let new = Rc::new(new);
@@ -215,7 +220,7 @@ impl Reactor {
     }
 
     /// Removes a reader or writer and returns it. An error of the kernel is ignored: it says that the descriptor is closed.
-    pub(super) fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<Rc<Callback>> {
+    pub(super) fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<Rc<dyn Callback>> {
         let registration = self.registrations.get(fd)?.clone();
         if registration.owner != Owner::User {
             return None;
@@ -414,7 +419,7 @@ impl Reactor {
 
     /// Lists the descriptors that have a callback.
     pub(super) fn list(&self) -> Vec<IoEntry> {
-        let side = |r: &Registration, direction| r.callback(direction).map(|callback| callback.id);
+        let side = |r: &Registration, direction| r.callback(direction).map(|callback| callback.header().id);
         let entry = |r: &Registration| IoEntry {
             fd: r.fd,
             reader: side(r, Direction::Read),

@@ -94,13 +94,13 @@ impl EventLoop {
     ) -> Result<()> {
         let callback = Guarded::new(callback);
         self.0.check_open()?;
-        let callback: Rc<Callback> = self.repeated(EntryKind::Io, place, callback.into_inner());
+        let callback: Rc<dyn Callback> = self.repeated(EntryKind::Io, place, callback.into_inner());
         let before = self.0.add_to_reactor(|reactor| {
             reactor.add(Registration::new(self, fd, Owner::User), direction, &callback)
         })?;
-        self.0.registered(fd, direction, &callback);
+        self.0.registered(fd, direction, &*callback);
         if let Some(before) = before {
-            self.0.cancel(&before);
+            self.0.cancel(&*before);
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Inner {
     pub(super) fn add_to_reactor(
         &self,
         mut add: impl FnMut(&mut Reactor) -> Added,
-    ) -> Result<Option<Rc<Callback>>> {
+    ) -> Result<Option<Rc<dyn Callback>>> {
         loop {
             let added = add(&mut self.reactor.borrow_mut());
             match added {
@@ -134,7 +134,7 @@ impl Inner {
     pub(super) fn drop_orphans(&self, orphans: Vec<Orphan>) {
         for Orphan { fd, direction, callback } in orphans {
             self.unregistered(fd, direction);
-            self.cancel(&callback);
+            self.cancel(&*callback);
         }
     }
 }

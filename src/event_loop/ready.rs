@@ -5,94 +5,63 @@
 //! how many entries run: the turn does.
 
 use super::EventLoop;
-use super::callback::Callback;
-use super::exceptions::HandleInfo;
-use super::tasks::AnyTask;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::trace::{EntryKind, Place};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// What the ready queue holds.
-#[derive(Clone)]
-pub(crate) enum Entry {
-    Callback(Rc<Callback>),
-    /// A task's step.
-    Step(Rc<dyn AnyTask>),
-}
-
-impl Entry {
+/// What the ready queue holds: a callback, or a task's step.
+pub(crate) trait Entry {
     /// Returns the number of its handle.
-    pub(super) fn id(&self) -> u64 {
-        match self {
-            Self::Callback(callback) => callback.id,
-            Self::Step(task) => task.handle(),
-        }
-    }
+    fn handle(&self) -> u64;
 
-    /// A step is never cancelled.
-    #[inline]
-    pub(super) fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Callback(callback) => callback.is_cancelled(),
-            Self::Step(_) => false,
-        }
-    }
+    fn kind(&self) -> EntryKind;
 
-    #[inline]
-    pub(super) fn run(&self, lp: &EventLoop) -> Result<()> {
-        match self {
-            Self::Callback(callback) => callback.function.call(lp),
-            Self::Step(task) => task.clone().step(lp),
-        }
-    }
+    /// Names it for a reader.
+    fn label(&self) -> String;
 
-    pub(super) fn kind(&self) -> EntryKind {
-        match self {
-            Self::Callback(callback) => callback.kind,
-            Self::Step(task) => task.kind(),
-        }
-    }
-
-    pub(super) fn label(&self) -> String {
-        match self {
-            Self::Callback(callback) => callback.label(),
-            Self::Step(task) => task.label(),
-        }
-    }
+    fn place(&self) -> Place;
 
     /// Tells whether looplab made it for itself. A step is always the program's.
-    pub(super) fn is_own(&self) -> bool {
-        match self {
-            Self::Callback(callback) => callback.is_own(),
-            Self::Step(_) => false,
-        }
+    fn is_own(&self) -> bool {
+        false
     }
 
     /// Returns the number of the task whose step it is.
-    pub(super) fn task(&self) -> Option<u64> {
-        match self {
-            Self::Callback(_) => None,
-            Self::Step(task) => Some(task.id()),
-        }
+    fn task(&self) -> Option<u64> {
+        None
     }
 
-    pub(super) fn place(&self) -> Place {
-        match self {
-            Self::Callback(callback) => callback.place,
-            Self::Step(task) => task.place(),
-        }
+    /// A step is never cancelled.
+    fn is_cancelled(&self) -> bool {
+        false
     }
 
-    pub(super) fn info(&self) -> HandleInfo {
-        HandleInfo { label: self.label(), place: Some(self.place()) }
+    /// Calls it once, unless it was cancelled, and drops it unless it has failed. Alternative: the turn drops it. Problem: a
+    /// drop of unknown type costs nearly as many instructions as the rest of the turn.
+    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<(), Box<Failed>>;
+
+    /// Drops what only the closed loop would have used, even if a handle keeps the entry.
+    fn loop_closed(&self) {}
+}
+
+/// An entry that has failed, and its error.
+pub(crate) struct Failed {
+    pub(super) entry: Rc<dyn Entry>,
+    pub(super) error: Error,
+}
+
+impl Failed {
+    #[cold]
+    pub(crate) fn new(entry: Rc<dyn Entry>, error: Error) -> Box<Self> {
+        Box::new(Self { entry, error })
     }
 }
 
 #[derive(Default)]
 pub(super) struct ReadyQueue {
-    entries: RefCell<VecDeque<Entry>>,
+    entries: RefCell<VecDeque<Rc<dyn Entry>>>,
     /// How many entries ever came.
     pushed: Cell<u64>,
 }
@@ -100,7 +69,7 @@ pub(super) struct ReadyQueue {
 impl ReadyQueue {
     /// Appends an entry and returns its number.
     #[inline]
-    pub(super) fn push(&self, entry: Entry) -> u64 {
+    pub(super) fn push(&self, entry: Rc<dyn Entry>) -> u64 {
         let q = self.pushed.get() + 1;
         self.pushed.set(q);
         self.entries.borrow_mut().push_back(entry);
@@ -109,7 +78,7 @@ impl ReadyQueue {
 
     /// Takes the first entry. Its number is then the count of those that have [left](Self::left).
     #[inline]
-    pub(super) fn pop(&self) -> Option<Entry> {
+    pub(super) fn pop(&self) -> Option<Rc<dyn Entry>> {
         self.entries.borrow_mut().pop_front()
     }
 
@@ -129,13 +98,13 @@ impl ReadyQueue {
     }
 
     /// Lists the entries with their numbers, first one first.
-    pub(super) fn list(&self) -> Vec<(u64, Entry)> {
+    pub(super) fn list(&self) -> Vec<(u64, Rc<dyn Entry>)> {
         let first = self.left() + 1;
         (first..).zip(self.entries.borrow().iter().cloned()).collect()
     }
 
     /// Empties the queue, for `close`.
-    pub(super) fn take_all(&self) -> VecDeque<Entry> {
+    pub(super) fn take_all(&self) -> VecDeque<Rc<dyn Entry>> {
         std::mem::take(&mut *self.entries.borrow_mut())
     }
 }

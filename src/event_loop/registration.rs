@@ -54,7 +54,7 @@ pub(super) enum Owner {
 /// One direction of a registration. Its callback is out of the cell only within a method, where no user code runs.
 #[derive(Default)]
 struct Side {
-    callback: Cell<Option<Rc<Callback>>>,
+    callback: Cell<Option<Rc<dyn Callback>>>,
     /// An operation has the right to wait for this direction.
     claimed: Cell<bool>,
     /// The state DRAINED.
@@ -65,7 +65,7 @@ struct Side {
 
 impl Side {
     #[inline]
-    fn callback(&self) -> Option<Rc<Callback>> {
+    fn callback(&self) -> Option<Rc<dyn Callback>> {
         let callback = self.callback.take();
         self.callback.set(callback.clone());
         callback
@@ -81,7 +81,7 @@ impl Side {
 
     /// Arrow 1. Returns the callback to queue.
     #[inline]
-    fn report(&self, ended: bool) -> Option<Rc<Callback>> {
+    fn report(&self, ended: bool) -> Option<Rc<dyn Callback>> {
         self.drained.set(false);
         self.ended.set(self.ended.get() || ended);
         self.callback()
@@ -151,7 +151,7 @@ impl Registration {
     /// A hang-up or an error makes a descriptor both readable and writable, as in asyncio. What has no callback is noted
     /// and not reported.
     #[inline]
-    pub(super) fn report(&self, event: &Event) -> (Ready, [Option<Rc<Callback>>; 2]) {
+    pub(super) fn report(&self, event: &Event) -> (Ready, [Option<Rc<dyn Callback>>; 2]) {
         let broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
         let read_closed = event.is_read_closed() || broken;
         let write_closed = event.is_write_closed() || broken;
@@ -188,7 +188,7 @@ impl Registration {
         self.side(direction).drained.get()
     }
 
-    pub(super) fn callback(&self, direction: Direction) -> Option<Rc<Callback>> {
+    pub(super) fn callback(&self, direction: Direction) -> Option<Rc<dyn Callback>> {
         self.side(direction).callback()
     }
 
@@ -202,8 +202,8 @@ impl Registration {
     pub(super) fn replace(
         &self,
         direction: Direction,
-        callback: Option<Rc<Callback>>,
-    ) -> Option<Rc<Callback>> {
+        callback: Option<Rc<dyn Callback>>,
+    ) -> Option<Rc<dyn Callback>> {
         self.side(direction).callback.replace(callback)
     }
 
@@ -242,5 +242,5 @@ impl Registration {
 pub(super) struct Orphan {
     pub(super) fd: RawFd,
     pub(super) direction: Direction,
-    pub(super) callback: Rc<Callback>,
+    pub(super) callback: Rc<dyn Callback>,
 }

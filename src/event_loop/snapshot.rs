@@ -27,9 +27,9 @@ impl Truth for Inner {
 
 impl Inner {
     fn ready_entries(&self) -> Vec<ReadyEntry> {
-        let entry = |(q, entry): (u64, Entry)| ReadyEntry {
+        let entry = |(q, entry): (u64, Rc<dyn Entry>)| ReadyEntry {
             q,
-            h: entry.id(),
+            h: entry.handle(),
             kind: entry.kind(),
             label: entry.label(),
             task: entry.task(),
@@ -40,21 +40,21 @@ impl Inner {
     }
 
     fn timer_entries(&self) -> Vec<TimerEntry> {
-        let entry = |(when, timer): (Instant, Rc<Callback>)| TimerEntry {
-            h: timer.id,
+        let entry = |(when, timer): (Instant, Rc<dyn Callback>)| TimerEntry {
+            h: timer.handle(),
             when,
             label: timer.label(),
             cancelled: timer.is_cancelled(),
-            place: Some(timer.place),
+            place: Some(timer.place()),
         };
         self.timers.list().into_iter().map(entry).collect()
     }
 
     fn signal_entries(&self) -> Vec<SignalEntry> {
         let handlers = self.signal_handlers.borrow();
-        let entry = |(signal, handler): (&i32, &Rc<Callback>)| SignalEntry {
+        let entry = |(signal, handler): (&i32, &Rc<dyn Callback>)| SignalEntry {
             signal: *signal,
-            h: handler.id,
+            h: handler.handle(),
             label: handler.label(),
         };
         handlers.iter().map(entry).collect()

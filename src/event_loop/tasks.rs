@@ -5,25 +5,16 @@
 //! [`AnyTask`], so that the loop does not depend on the task layer.
 
 use super::EventLoop;
-use crate::error::Result;
-use crate::trace::{EntryKind, On, Place, TaskEntry};
+use super::ready::Entry;
+use crate::trace::{On, TaskEntry};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// A task, as its loop sees it. The task layer gets its own type back by a downcast.
-pub(crate) trait AnyTask: Any {
+pub(crate) trait AnyTask: Entry + Any {
     /// Returns its number. Numbers are given in order of creation.
     fn id(&self) -> u64;
-    /// Returns the number of the handle under which its steps are queued.
-    fn handle(&self) -> u64;
-    fn place(&self) -> Place;
-    /// Tells a first step, or one after a yield, from a wakeup.
-    fn kind(&self) -> EntryKind;
-    /// Names the step that is queued.
-    fn label(&self) -> String;
-    /// Runs one step. The error is one that leaves the loop.
-    fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()>;
     /// Queues its step, because a waker of it was woken, or because what it waits on is done (the cause).
     fn wake(self: Rc<Self>, lp: &EventLoop, cause: Option<On>);
     /// Reports that the task was destroyed, and drops its body: the loop is closed.

@@ -14,7 +14,7 @@
 //! cache. So when many timers are due in one turn, only the first are popped. The rest are taken
 //! out in one pass and sorted, which gives the same order.
 
-use super::callback::Callback;
+use super::callback::{Callback, Header};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -45,7 +45,7 @@ pub(super) struct Timers {
 #[derive(Default)]
 struct Scheduled {
     heap: BinaryHeap<Reverse<Key>>,
-    entries: Slab<Rc<Callback>>,
+    entries: Slab<Rc<dyn Callback>>,
     /// What the next key gets.
     sequence: u32,
 }
@@ -64,7 +64,7 @@ struct Key {
 
 /// A timer that was taken because it is due.
 pub(super) struct Due {
-    pub(super) callback: Rc<Callback>,
+    pub(super) callback: Rc<dyn Callback>,
     /// For how many nanoseconds it has been due.
     pub(super) late: u64,
 }
@@ -104,14 +104,14 @@ impl Timers {
         instant.unwrap_or(zero)
     }
 
-    pub(super) fn push(&self, when: Instant, entry: Rc<Callback>) {
-        entry.on_heap().set(true);
+    pub(super) fn push(&self, when: Instant, entry: Rc<dyn Callback>) {
+        entry.header().on_heap.set(true);
         self.scheduled.borrow_mut().push(self.nanos(when), entry);
     }
 
     /// Counts a timer that was cancelled.
-    pub(super) fn note_cancelled(&self, entry: &Callback) {
-        if entry.on_heap().get() {
+    pub(super) fn note_cancelled(&self, timer: &Header) {
+        if timer.on_heap.get() {
             self.cancelled.set(self.cancelled.get() + 1);
         }
     }
@@ -141,7 +141,7 @@ impl Timers {
     pub(super) fn first(&self) -> Option<(Instant, u64)> {
         let scheduled = self.scheduled.borrow();
         let Reverse(key) = scheduled.heap.peek()?;
-        Some((self.instant(key.when), scheduled.entry(key).id))
+        Some((self.instant(key.when), scheduled.entry(key).handle()))
     }
 
     /// Takes the first timer if it is due. A cancelled one comes too, as in asyncio: the turn skips it.
@@ -153,7 +153,7 @@ impl Timers {
 
     /// Takes all timers that are due, the first one first, as [`pop_due`](Self::pop_due) does one
     /// by one. `queue` must not call user code.
-    pub(super) fn take_due(&self, now: i64, mut queue: impl FnMut(Rc<Callback>)) {
+    pub(super) fn take_due(&self, now: i64, mut queue: impl FnMut(Rc<dyn Callback>)) {
         let scheduled = &mut *self.scheduled.borrow_mut();
         let mut popped = 0;
         while let Some(key) = scheduled.pop_key_if(|key| key.when <= now) {
@@ -169,7 +169,7 @@ impl Timers {
 
     /// Takes the callback of a key that was popped because it is due.
     #[inline]
-    fn take(&self, scheduled: &mut Scheduled, key: Key) -> Rc<Callback> {
+    fn take(&self, scheduled: &mut Scheduled, key: Key) -> Rc<dyn Callback> {
         let entry = scheduled.take(key);
         if entry.is_cancelled() {
             self.cancelled.set(self.cancelled.get() - 1);
@@ -187,14 +187,14 @@ impl Timers {
     }
 
     /// Lists all timers by deadline.
-    pub(super) fn list(&self) -> Vec<(Instant, Rc<Callback>)> {
+    pub(super) fn list(&self) -> Vec<(Instant, Rc<dyn Callback>)> {
         let scheduled = self.scheduled.borrow();
         let timer = |key: Key| (self.instant(key.when), scheduled.entry(&key).clone());
         scheduled.keys().into_iter().map(timer).collect()
     }
 
     /// Removes all timers and returns them by deadline, for `close`.
-    pub(super) fn take_all(&self) -> Vec<Rc<Callback>> {
+    pub(super) fn take_all(&self) -> Vec<Rc<dyn Callback>> {
         self.cancelled.set(0);
         let mut taken = std::mem::take(&mut *self.scheduled.borrow_mut());
         taken.keys().into_iter().map(|key| taken.take(key)).collect()
@@ -202,7 +202,7 @@ impl Timers {
 }
 
 impl Scheduled {
-    fn push(&mut self, when: i64, entry: Rc<Callback>) {
+    fn push(&mut self, when: i64, entry: Rc<dyn Callback>) {
         if self.sequence == u32::MAX {
             self.number_anew();
         }
@@ -220,7 +220,7 @@ impl Scheduled {
         self.heap = (0..).zip(keys).map(|(sequence, key)| Reverse(Key { sequence, ..key })).collect();
     }
 
-    fn entry(&self, key: &Key) -> &Rc<Callback> {
+    fn entry(&self, key: &Key) -> &Rc<dyn Callback> {
         &self.entries[key.slot as usize]
     }
 
@@ -258,9 +258,9 @@ impl Scheduled {
 
     /// Takes the callback of a key that was removed.
     #[inline]
-    fn take(&mut self, key: Key) -> Rc<Callback> {
+    fn take(&mut self, key: Key) -> Rc<dyn Callback> {
         let entry = self.entries.remove(key.slot as usize);
-        entry.on_heap().set(false);
+        entry.header().on_heap.set(false);
         entry
     }
 
@@ -270,7 +270,7 @@ impl Scheduled {
         if list {
             let keys = self.keys();
             let entries = keys.iter().map(|key| self.entry(key));
-            handles.extend(entries.filter(|entry| entry.is_cancelled()).map(|entry| entry.id));
+            handles.extend(entries.filter(|entry| entry.is_cancelled()).map(|entry| entry.handle()));
         }
         self.entries.retain(|_, entry| !entry.is_cancelled());
         self.heap.retain(|Reverse(key)| self.entries.contains(key.slot as usize));
@@ -287,7 +287,7 @@ impl Scheduled {
         {
             let entry = self.take(key);
             if list {
-                handles.push(entry.id);
+                handles.push(entry.handle());
             }
         }
         handles
@@ -304,10 +304,9 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
 
     /// Sets timer number `id`, with its deadline in seconds.
-    fn set(timers: &Timers, id: u64, seconds: u64) -> Rc<Callback> {
-        let function = Once::new(|| ());
-        let timer: Rc<Callback> =
-            Rc::new(Callback::new(id, EntryKind::Callback, Location::caller(), "timer", function));
+    fn set(timers: &Timers, id: u64, seconds: u64) -> Rc<dyn Callback> {
+        let header = Header::new(id, EntryKind::Callback, Location::caller(), "timer");
+        let timer: Rc<dyn Callback> = Rc::new(Once::new(header, || ()));
         timers.push(timers.zero.get() + Duration::from_secs(seconds), timer.clone());
         timer
     }
@@ -319,14 +318,14 @@ mod tests {
             let timer = set(&timers, id, id * 7919 % 40);
             if id % 3 == 0 {
                 timer.cancel();
-                timers.note_cancelled(&*timer);
+                timers.note_cancelled(timer.header());
             }
         }
         timers
     }
 
-    fn ids(entries: Vec<Rc<Callback>>) -> Vec<u64> {
-        entries.into_iter().map(|entry| entry.id).collect()
+    fn ids(entries: Vec<Rc<dyn Callback>>) -> Vec<u64> {
+        entries.into_iter().map(|entry| entry.handle()).collect()
     }
 
     #[test]
@@ -336,7 +335,7 @@ mod tests {
             let popped: Vec<_> = std::iter::from_fn(|| singly.pop_due(now)).map(|due| due.callback).collect();
             let mut taken = Vec::new();
             together.take_due(now, |entry| taken.push(entry));
-            assert!(popped.iter().chain(&taken).all(|entry| !entry.on_heap().get()));
+            assert!(popped.iter().chain(&taken).all(|entry| !entry.header().on_heap.get()));
             assert_eq!(ids(popped), ids(taken));
             assert_eq!(singly.cancelled.get(), together.cancelled.get());
             assert_eq!(ids(singly.take_all()), ids(together.take_all()));

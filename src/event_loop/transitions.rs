@@ -5,8 +5,9 @@
 //! the observer, and traced, watched and plain loops take the same path. Without an observer a transition costs one test.
 
 use super::Inner;
-use super::callback::{Callback, call};
-use super::ready::Entry;
+use super::callback::{Callback, Header, call};
+use super::exceptions::HandleInfo;
+use super::ready::{Entry, Failed};
 use crate::error::Error;
 use crate::observe::names::{is_own, shorten};
 use crate::observe::watchdog;
@@ -34,10 +35,10 @@ impl PushInfo<'_> {
 /// What watches an entry that runs: the observer, debug mode, the watchdog.
 pub(super) struct EntryWatch<'a> {
     q: u64,
-    /// When it began, in debug mode.
-    began: Option<Instant>,
-    /// What it left behind, if that was reported.
-    pub(super) error: Option<Error>,
+    /// The entry and when it began, in debug mode.
+    began: Option<(Rc<dyn Entry>, Instant)>,
+    /// Its error.
+    error: Option<Error>,
     _watch: Option<watchdog::WatchGuard<'a>>,
 }
 
@@ -87,8 +88,8 @@ impl Inner {
 impl Inner {
     /// Appends an entry to the ready queue, after the calls that other threads have sent before. `cause` is the future whose
     /// completion queues it.
-    #[inline]
-    pub(crate) fn enqueue(&self, entry: Entry, cause: Option<On>) {
+    #[inline(always)]
+    pub(crate) fn enqueue(&self, entry: Rc<dyn Entry>, cause: Option<On>) {
         if self.traced.get() | !self.inbox.is_empty() {
             return self.enqueue_from(entry, &PushInfo { cause, ..PushInfo::CALL_SOON });
         }
@@ -96,13 +97,13 @@ impl Inner {
     }
 
     /// Appends an entry as [`enqueue`](Self::enqueue) does, and tells the trace where it comes from.
-    pub(crate) fn enqueue_from(&self, entry: Entry, info: &PushInfo<'_>) {
+    pub(crate) fn enqueue_from(&self, entry: Rc<dyn Entry>, info: &PushInfo<'_>) {
         self.deliver_sent();
         if !self.traced.get() {
             self.ready.push(entry);
             return;
         }
-        let (h, kind, label, own) = (entry.id(), entry.kind(), entry.label(), entry.is_own());
+        let (h, kind, label, own) = (entry.handle(), entry.kind(), entry.label(), entry.is_own());
         let (task, place) = (entry.task(), Some(entry.place()));
         let q = self.ready.push(entry);
         let PushInfo { via, cause, thread, fd, signal } = *info;
@@ -129,34 +130,35 @@ impl Inner {
         self.batch_end.get().saturating_sub(self.ready.left()) as usize
     }
 
+    /// Marks the entry as the running one, and starts what watches it. A cancelled entry is announced as skipped.
     #[inline]
-    pub(super) fn skipped(&self, entry: &Entry) {
-        self.trace(|| Event::Skip { q: self.ready.left(), h: entry.id() });
-    }
-
-    /// Marks the entry as the running one, and starts what watches it.
-    #[inline]
-    pub(super) fn begin_entry(&self, entry: &Entry) -> Option<Box<EntryWatch<'_>>> {
+    pub(super) fn begin_entry(&self, entry: &Rc<dyn Entry>) -> Option<Box<EntryWatch<'_>>> {
         let watched = self.traced.get() | self.debug.get() | self.watchdog.is_some();
-        watched.then(|| self.watch_entry(entry))
+        if watched { self.watch_entry(entry) } else { None }
     }
 
     /// Boxed, so that a plain loop moves one word.
     #[cold]
-    fn watch_entry(&self, entry: &Entry) -> Box<EntryWatch<'_>> {
+    fn watch_entry(&self, entry: &Rc<dyn Entry>) -> Option<Box<EntryWatch<'_>>> {
         let q = self.ready.left();
-        self.trace(|| Event::Run { q, h: entry.id() });
+        if entry.is_cancelled() {
+            self.trace(|| Event::Skip { q, h: entry.handle() });
+            return None;
+        }
+        self.trace(|| Event::Run { q, h: entry.handle() });
         self.running_entry.set(q);
         self.running_task.set(entry.task());
-        let _watch = self.watchdog.as_ref().map(|watchdog| watchdog.watch(&entry.info()));
-        let began = self.debug.get().then(|| self.now());
-        Box::new(EntryWatch { q, began, error: None, _watch })
+        let _watch = self.watchdog.as_ref().map(|watchdog| watchdog.watch(&HandleInfo::of(&**entry)));
+        let began = self.debug.get().then(|| (entry.clone(), self.now()));
+        Some(Box::new(EntryWatch { q, began, error: None, _watch }))
     }
 
-    /// Warns of a slow entry, in debug mode. Called before its error is reported, which takes time of its own.
+    /// Notes the entry's error, and warns of a slow entry in debug mode. Called before the error is reported, which takes
+    /// time of its own.
     #[cold]
-    pub(super) fn warn_if_slow(&self, watch: &EntryWatch<'_>, entry: &Entry) {
-        let Some(began) = watch.began else { return };
+    pub(super) fn entry_ran(&self, watch: &mut EntryWatch<'_>, result: &Result<(), Box<Failed>>) {
+        watch.error = result.as_ref().err().map(|failed| failed.error.clone());
+        let Some((entry, began)) = watch.began.take() else { return };
         let took = self.now().saturating_duration_since(began);
         if took >= self.slow.get() {
             let (label, place, took) = (entry.label(), entry.place(), took.as_secs_f64());
@@ -181,9 +183,9 @@ impl Inner {
     }
 
     /// Cancels a callback that is not on the timer heap.
-    pub(crate) fn cancel(&self, callback: &Callback) {
+    pub(crate) fn cancel(&self, callback: &dyn Callback) {
         if callback.cancel() {
-            self.trace(|| Event::Cancelled { h: callback.id, by: self.running_entry() });
+            self.trace(|| Event::Cancelled { h: callback.handle(), by: self.running_entry() });
         }
     }
 }
@@ -191,12 +193,12 @@ impl Inner {
 /// Timers.
 impl Inner {
     /// Puts a callback on the timer heap.
-    pub(crate) fn schedule(&self, when: Instant, callback: Rc<Callback>) {
+    pub(crate) fn schedule(&self, when: Instant, callback: Rc<dyn Callback>) {
         let when = self.clock.cut(when);
         if !self.traced.get() {
             return self.timers.push(when, callback);
         }
-        let (h, label, place) = (callback.id, callback.label(), Some(callback.place));
+        let (h, label, place) = (callback.handle(), callback.label(), Some(callback.place()));
         let own = callback.is_own();
         self.timers.push(when, callback);
         let (label, by) = (label.as_str(), self.running_entry());
@@ -206,10 +208,10 @@ impl Inner {
     }
 
     /// Notes that a timer was marked as cancelled.
-    pub(crate) fn timer_cancelled(&self, callback: &Callback) {
-        let on_heap = callback.on_heap().get();
-        self.timers.note_cancelled(callback);
-        let (h, by) = (callback.id, self.running_entry());
+    pub(crate) fn timer_cancelled(&self, timer: &Header) {
+        let on_heap = timer.on_heap.get();
+        self.timers.note_cancelled(timer);
+        let (h, by) = (timer.id, self.running_entry());
         self.trace(|| if on_heap { Event::TimerCancelled { h, by } } else { Event::Cancelled { h, by } });
     }
 
@@ -230,7 +232,7 @@ impl Inner {
         let now = self.timers.nanos(self.now());
         if !self.is_traced() {
             return self.timers.take_due(now, |callback| {
-                self.ready.push(Entry::Callback(callback));
+                self.ready.push(callback);
             });
         }
         // Popped one by one: an observer that looks at the loop sees on the heap what was not announced yet. A timer that
@@ -239,8 +241,8 @@ impl Inner {
         while self.timers.first().is_some_and(|(_, h)| h <= newest)
             && let Some(timer) = self.timers.pop_due(now)
         {
-            let h = timer.callback.id;
-            let q = self.ready.push(Entry::Callback(timer.callback));
+            let h = timer.callback.handle();
+            let q = self.ready.push(timer.callback);
             self.trace(|| Event::Due { q, h, late: Duration::from_nanos(timer.late) });
         }
     }
@@ -248,10 +250,9 @@ impl Inner {
 
 /// Registrations.
 impl Inner {
-    pub(super) fn registered(&self, fd: i32, direction: Direction, callback: &Callback) {
+    pub(super) fn registered(&self, fd: i32, direction: Direction, callback: &dyn Callback) {
         if self.is_traced() {
-            let (h, label) = (callback.id, callback.label());
-            let by = self.running_entry();
+            let (h, label, by) = (callback.handle(), callback.label(), self.running_entry());
             self.trace(|| Event::Registered { fd, direction, h, label: &label, by });
         }
     }
@@ -260,10 +261,9 @@ impl Inner {
         self.trace(|| Event::Unregistered { fd, direction, by: self.running_entry() });
     }
 
-    pub(crate) fn signal_registered(&self, signal: i32, handler: &Callback) {
+    pub(crate) fn signal_registered(&self, signal: i32, handler: &dyn Callback) {
         if self.is_traced() {
-            let (h, label) = (handler.id, handler.label());
-            let by = self.running_entry();
+            let (h, label, by) = (handler.handle(), handler.label(), self.running_entry());
             self.trace(|| Event::SignalRegistered { signal, h, label: &label, by });
         }
     }

@@ -12,8 +12,8 @@
 use super::exceptions::{in_callback, report};
 use super::inbox::Delivery;
 use super::reactor::{PollEvent, PollEvents};
-use super::ready::Entry;
-use super::transitions::{EntryWatch, PushInfo};
+use super::ready::Failed;
+use super::transitions::PushInfo;
 use super::{EventLoop, Inner, Parking};
 use crate::error::{Error, Result};
 use crate::observe::snapshot::describe_all;
@@ -79,22 +79,17 @@ impl EventLoop {
     fn run_next_entry(&self) -> ControlFlow<Box<Error>> {
         let lp = &*self.0;
         let Some(entry) = lp.ready.pop() else { return ControlFlow::Continue(()) };
-        if entry.is_cancelled() {
-            lp.skipped(&entry);
-            return lp.take_exit(ControlFlow::Continue(()));
-        }
-
+        // A cancelled entry is skipped: it does nothing when it runs.
         let mut watch = lp.begin_entry(&entry);
         let result = entry.run(self);
-        if let Some(watch) = &watch {
-            lp.warn_if_slow(watch, &entry);
+        if let Some(watch) = &mut watch {
+            lp.entry_ran(watch, &result);
         }
         let exit = match result {
             Ok(()) => ControlFlow::Continue(()),
-            Err(error) => self.report_or_exit(&entry, error, watch.as_deref_mut()),
+            Err(failed) => self.report_or_exit(*failed),
         };
-        // A destructor in the entry may report an error, and the exception handler may then ask to leave the loop.
-        drop(entry);
+        // The exception handler may have asked to leave the loop, called by this entry's destructor too.
         let exit = lp.take_exit(exit);
         if let Some(watch) = watch {
             lp.end_entry(*watch, &exit);
@@ -104,19 +99,11 @@ impl EventLoop {
 
     /// Reports the error of an entry to the exception handler, or breaks with one that leaves the loop.
     #[cold]
-    fn report_or_exit(
-        &self,
-        entry: &Entry,
-        error: Error,
-        watch: Option<&mut EntryWatch<'_>>,
-    ) -> ControlFlow<Box<Error>> {
+    fn report_or_exit(&self, Failed { entry, error }: Failed) -> ControlFlow<Box<Error>> {
         if error.leaves_the_loop() {
             return ControlFlow::Break(Box::new(error));
         }
-        if let Some(watch) = watch {
-            watch.error = Some(error.clone());
-        }
-        report(Some(self.clone()), in_callback(entry.info(), error));
+        report(Some(self.clone()), in_callback(&*entry, error));
         ControlFlow::Continue(())
     }
 
@@ -310,7 +297,7 @@ impl Inner {
             }
             let info = PushInfo { via: Via::Io, fd: Some(fd), ..PushInfo::CALL_SOON };
             for callback in callbacks.into_iter().flatten() {
-                self.enqueue_from(Entry::Callback(callback), &info);
+                self.enqueue_from(callback, &info);
             }
         }
         if signals == Some(descriptors) {
@@ -324,7 +311,7 @@ impl Inner {
     fn queue_signal_reader(&self) {
         if let Some(reader) = self.signal_reader.get() {
             let info = PushInfo { via: Via::Io, ..PushInfo::CALL_SOON };
-            self.enqueue_from(Entry::Callback(reader.clone()), &info);
+            self.enqueue_from(reader.clone(), &info);
         }
     }
 

@@ -64,15 +64,15 @@ impl Watch {
     }
 
     /// Sets a callback as [`call`](Self::call) does. `lp` is its loop.
-    pub(crate) fn set(&self, lp: &EventLoop, direction: Direction, callback: Rc<Callback>) -> Result<()> {
+    pub(crate) fn set(&self, lp: &EventLoop, direction: Direction, callback: Rc<dyn Callback>) -> Result<()> {
         // The kernel watches a side that is drained, and reports what comes.
         if !self.0.is_drained(direction) {
             lp.0.add_to_reactor(|reactor| reactor.watch(&self.0, direction))?;
         }
         let before = lp.0.reactor.borrow_mut().set_callback(&self.0, direction, Some(callback.clone()));
-        lp.0.registered(self.0.fd, direction, &callback);
+        lp.0.registered(self.0.fd, direction, &*callback);
         if let Some(before) = before {
-            lp.0.cancel(&before);
+            lp.0.cancel(&*before);
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Watch {
         let Some(lp) = self.0.lp.upgrade().map(EventLoop) else { return false };
         let removed = lp.0.unset(&self.0, direction);
         removed.is_some_and(|callback| {
-            lp.0.cancel(&callback);
+            lp.0.cancel(&*callback);
             true
         })
     }
@@ -174,7 +174,7 @@ impl Drop for Claim {
 
 impl Inner {
     #[inline]
-    fn unset(&self, registration: &Registration, direction: Direction) -> Option<Rc<Callback>> {
+    fn unset(&self, registration: &Registration, direction: Direction) -> Option<Rc<dyn Callback>> {
         let removed = self.reactor.borrow_mut().set_callback(registration, direction, None)?;
         self.unregistered(registration.fd, direction);
         Some(removed)

@@ -6,7 +6,7 @@
 //! even at that late moment, loses nothing.
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Callback, Claim, EventLoop, Function, Watch};
+use crate::event_loop::{Callback, Claim, EventLoop, Header, Watch};
 use crate::task::future_core::{AnyFuture, FutureCore};
 use crate::task::leaf::Leaf;
 use crate::trace::{Direction, Done, EntryKind, Place};
@@ -17,11 +17,12 @@ use std::task::{Context, Poll, ready};
 /// A place to wait for a descriptor, used again and again by one operation, or by one direction of a stream.
 #[derive(Default)]
 pub(crate) struct Readiness {
-    waiting: Option<(Rc<Callback<ReadyWait>>, Leaf)>,
+    waiting: Option<(Rc<ReadyWait>, Leaf)>,
 }
 
-/// The function of a reader (or writer) that wakes one operation, and the future that it completes, in one allocation.
+/// A reader (or writer) that wakes one operation, and the future that it completes, in one allocation.
 struct ReadyWait {
+    header: Header,
     core: FutureCore,
     ran: Cell<bool>,
     /// Held until the waiter has gone on. Between the readiness and that moment no other operation reads.
@@ -30,7 +31,7 @@ struct ReadyWait {
 
 /// Keeps the callback of a wait that is over for the next wait on the same socket, which then allocates nothing.
 #[derive(Default)]
-pub(crate) struct Spare(Cell<Option<Rc<Callback<ReadyWait>>>>);
+pub(crate) struct Spare(Cell<Option<Rc<ReadyWait>>>);
 
 impl Spare {
     /// Returns a callback with the right to wait, as if it was new; `None` if another operation has that right.
@@ -41,22 +42,23 @@ impl Spare {
         direction: Direction,
         kind: &'static str,
         place: Place,
-    ) -> Option<Rc<Callback<ReadyWait>>> {
+    ) -> Option<Rc<ReadyWait>> {
         if let Some(mut spare) = self.0.take()
             // One that was cancelled, or was queued twice because a turn was interrupted, may be in the ready queue.
             && let Some(callback) = Rc::get_mut(&mut spare)
         {
-            if !callback.function.claim.renew(direction) {
+            if !callback.claim.renew(direction) {
                 return None;
             }
-            callback.function.core.renew(lp, kind, place);
-            callback.renew(lp.0.next_handle(), place, kind);
-            *callback.function.ran.get_mut() = false;
+            callback.core.renew(lp, kind, place);
+            callback.header = Header::new(lp.0.next_handle(), EntryKind::Io, place, kind);
+            *callback.ran.get_mut() = false;
             return Some(spare);
         }
         let claim = watch.claim(direction)?;
-        let function = ReadyWait { core: FutureCore::future(lp, kind, place), ran: Cell::new(false), claim };
-        Some(Rc::new(Callback::new(lp.0.next_handle(), EntryKind::Io, place, kind, function)))
+        let core = FutureCore::future(lp, kind, place);
+        let header = Header::new(lp.0.next_handle(), EntryKind::Io, place, kind);
+        Some(Rc::new(ReadyWait { header, core, ran: Cell::new(false), claim }))
     }
 }
 
@@ -92,7 +94,7 @@ impl Readiness {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, spare: &Spare) -> Poll<Result<()>> {
         let Some((callback, leaf)) = &mut self.waiting else { return Poll::Ready(Ok(())) };
         let thrown = ready!(leaf.poll(cx));
-        let cancelled = callback.core().error();
+        let cancelled = callback.core.error();
         spare.0.set(self.end());
         Poll::Ready(match cancelled {
             None => thrown,
@@ -102,12 +104,12 @@ impl Readiness {
 
     /// Takes the wait back and returns its callback.
     #[inline]
-    fn end(&mut self) -> Option<Rc<Callback<ReadyWait>>> {
+    fn end(&mut self) -> Option<Rc<ReadyWait>> {
         let (callback, leaf) = self.waiting.take()?;
         drop(leaf);
-        callback.function.claim.release();
-        if !callback.function.ran.get()
-            && let Some(lp) = callback.core().event_loop()
+        callback.claim.release();
+        if !callback.ran.get()
+            && let Some(lp) = callback.core.event_loop()
         {
             lp.0.cancel(&*callback);
         }
@@ -125,7 +127,11 @@ impl Drop for Readiness {
     }
 }
 
-impl Function for ReadyWait {
+impl Callback for ReadyWait {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
     fn call(&self, lp: &EventLoop) -> Result<()> {
         self.ran.set(true);
         // It waits no more, so the next poll does not report it.
@@ -137,8 +143,8 @@ impl Function for ReadyWait {
     fn discard(&self) {}
 }
 
-impl AnyFuture for Callback<ReadyWait> {
+impl AnyFuture for ReadyWait {
     fn core(&self) -> &FutureCore {
-        &self.function.core
+        &self.core
     }
 }

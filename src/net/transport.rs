@@ -18,7 +18,7 @@ use super::stream_reader::{FlowControl, StreamReader};
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::event_loop::{
-    Callback, EventLoop, ExceptionContext, Function, Inner, Watch, get_running_loop, report,
+    Callback, EventLoop, ExceptionContext, Header, Inner, Watch, get_running_loop, report,
 };
 use crate::outcome::Outcome;
 use crate::sync::wait_queue::WaitQueue;
@@ -173,8 +173,8 @@ impl Transport {
             Direction::Read => ("read_ready", Self::read_ready),
             Direction::Write => ("write_ready", Self::write_ready),
         };
-        let function = SocketReady { transport: RefCell::new(Some(self.clone())), ready };
-        let callback = Callback::new(lp.0.next_handle(), EntryKind::Io, self.0.place, name, function);
+        let header = Header::new(lp.0.next_handle(), EntryKind::Io, self.0.place, name);
+        let callback = SocketReady { header, transport: RefCell::new(Some(self.clone())), ready };
         connection.watch.set(&lp, direction, Rc::new(callback))
     }
 
@@ -543,13 +543,18 @@ impl Transport {
     }
 }
 
-/// The function of a connection's reader or writer. When a loop that closes discards it, the connection ends.
+/// A connection's reader or writer. When a loop that closes discards it, the connection ends.
 struct SocketReady {
+    header: Header,
     transport: RefCell<Option<Transport>>,
     ready: fn(&Transport) -> Result<()>,
 }
 
-impl Function for SocketReady {
+impl Callback for SocketReady {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
     fn call(&self, _: &EventLoop) -> Result<()> {
         let transport = self.transport.borrow().clone();
         transport.map_or(Ok(()), |transport| (self.ready)(&transport))

@@ -5,7 +5,7 @@
 
 use super::{Signals, check_number};
 use crate::error::Result;
-use crate::event_loop::{Callback, Entry, EventLoop, PushInfo, SIGNALS, running};
+use crate::event_loop::{Callback, EventLoop, PushInfo, SIGNALS, running};
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
 use crate::trace::{EntryKind, Via};
@@ -52,9 +52,9 @@ impl EventLoop {
         let place = Location::caller();
         lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?, SIGNALS)?;
         lp.signal_reader.get_or_init(|| self.repeated(EntryKind::Io, place, read_signals));
-        let callback: Rc<Callback> = self.repeated(EntryKind::Callback, place, callback.into_inner());
+        let callback: Rc<dyn Callback> = self.repeated(EntryKind::Callback, place, callback.into_inner());
         let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
-        lp.signal_registered(signal, &callback);
+        lp.signal_registered(signal, &*callback);
         drop_quietly(before);
         Ok(())
     }
@@ -111,12 +111,12 @@ impl EventLoop {
             self.unregister_signal(signal)?;
             return Err(error);
         }
-        Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.id))
+        Ok(self.0.signal_handlers.borrow().get(&signal).map(|handler| handler.handle()))
     }
 
     /// Removes that handler, unless the program has replaced it by its own.
     pub(crate) fn remove_default_handler(&self, signal: i32, handler: u64) -> Result<()> {
-        let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.id == handler);
+        let ours = self.0.signal_handlers.borrow().get(&signal).is_some_and(|now| now.handle() == handler);
         if ours { self.unregister_signal(signal).map(drop) } else { Ok(()) }
     }
 }
@@ -140,6 +140,6 @@ fn read_signals() {
         let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };
         lp.signal_read(arrival.signal, at);
         let info = PushInfo { via: Via::Signal, signal: Some(arrival.signal), ..PushInfo::CALL_SOON };
-        lp.enqueue_from(Entry::Callback(handler), &info);
+        lp.enqueue_from(handler, &info);
     }
 }

@@ -4,7 +4,7 @@
 //! know the future's type: the callback gets an `Rc<dyn Any>`.
 
 use super::future_core::{AnyFuture, Waiter};
-use crate::event_loop::{Callback, Entry, WhenDone, running};
+use crate::event_loop::{Callback, Header, WhenDone, running};
 use crate::outcome::Outcome;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
@@ -29,20 +29,20 @@ where
     // A task that could not be made has no loop: its callbacks are for the running one.
     let lp = if core.has_no_loop() { running() } else { core.event_loop() };
     let h = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
-    let callback = Callback::new(h, EntryKind::DoneCallback, place, name, WhenDone::new(function));
-    let callback: Rc<Callback> = Rc::new(callback);
+    let header = Header::new(h, EntryKind::DoneCallback, place, name);
+    let callback: Rc<dyn Callback> = Rc::new(WhenDone::new(header, function));
     let lp = lp.filter(|lp| !lp.is_closed());
     if !core.done() {
         if lp.is_none() {
             // It will never run. It stays registered, so that completing the future reports that.
-            callback.function.forget();
+            callback.forget();
         }
         return CallbackId(core.add_waiter(Waiter::Callback(callback)));
     }
     if let Some(lp) = lp {
         let cause = Some(core.on);
-        callback.function.bind(future);
-        lp.0.enqueue(Entry::Callback(callback), cause);
+        callback.bind(future);
+        lp.0.enqueue(callback, cause);
     }
     CallbackId(0)
 }

@@ -14,7 +14,7 @@
 use super::keyed_list::{KeyedList, next_key};
 use crate::error::{Error, Result};
 use crate::event_loop::{
-    AnyTask, Callback, Dependant, Dependence, Entry, EventLoop, ExceptionContext, Inner, call, report,
+    AnyTask, Callback, Dependant, Dependence, EventLoop, ExceptionContext, Inner, call, report,
 };
 use crate::panics::drop_quietly;
 use crate::trace::{Done, On, Place};
@@ -130,7 +130,7 @@ pub(crate) enum Waiter {
     Step(Rc<dyn AnyTask>),
     /// Anything else that polls futures: `join!`, `FuturesUnordered`, another executor.
     Waker(Waker),
-    Callback(Rc<Callback>),
+    Callback(Rc<dyn Callback>),
 }
 
 impl FutureCore {
@@ -216,7 +216,7 @@ impl FutureCore {
             Waiter::Step(_) | Waiter::Waker(_) => None,
         };
         let callbacks: Vec<_> = self.waiters.borrow().iter().filter_map(callback).collect();
-        callbacks.iter().for_each(|callback| callback.function.forget());
+        callbacks.iter().for_each(|callback| callback.forget());
     }
 }
 
@@ -394,8 +394,8 @@ impl Waiter {
                 }
             }
             Self::Callback(callback) => {
-                callback.function.bind(owner());
-                lp.0.enqueue(Entry::Callback(callback), cause);
+                callback.bind(owner());
+                lp.0.enqueue(callback, cause);
             }
         }
     }

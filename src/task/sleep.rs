@@ -8,7 +8,7 @@ use super::current::look_at_current;
 use super::future_core::{AnyFuture, FutureCore};
 use super::leaf::Leaf;
 use crate::error::Result;
-use crate::event_loop::{Callback, EventLoop, Function, get_running_loop};
+use crate::event_loop::{Callback, EventLoop, Header, get_running_loop};
 use crate::trace::{Done, EntryKind, Place};
 use std::cell::Cell;
 use std::fmt;
@@ -62,7 +62,7 @@ enum SleepState {
     Yielding(YieldNow),
     /// The timer holds its loop weakly: a task that sleeps must not keep the loop alive that keeps the task.
     Waiting {
-        timer: Rc<Callback<SleepTimer>>,
+        timer: Rc<SleepTimer>,
         leaf: Leaf,
     },
 }
@@ -74,8 +74,9 @@ pub struct YieldNow {
     yielded: Option<StepId>,
 }
 
-/// The function of a sleep's timer, and the future that it completes, in one allocation.
+/// A sleep's timer, and the future that it completes, in one allocation.
 struct SleepTimer {
+    header: Header,
     core: FutureCore,
     ran: Cell<bool>,
 }
@@ -106,22 +107,21 @@ impl Sleep {
             return Ok(SleepState::Yielding(yield_now()));
         }
         let lp = get_running_loop()?;
-        let function =
-            SleepTimer { core: FutureCore::future(&lp, "sleep", self.place), ran: Cell::new(false) };
-        let h = lp.0.next_handle();
-        let timer = Rc::new(Callback::new(h, EntryKind::Callback, self.place, "sleep", function));
+        let core = FutureCore::future(&lp, "sleep", self.place);
+        let header = Header::new(lp.0.next_handle(), EntryKind::Callback, self.place, "sleep");
+        let timer = Rc::new(SleepTimer { header, core, ran: Cell::new(false) });
         lp.0.schedule(lp.0.deadline(self.delay), timer.clone());
         Ok(SleepState::Waiting { leaf: Leaf::new(timer.clone()), timer })
     }
 }
 
 /// Cancels the timer when its sleeper ends (`finally: h.cancel()` in asyncio's `sleep`).
-fn end_timer(timer: &Callback<SleepTimer>) {
-    if timer.mark_cancelled()
-        && !timer.function.ran.get()
-        && let Some(lp) = timer.core().event_loop()
+fn end_timer(timer: &SleepTimer) {
+    if timer.header.mark_cancelled()
+        && !timer.ran.get()
+        && let Some(lp) = timer.core.event_loop()
     {
-        lp.0.timer_cancelled(timer);
+        lp.0.timer_cancelled(&timer.header);
     }
 }
 
@@ -161,7 +161,11 @@ impl Future for YieldNow {
     }
 }
 
-impl Function for SleepTimer {
+impl Callback for SleepTimer {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
     fn call(&self, lp: &EventLoop) -> Result<()> {
         self.ran.set(true);
         // Only its sleep can reach it, so it has no done callbacks that take the future.
@@ -172,9 +176,9 @@ impl Function for SleepTimer {
     fn discard(&self) {}
 }
 
-impl AnyFuture for Callback<SleepTimer> {
+impl AnyFuture for SleepTimer {
     fn core(&self) -> &FutureCore {
-        &self.function.core
+        &self.core
     }
 }
 

@@ -8,7 +8,7 @@ use super::context::is_some;
 use super::current::EnterGuard;
 use super::future_core::AnyFuture;
 use crate::error::{Error, Result, catch};
-use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext};
+use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext, Failed};
 use crate::panics::drop_quietly;
 use crate::trace::{Done, EntryKind, On, Place, TaskEntry, TaskState, Wait};
 use std::any::Any;
@@ -21,11 +21,7 @@ use std::task::{Context, Poll, Waker};
 /// The kind of a wait for a future that is not looplab's.
 const FOREIGN: &str = "foreign";
 
-impl AnyTask for TaskCell {
-    fn id(&self) -> u64 {
-        self.core.id()
-    }
-
+impl Entry for TaskCell {
     fn handle(&self) -> u64 {
         self.handle
     }
@@ -34,6 +30,11 @@ impl AnyTask for TaskCell {
         self.core.place
     }
 
+    fn task(&self) -> Option<u64> {
+        Some(self.core.id())
+    }
+
+    /// Tells a first step, or one after a yield, from a wakeup.
     fn kind(&self) -> EntryKind {
         self.queued.get().unwrap_or(EntryKind::Step)
     }
@@ -43,8 +44,8 @@ impl AnyTask for TaskCell {
         format!("{}.{word}", self.name())
     }
 
-    /// Arrow 2 (or 5): one step.
-    fn step(self: Rc<Self>, lp: &EventLoop) -> Result<()> {
+    /// Arrow 2 (or 5): one step. It fails only with an error that leaves the loop.
+    fn run(self: Rc<Self>, lp: &EventLoop) -> Result<(), Box<Failed>> {
         self.queued.set(None);
         self.parked.set(false);
         let Some(body) = self.body.take() else { return Ok(()) };
@@ -65,12 +66,18 @@ impl AnyTask for TaskCell {
             self.extras().must_cancel.set(Some(message));
         }
         match polled {
-            Poll::Ready(outcome) => self.finish(Some(lp), outcome),
+            Poll::Ready(outcome) => self.finish(Some(lp), outcome).map_err(|exit| Failed::new(self, exit)),
             Poll::Pending => {
                 self.suspend(lp);
                 Ok(())
             }
         }
+    }
+}
+
+impl AnyTask for TaskCell {
+    fn id(&self) -> u64 {
+        self.core.id()
     }
 
     /// Arrow 5.
@@ -117,7 +124,7 @@ impl TaskCell {
             return;
         }
         self.queued.set(Some(kind));
-        lp.0.enqueue(Entry::Step(self), cause);
+        lp.0.enqueue(self, cause);
     }
 
     /// Polls the body once as the current one, and drops it if it ended. The caller ends the step of the context.
