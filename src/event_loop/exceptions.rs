@@ -284,15 +284,15 @@ impl Inner {
         }
     }
 
-    /// Returns what ends the run: the entry's own exit, or the one that an exception handler has requested meanwhile.
+    /// Tells whether an exception handler asks to leave the loop.
     #[inline]
-    pub(super) fn take_exit(&self, own: ControlFlow<Box<Error>>) -> ControlFlow<Box<Error>> {
-        if own.is_continue() && !self.exceptions.exit_requested.get() { own } else { self.choose_exit(own) }
+    pub(super) fn exit_requested(&self) -> bool {
+        self.exceptions.exit_requested.get()
     }
 
-    /// Chooses the entry's own exit before a requested one. Neither can end the next run.
-    #[cold]
-    fn choose_exit(&self, own: ControlFlow<Box<Error>>) -> ControlFlow<Box<Error>> {
+    /// Returns what ends the run: the entry's own exit before one that an exception handler has requested. Neither can end
+    /// the next run.
+    pub(super) fn take_exit(&self, own: ControlFlow<Box<Error>>) -> ControlFlow<Box<Error>> {
         self.exceptions.exit_requested.set(false);
         let requested = self.exceptions.exit.take();
         match (own, requested) {

@@ -335,7 +335,7 @@ impl EventLoop {
         let Call { function, name, place, thread } = call;
         let callback = self.named_once(place, name, function.into_inner());
         let info = PushInfo { via: Via::Threadsafe, thread: thread.as_deref(), ..PushInfo::CALL_SOON };
-        self.0.enqueue_from(callback, &info);
+        self.0.enqueue_from(callback, || info);
     }
 
     /// Queues the call that sets a job's result.
@@ -345,7 +345,7 @@ impl EventLoop {
         let set_result = move || job.set_result(thread.as_deref().unwrap_or_default());
         let callback = self.named_once(place, "job.set_result", set_result);
         let thread = (via == Via::Threadsafe).then(|| name.as_deref().unwrap_or_default());
-        self.0.enqueue_from(callback, &PushInfo { via, thread, ..PushInfo::CALL_SOON });
+        self.0.enqueue_from(callback, || PushInfo { via, thread, ..PushInfo::CALL_SOON });
     }
 }
 

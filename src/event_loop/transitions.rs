@@ -88,16 +88,23 @@ impl Inner {
 impl Inner {
     /// Appends an entry to the ready queue, after the calls that other threads have sent before. `cause` is the future whose
     /// completion queues it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn enqueue(&self, entry: Rc<dyn Entry>, cause: Option<On>) {
-        if self.traced.get() | !self.inbox.is_empty() {
-            return self.enqueue_from(entry, &PushInfo { cause, ..PushInfo::CALL_SOON });
-        }
-        self.ready.push(entry);
+        self.enqueue_from(entry, || PushInfo { cause, ..PushInfo::CALL_SOON });
     }
 
-    /// Appends an entry as [`enqueue`](Self::enqueue) does, and tells the trace where it comes from.
-    pub(crate) fn enqueue_from(&self, entry: Rc<dyn Entry>, info: &PushInfo<'_>) {
+    /// Appends an entry as [`enqueue`](Self::enqueue) does. `info` is called for the trace.
+    #[inline(always)]
+    pub(crate) fn enqueue_from<'a>(&self, entry: Rc<dyn Entry>, info: impl FnOnce() -> PushInfo<'a>) {
+        if self.traced.get() | !self.inbox.is_empty() {
+            self.deliver_and_enqueue(entry, info());
+        } else {
+            self.ready.push(entry);
+        }
+    }
+
+    #[cold]
+    fn deliver_and_enqueue(&self, entry: Rc<dyn Entry>, info: PushInfo<'_>) {
         self.deliver_sent();
         if !self.traced.get() {
             self.ready.push(entry);
@@ -106,7 +113,7 @@ impl Inner {
         let (h, kind, label, own) = (entry.handle(), entry.kind(), entry.label(), entry.is_own());
         let (task, place) = (entry.task(), Some(entry.place()));
         let q = self.ready.push(entry);
-        let PushInfo { via, cause, thread, fd, signal } = *info;
+        let PushInfo { via, cause, thread, fd, signal } = info;
         let (label, by) = (label.as_str(), self.running_entry());
         self.trace(|| Event::Push {
             q,
@@ -169,7 +176,7 @@ impl Inner {
 
     /// Ends the watching. `exit` is what ends the run.
     #[cold]
-    pub(super) fn end_entry(&self, watch: EntryWatch<'_>, exit: &ControlFlow<Box<Error>>) {
+    pub(super) fn entry_returned(&self, watch: EntryWatch<'_>, exit: &ControlFlow<Box<Error>>) {
         let EntryWatch { q, error, _watch, .. } = watch;
         drop(_watch);
         let shown = match exit {

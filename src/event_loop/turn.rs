@@ -13,7 +13,7 @@ use super::exceptions::{in_callback, report};
 use super::inbox::Delivery;
 use super::reactor::{PollEvent, PollEvents};
 use super::ready::Failed;
-use super::transitions::PushInfo;
+use super::transitions::{EntryWatch, PushInfo};
 use super::{EventLoop, Inner, Parking};
 use crate::error::{Error, Result};
 use crate::observe::snapshot::describe_all;
@@ -80,8 +80,22 @@ impl EventLoop {
         let lp = &*self.0;
         let Some(entry) = lp.ready.pop() else { return ControlFlow::Continue(()) };
         // A cancelled entry is skipped: it does nothing when it runs.
-        let mut watch = lp.begin_entry(&entry);
+        let watch = lp.begin_entry(&entry);
         let result = entry.run(self);
+        if result.is_ok() && watch.is_none() && !lp.exit_requested() {
+            return ControlFlow::Continue(());
+        }
+        self.end_entry(watch, result)
+    }
+
+    /// Does what is left to do for an entry that has failed, was watched, or has made an exception handler leave the loop.
+    #[cold]
+    fn end_entry(
+        &self,
+        mut watch: Option<Box<EntryWatch<'_>>>,
+        result: Result<(), Box<Failed>>,
+    ) -> ControlFlow<Box<Error>> {
+        let lp = &*self.0;
         if let Some(watch) = &mut watch {
             lp.entry_ran(watch, &result);
         }
@@ -89,10 +103,10 @@ impl EventLoop {
             Ok(()) => ControlFlow::Continue(()),
             Err(failed) => self.report_or_exit(*failed),
         };
-        // The exception handler may have asked to leave the loop, called by this entry's destructor too.
+        // A destructor in the entry may have called the exception handler, too.
         let exit = lp.take_exit(exit);
         if let Some(watch) = watch {
-            lp.end_entry(*watch, &exit);
+            lp.entry_returned(*watch, &exit);
         }
         exit
     }
@@ -297,7 +311,7 @@ impl Inner {
             }
             let info = PushInfo { via: Via::Io, fd: Some(fd), ..PushInfo::CALL_SOON };
             for callback in callbacks.into_iter().flatten() {
-                self.enqueue_from(callback, &info);
+                self.enqueue_from(callback, || info);
             }
         }
         if signals == Some(descriptors) {
@@ -311,7 +325,7 @@ impl Inner {
     fn queue_signal_reader(&self) {
         if let Some(reader) = self.signal_reader.get() {
             let info = PushInfo { via: Via::Io, ..PushInfo::CALL_SOON };
-            self.enqueue_from(reader.clone(), &info);
+            self.enqueue_from(reader.clone(), || info);
         }
     }
 

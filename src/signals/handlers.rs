@@ -140,6 +140,6 @@ fn read_signals() {
         let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };
         lp.signal_read(arrival.signal, at);
         let info = PushInfo { via: Via::Signal, signal: Some(arrival.signal), ..PushInfo::CALL_SOON };
-        lp.enqueue_from(handler, &info);
+        lp.enqueue_from(handler, || info);
     }
 }
