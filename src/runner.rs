@@ -309,7 +309,7 @@ fn cancel_all_tasks(lp: &EventLoop) -> Result<()> {
 /// that would interrupt cleanups.
 #[track_caller]
 fn sweep_until_quiet(lp: &EventLoop, limit: Duration) -> Result<()> {
-    for until in [lp.0.deadline(limit / 2), lp.0.deadline(limit)] {
+    for until in [lp.0.clock.deadline(limit / 2), lp.0.clock.deadline(limit)] {
         let mut cancelled = HashSet::new();
         loop {
             let tasks = lp.all_tasks();

@@ -142,7 +142,7 @@ impl<T: 'static> AsCompleted<T> {
             let ring = move || over.upgrade().iter().for_each(|several| several.time_is_over());
             let name = "as_completed";
             let timer = get_running_loop()
-                .and_then(|lp| set_timer(&lp, several.place, name, lp.0.deadline(timeout), ring));
+                .and_then(|lp| set_timer(&lp, several.place, name, lp.0.clock.deadline(timeout), ring));
             match timer {
                 Ok(timer) => *several.timer.borrow_mut() = Some(timer),
                 Err(error) => return Self::failed(error),

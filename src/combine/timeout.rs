@@ -153,7 +153,7 @@ impl Timeout {
     /// ```
     pub fn after(delay: impl Into<Option<Duration>>) -> Result<Self> {
         let lp = get_running_loop()?;
-        Ok(Self::at(delay.into().map(|delay| lp.0.deadline(delay))))
+        Ok(Self::at(delay.into().map(|delay| lp.0.clock.deadline(delay))))
     }
 
     /// Makes a limit at a time of the loop's clock (`asyncio.timeout_at(when)`); `None` for none.

@@ -125,7 +125,7 @@ async fn wait_until(
         let lp = get_running_loop()?;
         let waiter = Future::of_kind(&lp, "wait", place);
         let set_timer = |timeout| {
-            let (woken, over) = (waiter.clone(), lp.0.deadline(timeout));
+            let (woken, over) = (waiter.clone(), lp.0.clock.deadline(timeout));
             set_timer(&lp, place, "wait", over, move || release(&woken))
         };
         let timer = timeout.map(set_timer).transpose()?;

@@ -112,7 +112,7 @@ impl Line {
 
     /// Returns the loop if it is the running one of this thread.
     fn running(&self) -> Option<EventLoop> {
-        running::running().filter(|lp| lp.0.id() == self.id)
+        running::running().filter(|lp| lp.0.id == self.id)
     }
 
     /// Sends a message, and wakes the loop if it sleeps.

@@ -11,12 +11,9 @@
 mod callback;
 mod clock;
 mod close;
-mod dependants;
 mod exceptions;
-mod handle;
 mod inbox;
 mod reactor;
-mod readers;
 mod ready;
 mod registration;
 mod registrations;
@@ -30,9 +27,9 @@ mod turn;
 mod waker;
 mod watch;
 
+pub use callback::{Handle, TimerHandle};
 pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
-pub use handle::{Handle, TimerHandle};
 pub(crate) use inbox::Line;
 pub use inbox::Remote;
 /// The public function detects a fork; the library's own callers do not need that.
@@ -40,7 +37,7 @@ pub use running::get_running_loop as public_running_loop;
 pub use running::stop;
 
 pub(crate) use callback::{Callback, Header, WhenDone, call};
-pub(crate) use dependants::{Dependant, Dependence};
+pub(crate) use close::{Dependant, Dependence};
 pub(crate) use exceptions::report;
 pub(crate) use reactor::SIGNALS;
 pub(crate) use ready::{Entry, Failed};
@@ -89,7 +86,7 @@ pub struct EventLoop(pub(crate) Rc<Inner>);
 
 /// What all handles share. Each file keeps its own cells, so that no borrow spans two of them.
 pub(crate) struct Inner {
-    id: LoopId,
+    pub(crate) id: LoopId,
     number: u64,
     pub(crate) clock: Clock,
     ready: ready::ReadyQueue,
@@ -101,7 +98,7 @@ pub(crate) struct Inner {
     /// The callback that reads the signals; made when the first handler is added.
     pub(crate) signal_reader: OnceCell<Rc<dyn Callback>>,
     pub(crate) tasks: tasks::TaskTable,
-    dependants: dependants::Dependants,
+    dependants: close::Dependants,
     pub(crate) jobs: job::JobTable,
     exceptions: exceptions::Exceptions,
     /// The waker that is lent to task after task.
@@ -174,7 +171,7 @@ impl EventLoop {
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             tasks: tasks::TaskTable::default(),
-            dependants: dependants::Dependants::default(),
+            dependants: close::Dependants::default(),
             jobs: job::JobTable::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
             lent: Cell::new(None),
@@ -327,10 +324,6 @@ impl EventLoop {
 }
 
 impl Inner {
-    pub(crate) fn id(&self) -> LoopId {
-        self.id
-    }
-
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
@@ -354,14 +347,6 @@ impl Inner {
     /// Returns the number of the run that is under way, or of the next one.
     pub(crate) fn this_run(&self) -> u64 {
         self.runs.get() + u64::from(!self.running.get())
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    pub(crate) fn deadline(&self, delay: Duration) -> Instant {
-        self.clock.deadline(delay)
     }
 
     /// Tells whether a `Remote`, or a waker that was cloned, can wake the loop.
@@ -399,7 +384,7 @@ impl Eq for EventLoop {}
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
-            .field("number", &format_args!("{}", self.0.id()))
+            .field("number", &format_args!("{}", self.0.id))
             .field("running", &self.is_running())
             .field("closed", &self.is_closed())
             .field("debug", &self.debug())

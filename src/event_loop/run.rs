@@ -156,7 +156,7 @@ impl EventLoop {
     /// another loop; `None` for ever.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let first = self.0.timers.first().map(|(when, _)| when.saturating_duration_since(self.0.now()));
+        let first = self.0.timers.first().map(|(when, _)| when.saturating_duration_since(self.0.clock.now()));
         if self.0.ready.is_empty() && !self.0.stopping.get() { first } else { Some(Duration::ZERO) }
     }
 }

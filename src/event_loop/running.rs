@@ -96,7 +96,7 @@ pub(crate) fn running() -> Option<EventLoop> {
 
 /// Tells whether a loop runs on this thread. In a forked child the parent's loop does not.
 pub(super) fn is_any_running() -> bool {
-    RUNNING.with_borrow(|running| running.as_ref().is_some_and(|lp| lp.0.id().is_of_this_process()))
+    RUNNING.with_borrow(|running| running.as_ref().is_some_and(|lp| lp.0.id.is_of_this_process()))
 }
 
 impl Inner {
@@ -159,7 +159,7 @@ pub(super) fn delist(id: LoopId) {
 /// Returns the loop with this id if it lives on this thread.
 pub(crate) fn find(id: LoopId) -> Option<EventLoop> {
     if let Some(lp) = running()
-        && lp.0.id() == id
+        && lp.0.id == id
     {
         return Some(lp);
     }

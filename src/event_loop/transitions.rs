@@ -156,7 +156,7 @@ impl Inner {
         self.running_entry.set(q);
         self.running_task.set(entry.task());
         let _watch = self.watchdog.as_ref().map(|watchdog| watchdog.watch(&HandleInfo::of(&**entry)));
-        let began = self.debug.get().then(|| (entry.clone(), self.now()));
+        let began = self.debug.get().then(|| (entry.clone(), self.clock.now()));
         Some(Box::new(EntryWatch { q, began, error: None, _watch }))
     }
 
@@ -166,7 +166,7 @@ impl Inner {
     pub(super) fn entry_ran(&self, watch: &mut EntryWatch<'_>, result: &Result<(), Box<Failed>>) {
         watch.error = result.as_ref().err().map(|failed| failed.error.clone());
         let Some((entry, began)) = watch.began.take() else { return };
-        let took = self.now().saturating_duration_since(began);
+        let took = self.clock.now().saturating_duration_since(began);
         if took >= self.slow.get() {
             let (label, place, took) = (entry.label(), entry.place(), took.as_secs_f64());
             let (file, line) = (place.file(), place.line());
@@ -236,7 +236,7 @@ impl Inner {
         if self.timers.is_empty() {
             return;
         }
-        let now = self.timers.nanos(self.now());
+        let now = self.timers.nanos(self.clock.now());
         if !self.is_traced() {
             return self.timers.take_due(now, |callback| {
                 self.ready.push(callback);

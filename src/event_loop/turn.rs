@@ -190,7 +190,7 @@ impl EventLoop {
         match timeout {
             Some(wait) if !watched => {
                 lp.clock.advance(wait);
-                lp.timers.follow(lp.now());
+                lp.timers.follow(lp.clock.now());
                 Ok(batch)
             }
             Some(wait) => {
@@ -258,7 +258,7 @@ impl Inner {
         match self.timers.first() {
             None => PollTimeout { wait: None, why: Why::Idle, timer: None },
             Some((when, timer)) => {
-                let left = when.saturating_duration_since(self.now());
+                let left = when.saturating_duration_since(self.clock.now());
                 let why = if left > LONGEST_WAIT { Why::Cap } else { Why::Timer };
                 PollTimeout { wait: Some(left.min(LONGEST_WAIT)), why, timer: Some(timer) }
             }

@@ -137,7 +137,7 @@ fn read_signals() {
     let arrivals = taken.unwrap_or_default();
     for arrival in arrivals {
         let Some(handler) = lp.signal_handlers.borrow().get(&arrival.signal).cloned() else { continue };
-        let at = if lp.clock.is_virtual() { lp.now() } else { arrival.at };
+        let at = if lp.clock.is_virtual() { lp.clock.now() } else { arrival.at };
         lp.signal_read(arrival.signal, at);
         let info = PushInfo { via: Via::Signal, signal: Some(arrival.signal), ..PushInfo::CALL_SOON };
         lp.enqueue_from(handler, || info);

@@ -172,7 +172,7 @@ fn refusal(cell: &TaskCell, on: &FutureCore) -> Box<Error> {
         return Box::new(Error::Runtime(format!("Task cannot await on itself: {name}").into()));
     }
     let [ours, theirs] = [&cell.core, on].map(|core| match core.event_loop() {
-        Some(lp) => format!("loop {}", lp.0.id()),
+        Some(lp) => format!("loop {}", lp.0.id),
         None => "a loop that is gone".to_owned(),
     });
     let text = format!("Task {name} of {ours} got Future {on} of {theirs} attached to a different loop");

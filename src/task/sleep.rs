@@ -110,7 +110,7 @@ impl Sleep {
         let core = FutureCore::future(&lp, "sleep", self.place);
         let header = Header::new(lp.0.next_handle(), EntryKind::Callback, self.place, "sleep");
         let timer = Rc::new(SleepTimer { header, core, ran: Cell::new(false) });
-        lp.0.schedule(lp.0.deadline(self.delay), timer.clone());
+        lp.0.schedule(lp.0.clock.deadline(self.delay), timer.clone());
         Ok(SleepState::Waiting { leaf: Leaf::new(timer.clone()), timer })
     }
 }
