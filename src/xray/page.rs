@@ -25,6 +25,7 @@ pub(super) const HEAD: &str = concat!(
     include_str!("page/names.js"),
     include_str!("page/words.js"),
     include_str!("page/panes.js"),
+    include_str!("page/why.js"),
     include_str!("page/source.js"),
     include_str!("page/strip.js"),
     include_str!("page/search.js"),

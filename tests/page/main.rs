@@ -10,6 +10,7 @@
 //! | Each event of each lesson has the same sentence in the page and in Rust. | `lessons::the_pages_state_is_the_loops_own_and_its_sentences_are_rusts` |
 //! | Keys step forward and back, and each moment has a link. | `steps::keys_step_forward_and_back_through_the_same_sentences` |
 //! | Buttons, search, strip and themes do what they say. | `steps::search_strip_chips_and_theme_lead_to_their_moments` |
+//! | The chain of causes of what runs is what the trace says. | `steps::the_chain_of_causes_leads_back_to_the_signal` |
 //! | Output stands beside what printed it. | `steps::output_stands_beside_what_printed_it` |
 //! | A page that is cut off anywhere opens. | `steps::a_page_that_is_cut_off_in_a_line_opens_and_ends_there` |
 //! | No width scrolls sideways, and nothing is asked of a network. | `steps::no_width_scrolls_sideways` |

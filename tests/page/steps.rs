@@ -156,6 +156,33 @@ fn no_width_scrolls_sideways() {
     browser.is_content();
 }
 
+#[test]
+fn the_chain_of_causes_leads_back_to_the_signal() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));
+    browser.open(&page_of("05_create_task_after_stop", folder.path()), "turn=6&loop=2");
+    browser.click(".chip", 0.0);
+    let causes = "[...document.querySelectorAll('.causes button > span')].map((cause) => cause.innerText)";
+    assert_eq!(
+        browser.eval(causes),
+        json!([
+            "cleanup runs in turn 6, 1 of 1",
+            "because the future of a sleep was done, by cleanup’s sleep ends",
+            "because its time had come",
+            "because cleanup set the timer",
+            "because on_signal queued it",
+            "because SIGINT arrived",
+            "because something was written to the self-pipe",
+        ])
+    );
+    browser.click(".causes li:nth-child(4) button", 0.0);
+    assert_eq!(browser.sentence(), "A timer is set: cleanup’s sleep ends in 20 ms.");
+    browser.press("Home");
+    browser.press("w");
+    assert_eq!(browser.eval("document.querySelector('.why .empty') !== null"), true);
+    browser.is_content();
+}
+
 /// A trace with everything that a recorder may add: output, source, and what woke the loop.
 const PRINTS: &str = r#"{"s":0,"t":0,"e":"meta","v":1,"rt":"looplab 0.1.0","unit":"ns","clock":"monotonic","prog":"prints"}
 {"s":1,"t":0,"e":"loop","ev":"new"}

@@ -125,6 +125,11 @@ const ACTIONS = {
   outputNext: () => seek(1, (event) => event.e === 'out'),
   taskBack: () => seek(-1, isStepOfChosen),
   taskNext: () => seek(1, isStepOfChosen),
+  why: () => {
+    const first = document.querySelector('.causes button') ?? document.querySelector('.chip');
+    first?.scrollIntoView({ block: 'nearest' });
+    first?.focus();
+  },
   search: () => toggle('search'),
   keys: () => toggle('keys'),
   close: () => page.dialog && toggle(page.dialog),
@@ -140,7 +145,10 @@ const ACTIONS = {
     page.task = page.task === Number(value) ? null : Number(value);
     draw();
   },
-  go: (value) => go(Number(value)),
+  go: (value) => {
+    page.chosen = null;
+    go(Number(value));
+  },
   found: (value) => {
     page.dialog = '';
     go(Number(value));
@@ -167,7 +175,7 @@ const KEYS = [
   [[' '], 'play', 'Space', 'play or pause'], [['g'], 'unit', 'g', 'step by another unit'],
   [['n'], 'taskNext', 'n', 'next step of the chosen task'], [['N'], 'taskBack', 'N', 'its previous step'],
   [['o'], 'outputNext', 'o', 'next output'], [['O'], 'outputBack', 'O', 'previous output'],
-  [['/'], 'search', '/', 'search'], [['t'], 'theme', 't', 'light or dark'], [['?'], 'keys', '?', 'keys and colours'], [['Escape'], 'close', 'Esc', 'close'],
+  [['w'], 'why', 'w', 'why did this run?'], [['/'], 'search', '/', 'search'], [['t'], 'theme', 't', 'light or dark'], [['?'], 'keys', '?', 'keys and colours'], [['Escape'], 'close', 'Esc', 'close'],
 ];
 
 function onKey(event) {
@@ -185,6 +193,7 @@ function onKey(event) {
 
 function onClick(event) {
   const button = event.target.closest('[data-act]');
+  if (button && button.closest('.keys')) page.dialog = '';
   if (button) ACTIONS[button.dataset.act](button.dataset.value);
   else if (event.target.classList.contains('veil')) ACTIONS.close();
 }
@@ -297,7 +306,7 @@ function frame(view) {
       ${steppingBar(view)}
       <div class="panes">
         <div class="left">${turnPane(view)}${queuePane(view)}${tasksPane(view)}${timersPane(view)}${outsidePane(view)}</div>
-        <div class="right">${sourcePane(view)}${outputPane(view)}</div>
+        <div class="right">${sourcePane(view)}${outputPane(view)}${whyPane(view)}</div>
       </div>
     </main>
     ${page.dialog === 'search' ? searchDialog(view) : page.dialog === 'keys' ? keysDialog() : nothing}`;
