@@ -94,7 +94,8 @@ fn main() {
     }
     rows.extend(echo::measure(&options));
     rows.extend(memory::measure(&options));
-    rows.extend(tracing::measure(&options));
+    rows.extend(tracing::measure(&options, tracing::Stdout::Pipe));
+    rows.extend(tracing::measure(&options, tracing::Stdout::File));
     let growth = growth::measure(&options);
     progress("", "");
 

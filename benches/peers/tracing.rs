@@ -5,6 +5,8 @@
 use crate::common::WIDTH;
 use crate::work::{Figures, Goal, Row};
 use crate::{Options, looplab_peer, progress};
+use std::io::{Seek, SeekFrom};
+use std::path::Path;
 use std::process::Command;
 
 /// The first argument of a process that measures one figure.
@@ -12,39 +14,74 @@ pub(crate) const CHILD: &str = "--hops";
 
 const HOPS: u32 = 100_000;
 const VARIABLE: &str = "LOOPLAB_TRACE";
-const NAMES: (&str, &str) = ("trace", "jsonl, an event");
+const NAME: &str = "trace";
 
-pub(crate) fn measure(options: &Options) -> Option<Row> {
-    if !options.wants(NAMES.0, NAMES.1) {
+/// Where the standard output of a process goes, and what an event may cost then.
+#[derive(Clone, Copy)]
+pub(crate) enum Stdout {
+    /// A pipe: the trace does not have what is printed.
+    Pipe,
+    /// A file: each event asks for its position.
+    File,
+}
+
+impl Stdout {
+    fn param(self) -> &'static str {
+        match self {
+            Self::Pipe => "jsonl, an event",
+            Self::File => "jsonl with output, an event",
+        }
+    }
+
+    fn goal(self) -> f64 {
+        match self {
+            Self::Pipe => 200.0,
+            Self::File => 250.0,
+        }
+    }
+}
+
+pub(crate) fn measure(options: &Options, stdout: Stdout) -> Option<Row> {
+    let param = stdout.param();
+    if !options.wants(NAME, param) {
         return None;
     }
-    progress(NAMES.0, NAMES.1);
+    progress(NAME, param);
     let file = std::env::temp_dir().join(format!("looplab-peers-{}.jsonl", std::process::id()));
     let rounds: Option<Vec<f64>> = (0..options.rounds())
         .map(|_| {
-            let (on, off) = (hops(Some(&file))?, hops(None)?);
+            let (on, off) = (hops(Some(&file), stdout)?, hops(None, stdout)?);
             let events = std::fs::read(&file).ok()?.iter().filter(|byte| **byte == b'\n').count();
             Some((on - off) / events as f64)
         })
         .collect();
     let _ = std::fs::remove_file(&file);
     Some(Row {
-        name: NAMES.0,
-        param: NAMES.1.to_owned(),
+        name: NAME,
+        param: param.to_owned(),
         unit: "ns",
-        goals: vec![Goal::AtMost(200.0)],
+        goals: vec![Goal::AtMost(stdout.goal())],
         figures: vec![("looplab".to_owned(), Figures::new(rounds?))],
     })
 }
 
 /// How many nanoseconds all the hops take.
-fn hops(trace: Option<&std::path::Path>) -> Option<f64> {
+fn hops(trace: Option<&Path>, stdout: Stdout) -> Option<f64> {
     let mut command = Command::new(std::env::current_exe().ok()?);
     command.arg(CHILD).env_remove(VARIABLE);
     if let Some(file) = trace {
         command.env(VARIABLE, file);
     }
-    String::from_utf8(command.output().ok()?.stdout).ok()?.trim().parse().ok()
+    let printed = match stdout {
+        Stdout::Pipe => String::from_utf8(command.output().ok()?.stdout).ok()?,
+        Stdout::File => {
+            let mut file = tempfile::tempfile().ok()?;
+            command.stdout(file.try_clone().ok()?).status().ok()?;
+            file.seek(SeekFrom::Start(0)).ok()?;
+            std::io::read_to_string(file).ok()?
+        }
+    };
+    printed.trim().parse().ok()
 }
 
 /// Measures one round and prints it.

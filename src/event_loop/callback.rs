@@ -294,7 +294,18 @@ impl EventLoop {
         place: Place,
         function: impl FnMut() -> R + 'static,
     ) -> Rc<dyn Callback> {
-        let (id, name) = (self.0.next_handle(), type_name_of_val(&function));
+        self.named_repeated(kind, place, type_name_of_val(&function), function)
+    }
+
+    /// Makes a callback as [`repeated`](Self::repeated), under a name of looplab's.
+    pub(crate) fn named_repeated<R: Outcome>(
+        &self,
+        kind: EntryKind,
+        place: Place,
+        name: &'static str,
+        function: impl FnMut() -> R + 'static,
+    ) -> Rc<dyn Callback> {
+        let id = self.0.next_handle();
         Rc::new(Repeated::new(Header::new(id, kind, place, name), function))
     }
 }

@@ -55,6 +55,7 @@ use crate::signals;
 use crate::threads::job;
 use crate::trace::{Life, Observer, Place, Record, Snapshot, Truth};
 use running::LoopId;
+use std::any::type_name_of_val;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -214,11 +215,21 @@ impl EventLoop {
         place: Place,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<Handle> {
+        self.queue_named(place, type_name_of_val(&callback), callback)
+    }
+
+    /// Queues a callback under a name of looplab's.
+    pub(crate) fn queue_named<R: Outcome>(
+        &self,
+        place: Place,
+        name: &'static str,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<Handle> {
         if let Err(closed) = self.0.check_open() {
             drop_quietly(callback);
             return Err(closed);
         }
-        let callback = self.once(place, callback);
+        let callback = self.named_once(place, name, callback);
         self.0.enqueue(callback.clone(), None);
         Ok(Handle::new(callback, self.downgrade()))
     }

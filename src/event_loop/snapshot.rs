@@ -10,6 +10,7 @@ use std::time::Instant;
 impl Truth for Inner {
     fn snapshot(&self) -> Snapshot {
         Snapshot {
+            time: Some(self.clock.now()),
             turn: self.turns.get(),
             running: self.running.get(),
             closed: self.closed.get(),

@@ -160,10 +160,11 @@ impl Watch {
         &self,
         direction: Direction,
         place: Place,
+        name: &'static str,
         callback: impl FnMut() -> R + 'static,
     ) -> Result<()> {
         let lp = self.event_loop()?;
-        self.set(&lp, direction, lp.repeated(EntryKind::Io, place, callback))
+        self.set(&lp, direction, lp.named_repeated(EntryKind::Io, place, name, callback))
     }
 
     /// Sets a callback as [`call`](Self::call) does. `lp` is its loop.

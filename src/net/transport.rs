@@ -200,9 +200,10 @@ impl Transport {
             let lp = get_running_loop()?;
             let waiter = Waiter::of_kind(&lp, "connection_made", place);
             let (transport, woken) = (self.clone(), waiter.clone());
-            lp.queue(place, connection_made)?;
-            lp.queue(place, move || transport.begin_reading())?;
-            lp.queue(place, move || if woken.done() { Ok(()) } else { woken.set_result(()) })?;
+            let set_result = move || if woken.done() { Ok(()) } else { woken.set_result(()) };
+            lp.queue_named(place, "connection_made", connection_made)?;
+            lp.queue_named(place, "add_reader", move || transport.begin_reading())?;
+            lp.queue_named(place, "set_result_unless_cancelled", set_result)?;
             waiter
         };
         waiter.await?;
@@ -501,7 +502,7 @@ impl Transport {
         // A guard, so that a loop that closes and drops the callback ends the connection as well.
         let lost = DropGuard::new(move || transport.connection_lost(error.map_or(Ok(()), Err)));
         if let Ok(lp) = self.event_loop() {
-            let _ = lp.queue(self.0.place, move || drop(lost));
+            let _ = lp.queue_named(self.0.place, "call_connection_lost", move || drop(lost));
         }
     }
 

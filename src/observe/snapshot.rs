@@ -2,7 +2,7 @@
 
 use super::events::{EntryKind, On, Place, Wait};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The loop's structures as data: what [`EventLoop::snapshot`](crate::EventLoop::snapshot) and
 /// [`Record::snapshot`](crate::trace::Record::snapshot) return. `Display` shows it as aligned text.
@@ -18,6 +18,8 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
+    /// The time of the loop's clock at this moment.
+    pub time: Option<Instant>,
     /// How many turns the loop has made.
     pub turn: u64,
     /// Whether a run is under way.
@@ -155,12 +157,12 @@ impl fmt::Display for Snapshot {
         for (i, entry) in self.ready.iter().enumerate() {
             let turn = if i < self.batch_left { "this turn" } else { "next turn" };
             let skipped = if entry.cancelled { ", cancelled" } else { "" };
-            write!(f, "\n  q{:<5} {} ({turn}{skipped})", entry.q, entry.label)?;
+            write!(f, "\n  q{:<5} {}{} ({turn}{skipped})", entry.q, entry.label, PlaceText(entry.place))?;
         }
         write!(f, "\ntimers  {}", Count(self.timers.len(), "none"))?;
         for timer in &self.timers {
-            let cancelled = if timer.cancelled { " (cancelled)" } else { "" };
-            write!(f, "\n  h{:<5} {}{cancelled}", timer.h, timer.label)?;
+            let (due, cancelled) = (self.due(timer), if timer.cancelled { ", cancelled" } else { "" });
+            write!(f, "\n  h{:<5} {}{} ({due}{cancelled})", timer.h, timer.label, PlaceText(timer.place))?;
         }
         write!(f, "\nI/O     {}", Count(self.io.len(), "none"))?;
         for io in &self.io {
@@ -174,7 +176,7 @@ impl fmt::Display for Snapshot {
         write!(f, "\njobs    {}", Count(self.jobs.len(), "none"))?;
         for job in &self.jobs {
             let runs = if job.running { "running" } else { "queued" };
-            write!(f, "\n  job{:<3} {} ({runs})", job.id, job.label)?;
+            write!(f, "\n  job{:<3} {}{} ({runs})", job.id, job.label, PlaceText(Some(job.place)))?;
         }
         write!(f, "\ntasks   {}", Count(self.tasks.len(), "none"))?;
         for task in &self.tasks {
@@ -188,6 +190,19 @@ impl fmt::Display for Snapshot {
             }
         }
         Ok(())
+    }
+}
+
+impl Snapshot {
+    /// Says when a timer is due, in whole microseconds.
+    fn due(&self, timer: &TimerEntry) -> String {
+        let whole =
+            |time: Duration| Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        let Some(now) = self.time else { return "due".to_owned() };
+        match timer.when.checked_duration_since(now) {
+            Some(left) => format!("due in {:?}", whole(left)),
+            None => format!("due {:?} ago", whole(now - timer.when)),
+        }
     }
 }
 
@@ -205,10 +220,19 @@ fn describe(wait: &Wait, tasks: &[TaskEntry]) -> String {
         On::Task(id) => name_of(id).map(|name| format!(" {name}")),
         On::Future(_) => None,
     };
-    let place = wait.place.map(|place| format!(" at {}:{}", place.file(), place.line()));
+    let place = Some(PlaceText(wait.place).to_string());
     let holder = wait.holder.and_then(name_of).map(|name| format!(", held by {name}"));
     let [awaited, place, holder] = [awaited, place, holder].map(Option::unwrap_or_default);
     format!("{}{awaited}{place}{holder}", wait.kind)
+}
+
+/// Shows a place as ` at src/main.rs:12`; no place as nothing.
+struct PlaceText(Option<Place>);
+
+impl fmt::Display for PlaceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |place| write!(f, " at {}:{}", place.file(), place.line()))
+    }
 }
 
 struct Count(usize, &'static str);

@@ -5,12 +5,12 @@
 
 use super::{Signals, check_number};
 use crate::error::Result;
-use crate::event_loop::{Callback, EventLoop, PushInfo, SIGNALS, running};
+use crate::event_loop::{EventLoop, PushInfo, SIGNALS, running};
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
-use crate::trace::{EntryKind, Via};
+use crate::trace::{EntryKind, Place, Via};
+use std::any::type_name_of_val;
 use std::panic::Location;
-use std::rc::Rc;
 
 impl EventLoop {
     /// Calls `callback` once for each delivery of the signal, in order of arrival
@@ -47,12 +47,23 @@ impl EventLoop {
         signal: i32,
         callback: impl FnMut() -> R + 'static,
     ) -> Result<()> {
+        self.add_handler(signal, Location::caller(), type_name_of_val(&callback), callback)
+    }
+
+    /// Adds a signal handler under a name.
+    fn add_handler<R: Outcome>(
+        &self,
+        signal: i32,
+        place: Place,
+        name: &'static str,
+        callback: impl FnMut() -> R + 'static,
+    ) -> Result<()> {
         let (lp, callback) = (&*self.0, Guarded::new(callback));
         lp.check_open()?;
-        let place = Location::caller();
         lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?, SIGNALS)?;
-        lp.signal_reader.get_or_init(|| self.repeated(EntryKind::Io, place, read_signals));
-        let callback: Rc<dyn Callback> = self.repeated(EntryKind::Callback, place, callback.into_inner());
+        lp.signal_reader
+            .get_or_init(|| self.named_repeated(EntryKind::Io, place, "read_signals", read_signals));
+        let callback = self.named_repeated(EntryKind::Callback, place, name, callback.into_inner());
         let before = lp.signal_handlers.borrow_mut().insert(signal, callback.clone());
         lp.signal_registered(signal, &*callback);
         drop_quietly(before);
@@ -105,7 +116,8 @@ impl EventLoop {
         if !Signals::is_default(signal) {
             return Ok(None);
         }
-        self.add_signal_handler(signal, callback)?;
+        // The name that asyncio's Runner has for it.
+        self.add_handler(signal, Location::caller(), "on_sigint", callback)?;
         let lit = self.0.signals.borrow_mut().kill_after(signal, deliveries);
         if let Err(error) = lit {
             self.unregister_signal(signal)?;

@@ -153,15 +153,20 @@ impl<T: 'static> Task<T> {
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        self.add_done_callback_at(Location::caller(), callback)
+        self.add_done_callback_at(Location::caller(), type_name::<F>(), callback)
     }
 
-    pub(crate) fn add_done_callback_at<F, R>(&self, place: Place, callback: F) -> CallbackId
+    pub(crate) fn add_done_callback_at<F, R>(
+        &self,
+        place: Place,
+        name: &'static str,
+        callback: F,
+    ) -> CallbackId
     where
         F: FnOnce(&Self) -> R + 'static,
         R: Outcome,
     {
-        add_done_callback(self.0.clone(), place, type_name::<F>(), move |object| {
+        add_done_callback(self.0.clone(), place, name, move |object| {
             let task = object.downcast().ok().map(Self::new);
             task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
         })

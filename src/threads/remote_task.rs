@@ -268,7 +268,7 @@ impl<T: Send + Sync + 'static> Promise<T> {
             // The handle was cancelled before the call arrived, so the task does not begin.
             task.cancel();
         }
-        task.add_done_callback_at(place, move |task| {
+        task.add_done_callback_at(place, "call_set_state", move |task| {
             if task.cancelled() {
                 self.0.settle(Err(Error::cancelled()));
             } else if matches!(*self.0.lock(), OutcomeState::Pending { .. }) {

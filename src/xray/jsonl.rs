@@ -4,11 +4,12 @@
 //! A `def` line defines a place before the first line that names it. It does no I/O: it writes to a buffer.
 
 use super::line::JsonLine;
-use super::place::place_text;
+use super::place::{place_text, short_path};
+use super::source::Sources;
 use super::stamp::{Stamp, nanos};
 use super::state::{Awaited, Snap};
 use crate::trace::{Done, Event, Place, Ready, Wait, Wake};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Writes events as lines.
@@ -18,16 +19,36 @@ pub(super) struct JsonLines {
     s: u64,
     /// The numbers of the places that are defined.
     places: HashMap<Place, u64>,
+    /// The files that are defined, and their texts; `None` to define none.
+    files: HashSet<&'static str>,
+    sources: Option<Sources>,
     /// What `meta` says about the clock; `None` before it is written.
     virtual_time: Option<bool>,
 }
 
 impl JsonLines {
-    /// Writes one event. `error` is the text of the error in it, which the caller asked for with no lock held.
-    pub(super) fn event(&mut self, out: &mut Vec<u8>, at: &Stamp, event: &Event<'_>, error: Option<&str>) {
+    /// Makes lines that define the source files that they name.
+    pub(super) fn with_sources() -> Self {
+        Self { sources: Some(Sources::default()), ..Self::default() }
+    }
+
+    /// Writes the first line, if it is not written yet.
+    pub(super) fn begin(&mut self, out: &mut Vec<u8>, at: &Stamp) {
         if self.virtual_time.is_none() {
             self.meta(out, at);
         }
+    }
+
+    /// Writes what the program has printed. `by` is the loop and the entry that ran then.
+    pub(super) fn printed(&mut self, out: &mut Vec<u8>, t: u64, by: Option<(u64, u64)>, text: &str) {
+        let (number, q) = by.unzip();
+        let mut line = JsonLine::begin(out, self.count(), t, number.unwrap_or(1));
+        line.kind("out").field("text", text).maybe("by", q).end();
+    }
+
+    /// Writes one event. `error` is the text of the error in it, which the caller asked for with no lock held.
+    pub(super) fn event(&mut self, out: &mut Vec<u8>, at: &Stamp, event: &Event<'_>, error: Option<&str>) {
+        self.begin(out, at);
         // Definitions come first, so that every line names what is known.
         let src = place_of(event).map(|place| self.place(out, at, place));
         if let Event::Park { on, .. } = event {
@@ -66,11 +87,24 @@ impl JsonLines {
         if let Some(id) = self.places.get(place) {
             return *id;
         }
+        self.file(out, at, place.file());
         let id = self.places.len() as u64 + 1;
         self.places.insert(place, id);
         let mut line = JsonLine::begin(out, self.count(), at.t, 1);
         line.kind("def").word("k", "src").field("id", id).field("v", place_text(place)).end();
         id
+    }
+
+    /// Defines a source file with its text, if it can be read. So a program that is killed leaves its source, too.
+    fn file(&mut self, out: &mut Vec<u8>, at: &Stamp, file: &'static str) {
+        let s = self.s;
+        let Some(text) = self.sources.as_mut().and_then(|sources| sources.text(file)) else { return };
+        if self.files.insert(file) {
+            let mut line = JsonLine::begin(out, s, at.t, 1);
+            line.kind("def").word("k", "file").field("id", self.files.len());
+            line.field("v", short_path(file)).field("text", text).end();
+            self.s += 1;
+        }
     }
 
     fn count(&mut self) -> u64 {
@@ -225,7 +259,7 @@ fn clock(at: &Stamp) -> &'static str {
 }
 
 /// Returns the file name of the executable.
-fn executable() -> Option<String> {
+pub(super) fn executable() -> Option<String> {
     let path = std::env::current_exe().ok().or_else(|| std::env::args_os().next().map(Into::into))?;
     Some(path.file_name()?.to_string_lossy().into_owned())
 }

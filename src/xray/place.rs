@@ -13,7 +13,7 @@ pub(super) fn place_text(place: Place) -> String {
 /// Returns the part of a path that means the same on every machine.
 ///
 /// The compiler gives a relative path for the package itself, and an absolute one for a dependency.
-fn short_path(path: &str) -> &str {
+pub(super) fn short_path(path: &str) -> &str {
     if let Some(i) = path.rfind("/examples/") {
         return &path[i + 1..];
     }

@@ -4,15 +4,20 @@
 //! in the file when a run ends, when a loop is closed or dropped, before a poll that may sleep, and at every 64 KiB.
 //! It does not know the form of a line: `jsonl` and `text` do.
 //!
+//! What the program prints becomes part of the trace before the next event, if standard output is a file. Then an event
+//! that ends a callback first writes what `print!` has kept back.
+//!
 //! No lock is held while foreign code runs. An error's `Display` and the logger belong to the program and may use a loop.
 //! So the first is called before the lock is taken, the second after it is released.
 
 use super::file;
-use super::jsonl::JsonLines;
+use super::jsonl::{JsonLines, executable};
+use super::output::{self, Output};
 use super::page;
+use super::source::Sources;
 use super::stamp::{Stamp, Zero};
 use super::state::Snap;
-use super::text::TextTable;
+use super::text::{TextTable, WIDTH};
 use crate::environment::variable;
 use crate::error::{Error, IoError, Result};
 use crate::event_loop::Recording;
@@ -44,6 +49,9 @@ struct OfProcess {
 thread_local! {
     /// `std::process::exit` drops no loop. On most systems it runs the destructors of the thread's locals.
     static AT_EXIT: FlushAtExit = FlushAtExit(std::thread::current().id());
+
+    /// The entry that runs on this thread, as loop and `q`. No callback can run another loop.
+    static RUNNING: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
 
 /// Returns what records a loop that is being built; `None` unless `LOOPLAB_TRACE` asks for a trace.
@@ -88,6 +96,8 @@ pub(crate) struct Recorder {
     pid: u32,
     /// Whether the full state follows every event.
     snapshots: bool,
+    /// Whether the program's output becomes part of the trace.
+    listens: bool,
     sink: Mutex<Sink>,
 }
 
@@ -97,6 +107,7 @@ struct Sink {
     out: Option<Box<dyn Write + Send>>,
     buffer: Vec<u8>,
     form: Form,
+    output: Option<Output>,
     /// How many loops have a number. (Alternative: the numbers of `LoopId`. Problem: they count in the process, and a forked
     /// child's file must begin with 1 too.)
     loops: u64,
@@ -118,9 +129,9 @@ impl Recorder {
     fn create(path: &Path, snapshots: bool) -> Result<Arc<Self>> {
         let name = path.display().to_string();
         let form = match path.extension().and_then(OsStr::to_str) {
-            Some("jsonl") => Form::Lines(JsonLines::default()),
-            Some("html") => Form::Page(JsonLines::default()),
-            Some("txt") => Form::Table(TextTable::default()),
+            Some("jsonl") => Form::Lines(JsonLines::with_sources()),
+            Some("html") => Form::Page(JsonLines::with_sources()),
+            Some("txt") => Form::Table(table()),
             _ => {
                 let text = format!(
                     "{TRACE}={name}: the file's extension says what to write, and must be .jsonl (every event, as \
@@ -133,18 +144,31 @@ impl Recorder {
             let text = format!("{TRACE}={name}: {error}");
             IoError::told(error, text)
         })?;
-        Ok(Arc::new(Self::new(path.display().to_string(), Box::new(file), form, snapshots)))
+        Ok(Arc::new(Self::new(
+            path.display().to_string(),
+            Box::new(file),
+            form,
+            snapshots,
+            Output::of_process(),
+        )))
     }
 
-    pub(super) fn new(name: String, out: Box<dyn Write + Send>, form: Form, snapshots: bool) -> Self {
+    pub(super) fn new(
+        name: String,
+        out: Box<dyn Write + Send>,
+        form: Form,
+        snapshots: bool,
+        output: Option<Output>,
+    ) -> Self {
         let snapshots = snapshots && !matches!(form, Form::Table(_));
         let mut buffer = Vec::with_capacity(BUFFER);
         if let Form::Page(_) = form {
             buffer.extend_from_slice(page::HEAD.as_bytes());
             buffer.extend_from_slice(page::element("Rust").as_bytes());
         }
-        let sink = Sink { out: Some(out), buffer, form, loops: 0, t: 0, real: None };
-        Self { name, pid: std::process::id(), snapshots, sink: Mutex::new(sink) }
+        let listens = output.is_some();
+        let sink = Sink { out: Some(out), buffer, form, output, loops: 0, t: 0, real: None };
+        Self { name, pid: std::process::id(), snapshots, listens, sink: Mutex::new(sink) }
     }
 
     /// Returns what records one loop.
@@ -165,6 +189,16 @@ impl Recorder {
             sink.out = None;
         }
         sink.flush()
+    }
+
+    /// Puts what was printed since the last event into the buffer. `by` is the entry that has run since.
+    fn hear(&self, sink: &mut Sink, number: u64, by: Option<(u64, u64)>) -> io::Result<()> {
+        while sink.hear(number, by) {
+            if sink.buffer.len() >= BUFFER {
+                self.flush(sink)?;
+            }
+        }
+        Ok(())
     }
 
     /// Locks the sink. Nothing panics while it holds this lock (but for a lack of memory), so a poisoned one is as good.
@@ -189,6 +223,13 @@ impl Sink {
         Stamp { number: self.loops, t: self.t, virtual_time: record.virtual_time, zero }
     }
 
+    /// Writes what stands before everything else, also before what was printed.
+    fn begin(&mut self, at: &Stamp) {
+        if let Form::Lines(lines) | Form::Page(lines) = &mut self.form {
+            lines.begin(&mut self.buffer, at);
+        }
+    }
+
     /// Puts an event into the buffer. Returns true if the buffer must be written now.
     fn record(&mut self, at: &Stamp, record: &Record<'_>, error: Option<&str>, state: Option<&Snap>) -> bool {
         if self.out.is_none() {
@@ -210,6 +251,22 @@ impl Sink {
             page::escape(&mut self.buffer, from);
         }
         self.buffer.len() >= BUFFER || must_be_written(&record.event)
+    }
+
+    /// Puts one piece of what was printed into the buffer; false if there is none. `number` is the loop of the next event.
+    fn hear(&mut self, number: u64, by: Option<(u64, u64)>) -> bool {
+        let Some(text) = self.output.as_mut().and_then(Output::take) else { return false };
+        let from = self.buffer.len();
+        match &mut self.form {
+            Form::Lines(lines) | Form::Page(lines) => lines.printed(&mut self.buffer, self.t, by, &text),
+            Form::Table(table) => {
+                table.printed(&mut self.buffer, by.map_or(number, |(number, _)| number), &text);
+            }
+        }
+        if let Form::Page(_) = self.form {
+            page::escape(&mut self.buffer, from);
+        }
+        true
     }
 
     /// Writes the buffer to the file. After an error there is no file any more, so the error is returned only once.
@@ -247,6 +304,10 @@ impl RecordedLoop {
     /// error, and without snapshots, which would show that event's effect too early.
     fn record(&self, record: &Record<'_>) {
         let error = error_in(&record.event).map(|error| self.text_of(error));
+        let listens = self.recorder.listens;
+        if listens && matches!(record.event, Event::Returned { .. } | Event::Loop(_)) {
+            output::flush();
+        }
         let snapshot = (self.recorder.snapshots && !self.asking.get()).then(|| record.snapshot());
         let mut sink = self.recorder.lock();
         let mut at = self.stamp.get().unwrap_or_else(|| sink.admit(record));
@@ -255,8 +316,16 @@ impl RecordedLoop {
         at.t = sink.t;
         self.stamp.set(Some(at));
         let state = snapshot.map(|snapshot| Snap::of(&snapshot, &at.zero));
+        let mut written = Ok(());
+        if listens {
+            sink.begin(&at);
+            written = self.recorder.hear(&mut sink, at.number, running());
+            note_running(at.number, &record.event);
+        }
         let full = sink.record(&at, record, error.as_deref(), state.as_ref());
-        let written = if full { self.recorder.flush(&mut sink) } else { Ok(()) };
+        if full {
+            written = written.and(self.recorder.flush(&mut sink));
+        }
         drop(sink);
         self.recorder.report(written);
     }
@@ -275,12 +344,19 @@ impl Drop for RecordedLoop {
         if self.recorder.is_copy() {
             return;
         }
-        let mut sink = self.recorder.lock();
-        let Sink { form, buffer, .. } = &mut *sink;
-        if let (Form::Table(table), Some(stamp)) = (form, self.stamp.get()) {
-            table.forget(buffer, stamp.number);
+        if self.recorder.listens {
+            output::flush();
         }
-        let written = sink.flush();
+        let mut sink = self.recorder.lock();
+        let mut written = Ok(());
+        if let Some(stamp) = self.stamp.get() {
+            written = self.recorder.hear(&mut sink, stamp.number, running());
+            let Sink { form, buffer, .. } = &mut *sink;
+            if let Form::Table(table) = form {
+                table.forget(buffer, stamp.number);
+            }
+        }
+        let written = written.and(sink.flush());
         drop(sink);
         self.recorder.report(written);
     }
@@ -292,14 +368,40 @@ struct FlushAtExit(ThreadId);
 impl Drop for FlushAtExit {
     fn drop(&mut self) {
         let Some(recorder) = recorder_so_far() else { return };
+        if recorder.listens {
+            output::flush();
+        }
         let mut sink = recorder.lock();
         let Sink { form, buffer, .. } = &mut *sink;
         if let Form::Table(table) = form {
             table.finish_thread(buffer, self.0);
         }
+        if sink.loops > 0 {
+            let _ = recorder.hear(&mut sink, 0, running());
+        }
         // No report: the logger may be gone before its thread is.
         let _ = sink.flush();
     }
+}
+
+/// Returns the entry that runs on this thread, as loop and `q`.
+fn running() -> Option<(u64, u64)> {
+    RUNNING.try_with(Cell::get).ok().flatten()
+}
+
+/// Notes that an entry begins or has returned.
+fn note_running(number: u64, event: &Event<'_>) {
+    let _ = RUNNING.try_with(|running| match event {
+        Event::Run { q, .. } => running.set(Some((number, *q))),
+        Event::Returned { .. } => running.set(None),
+        _ => {}
+    });
+}
+
+/// Returns a table as wide as the variable `COLUMNS` says.
+fn table() -> TextTable {
+    let columns = variable("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
+    TextTable::new(columns.unwrap_or(WIDTH), Some(Sources::default()), executable())
 }
 
 fn error_in<'a>(event: &Event<'a>) -> Option<&'a Error> {

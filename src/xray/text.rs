@@ -5,9 +5,11 @@
 //! a character that is not printed becomes `·`.
 //!
 //! It leaves out what a reader does not need at first (tasks' states, futures, handles): `jsonl`
-//! has everything. A long cell is cut with `…`, a long list of what ran is wrapped. A wide
-//! character counts as one.
+//! has everything. The table is as wide as `COLUMNS` says. A long cell is cut with `…`, a list is
+//! wrapped, and a narrow table has what ran below its turn. A wide character counts as one.
 
+use super::place::short_path;
+use super::source::Sources;
 use super::stamp::nanos;
 use crate::trace::{Event, Life, Place, Ready, Via, Why};
 use std::borrow::Cow;
@@ -16,18 +18,31 @@ use std::io::Write as _;
 use std::thread::ThreadId;
 use std::time::Duration;
 
-/// Widths of the columns.
-const WOKEN: usize = 16;
-const RAN: usize = 60;
+/// The width of a table if nothing else is said.
+pub(super) const WIDTH: usize = 100;
+/// The widths of the columns before the list of what ran, with the spaces between them.
+const BEFORE: usize = 56;
+const WOKEN: usize = 12;
+/// The width of the last column, with the spaces before it.
+const STOP: usize = 6;
+/// How far a list below its turn is indented.
+const INDENT: usize = 8;
+/// The narrowest list of what ran beside its turn. A narrower table has it below.
+const BESIDE: usize = 36;
 /// The longest name of one callback.
 const NAME: usize = 40;
-/// How many callbacks of a turn are named.
+/// How many callbacks of a turn are named, and how many lines of its output are shown.
 const NAMED: usize = 100;
 
 /// Writes events as a table.
-#[derive(Default)]
 pub(super) struct TextTable {
+    layout: Layout,
+    /// The file of the program itself, and the texts of all files; `None` to look for none.
+    sources: Option<Sources>,
+    program: Option<String>,
     loops: BTreeMap<u64, LoopTable>,
+    /// Whether the names of the columns are written.
+    titled: bool,
     /// The loop and the run of the last row.
     last: Option<(u64, u64)>,
 }
@@ -55,26 +70,66 @@ struct Row {
     selected: u64,
     slept: Option<u64>,
     woken: Vec<String>,
-    /// What ran, with how many times in a row.
-    ran: Vec<(String, u64)>,
+    ran: Vec<Item>,
+    /// How many of the items are names, how many names and lines are left out.
+    named: usize,
     more: u64,
+    more_lines: u64,
     stop: bool,
 }
 
+/// One item of the list of what ran.
+enum Item {
+    /// A callback, and how many times in a row.
+    Ran(String, u64),
+    /// A line of output.
+    Printed(String),
+}
+
+/// Where the list of what ran stands, and how wide it is.
+#[derive(Clone, Copy)]
+struct Layout {
+    beside: bool,
+    ran: usize,
+}
+
+impl Layout {
+    fn of_width(width: usize) -> Self {
+        let beside = width.saturating_sub(BEFORE + STOP);
+        if beside >= BESIDE {
+            return Self { beside: true, ran: beside };
+        }
+        Self { beside: false, ran: width.saturating_sub(INDENT).max(BESIDE) }
+    }
+}
+
 impl TextTable {
+    /// Makes a table of a width. `program` is the name of the executable: places in the file of that name are shown by
+    /// their line alone.
+    pub(super) fn new(width: usize, sources: Option<Sources>, program: Option<String>) -> Self {
+        let layout = Layout::of_width(width);
+        Self { layout, sources, program, loops: BTreeMap::new(), titled: false, last: None }
+    }
+
     /// Takes one event of loop `number`. `now` is the time of its clock since the trace began, in
     /// nanoseconds.
     pub(super) fn event(&mut self, out: &mut Vec<u8>, number: u64, now: u64, event: &Event<'_>) {
         if let Event::Turn { .. } | Event::Loop(Life::End | Life::Closed) = event {
             self.finish(out, number);
         }
+        let name = match *event {
+            Event::Push { label, own, place, .. } | Event::Timer { label, own, place, .. } => {
+                self.name(label, own, place)
+            }
+            _ => String::new(),
+        };
         let table = self.loops.entry(number).or_insert_with(LoopTable::new);
         match *event {
             // A report between turns, for instance when `close` ends a task.
             Event::Reported { message, .. } if table.row.is_none() => {
-                let report = format!("! {}", cut(message, RAN - 2));
+                let report = format!("! {}", cut(message, self.layout.ran - 2));
                 self.heading(out, number);
-                columns(out, ["", "", "", "", "", &report, ""]);
+                self.layout.line(out, &report);
                 return;
             }
             // Reports of a closed loop may still come.
@@ -84,11 +139,11 @@ impl TextTable {
             }
             Event::Loop(Life::Run) => table.run += 1,
             Event::Turn { n } => table.row = Some(Row::new(n, now, table.stopping)),
-            Event::Push { q, label, place, .. } => {
-                table.queued.insert(q, name(label, place));
+            Event::Push { q, .. } => {
+                table.queued.insert(q, name);
             }
-            Event::Timer { h, label, place, .. } => {
-                table.timers.insert(h, name(label, place));
+            Event::Timer { h, .. } => {
+                table.timers.insert(h, name);
             }
             Event::TimersDropped { handles } => {
                 for h in handles {
@@ -103,7 +158,41 @@ impl TextTable {
             Event::Unstop => table.stopping = false,
             _ => {}
         }
-        table.row_event(now, event);
+        table.row_event(now, event, self.layout.ran);
+    }
+
+    /// Takes a text that the program has printed in the current turn of a loop, or between turns.
+    pub(super) fn printed(&mut self, out: &mut Vec<u8>, number: u64, text: &str) {
+        let lines = text.lines().map(|line| format!("> {}", cut(line, self.layout.ran - 2)));
+        if let Some(row) = self.loops.get_mut(&number).and_then(|table| table.row.as_mut()) {
+            return lines.for_each(|line| row.printed(line));
+        }
+        let lines: Vec<String> = lines.collect();
+        self.titles(out);
+        for line in lines {
+            self.layout.line(out, &line);
+        }
+    }
+
+    /// Names an entry as `label@line`, and with the file if it is not the program's own. A closure is named by its code.
+    fn name(&mut self, label: &str, own: bool, place: Option<Place>) -> String {
+        let Some(place) = place else { return cut(label, NAME.min(self.layout.ran - 7)) };
+        let path = short_path(place.file());
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let stem = file.strip_suffix(".rs").unwrap_or(file);
+        let of_program = stem == "main" || self.program.as_deref().is_none_or(|program| program == stem);
+        let at = if of_program { place.line().to_string() } else { format!("{file}:{}", place.line()) };
+        let plain = if own { label.strip_suffix("::{closure}") } else { None };
+        let mut label = Cow::from(plain.unwrap_or(label));
+        if !own && label.ends_with("{closure}") {
+            match self.sources.as_mut().and_then(|sources| sources.closure(place)) {
+                Some(code) => label = code.into(),
+                None => return format!("closure of line {at}"),
+            }
+        }
+        // Room is left for a count and the separator.
+        let room = NAME.min(self.layout.ran.saturating_sub(at.len() + 5));
+        format!("{}@{at}", cut(&label, room.max(8)))
     }
 
     /// Writes the current turn of a loop, if it has one: nothing more will be added to it.
@@ -111,7 +200,7 @@ impl TextTable {
         let Some(table) = self.loops.get_mut(&number) else { return };
         let Some(row) = table.row.take() else { return };
         self.heading(out, number);
-        row.write(out);
+        row.write(out, self.layout);
     }
 
     /// Writes the last turn of a loop that is dropped, and forgets the loop.
@@ -120,21 +209,26 @@ impl TextTable {
         self.loops.remove(&number);
     }
 
-    /// Writes the names of the columns at the top. Names the loop and its run where the next line
-    /// has another one.
+    /// Names the loop and its run where the next line has another one.
     fn heading(&mut self, out: &mut Vec<u8>, number: u64) {
         let here = (number, self.loops.get(&number).map_or(0, |table| table.run));
-        if self.last.is_none() {
-            columns(out, ["turn", "t(ms)", "select", "slept", "woken by", "ran, in this order", "stop"]);
-        }
+        self.titles(out);
         // The first run of the first loop needs no heading: most tables have no other.
-        if self.last.map_or(here != (1, 1), |last| last != here) {
+        if self.last.unwrap_or((1, 1)) != here {
             let _ = match here {
                 (_, 0) => writeln!(out, "loop {number}, before its first run"),
                 (_, run) => writeln!(out, "loop {number}, run {run}"),
             };
         }
         self.last = Some(here);
+    }
+
+    /// Writes the names of the columns at the top.
+    fn titles(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.titled, true) {
+            let ran = if self.layout.beside { "ran, in this order" } else { "" };
+            self.layout.row(out, ["turn", "t(ms)", "select", "slept", "woken by", ran, "stop"]);
+        }
     }
 
     /// Writes the current turns of a thread's loops, because the thread ends.
@@ -160,7 +254,7 @@ impl LoopTable {
     }
 
     /// Adds an event to the turn's row.
-    fn row_event(&mut self, now: u64, event: &Event<'_>) {
+    fn row_event(&mut self, now: u64, event: &Event<'_>, width: usize) {
         let Some(row) = &mut self.row else { return };
         match *event {
             Event::Select { timeout, why, .. } => {
@@ -181,7 +275,7 @@ impl LoopTable {
             Event::Due { .. } if row.sleeps => row.woken_by("timer".to_owned()),
             Event::Run { q, .. } => row.ran(self.queued.remove(&q).unwrap_or_default()),
             Event::Skip { q, .. } => row.ran(format!("skip {}", self.queued.remove(&q).unwrap_or_default())),
-            Event::Reported { message, .. } => row.ran(format!("! {}", cut(message, NAME))),
+            Event::Reported { message, .. } => row.ran(format!("! {}", cut(message, width - 4))),
             Event::Stop { .. } => row.stop = true,
             _ => {}
         }
@@ -200,64 +294,114 @@ impl Row {
     }
 
     fn ran(&mut self, name: String) {
-        let named = self.ran.len();
         match self.ran.last_mut() {
-            Some((last, times)) if *last == name && self.more == 0 => *times += 1,
-            _ if named < NAMED => self.ran.push((name, 1)),
+            Some(Item::Ran(last, times)) if *last == name && self.more == 0 => *times += 1,
+            _ if self.named < NAMED => {
+                self.named += 1;
+                self.ran.push(Item::Ran(name, 1));
+            }
             _ => self.more += 1,
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        let lines = self.ran_lines();
-        let slept = self.slept.map(millis).unwrap_or_default();
-        let woken = cut(&self.woken.join(" "), WOKEN);
-        let first = lines.first().map_or("", String::as_str);
-        let stop = if self.stop { "STOP" } else { "" };
-        let turn = self.turn.to_string();
-        columns(out, [&turn, &millis(self.began), &self.select, &slept, &woken, first, stop]);
-        for more in lines.iter().skip(1) {
-            columns(out, ["", "", "", "", "", more, ""]);
+    fn printed(&mut self, line: String) {
+        if self.ran.len() - self.named < NAMED {
+            self.ran.push(Item::Printed(line));
+        } else {
+            self.more_lines += 1;
         }
     }
 
-    /// Returns what ran, wrapped between two names.
-    fn ran_lines(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .ran
-            .iter()
-            .map(|(name, times)| if *times == 1 { name.clone() } else { format!("{name} ×{times}") })
-            .collect();
+    fn write(&self, out: &mut Vec<u8>, layout: Layout) {
+        let slept = self.slept.map(millis).unwrap_or_default();
+        let mut woken = wrapped(self.woken.iter().flat_map(|what| what.split(' ')), " ", WOKEN).into_iter();
+        let mut ran = self.ran_lines(layout.ran).into_iter();
+        let beside = if layout.beside { ran.next().unwrap_or_default() } else { String::new() };
+        let (turn, began, stop) =
+            (self.turn.to_string(), millis(self.began), if self.stop { "STOP" } else { "" });
+        let first = woken.next().unwrap_or_default();
+        layout.row(out, [&turn, &began, &self.select, &slept, &first, &beside, stop]);
+        loop {
+            match (woken.next(), if layout.beside { ran.next() } else { None }) {
+                (None, None) => break,
+                (woken, ran) => {
+                    let [woken, ran] = [woken, ran].map(Option::unwrap_or_default);
+                    layout.row(out, ["", "", "", "", &woken, &ran, ""]);
+                }
+            }
+        }
+        ran.for_each(|line| layout.line(out, &line));
+    }
+
+    /// Returns what ran, wrapped between two names, and what it printed, on lines of its own.
+    fn ran_lines(&self, width: usize) -> Vec<String> {
+        let (mut lines, mut names) = (Vec::new(), Vec::new());
+        for item in &self.ran {
+            match item {
+                Item::Ran(name, 1) => names.push(name.clone()),
+                Item::Ran(name, times) => names.push(format!("{name} ×{times}")),
+                Item::Printed(line) => {
+                    lines.append(&mut wrapped(names.drain(..), " | ", width));
+                    lines.push(line.clone());
+                }
+            }
+        }
         if self.more > 0 {
             names.push(format!("… {} more", self.more));
         }
-        let mut lines: Vec<String> = Vec::new();
-        for name in names {
-            match lines.last_mut() {
-                Some(line) if length(line) + 3 + length(&name) + 2 <= RAN => {
-                    line.push_str(" | ");
-                    line.push_str(&name);
-                }
-                Some(line) => {
-                    line.push_str(" |");
-                    lines.push(name);
-                }
-                None => lines.push(name),
-            }
+        lines.append(&mut wrapped(names.into_iter(), " | ", width));
+        if self.more_lines > 0 {
+            lines.push(format!("> … {} lines more", self.more_lines));
         }
         lines
     }
 }
 
-/// Writes one line of the table. All texts come through here, so this is where they are made
-/// harmless.
-fn columns(out: &mut Vec<u8>, cells: [&str; 7]) {
-    let [turn, began, select, slept, woken, ran, stop] = cells.map(harmless);
-    let mut line =
-        format!("{turn:>5} {began:>10}  {select:<16} {slept:>9}  {woken:<WOKEN$}  {ran:<RAN$}  {stop}");
-    line.truncate(line.trim_end().len());
-    line.push('\n');
-    out.extend_from_slice(line.as_bytes());
+/// Joins words to lines of a width. A line that goes on ends with the separator.
+fn wrapped<T: AsRef<str>>(words: impl Iterator<Item = T>, separator: &str, width: usize) -> Vec<String> {
+    let end = separator.trim_end();
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        let word = cut(word.as_ref(), width - length(end));
+        match lines.last_mut() {
+            Some(line) if length(line) + length(separator) + length(&word) + length(end) <= width => {
+                line.push_str(separator);
+                line.push_str(&word);
+            }
+            last => {
+                if let Some(line) = last {
+                    line.push_str(end);
+                }
+                lines.push(word);
+            }
+        }
+    }
+    lines
+}
+
+impl Layout {
+    /// Writes one line of the table. All texts come through here or through [`line`](Self::line), so this is where they are
+    /// made harmless.
+    fn row(self, out: &mut Vec<u8>, cells: [&str; 7]) {
+        let [turn, began, select, slept, woken, ran, stop] = cells.map(harmless);
+        let mut line = format!("{turn:>5} {began:>9}  {select:<14} {slept:>8}  {woken:<WOKEN$}  ");
+        if self.beside {
+            line += &format!("{ran:<width$}  ", width = self.ran);
+        }
+        line += &stop;
+        out.extend_from_slice(line.trim_end().as_bytes());
+        out.push(b'\n');
+    }
+
+    /// Writes a line of the list of what ran.
+    fn line(self, out: &mut Vec<u8>, ran: &str) {
+        if self.beside {
+            return self.row(out, ["", "", "", "", "", ran, ""]);
+        }
+        let line = format!("{:INDENT$}{}", "", harmless(ran));
+        out.extend_from_slice(line.trim_end().as_bytes());
+        out.push(b'\n');
+    }
 }
 
 /// Replaces characters that a terminal would obey: controls, and marks that end a line or turn its
@@ -296,12 +440,6 @@ fn directions(ready: Ready) -> &'static str {
         (false, true) => "W",
         (false, false) => "-",
     }
-}
-
-/// Returns `label@line`.
-fn name(label: &str, place: Option<Place>) -> String {
-    let label = cut(label, NAME);
-    place.map_or_else(|| label.clone(), |place| format!("{label}@{}", place.line()))
 }
 
 /// Writes milliseconds with two decimals, from integers: a float could round differently elsewhere.

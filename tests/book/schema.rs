@@ -32,11 +32,21 @@ fn the_schema_takes_a_line_of_every_kind() {
 #[test]
 fn the_schema_refuses_what_is_wrong() {
     let schema = schema();
-    assert!(schema.is_valid(&counted(&json!({"e": "run", "q": 1, "h": 1}))));
+    for right in [
+        json!({"e": "run", "q": 1, "h": 1}),
+        json!({"e": "def", "k": "file", "id": 1, "v": "examples/05_x.rs", "text": "fn main() {}"}),
+        json!({"e": "out", "text": "hello", "by": 3}),
+        json!({"e": "park", "task": 1, "kind": "yield"}),
+    ] {
+        assert!(schema.is_valid(&counted(&right)), "{right}");
+    }
     for wrong in [
         json!({"e": "run", "q": 0, "h": 1}),
         json!({"e": "run", "q": 1}),
         json!({"e": "walk"}),
+        json!({"e": "def", "k": "file", "id": 1, "v": "examples/05_x.rs"}),
+        json!({"e": "out"}),
+        json!({"e": "park", "task": 1, "kind": "sleep"}),
         json!({"e": "park", "task": 1, "on": {"fut": 1, "task": 2}}),
         json!({"e": "push", "q": 1, "h": 1, "via": "mail", "kind": "cb", "cb": "a"}),
     ] {

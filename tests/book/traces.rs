@@ -5,6 +5,7 @@
 mod files;
 mod observers;
 mod origins;
+mod output;
 mod without;
 
 use looplab::xray::Replay;

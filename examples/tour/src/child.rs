@@ -5,7 +5,9 @@
 //! lesson under work is an endless loop that prints. Not promised: a grandchild that leaves the group
 //! (setsid) is not hunted.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -20,6 +22,9 @@ use crate::interrupt::{self, CURRENT, Target};
 
 /// More output than this is an endless loop, not a lesson.
 const MOST: usize = 1 << 20;
+
+/// How often a file is looked at that is a child's standard output.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How a child ended.
 #[derive(Debug)]
@@ -41,6 +46,15 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Keeps a piece of standard output, and echoes it.
+    fn take(&mut self, bytes: Vec<u8>, echo: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        if !bytes.is_empty() {
+            echo(&bytes)?;
+            self.stdout.extend(bytes);
+        }
+        Ok(())
+    }
+
     /// None if it ended by itself with status 0, else what to say of it: "ended with exit status 3".
     pub(crate) fn problem(&self) -> Option<String> {
         match &self.end {
@@ -72,22 +86,66 @@ pub(crate) fn run(
     timeout: Duration,
     echo: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<Ran, Stop> {
+    command.stdout(Stdio::piped());
+    run_until(command, Instant::now() + timeout, None, timeout, echo)
+}
+
+/// Runs `command` as [`run`] does, with a temporary file as its standard output. A trace then shows what was
+/// printed, because it can ask a file for its position.
+pub(crate) fn run_traced(
+    command: &mut Command,
+    timeout: Duration,
+    echo: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Ran, Stop> {
+    let file = tempfile::tempfile()?;
+    command.stdout(file.try_clone()?);
+    let tail = Tail { file, position: 0 };
+    run_until(command, Instant::now() + timeout, Some(tail), timeout, echo)
+}
+
+/// The file that is a child's standard output, read as it grows.
+struct Tail {
+    file: File,
+    position: u64,
+}
+
+impl Tail {
+    /// Reads what was added.
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; MOST];
+        let count = self.file.read_at(&mut bytes, self.position)?;
+        self.position += count as u64;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+}
+
+fn run_until(
+    command: &mut Command,
+    deadline: Instant,
+    mut tail: Option<Tail>,
+    timeout: Duration,
+    echo: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Ran, Stop> {
     let started = Instant::now();
     let mut ran = Ran { stdout: Vec::new(), stderr: Vec::new(), end: End::Flooded, took: Duration::ZERO };
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     match Running::start(command)? {
         Ok(mut child) => {
             let heard = child.listen();
-            let early = listen(&heard, started + timeout, &mut ran, echo)?;
+            let early = listen(&heard, deadline, tail.as_mut(), &mut ran, echo)?;
             ran.end = match early {
                 Some(Early::Flooded) => End::Flooded,
                 Some(Early::TimedOut) => End::TimedOut(timeout),
                 // Both pipes are closed, so it has ended or will in a moment, unless it lives on in silence.
-                None => match child.wait_until(started + timeout) {
+                None => match child.wait_until(deadline) {
                     Some(status) => End::Exited(status),
                     None => End::TimedOut(timeout),
                 },
             };
+            if let Some(tail) = &mut tail {
+                ran.take(tail.read()?, echo)?;
+            }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => ran.end = End::NotFound,
         Err(error) => ran.end = End::NotStarted(error),
@@ -108,18 +166,23 @@ enum Early {
 fn listen(
     heard: &Receiver<Heard>,
     deadline: Instant,
+    mut tail: Option<&mut Tail>,
     ran: &mut Ran,
     echo: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Option<Early>> {
     loop {
-        match heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Heard::Out(bytes)) => {
-                echo(&bytes)?;
-                ran.stdout.extend(bytes);
-            }
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A file does not say that it has grown, so it is looked at again and again.
+        let patience = if tail.is_some() { left.min(LOOK) } else { left };
+        match heard.recv_timeout(patience) {
+            Ok(Heard::Out(bytes)) => ran.take(bytes, echo)?,
             Ok(Heard::Err(bytes)) => ran.stderr.extend(bytes),
+            Err(RecvTimeoutError::Timeout) if patience < left => {}
             Err(RecvTimeoutError::Timeout) => return Ok(Some(Early::TimedOut)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+        if let Some(tail) = &mut tail {
+            ran.take(tail.read()?, echo)?;
         }
         if ran.stdout.len() + ran.stderr.len() > MOST {
             return Ok(Some(Early::Flooded));
@@ -151,10 +214,12 @@ impl Running {
     /// open.
     fn listen(&mut self) -> Receiver<Heard> {
         let (to, from) = sync_channel(16);
-        let stdout = self.child.stdout.take().expect("stdout is piped");
+        let stdout = self.child.stdout.take();
         let stderr = self.child.stderr.take().expect("stderr is piped");
         let also = to.clone();
-        thread::spawn(move || pump(stdout, Heard::Out, &to));
+        if let Some(stdout) = stdout {
+            thread::spawn(move || pump(stdout, Heard::Out, &to));
+        }
         thread::spawn(move || pump(stderr, Heard::Err, &also));
         from
     }

@@ -37,6 +37,8 @@ pub(crate) struct Screen {
     out: Stdout,
     pub(crate) json: bool,
     pub(crate) width: usize,
+    /// The terminal's width, if there is one.
+    pub(crate) columns: Option<usize>,
     ascii: bool,
     colour: bool,
     progress: bool,
@@ -47,9 +49,11 @@ impl Screen {
         let out = io::stdout();
         let clever = env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty());
         let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let columns = terminal_width(&out);
         Screen {
             json,
-            width: terminal_width(&out).unwrap_or(WIDEST).clamp(NARROWEST, WIDEST),
+            columns,
+            width: columns.unwrap_or(WIDEST).clamp(NARROWEST, WIDEST),
             ascii: ascii || !locale_is_utf8(),
             colour: out.is_terminal() && clever && !plain,
             progress: io::stderr().is_terminal() && clever,

@@ -41,11 +41,15 @@ pub(crate) fn trace(
     let file = folder.path().join(if form == Form::TurnTable { "trace.txt" } else { "trace.jsonl" });
     let mut command = clean(Command::new(program));
     command.env("LOOPLAB_TRACE", &file);
+    // The table is as wide as the terminal. A variable that the caller has set goes first.
+    if let (None, Some(columns)) = (env::var_os("COLUMNS"), screen.columns) {
+        command.env("COLUMNS", columns.to_string());
+    }
     let ran = if form == Form::TurnTable {
         heading(screen, lesson)?;
         screen.line("")?;
         let mut margin = Margin::new(screen);
-        let ran = child::run(&mut command, timeout, &mut |bytes| margin.feed(bytes))?;
+        let ran = child::run_traced(&mut command, timeout, &mut |bytes| margin.feed(bytes))?;
         margin.finish()?;
         ran
     } else {
@@ -53,7 +57,7 @@ pub(crate) fn trace(
             let _ = io::stderr().write_all(bytes);
             Ok(())
         };
-        child::run(&mut command, timeout, &mut to_stderr)?
+        child::run_traced(&mut command, timeout, &mut to_stderr)?
     };
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     let check = Check::of(ran, fs::read(lesson.transcript()));

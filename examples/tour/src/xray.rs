@@ -37,7 +37,7 @@ pub(crate) fn xray(
     }
     let mut command = clean(Command::new(&program));
     command.env("LOOPLAB_TRACE", &page).env("LOOPLAB_CLOCK", "virtual");
-    let ran = child::run(&mut command, timeout, &mut |_| Ok(()))?;
+    let ran = child::run_traced(&mut command, timeout, &mut |_| Ok(()))?;
     let check = Check::of(ran, fs::read(lesson.transcript()));
     if page.is_file() {
         add_source(&page, lesson).map_err(cannot)?;

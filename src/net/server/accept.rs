@@ -25,7 +25,8 @@ const OUT_OF_RESOURCES: [i32; 4] = [24, 23, 12, if cfg!(target_os = "linux") { 1
 impl Server {
     pub(super) fn listen(&self, socket: &Rc<Listening>) -> Result<()> {
         let (server, listening) = (self.clone(), socket.clone());
-        socket.watch.call(Direction::Read, self.0.place, move || server.accept(&listening))
+        let (place, name) = (self.0.place, "accept_connection");
+        socket.watch.call(Direction::Read, place, name, move || server.accept(&listening))
     }
 
     /// Accepts the connections that wait at a readable socket.

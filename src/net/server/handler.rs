@@ -36,7 +36,7 @@ where
             Ok(())
         };
         let task = lp.create_task_at(place, run_handler)?;
-        task.add_done_callback_at(place, move |task: &Task<()>| {
+        task.add_done_callback_at(place, "client_connected", move |task: &Task<()>| {
             match (task.error(), get_running_loop()) {
                 (Ok(None), _) => {}
                 (Ok(Some(error)), Ok(lp)) => fail(&lp, error, &transport),

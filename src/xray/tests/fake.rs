@@ -20,7 +20,7 @@ impl Paper {
 
     /// A recorder that writes on it.
     pub(super) fn recorder(&self, form: Form, snapshots: bool) -> Arc<Recorder> {
-        Arc::new(Recorder::new("paper".to_owned(), Box::new(self.clone()), form, snapshots))
+        Arc::new(Recorder::new("paper".to_owned(), Box::new(self.clone()), form, snapshots, None))
     }
 }
 

@@ -168,7 +168,7 @@ fn a_full_disk_ends_the_recording_and_not_the_program() {
         }
     }
     let writes = Arc::new(AtomicUsize::new(0));
-    let full = Recorder::new("full".to_owned(), Box::new(Full(writes.clone())), json_lines(), true);
+    let full = Recorder::new("full".to_owned(), Box::new(Full(writes.clone())), json_lines(), true, None);
     let recorder = Arc::new(full);
     program(&recorder, Instant::now());
     program(&recorder, Instant::now());

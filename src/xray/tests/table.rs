@@ -1,14 +1,18 @@
 //! The turn table, as a whole.
 
 use super::super::recorder::Form;
-use super::super::text::TextTable;
+use super::super::text::{TextTable, WIDTH};
 use super::fake::{FakeLoop, Paper};
 use crate::trace::*;
 use std::time::Duration;
 
 fn table(program: impl FnOnce(&dyn Fn() -> FakeLoop)) -> String {
+    table_of_width(WIDTH, program)
+}
+
+fn table_of_width(width: usize, program: impl FnOnce(&dyn Fn() -> FakeLoop)) -> String {
     let paper = Paper::default();
-    let recorder = paper.recorder(Form::Table(TextTable::default()), true);
+    let recorder = paper.recorder(Form::Table(TextTable::new(width, None, None)), true);
     program(&|| FakeLoop::new(recorder.recording(), true));
     paper.text()
 }
@@ -54,10 +58,12 @@ fn one_line_per_turn_in_aligned_columns() {
         other.end_run();
     });
     let expected = "
- turn      t(ms)  select               slept  woken by          ran, in this order                                            stop
-    1       0.00  0 ready               0.00                    first@L | skip second@L
-    2       0.00  4.57ms timer          4.57  timer             tick@L
-    3       6.57  ∞ idle                0.00  fd5 R thread he…  on_io                                                         STOP
+ turn     t(ms)  select            slept  woken by      ran, in this order                      stop
+    1      0.00  0 ready            0.00                first@L | skip second@L
+    2      0.00  4.57ms timer       4.57  timer         tick@L
+    3      6.57  ∞ idle             0.00  fd5 R thread  on_io                                   STOP
+                                          helper
+                                          SIGUSR1
 loop 1, run 2
     4       6.57  0 ready               0.00                    late@L
 loop 2, run 1
@@ -92,11 +98,36 @@ fn stop_stands_in_its_column_however_much_ran() {
         lp.end_run();
     });
     let expected = "
- turn      t(ms)  select               slept  woken by          ran, in this order                                            stop
-    1       0.00  0 ready               0.00                    a callback ×2 | another one ×4 |                              STOP
-                                                                the last one, with a very long name tha… ×2 | two·lines
+ turn     t(ms)  select            slept  woken by      ran, in this order                      stop
+    1      0.00  0 ready            0.00                a callback ×2 | another one ×4 |        STOP
+                                                        the last one, with a very long… ×2 |
+                                                        two·lines
 ";
     assert_eq!(shown, expected.trim_start_matches('\n'));
+}
+
+#[test]
+fn no_line_is_longer_than_the_width_and_a_narrow_table_has_what_ran_below_its_turn() {
+    for width in [60, 80, 97, 98, 100, 140] {
+        let shown = table_of_width(width, |new| {
+            let mut lp = new();
+            for name in ["first", "a name that is so long that no table has room for all of it", "the third"]
+            {
+                lp.call_soon(name);
+            }
+            lp.begin_run();
+            lp.begin_turn(&[]);
+            lp.tell(Event::Reported { message: &"a long report ".repeat(20), by: None });
+            lp.push_from("sent", "a thread with a long name");
+            while lp.run_next(|_, _| {}) {}
+            lp.stop();
+            lp.end_run();
+        });
+        assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}\n{shown}");
+        let below = shown.lines().any(|line| line.starts_with("        first@"));
+        assert_eq!(below, width < 98, "{width}\n{shown}");
+        assert!(shown.lines().nth(1).unwrap().ends_with("STOP"), "{width}\n{shown}");
+    }
 }
 
 #[test]
@@ -131,7 +162,7 @@ fn a_turn_that_is_under_way_is_written_when_its_loop_is_dropped() {
 #[test]
 fn a_row_is_written_when_the_next_turn_begins() {
     let paper = Paper::default();
-    let recorder = paper.recorder(Form::Table(TextTable::default()), false);
+    let recorder = paper.recorder(Form::Table(TextTable::new(WIDTH, None, None)), false);
     let mut lp = FakeLoop::new(recorder.recording(), true);
     lp.begin_run();
     lp.begin_turn(&[]);
@@ -156,10 +187,10 @@ fn no_name_of_a_task_or_thread_and_no_report_sends_the_terminal_a_command() {
         while lp.run_next(|_, _| {}) {}
         lp.end_run();
     });
-    assert_eq!(shown.lines().count(), 6, "{shown}");
+    assert_eq!(shown.lines().count(), 7, "{shown}");
     assert!(!shown.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{shown:?}");
     assert_eq!(shown.matches("·[31mred·31m···der·").count(), 3, "the label and two reports: {shown}");
-    assert!(shown.contains("thread ·[31mred…"), "{shown}");
+    assert!(shown.contains("  ·[31mred·31…\n"), "{shown}");
 }
 
 #[test]

@@ -55,7 +55,8 @@ fn entries_that_looplab_makes_for_itself_are_marked_as_its_own() -> Result<()> {
         let lp = virtual_loop()?;
         lp.call_soon(given)?;
         lp.call_later(MS, || ())?;
-        lp.call_soon(looplab::stop)?;
+        lp.add_signal_handler(SIGUSR1, looplab::stop)?;
+        nix::sys::signal::raise(nix::sys::signal::SIGUSR1).expect("it can be raised");
         lp.run_forever()?;
         let job = lp.run_in_executor(given)?;
         return lp.run_until_complete(async move {
@@ -68,6 +69,7 @@ fn entries_that_looplab_makes_for_itself_are_marked_as_its_own() -> Result<()> {
         ("push", "cb", "given", false),
         ("push", "cb", "stop", false),
         ("push", "cb", "Task-1.step", false),
+        ("push", "cb", "read_signals", true),
         ("push", "cb", "gather", true),
         ("push", "cb", "job.set_result", true),
         ("push", "cb", "run_until_complete", true),
