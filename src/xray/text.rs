@@ -314,7 +314,11 @@ impl Row {
 
     fn write(&self, out: &mut Vec<u8>, layout: Layout) {
         let slept = self.slept.map(millis).unwrap_or_default();
-        let mut woken = wrapped(self.woken.iter().flat_map(|what| what.split(' ')), " ", WOKEN).into_iter();
+        let parts = self.woken.iter().flat_map(|what| match length(what) {
+            ..=WOKEN => vec![what.as_str()],
+            _ => what.split(' ').collect(),
+        });
+        let mut woken = wrapped(parts, " ", WOKEN).into_iter();
         let mut ran = self.ran_lines(layout.ran).into_iter();
         let beside = if layout.beside { ran.next().unwrap_or_default() } else { String::new() };
         let (turn, began, stop) =
