@@ -12,6 +12,7 @@
 //! | Buttons, search, strip and themes do what they say. | `steps::search_strip_chips_and_theme_lead_to_their_moments` |
 //! | The chain of causes of what runs is what the trace says. | `steps::the_chain_of_causes_leads_back_to_the_signal` |
 //! | Output stands beside what printed it. | `steps::output_stands_beside_what_printed_it` |
+//! | Play ends at the end, and a trace can be dropped onto the page. | `steps::play_steps_by_itself_and_a_dropped_trace_joins_the_page` |
 //! | A page that is cut off anywhere opens. | `steps::a_page_that_is_cut_off_in_a_line_opens_and_ends_there` |
 //! | No width scrolls sideways, and nothing is asked of a network. | `steps::no_width_scrolls_sideways` |
 //! | A screen reader and keys reach everything, with enough contrast. | `steps::axe_finds_nothing_in_either_theme` |

@@ -183,6 +183,33 @@ fn the_chain_of_causes_leads_back_to_the_signal() {
     browser.is_content();
 }
 
+#[test]
+fn play_steps_by_itself_and_a_dropped_trace_joins_the_page() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));
+    browser.open(&page_of("01_stop_finishes_the_turn", folder.path()), "s=0&step=run");
+    browser.press(" ");
+    // It steps until nothing comes any more, and then stops.
+    while browser.eval("xray.page.playing !== 0") == true {}
+    assert_eq!(browser.eval("xray.page.at === xray.traces[0].events.length - 1"), true);
+
+    let dropped = format!(
+        "(async () => {{
+            const data = new DataTransfer();
+            data.items.add(new File([{}], 'other.jsonl'));
+            document.dispatchEvent(new DragEvent('drop', {{ dataTransfer: data, cancelable: true }}));
+            while (xray.traces.length < 2) await new Promise((next) => setTimeout(next));
+        }})()",
+        json!(PRINTS)
+    );
+    browser.eval(&dropped);
+    let names = "[...document.querySelectorAll('header .choice button')].map((button) => button.innerText)";
+    assert_eq!(browser.eval(names), json!(["Rust", "other.jsonl"]));
+    browser.click("header .choice button", 0.0);
+    assert!(browser.text("document.querySelector('h1').innerText").starts_with("01 stop()"));
+    browser.is_content();
+}
+
 /// A trace with everything that a recorder may add: output, source, and what woke the loop.
 const PRINTS: &str = r#"{"s":0,"t":0,"e":"meta","v":1,"rt":"looplab 0.1.0","unit":"ns","clock":"monotonic","prog":"prints"}
 {"s":1,"t":0,"e":"loop","ev":"new"}
