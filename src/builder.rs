@@ -28,6 +28,7 @@ impl EventLoop {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the system has no descriptor left; [`Error::Value`](crate::Error::Value) if
     /// `LOOPLAB_TRACE` names an unknown form of trace (with the feature `xray`).
+    #[doc(alias("asyncio.new_event_loop", "new_event_loop"))]
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
@@ -58,6 +59,7 @@ impl Builder {
     }
 
     /// Sets debug mode, which reports slow callbacks (`loop.set_debug`).
+    #[doc(alias("loop.set_debug", "set_debug"))]
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
         self.options.debug = debug;

@@ -5,14 +5,15 @@
 //! from: the exception handler's context and the trace do.
 
 mod io;
+mod text;
 
 pub use io::IoError;
 
 use crate::panics::{Apart, catch_text, text_of_panic};
 use std::borrow::Cow;
-use std::fmt;
 use std::io::Error as SystemError;
 use std::ops::Deref;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 /// What every fallible call of looplab returns.
@@ -32,23 +33,48 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// [`Error::KeyboardInterrupt`] leave [`run_forever`](crate::EventLoop::run_forever), as
 /// `SystemExit` and `KeyboardInterrupt` do in Python. All others stay inside: they go to the
 /// exception handler, or are the result of a task.
-/// [`Error::KeyboardInterrupt`] go out of [`run_forever`](crate::EventLoop::run_forever), as `SystemExit` and
-/// `KeyboardInterrupt` do in Python. All others stay inside (exception handler, or the result of a task).
+///
+/// `Debug`, which `unwrap`, `main` and reports show, is what Python's traceback ends with: the kind and the text.
 ///
 /// ```
 /// use looplab::Error;
 /// assert_eq!(Error::Closed.to_string(), "Event loop is closed");
 /// assert!(Error::cancelled().is_cancelled());
 /// assert_eq!(Error::msg("disk full").to_string(), "disk full");
+/// assert_eq!(format!("{:?}", Error::Closed), "RuntimeError: Event loop is closed");
 /// ```
-#[derive(Clone, Debug)]
+///
+/// # The error of another crate
+///
+/// `?` converts errors of this crate and of `std::io`. For another one the compiler says `` `?` couldn't convert the error to
+/// `looplab::Error` ``:
+///
+/// ```compile_fail,E0277
+/// fn port(text: &str) -> looplab::Result<u16> {
+///     Ok(text.parse()?)
+/// }
+/// ```
+///
+/// [`Error::other`] converts it. (Alternative: a conversion from every error. Problem: `Error` is an error itself, so the
+/// conversion would overlap with that of a type to itself.)
+///
+/// ```
+/// fn port(text: &str) -> looplab::Result<u16> {
+///     text.parse().map_err(looplab::Error::other)
+/// }
+/// assert_eq!(port("http").unwrap_err().to_string(), "invalid digit found in string");
+/// ```
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Error {
     /// A cancellation, delivered at an await; the message is the one given to `cancel_msg` (`asyncio.CancelledError`).
+    #[doc(alias("asyncio.CancelledError", "CancelledError"))]
     Cancelled(Option<Arc<str>>),
     /// A deadline passed (`TimeoutError`).
+    #[doc(alias = "TimeoutError")]
     TimedOut,
     /// The future or task is not in the state which the call needs (`asyncio.InvalidStateError`).
+    #[doc(alias("asyncio.InvalidStateError", "InvalidStateError"))]
     InvalidState(&'static str),
     /// This loop runs already, on this or on another thread.
     AlreadyRunning,
@@ -69,22 +95,30 @@ pub enum Error {
     /// Ctrl-C; leaves the loop (`KeyboardInterrupt`).
     KeyboardInterrupt,
     /// Ends the program with this status; leaves the loop (`SystemExit`).
+    #[doc(alias = "SystemExit")]
     Exit(i32),
     /// An error of the operating system, with its number and kind, and what was tried (`OSError`).
+    #[doc(alias = "OSError")]
     Io(IoError),
     /// User code panicked; the text is the panic's message.
     Panic(Arc<str>),
     /// Several errors at once (`BaseExceptionGroup`).
+    #[doc(alias = "BaseExceptionGroup")]
     Group(ErrorGroup),
     /// The queue holds as many items as it can (`asyncio.QueueFull`).
+    #[doc(alias = "asyncio.QueueFull")]
     QueueFull,
     /// The queue holds no item (`asyncio.QueueEmpty`).
+    #[doc(alias = "asyncio.QueueEmpty")]
     QueueEmpty,
     /// The queue was shut down (`asyncio.QueueShutDown`).
+    #[doc(alias = "asyncio.QueueShutDown")]
     QueueShutDown,
     /// The barrier was broken or reset; the text is asyncio's (`asyncio.BrokenBarrierError`).
+    #[doc(alias("asyncio.BrokenBarrierError", "BrokenBarrierError"))]
     BrokenBarrier(&'static str),
     /// A stream ended before the bytes that were asked for had come (`asyncio.IncompleteReadError`).
+    #[doc(alias("asyncio.IncompleteReadError", "IncompleteReadError"))]
     IncompleteRead {
         /// What had come. It is not in the stream any more.
         partial: Arc<[u8]>,
@@ -92,6 +126,7 @@ pub enum Error {
         expected: Option<usize>,
     },
     /// No separator within the limit of a stream (`asyncio.LimitOverrunError`); the bytes are still in it.
+    #[doc(alias("asyncio.LimitOverrunError", "LimitOverrunError"))]
     LimitOverrun {
         /// asyncio's text.
         message: &'static str,
@@ -99,10 +134,13 @@ pub enum Error {
         consumed: usize,
     },
     /// Thrown into a coroutine by [`Coroutine::close`](crate::Coroutine::close) (`GeneratorExit`).
+    #[doc(alias = "GeneratorExit")]
     CoroutineExit,
     /// Misuse that asyncio answers with a `RuntimeError`; the text is asyncio's.
+    #[doc(alias("RuntimeError"))]
     Runtime(Arc<str>),
     /// A bad argument that asyncio answers with a `ValueError`; the text is asyncio's.
+    #[doc(alias("ValueError"))]
     Value(Arc<str>),
     /// An error of the program itself: see [`Error::other`] and [`Error::msg`].
     Other(Arc<dyn std::error::Error + Send + Sync>),
@@ -114,6 +152,7 @@ impl Error {
     /// ```
     /// assert_eq!(looplab::Error::cancelled().to_string(), "");
     /// ```
+    #[doc(alias("asyncio.CancelledError", "CancelledError"))]
     #[must_use]
     pub fn cancelled() -> Self {
         Self::Cancelled(None)
@@ -178,6 +217,23 @@ impl Error {
         matches!(self, Self::Exit(_) | Self::KeyboardInterrupt)
     }
 
+    /// Returns the status with which a program exits that ends with this error: the one of [`Error::Exit`], 130 after
+    /// Ctrl-C, and 1 otherwise. As in Python, the system keeps the lowest eight bits. `ExitCode::from(error)` is the same.
+    ///
+    /// ```
+    /// # use looplab::Error;
+    /// let errors = [Error::Exit(3), Error::Exit(-1), Error::KeyboardInterrupt, Error::msg("disk full")];
+    /// assert_eq!(errors.map(|error| error.exit_status()), [3, 255, 130, 1]);
+    /// ```
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Exit(status) => status.to_le_bytes()[0],
+            Self::KeyboardInterrupt => 130,
+            _ => 1,
+        }
+    }
+
     /// Makes the error of a caught panic.
     pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
         Self::Panic(text_of_panic(payload))
@@ -192,14 +248,21 @@ pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R> {
 /// The errors of an [`Error::Group`] in order, with a message (`BaseExceptionGroup`). It derefs to
 /// the slice `[Error]`.
 ///
-/// Groups may be nested to any depth. `Debug` shows sixteen levels.
+/// Groups may be nested to any depth. `Debug` shows a group as a tree, as Python's traceback does: ten levels, and fifteen
+/// errors of each group.
 ///
 /// ```
 /// use looplab::{Error, ErrorGroup};
 /// let group = ErrorGroup::new("errors of the cleanup", vec![Error::TimedOut, Error::msg("disk full")]);
 /// assert_eq!((group.len(), group[1].to_string().as_str()), (2, "disk full"));
-/// assert_eq!(Error::Group(group).to_string(), "errors of the cleanup (2 sub-exceptions)");
+/// let error = Error::Group(group);
+/// assert_eq!(error.to_string(), "errors of the cleanup (2 sub-exceptions)");
+/// assert_eq!(
+///     format!("{error:?}"),
+///     "ExceptionGroup: errors of the cleanup (2 sub-exceptions)\n   TimeoutError\n   disk full"
+/// );
 /// ```
+#[doc(alias = "BaseExceptionGroup")]
 #[derive(Clone)]
 pub struct ErrorGroup(Arc<GroupContents>);
 
@@ -210,6 +273,7 @@ struct GroupContents {
 
 impl ErrorGroup {
     /// Makes a group with a message (`ExceptionGroup(message, errors)`).
+    #[doc(alias = "ExceptionGroup")]
     pub fn new(message: impl Into<Cow<'static, str>>, errors: Vec<Error>) -> Self {
         Self(Arc::new(GroupContents { message: message.into(), errors: errors.into() }))
     }
@@ -221,6 +285,7 @@ impl ErrorGroup {
     /// # use looplab::ErrorGroup;
     /// assert_eq!(ErrorGroup::from(vec![]).message(), "unhandled errors in a TaskGroup");
     /// ```
+    #[doc(alias = "BaseExceptionGroup.message")]
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -241,87 +306,14 @@ impl Deref for ErrorGroup {
     }
 }
 
-impl fmt::Debug for ErrorGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Level(self, 16).fmt(f)
-    }
-}
-
-/// A group, and how many levels of it are shown.
-struct Level<'a>(&'a ErrorGroup, usize);
-
-impl fmt::Debug for Level<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(group, levels) = *self;
-        let mut list = f.debug_list();
-        for error in group.iter() {
-            match error {
-                Error::Group(inner) if levels > 1 => list.entry(&NestedGroup(Level(inner, levels - 1))),
-                Error::Group(inner) => list.entry(&format_args!("{} errors", inner.len())),
-                error => list.entry(error),
-            };
-        }
-        list.finish()
-    }
-}
-
-/// A group in a group.
-struct NestedGroup<'a>(Level<'a>);
-
-impl fmt::Debug for NestedGroup<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Group").field(&self.0).finish()
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled(message) => f.write_str(message.as_deref().unwrap_or("")),
-            Self::TimedOut => f.write_str("timed out"),
-            Self::InvalidState(text) => f.write_str(text),
-            Self::AlreadyRunning => f.write_str("This event loop is already running"),
-            Self::AnotherLoopRunning => {
-                f.write_str("Cannot run the event loop while another loop is running")
-            }
-            Self::Closed => f.write_str("Event loop is closed"),
-            Self::CloseWhileRunning => f.write_str("Cannot close a running event loop"),
-            Self::StoppedBeforeComplete => f.write_str("Event loop stopped before Future completed."),
-            Self::NoRunningLoop => f.write_str("no running event loop"),
-            Self::KeyboardInterrupt => f.write_str("KeyboardInterrupt"),
-            Self::Exit(status) => write!(f, "{status}"),
-            Self::Io(error) => error.fmt(f),
-            Self::Group(errors) => {
-                let plural = if errors.len() == 1 { "" } else { "s" };
-                write!(f, "{} ({} sub-exception{plural})", errors.message(), errors.len())
-            }
-            // asyncio raises these three without a text; their names say it.
-            Self::QueueFull => f.write_str("QueueFull"),
-            Self::QueueEmpty => f.write_str("QueueEmpty"),
-            Self::QueueShutDown => f.write_str("QueueShutDown"),
-            Self::BrokenBarrier(text) => f.write_str(text),
-            Self::IncompleteRead { partial, expected } => {
-                write!(f, "{} bytes read on a total of ", partial.len())?;
-                match expected {
-                    Some(expected) => write!(f, "{expected} expected bytes"),
-                    None => f.write_str("undefined expected bytes"),
-                }
-            }
-            Self::LimitOverrun { message, .. } => f.write_str(message),
-            Self::CoroutineExit => f.write_str("the coroutine was closed"),
-            Self::Deadlock(text) | Self::Panic(text) | Self::Runtime(text) | Self::Value(text) => {
-                f.write_str(text)
-            }
-            Self::Other(error) => error.fmt(f),
-        }
-    }
-}
-
+/// The source is the cause: what is below the text. A group's is its first error.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
             Self::Other(error) => error.source(),
+            // The first one: a source is a chain, and a group a tree.
+            Self::Group(errors) => errors.first().map(|error| error as &(dyn std::error::Error + 'static)),
             _ => None,
         }
     }
@@ -332,6 +324,13 @@ impl std::error::Error for Error {
 impl From<SystemError> for Error {
     fn from(error: SystemError) -> Self {
         cancellation_in(&error).unwrap_or_else(|| Self::Io(error.into()))
+    }
+}
+
+/// So that a `main` can end with it; [`main`](crate::main) prints the error as well.
+impl From<Error> for ExitCode {
+    fn from(error: Error) -> Self {
+        Self::from(error.exit_status())
     }
 }
 
@@ -346,10 +345,11 @@ impl From<IoError> for Error {
 fn cancellation_in(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(ours) = error.downcast_ref::<Error>()
-            && ours.is_cancelled()
-        {
-            return Some(ours.clone());
+        match error.downcast_ref::<Error>() {
+            Some(ours) if ours.is_cancelled() => return Some(ours.clone()),
+            // A group that holds a cancellation is none itself.
+            Some(Error::Group(_)) => return None,
+            _ => {}
         }
         // The source of an `io::Error` is the source of the error in it, not that error.
         let held = error.downcast_ref::<SystemError>().and_then(SystemError::get_ref);

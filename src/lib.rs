@@ -31,6 +31,8 @@
 //!    [recorded](book::trace) without a change. [`EventLoop::snapshot`] shows the queue at any moment.
 //! 3. **It reads like a book.** Each room has one idea; arrows between modules go down only.
 //!
+//! [From asyncio](book::from_asyncio), and from tokio: what each call becomes.
+//!
 //! It is not meant for production servers: it is single-threaded, and never trades fidelity or readability for speed.
 //!
 //! # The rooms, in reading order
@@ -117,7 +119,8 @@ pub use event_loop::{
 };
 pub use observe::trace;
 pub use outcome::Outcome;
-pub use runner::{Runner, RunnerBuilder, run};
+pub use runner::{Runner, RunnerBuilder, main, run};
+pub use signals::signal::{self, Signal};
 pub use task::*;
 pub use threads::*;
 
@@ -132,6 +135,10 @@ pub mod book {
     pub mod conformance {}
     #[doc = include_str!("../docs/differences.md")]
     pub mod differences {}
+    /// [differences]: crate::book::differences
+    ///
+    #[doc = include_str!("../docs/from-asyncio.md")]
+    pub mod from_asyncio {}
     /// The lessons, theme by theme: the pitfall, why it happens, the safe pattern, and the trace that shows it.
     pub mod lessons {
         #[doc = include_str!("../docs/lessons/stopping.md")]
@@ -165,6 +172,18 @@ pub mod book {
     pub mod testing {}
     #[doc = include_str!("../docs/trace.md")]
     pub mod trace {}
+    // The first definition of a link counts, so on this page the README's links lead to pages.
+    /// [anatomy]: crate::book::anatomy
+    /// [architecture]: crate::book::architecture
+    /// [conformance]: crate::book::conformance
+    /// [differences]: crate::book::differences
+    /// [from-asyncio]: crate::book::from_asyncio
+    /// [lessons]: crate::book::lessons
+    /// [speed]: crate::book::speed
+    /// [testing]: crate::book::testing
+    /// [trace]: crate::book::trace
+    /// [xray]: crate::xray
+    ///
     #[doc = include_str!("../README.md")]
     pub mod readme {}
 }

@@ -1,38 +1,65 @@
 //! The values that callbacks and task bodies may return.
 //!
-//! One trait serves all of them, so that `|| println!("x")`, `|| { foo()?; Ok(()) }`, `move ||
-//! lp.create_task(f())`, `|| panic!()` and `async { foo()?; Ok(()) }` all infer. It is not a
-//! general conversion. A value that is not a `Result` is refused with a hint: it would be unclear
-//! whether to report an error in it.
+//! One trait serves all of them, so that `|| println!("x")`, `|| { foo()?; Ok(()) }`, `move || task.cancel()`, `move ||
+//! lp.create_task(f())`, `|| panic!()` and `async { foo()?; Ok(()) }` all infer. It is not a general conversion. A future is
+//! refused with a hint, because nothing would run it.
 
 use crate::error::{Error, Result};
 
-/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>`, a task, or `!`. A
-/// task is allowed so that `|| create_task(f())` is a callback.
+/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>`, a plain value, a task, or `!`.
 ///
-/// An `Err` from a callback goes to the exception handler, and the loop continues. An `Err` from a
-/// task's body is the task's result. [`Error::Exit`] and [`Error::KeyboardInterrupt`] leave the
-/// loop.
+/// An `Err` from a callback goes to the exception handler, and the loop continues. An `Err` from a task's body is the task's
+/// result. [`Error::Exit`] and [`Error::KeyboardInterrupt`] leave the loop. The value of a callback is dropped.
 ///
 /// ```
 /// let lp = looplab::EventLoop::new()?;
 /// lp.call_soon(|| println!("nothing to return"))?;
 /// lp.call_soon(|| { looplab::get_running_loop()?.stop(); Ok(()) })?;
+/// let task = lp.create_task(async { looplab::yield_now().await?; Ok("done") });
+/// lp.call_soon(move || task.cancel())?;                  // a plain value: bool
 /// lp.run_forever()?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 ///
-/// A callback of the wrong shape, which Python meets at run time, does not compile:
+/// Plain values are `bool`, `char`, the numbers, `String` and `&'static str`. An `Option` is an outcome if its content is
+/// one, and an error in it is an error. A task's body returns any other value as `Ok(value)`.
+///
+/// # What does not compile
+///
+/// A callback that returns a future, as Python's `loop.call_soon(coroutine_function)`: Python warns that it was never
+/// awaited, and Rust refuses it.
 ///
 /// ```compile_fail,E0277
 /// let lp = looplab::EventLoop::new()?;
-/// lp.call_soon(|| 42)?;
+/// lp.call_soon(async || println!("never printed"))?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+///
+/// The compiler says what to write instead:
+///
+/// ```text
+/// note: nothing runs a future (`async || …`, `async { … }`) that a callback returns; make a task: `|| looplab::create_task(…)`
+/// ```
+///
+/// ```
+/// let lp = looplab::EventLoop::new()?;
+/// lp.call_soon(|| looplab::create_task(async { println!("printed"); looplab::stop() }))?;
+/// lp.run_forever()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+///
+/// A body with the error of another crate. Convert it as [`Error`] shows.
+///
+/// ```compile_fail,E0277
+/// let lp = looplab::EventLoop::new()?;
+/// lp.create_task(async { "seven".parse::<i32>() });
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a callback or a task's body returns `()` or `looplab::Result<T>`, not `{Self}`",
+    message = "a callback or a task's body cannot return `{Self}`",
     label = "returns `{Self}`",
-    note = "wrap the value: `Ok(value)`; or end with a semicolon if it does not matter"
+    note = "nothing runs a future (`async || …`, `async {{ … }}`) that a callback returns; make a task: `|| looplab::create_task(…)`",
+    note = "it returns nothing, a plain value, a task, or `looplab::Result<T>`: another value is `Ok(value)`, another error `.map_err(looplab::Error::other)`"
 )]
 pub trait Outcome: sealed::Sealed {
     /// The value of success.
@@ -58,6 +85,30 @@ impl<T: 'static> Outcome for Result<T, Error> {
     }
 }
 
+/// Implements it for values that cannot hold an error.
+macro_rules! plain {
+    ($($value:ty)+) => {$(
+        impl Outcome for $value {
+            type Value = Self;
+            fn into_result(self) -> Result<Self> {
+                Ok(self)
+            }
+        }
+
+        impl sealed::Sealed for $value {}
+    )+};
+}
+
+plain! { bool char i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 String &'static str }
+
+/// Alternative: an `Option` of anything. Problem: the error in `Some(Err(…))` would be lost.
+impl<T: Outcome> Outcome for Option<T> {
+    type Value = Option<T::Value>;
+    fn into_result(self) -> Result<Option<T::Value>> {
+        self.map(T::into_result).transpose()
+    }
+}
+
 /// The type `!`. Stable Rust cannot name it yet, but can reach it as the return type of `fn() ->
 /// !`.
 type Never = <fn() -> ! as sealed::Returns>::Value;
@@ -74,6 +125,7 @@ pub(crate) mod sealed {
     impl Sealed for () {}
     impl<T> Sealed for crate::error::Result<T, crate::error::Error> {}
     impl Sealed for super::Never {}
+    impl<T: super::Outcome> Sealed for Option<T> {}
 
     pub trait Returns {
         type Value;

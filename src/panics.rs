@@ -211,10 +211,13 @@ pub(crate) fn text_of(args: fmt::Arguments<'_>) -> String {
     text
 }
 
-/// Logs a text. If the logger panics, or runs inside of itself too deep, the text goes to standard
-/// error.
+/// Logs a text. Without a logger it goes to standard error, as with `logging.lastResort`. So it does if the logger panics,
+/// or runs inside of itself too deep.
 pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
     if log::max_level() == log::LevelFilter::Off {
+        if !has_logger() {
+            to_stderr(&text_of(args));
+        }
         return;
     }
     let text = text_of(args);
@@ -222,6 +225,16 @@ pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
     if level.is_none() || catch_text(|| log(&text)).is_err() {
         to_stderr(&text);
     }
+}
+
+/// Returns whether the program has a logger, for one whose highest level is `Off`.
+///
+/// `log` does not tell. Its own logger, which stands for none, has no fields and enables nothing. Alternative: the level
+/// alone. Problem: `RUST_LOG=off` gives that too, and such a program wants silence.
+fn has_logger() -> bool {
+    let logger = log::logger();
+    let error = log::Metadata::builder().level(log::Level::Error).target("looplab").build();
+    size_of_val(logger) > 0 || catch_text(|| logger.enabled(&error)).unwrap_or(true)
 }
 
 /// Writes a line to standard error. A failure cannot be reported anywhere.

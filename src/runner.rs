@@ -13,11 +13,12 @@ use crate::combine::{ReturnWhen, gather_on, wait};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, running};
 use crate::outcome::Outcome;
-use crate::panics::drop_quietly;
+use crate::panics::{drop_quietly, text_of, to_stderr};
 use crate::task::TaskRef;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::Location;
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -45,6 +46,7 @@ const GRACEFUL: u32 = 2;
 /// assert_eq!(looplab::run(main())?, "done");
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.run")]
 #[track_caller]
 pub fn run<F>(main: F) -> Result<<F::Output as Outcome>::Value>
 where
@@ -68,6 +70,39 @@ where
     result
 }
 
+/// Runs a program and returns its exit code, for a `main` that reads as Python's `asyncio.run(main())`.
+///
+/// An error is printed once to standard error, as `Debug` shows it. [`Error::Exit`] prints nothing, as `SystemExit` does.
+/// The code is 0, or the one of [`Error::exit_status`]. After Ctrl-C that is 130, where Python dies by the signal, which a
+/// shell shows as 130. The value of the program is dropped.
+///
+/// ```
+/// use std::process::ExitCode;
+///
+/// async fn program() -> looplab::Result<()> {
+///     println!("hello");
+///     Ok(())
+/// }
+///
+/// fn main() -> ExitCode {
+///     looplab::main(|| looplab::run(program()))
+/// }
+/// ```
+pub fn main<R: Outcome>(program: impl FnOnce() -> R) -> ExitCode {
+    match program().into_result() {
+        Ok(value) => {
+            drop_quietly(value);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            if !matches!(error, Error::Exit(_)) {
+                to_stderr(&text_of(format_args!("{error:?}")));
+            }
+            error.into()
+        }
+    }
+}
+
 /// Runs several main tasks on one loop, one after the other (`asyncio.Runner`). Dropping it closes it.
 ///
 /// ```
@@ -76,6 +111,7 @@ where
 /// runner.close()?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Runner")]
 #[derive(Debug)]
 pub struct Runner {
     options: RunnerBuilder,
@@ -180,6 +216,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`Error::Runtime`] if the runner is closed; the errors of [`Builder::build`].
+    #[doc(alias = "Runner.get_loop")]
     pub fn get_loop(&mut self) -> Result<EventLoop> {
         match &self.state {
             RunnerState::Open(lp) => Ok(lp.clone()),
@@ -212,6 +249,7 @@ impl Runner {
     /// looplab::Runner::new().run("no body, and nothing that can be awaited")?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Runner.run")]
     #[track_caller]
     pub fn run<F>(&mut self, main: F) -> Result<<F::Output as Outcome>::Value>
     where
@@ -251,6 +289,7 @@ impl Runner {
     /// [`Error::AnotherLoopRunning`] inside another running loop, or [`Error::Value`] if tasks remain then;
     /// [`Error::KeyboardInterrupt`] or [`Error::Exit`] from a task, or if a signal interrupted the shutdown. The loop is
     /// closed nevertheless. [`Error::CloseWhileRunning`] on the runner's own loop while it runs, which stays open.
+    #[doc(alias = "Runner.close")]
     #[track_caller]
     pub fn close(&mut self) -> Result<()> {
         let RunnerState::Open(lp) = &self.state else { return Ok(()) };

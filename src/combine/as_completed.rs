@@ -52,6 +52,7 @@ use std::time::Duration;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.as_completed")]
 #[track_caller]
 pub fn as_completed<I>(several: I) -> AsCompleted<<I::Item as EnsureFuture>::Value>
 where

@@ -31,6 +31,7 @@ use std::task::{Poll, Waker};
 ///
 /// One that was never started is not entered at all, by a `throw` neither; and one that is dropped unstarted is no error
 /// in Rust, where Python warns `coroutine '…' was never awaited`: the compiler warns instead (`unused_must_use`).
+#[doc(alias("types.CoroutineType"))]
 pub struct Coroutine<T: 'static> {
     cell: Rc<TaskCell>,
     /// Thrown, but no await took it: thrown again by the next `send`.
@@ -60,6 +61,7 @@ impl<T: 'static> Coroutine<T> {
 
     /// Runs it to its next suspension, or to its end (`coro.send(None)`). After the end it answers with the
     /// [`Error::Runtime`] `cannot reuse already awaited coroutine`.
+    #[doc(alias("coroutine.send"))]
     pub fn send(&mut self) -> Step<T> {
         let thrown = self.untaken.take();
         self.resume(thrown)
@@ -68,6 +70,7 @@ impl<T: 'static> Coroutine<T> {
     /// Raises `error` at the await where it is suspended, and runs on from there (`coro.throw`). One that never started
     /// ends with the error and is not entered. An await of a future that is not looplab's cannot raise; the error then
     /// waits for the next one that can.
+    #[doc(alias("coroutine.throw"))]
     pub fn throw(&mut self, error: Error) -> Step<T> {
         if !self.cell.started.replace(true) && self.cell.has_body() {
             drop_quietly(self.cell.body.take());
@@ -82,6 +85,7 @@ impl<T: 'static> Coroutine<T> {
     /// # Errors
     /// [`Error::Runtime`] if it awaits again instead of ending; it is dropped then. Any other error that it ends with, except
     /// for `CoroutineExit`, which means that it obeyed.
+    #[doc(alias("coroutine.close"))]
     pub fn close(&mut self) -> Result<()> {
         if !self.cell.started.get() || !self.cell.has_body() {
             drop_quietly(self.cell.body.take());

@@ -43,6 +43,7 @@ use std::task::{Context, Poll, ready};
 /// assert_eq!(lp.run_until_complete(async { gather([double(1), double(2)]).await })?, [2, 4]);
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.gather")]
 #[track_caller]
 pub fn gather<I>(children: I) -> Gather<Vec<<I::Item as EnsureFuture>::Value>>
 where

@@ -46,6 +46,7 @@ use std::task::{Context, Poll};
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.shield")]
 #[track_caller]
 pub fn shield<A>(inner: A) -> Shield<<A as EnsureFuture>::Value>
 where

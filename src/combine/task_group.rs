@@ -48,6 +48,7 @@ use std::task::Poll;
 /// assert_eq!(errors[0].to_string(), "boom");
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.TaskGroup")]
 #[derive(Clone)]
 pub struct TaskGroup(Rc<GroupInner>);
 
@@ -94,6 +95,7 @@ impl TaskGroup {
     /// assert_eq!(sum, 3);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("asyncio.TaskGroup", "TaskGroup"))]
     #[track_caller]
     pub fn scope<B, F>(body: B) -> impl std::future::Future<Output = Result<<F::Output as Outcome>::Value>>
     where
@@ -146,6 +148,7 @@ impl TaskGroup {
     /// assert_eq!(error.to_string(), "TaskGroup <TaskGroup entered> is finished");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "TaskGroup.create_task")]
     #[track_caller]
     pub fn create_task<F>(&self, body: F) -> Task<<F::Output as Outcome>::Value>
     where
@@ -311,6 +314,7 @@ impl TaskBuilder {
     /// }))?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("group.create_task", "create_task"))]
     #[track_caller]
     pub fn spawn_in<F>(self, group: &TaskGroup, body: F) -> Task<<F::Output as Outcome>::Value>
     where

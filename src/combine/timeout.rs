@@ -54,6 +54,7 @@ use std::time::{Duration, Instant};
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.timeout")]
 #[track_caller]
 pub fn timeout<F>(
     delay: impl Into<Option<Duration>>,
@@ -85,6 +86,7 @@ where
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.timeout_at")]
 #[track_caller]
 pub fn timeout_at<F>(
     when: impl Into<Option<Instant>>,
@@ -117,6 +119,7 @@ where
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Timeout")]
 #[derive(Clone)]
 pub struct Timeout(Rc<TimeoutInner>);
 
@@ -151,6 +154,7 @@ impl Timeout {
     /// use looplab::Timeout;
     /// assert!(Timeout::after(std::time::Duration::from_secs(1)).is_err());
     /// ```
+    #[doc(alias("asyncio.timeout", "timeout"))]
     pub fn after(delay: impl Into<Option<Duration>>) -> Result<Self> {
         let lp = get_running_loop()?;
         Ok(Self::at(delay.into().map(|delay| lp.0.clock.deadline(delay))))
@@ -162,6 +166,7 @@ impl Timeout {
     /// use looplab::Timeout;
     /// assert_eq!(Timeout::at(None).when(), None);
     /// ```
+    #[doc(alias("asyncio.timeout_at", "timeout_at"))]
     #[must_use]
     pub fn at(when: impl Into<Option<Instant>>) -> Self {
         Self(Rc::new(TimeoutInner {
@@ -189,6 +194,7 @@ impl Timeout {
     }
 
     /// Returns the time at which it ends, on the loop's clock (`Timeout.when`).
+    #[doc(alias = "Timeout.when")]
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         self.0.when.get()
@@ -196,6 +202,7 @@ impl Timeout {
 
     /// Returns whether its time was over while the body ran (`Timeout.expired`). It stays true if the body swallowed the
     /// cancellation, or if a cancellation from outside won.
+    #[doc(alias = "Timeout.expired")]
     #[must_use]
     pub fn expired(&self) -> bool {
         matches!(self.0.state.get(), TimeoutState::Expiring | TimeoutState::Expired)
@@ -213,6 +220,7 @@ impl Timeout {
     /// let error = Timeout::at(None).reschedule(None).unwrap_err();
     /// assert_eq!(error.to_string(), "Timeout has not been entered");
     /// ```
+    #[doc(alias = "Timeout.reschedule")]
     #[track_caller]
     pub fn reschedule(&self, when: impl Into<Option<Instant>>) -> Result<()> {
         match self.0.state.get() {

@@ -21,11 +21,14 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ReturnWhen {
     /// When all are done.
+    #[doc(alias("asyncio.ALL_COMPLETED", "ALL_COMPLETED"))]
     #[default]
     AllCompleted,
     /// When the first is done.
+    #[doc(alias("asyncio.FIRST_COMPLETED", "FIRST_COMPLETED"))]
     FirstCompleted,
     /// When the first fails (a cancellation does not count), or all are done.
+    #[doc(alias("asyncio.FIRST_EXCEPTION", "FIRST_EXCEPTION"))]
     FirstException,
 }
 
@@ -90,6 +93,7 @@ pub type DoneAndPending<W> = (Vec<W>, Vec<W>);
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.wait")]
 #[track_caller]
 pub fn wait<I>(
     several: I,

@@ -48,6 +48,7 @@ use std::time::Duration;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.wait_for")]
 #[track_caller]
 pub fn wait_for<A>(
     target: A,

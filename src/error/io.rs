@@ -24,6 +24,7 @@ use std::sync::Arc;
 /// assert!(error.to_string().ends_with(&format!("Connect call failed ('127.0.0.1', {port})")));
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias = "OSError")]
 #[derive(Clone)]
 pub struct IoError {
     system: Arc<io::Error>,
@@ -86,16 +87,6 @@ impl fmt::Display for IoError {
         match &self.said {
             Some(said) => f.write_str(&said.text),
             None => self.system.fmt(f),
-        }
-    }
-}
-
-/// Writes the system's error. If there is another text, writes that and the system's error.
-impl fmt::Debug for IoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.said {
-            Some(said) => write!(f, "{:?} ({:?})", said.text, self.system),
-            None => fmt::Debug::fmt(&self.system, f),
         }
     }
 }

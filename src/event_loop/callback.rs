@@ -323,6 +323,7 @@ impl EventLoop {
 /// lp.run_forever()?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Handle")]
 #[derive(Clone)]
 pub struct Handle {
     callback: Rc<dyn Callback>,
@@ -336,6 +337,7 @@ impl Handle {
 
     /// Cancels the callback: it will not run, and is dropped now (`asyncio.Handle.cancel`).
     /// Idempotent. May be called at any time, also by an earlier callback of the same turn.
+    #[doc(alias = "asyncio.Handle.cancel")]
     pub fn cancel(&self) {
         // A handle of the loop is held here, because the destructor that runs may drop the last
         // other one.
@@ -346,6 +348,7 @@ impl Handle {
     }
 
     /// Tells whether `cancel` was called (`asyncio.Handle.cancelled`).
+    #[doc(alias = "asyncio.Handle.cancelled")]
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.callback.is_cancelled()
@@ -369,6 +372,7 @@ impl fmt::Debug for Handle {
 /// timer.cancel();
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.TimerHandle")]
 #[derive(Clone)]
 pub struct TimerHandle {
     callback: Rc<dyn Callback>,
@@ -384,6 +388,7 @@ impl TimerHandle {
     /// Cancels the timer: its callback will not run, and is dropped now
     /// (`asyncio.TimerHandle.cancel`). The entry stays on the heap until it comes to the head, or
     /// until more than half of over 100 timers are cancelled.
+    #[doc(alias = "asyncio.TimerHandle.cancel")]
     pub fn cancel(&self) {
         // The timer is counted before its callback is dropped: a destructor may run the loop, and a
         // turn may drop the timer.
@@ -396,12 +401,14 @@ impl TimerHandle {
     }
 
     /// Tells whether `cancel` was called (`asyncio.TimerHandle.cancelled`).
+    #[doc(alias = "asyncio.TimerHandle.cancelled")]
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.callback.is_cancelled()
     }
 
     /// Returns the deadline on the loop's clock (`asyncio.TimerHandle.when`).
+    #[doc(alias = "asyncio.TimerHandle.when")]
     #[must_use]
     pub fn when(&self) -> Instant {
         self.when

@@ -53,6 +53,7 @@ impl EventLoop {
     /// lp.stop();                                              // harmless
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.close")]
     pub fn close(&self) -> Result<()> {
         let lp = &*self.0;
         if lp.running.get() {

@@ -1,8 +1,8 @@
 //! The exception handler: where the errors go that no caller receives.
 //!
 //! No error and no panic of a callback is lost, and none stops the loop. It goes to the handler
-//! that was set, and from there to the default one if that fails. The default one writes to `log`,
-//! or to standard error if no logger is installed. The two errors that mean "leave the loop" never
+//! that was set, and from there to the default one if that fails. The default one logs it, and
+//! without a logger writes it to standard error. The two errors that mean "leave the loop" never
 //! come here.
 
 use super::callback::call;
@@ -10,7 +10,7 @@ use super::ready::Entry;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::panics::{Nested, drop_quietly, text_of, to_stderr};
+use crate::panics::{Nested, drop_quietly};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -195,8 +195,9 @@ impl fmt::Display for At {
 }
 
 impl EventLoop {
-    /// Sets the handler for errors that no caller receives; `None` restores the default handler
-    /// (`loop.set_exception_handler`). May be called at any time, also by the handler.
+    /// Sets the handler for errors that no caller receives (`loop.set_exception_handler`). `None` is
+    /// [`clear_exception_handler`](Self::clear_exception_handler), which needs no type. May be called
+    /// at any time, also by the handler.
     ///
     /// An `Err` or a panic of the handler goes to the default handler; [`Error::Exit`] and
     /// [`Error::KeyboardInterrupt`] leave the loop. A handler that drops a failed task or future is
@@ -206,6 +207,7 @@ impl EventLoop {
     /// [`close`](Self::close) drops the handler at its end. A handler that is set on a closed loop
     /// gets later failures, and stays until the last handle of the loop is dropped. It should hold
     /// no handle itself.
+    #[doc(alias = "loop.set_exception_handler")]
     pub fn set_exception_handler<F, R>(&self, handler: Option<F>)
     where
         F: Fn(&EventLoop, &ExceptionContext) -> R + 'static,
@@ -218,9 +220,24 @@ impl EventLoop {
         drop_quietly(before);
     }
 
+    /// Restores the default handler (`loop.set_exception_handler(None)`). May be called at any time.
+    ///
+    /// ```
+    /// # use looplab::{EventLoop, ExceptionContext};
+    /// let lp = EventLoop::new()?;
+    /// lp.set_exception_handler(Some(|_: &EventLoop, context: &ExceptionContext| println!("{context}")));
+    /// lp.clear_exception_handler();
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[doc(alias("loop.set_exception_handler", "set_exception_handler"))]
+    pub fn clear_exception_handler(&self) {
+        self.set_exception_handler(None::<fn(&Self, &ExceptionContext)>);
+    }
+
     /// Reports an error as the loop does (`loop.call_exception_handler`). May be called at any
     /// time, also on a closed loop. If the handler returns an error that leaves the loop, the run
     /// under way ends; without a run the error is logged.
+    #[doc(alias = "loop.call_exception_handler")]
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         self.0.reported(context.message());
         let handler = self.0.exceptions.handler.borrow().clone();
@@ -247,6 +264,7 @@ impl EventLoop {
     /// Reports an error as a loop without a handler does (`loop.default_exception_handler`): by one
     /// `log::error!` with the target `looplab`. A program without a logger gets the same on
     /// standard error, Python's last resort.
+    #[doc(alias = "loop.default_exception_handler")]
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
         write_report(context);
     }
@@ -264,11 +282,7 @@ pub(crate) fn report(lp: Option<EventLoop>, context: ExceptionContext) {
 
 /// Writes a report, also for what has no loop any more.
 fn write_report(context: &ExceptionContext) {
-    if log::max_level() == log::LevelFilter::Off {
-        to_stderr(&text_of(format_args!("{context}")));
-    } else {
-        log_error!("{context}");
-    }
+    log_error!("{context}");
 }
 
 impl Inner {

@@ -469,6 +469,7 @@ impl Remote {
     ///
     /// # Errors
     /// [`Error::Closed`] after the loop's end; the function is dropped.
+    #[doc(alias("loop.call_soon_threadsafe", "call_soon_threadsafe"))]
     #[track_caller]
     pub fn call_soon<R: Outcome>(&self, function: impl FnOnce() -> R + Send + 'static) -> Result<()> {
         self.line.call(Location::caller(), function)

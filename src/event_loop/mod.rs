@@ -81,7 +81,29 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), looplab::Error>(())
 /// ```
 ///
+/// # A loop does not move to another thread
+///
+/// The compiler says `` `Rc<…>` cannot be sent between threads safely``, where asyncio fails at run
+/// time or not at all:
+///
+/// ```compile_fail,E0277
+/// let lp = looplab::EventLoop::new()?;
+/// std::thread::spawn(move || lp.call_soon(looplab::stop));
+/// # Ok::<(), looplab::Error>(())
+/// ```
+///
+/// Move its [`remote`] instead (`loop.call_soon_threadsafe`):
+///
+/// ```
+/// let lp = looplab::EventLoop::new()?;
+/// let remote = lp.remote();
+/// std::thread::spawn(move || remote.call_soon(looplab::stop));
+/// lp.run_forever()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+///
 /// [`remote`]: Self::remote
+#[doc(alias("asyncio.AbstractEventLoop", "asyncio.BaseEventLoop"))]
 #[derive(Clone)]
 pub struct EventLoop(pub(crate) Rc<Inner>);
 
@@ -205,6 +227,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`; the callback is dropped.
+    #[doc(alias = "loop.call_soon")]
     #[track_caller]
     pub fn call_soon<R: Outcome>(&self, callback: impl FnOnce() -> R + 'static) -> Result<Handle> {
         self.queue(Location::caller(), callback)
@@ -241,6 +264,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`.
+    #[doc(alias = "loop.call_later")]
     #[track_caller]
     pub fn call_later<R: Outcome>(
         &self,
@@ -257,6 +281,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// [`Error::Closed`] after `close`.
+    #[doc(alias = "loop.call_at")]
     #[track_caller]
     pub fn call_at<R: Outcome>(
         &self,
@@ -284,6 +309,7 @@ impl EventLoop {
 
     /// Returns the loop's time, with which deadlines are compared (`loop.time`). Works on a closed
     /// loop, too.
+    #[doc(alias = "loop.time")]
     #[must_use]
     pub fn time(&self) -> Instant {
         self.0.clock.now()
@@ -296,24 +322,28 @@ impl EventLoop {
     }
 
     /// Tells whether a run is under way (`loop.is_running`).
+    #[doc(alias = "loop.is_running")]
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.0.running.get()
     }
 
     /// Tells whether `close` was called (`loop.is_closed`).
+    #[doc(alias = "loop.is_closed")]
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.closed.get()
     }
 
-    /// Switches debug mode, which reports slow callbacks through `log::warn!` (`loop.set_debug`).
+    /// Switches debug mode, which reports slow callbacks as warnings (`loop.set_debug`).
     /// May be called while the loop runs.
+    #[doc(alias = "loop.set_debug")]
     pub fn set_debug(&self, debug: bool) {
         self.0.debug.set(debug);
     }
 
     /// Tells whether debug mode is on (`loop.get_debug`).
+    #[doc(alias("loop.get_debug", "get_debug"))]
     #[must_use]
     pub fn debug(&self) -> bool {
         self.0.debug.get()
@@ -321,6 +351,7 @@ impl EventLoop {
 
     /// Sets from how long on a callback is slow in debug mode; 100 ms at first
     /// (`loop.slow_callback_duration`).
+    #[doc(alias("loop.slow_callback_duration", "slow_callback_duration"))]
     pub fn set_slow_callback_duration(&self, limit: Duration) {
         self.0.slow.set(limit);
     }

@@ -99,6 +99,7 @@ impl EventLoop {
     /// assert_eq!(lp.snapshot().ready.len(), 1);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.run_forever")]
     pub fn run_forever(&self) -> Result<()> {
         let _run = Run::begin(self)?;
         loop {
@@ -142,6 +143,7 @@ impl EventLoop {
     /// Ends the run after the turn that is under way (`loop.stop`). Before a run it limits the next
     /// run to one turn. Idempotent, and harmless on a closed loop. Other threads use
     /// [`Remote::stop`](crate::Remote::stop).
+    #[doc(alias = "loop.stop")]
     pub fn stop(&self) {
         self.0.set_stop_flag();
     }

@@ -74,6 +74,7 @@ impl fmt::Display for LoopId {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.get_running_loop")]
 #[inline]
 pub fn get_running_loop() -> Result<EventLoop> {
     RUNNING.with_borrow(|running| match &**running {

@@ -48,6 +48,7 @@ impl EventLoop {
     /// assert!(lp.remove_reader(&fd)?);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.add_reader")]
     #[track_caller]
     pub fn add_reader<R: Outcome>(
         &self,
@@ -63,6 +64,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// None today. The result is one for the sake of signal handlers, whose removal can fail.
+    #[doc(alias = "loop.remove_reader")]
     pub fn remove_reader(&self, source: &impl AsRawFd) -> Result<bool> {
         Ok(self.unregister(source.as_raw_fd(), Direction::Read))
     }
@@ -72,6 +74,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// As [`add_reader`](Self::add_reader).
+    #[doc(alias = "loop.add_writer")]
     #[track_caller]
     pub fn add_writer<R: Outcome>(
         &self,
@@ -86,6 +89,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// None today.
+    #[doc(alias = "loop.remove_writer")]
     pub fn remove_writer(&self, source: &impl AsRawFd) -> Result<bool> {
         Ok(self.unregister(source.as_raw_fd(), Direction::Write))
     }

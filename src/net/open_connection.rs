@@ -40,6 +40,7 @@ use std::pin::Pin;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.open_connection")]
 #[track_caller]
 pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
     OpenConnection { target: Target::Tcp(host.into(), port), limit: DEFAULT_LIMIT, place: Location::caller() }
@@ -63,6 +64,7 @@ pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.open_unix_connection")]
 #[track_caller]
 pub fn open_unix_connection(path: impl AsRef<Path>) -> OpenConnection {
     let target = Target::Unix(path.as_ref().to_owned());

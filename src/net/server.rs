@@ -48,6 +48,7 @@ use std::rc::{Rc, Weak};
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Server")]
 #[derive(Clone)]
 pub struct Server(Rc<ServerInner>);
 
@@ -124,6 +125,7 @@ impl Server {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Server.serve_forever")]
     #[track_caller]
     pub fn serve_forever(&self) -> impl Future<Output = Result<()>> + use<> {
         let (server, place) = (self.clone(), Location::caller());
@@ -164,6 +166,7 @@ impl Server {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Server.start_serving")]
     pub fn start_serving(&self) -> impl Future<Output = Result<()>> + use<> {
         let server = self.clone();
         async move {
@@ -189,6 +192,7 @@ impl Server {
 
     /// Returns whether it accepts connections (`Server.is_serving`). There is an example at
     /// [`start_serving`](Self::start_serving).
+    #[doc(alias = "Server.is_serving")]
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.0.serving.get()
@@ -197,12 +201,14 @@ impl Server {
     /// Closes the listening sockets and leaves the connections open (`Server.close`). It cancels a
     /// [`serve_forever`](Self::serve_forever). Idempotent. It may be called at any time on the loop's thread. Closing the loop
     /// does the same. There is an example at [`Server`].
+    #[doc(alias = "Server.close")]
     pub fn close(&self) {
         self.0.close();
     }
 
     /// Waits until the server is closed and the last of its connections is gone (`Server.wait_closed`, as of 3.12.1). It closes
     /// nothing. It fails with [`Error::Cancelled`] only. There is an example at [`Server`].
+    #[doc(alias = "Server.wait_closed")]
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + use<> {
         let (inner, place) = (self.0.clone(), Location::caller());
@@ -231,12 +237,14 @@ impl Server {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Server.close_clients")]
     pub fn close_clients(&self) {
         self.clients().iter().for_each(Transport::close);
     }
 
     /// Closes all connections at once and discards their unsent bytes, otherwise as [`close_clients`](Self::close_clients)
     /// (`Server.abort_clients`, 3.13).
+    #[doc(alias = "Server.abort_clients")]
     pub fn abort_clients(&self) {
         self.clients().iter().for_each(Transport::abort);
     }
@@ -259,6 +267,7 @@ impl Server {
 
     /// Returns the listening sockets, and none once the server is closed (`Server.sockets`). It may be called at any time on
     /// the loop's thread. There is an example at [`ServerSocket`].
+    #[doc(alias = "Server.sockets")]
     #[must_use]
     pub fn sockets(&self) -> Vec<ServerSocket> {
         let sockets = self.0.sockets.borrow();
@@ -285,6 +294,7 @@ impl Server {
     }
 
     /// Returns the loop of the server while it exists (`Server.get_loop`).
+    #[doc(alias("Server.get_loop", "get_loop"))]
     #[must_use]
     pub fn event_loop(&self) -> Option<EventLoop> {
         self.0.lp.upgrade().map(EventLoop)

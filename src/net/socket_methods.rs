@@ -13,6 +13,7 @@ macro_rules! byte_stream {
             /// system. Fails with [`Error::Runtime`](crate::Error::Runtime) while another read waits, and with
             /// [`Error::Closed`](crate::Error::Closed) on a closed loop. There is an example at
             /// [`shutdown`](Self::shutdown).
+            #[doc(alias("loop.sock_recv_into", "sock_recv_into"))]
             #[track_caller]
             pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
                 let len = buf.len();
@@ -44,6 +45,7 @@ macro_rules! byte_stream {
 
             /// Writes all bytes (`loop.sock_sendall`). Fails as [`read`](Self::read) does; an unknown part of the bytes is
             /// sent then, also after a cancellation. There is an example at [`shutdown`](Self::shutdown).
+            #[doc(alias("loop.sock_sendall", "sock_sendall"))]
             #[track_caller]
             pub fn write_all<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<()>> + use<'a> {
                 let mut left = data;

@@ -57,6 +57,7 @@ const BACKLOG: usize = 100;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.start_server")]
 #[track_caller]
 pub fn start_server<F, R>(client_connected: F, host: impl Into<Hosts>, port: u16) -> StartServer
 where
@@ -109,6 +110,7 @@ where
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.start_unix_server")]
 #[track_caller]
 pub fn start_unix_server<F, R>(client_connected: F, path: impl AsRef<Path>) -> StartServer
 where

@@ -48,6 +48,7 @@ pub(super) trait FlowControl {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.StreamReader")]
 #[derive(Clone)]
 pub struct StreamReader(Rc<StreamReaderInner>);
 
@@ -78,6 +79,7 @@ impl StreamReader {
     /// assert!(!reader.at_eof());
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("asyncio.StreamReader", "StreamReader"))]
     pub fn new() -> Result<Self> {
         Self::with_limit(DEFAULT_LIMIT)
     }
@@ -92,6 +94,7 @@ impl StreamReader {
     /// let error = looplab::net::StreamReader::with_limit(0).unwrap_err();
     /// assert_eq!(error.to_string(), "Limit cannot be <= 0");
     /// ```
+    #[doc(alias("asyncio.StreamReader", "StreamReader"))]
     pub fn with_limit(limit: usize) -> Result<Self> {
         if limit == 0 {
             return Err(Error::Value("Limit cannot be <= 0".into()));
@@ -122,6 +125,7 @@ impl StreamReader {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "StreamReader.read")]
     #[track_caller]
     pub fn read(&self, n: usize) -> impl Future<Output = Result<Vec<u8>>> + use<> {
         let (reader, place) = (self.clone(), Location::caller());
@@ -152,6 +156,7 @@ impl StreamReader {
     /// assert_eq!(EventLoop::new()?.run_until_complete(reader.read_to_end())?, b"all of it");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("StreamReader.read", "read"))]
     #[track_caller]
     pub fn read_to_end(&self) -> impl Future<Output = Result<Vec<u8>>> + use<> {
         let (reader, place) = (self.clone(), Location::caller());
@@ -188,6 +193,7 @@ impl StreamReader {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "StreamReader.readline")]
     #[track_caller]
     pub fn readline(&self) -> impl Future<Output = Result<Vec<u8>>> + use<> {
         let (reader, place) = (self.clone(), Location::caller());
@@ -248,6 +254,7 @@ impl StreamReader {
     /// assert_eq!(error.to_string(), "3 bytes read on a total of 5 expected bytes");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "StreamReader.readexactly")]
     #[track_caller]
     pub fn readexactly(&self, n: usize) -> impl Future<Output = Result<Vec<u8>>> + use<> {
         let (reader, place) = (self.clone(), Location::caller());
@@ -280,6 +287,7 @@ impl StreamReader {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "StreamReader.readuntil")]
     #[track_caller]
     pub fn readuntil<S>(&self, separator: S) -> impl Future<Output = Result<Vec<u8>>> + use<S>
     where
@@ -381,6 +389,7 @@ impl StreamReader {
 
     /// Returns whether the stream has ended and all of it was read (`StreamReader.at_eof`). There is an example at
     /// [`feed_eof`](Self::feed_eof).
+    #[doc(alias = "StreamReader.at_eof")]
     #[must_use]
     pub fn at_eof(&self) -> bool {
         self.0.eof.get() && self.0.buffer.borrow().is_empty()
@@ -388,6 +397,7 @@ impl StreamReader {
 
     /// Returns the error that the connection was lost with (`StreamReader.exception`). Every read fails with it, even if
     /// bytes are buffered. There is an example at [`set_exception`](Self::set_exception).
+    #[doc(alias = "StreamReader.exception")]
     #[must_use]
     pub fn exception(&self) -> Option<Error> {
         self.0.error.borrow().clone()
@@ -408,6 +418,7 @@ impl StreamReader {
     /// assert_eq!(error.to_string(), "the line is cut");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "StreamReader.set_exception")]
     pub fn set_exception(&self, error: Error) {
         let old = self.0.error.replace(Some(error.clone()));
         drop(old);
@@ -420,6 +431,7 @@ impl StreamReader {
     /// # Errors
     /// [`Error::Runtime`] after [`feed_eof`](Self::feed_eof), with the text `feed_data after feed_eof`. There is an example
     /// there.
+    #[doc(alias = "StreamReader.feed_data")]
     pub fn feed_data(&self, data: &[u8]) -> Result<()> {
         if self.0.eof.get() {
             return Err(Error::Runtime("feed_data after feed_eof".into()));
@@ -457,6 +469,7 @@ impl StreamReader {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "StreamReader.feed_eof")]
     pub fn feed_eof(&self) {
         self.0.eof.set(true);
         self.0.waiters.wake_all(&Ok(()));

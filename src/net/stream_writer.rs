@@ -36,6 +36,7 @@ use std::rc::Rc;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.StreamWriter")]
 #[derive(Clone)]
 pub struct StreamWriter(Rc<StreamWriterInner>);
 
@@ -59,6 +60,7 @@ impl StreamWriter {
     /// # Errors
     /// [`Error::Runtime`](crate::Error::Runtime) after [`write_eof`](Self::write_eof), with asyncio's text;
     /// [`Error::Closed`](crate::Error::Closed) on a closed loop, for bytes that the kernel did not take.
+    #[doc(alias = "StreamWriter.write")]
     pub fn write(&self, data: impl AsRef<[u8]>) -> Result<()> {
         self.transport_ref().write(data.as_ref())
     }
@@ -79,6 +81,7 @@ impl StreamWriter {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "StreamWriter.writelines")]
     pub fn writelines<T: AsRef<[u8]>>(&self, lines: impl IntoIterator<Item = T>) -> Result<()> {
         self.transport_ref().writelines(lines)
     }
@@ -88,6 +91,7 @@ impl StreamWriter {
     /// Fails with the error that the connection was lost with, or with [`Error::Io`](crate::Error::Io), `Connection lost`, if
     /// it is closed. Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled, which loses no
     /// written byte. There is an example at [`StreamWriter`].
+    #[doc(alias = "StreamWriter.drain")]
     #[track_caller]
     pub fn drain(&self) -> impl Future<Output = Result<()>> + use<> {
         let (writer, place) = (self.clone(), Location::caller());
@@ -107,12 +111,14 @@ impl StreamWriter {
     /// Stops reading, and closes the connection once all written bytes are flushed (`StreamWriter.close`). It does not wait;
     /// see [`wait_closed`](Self::wait_closed). Idempotent. It may be called at any time on the loop's thread. There is an
     /// example at [`StreamWriter`].
+    #[doc(alias = "StreamWriter.close")]
     pub fn close(&self) {
         self.transport_ref().close();
     }
 
     /// Returns whether it is closing or closed (`StreamWriter.is_closing`). There is an example at
     /// [`peername`](Self::peername).
+    #[doc(alias = "StreamWriter.is_closing")]
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.transport_ref().is_closing()
@@ -122,6 +128,7 @@ impl StreamWriter {
     ///
     /// Fails with the error that the connection was lost with, or with [`Error::Cancelled`](crate::Error::Cancelled). There
     /// is an example at [`StreamWriter`].
+    #[doc(alias = "StreamWriter.wait_closed")]
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + use<> {
         let (writer, place) = (self.clone(), Location::caller());
@@ -134,12 +141,14 @@ impl StreamWriter {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the system refuses.
+    #[doc(alias = "StreamWriter.write_eof")]
     pub fn write_eof(&self) -> Result<()> {
         self.transport_ref().write_eof()
     }
 
     /// Returns whether [`write_eof`](Self::write_eof) works (`StreamWriter.can_write_eof`). It does on TCP and Unix sockets.
     /// There is an example at [`peername`](Self::peername).
+    #[doc(alias = "StreamWriter.can_write_eof")]
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
         true
@@ -179,6 +188,7 @@ impl StreamWriter {
 
     /// Returns the connection, for its buffer limits, pausing and aborting (`StreamWriter.transport`). There is an example
     /// at [`Transport`].
+    #[doc(alias = "StreamWriter.transport")]
     #[must_use]
     pub fn transport(&self) -> Transport {
         self.transport_ref().clone()

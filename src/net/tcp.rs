@@ -90,6 +90,7 @@ impl TcpListener {
     /// let back: std::net::TcpListener = listener.into_std();
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("asyncio.start_server", "start_server"))]
     #[track_caller]
     pub fn from_std(listener: net::TcpListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
@@ -103,6 +104,7 @@ impl TcpListener {
     /// aborted connection, or too few descriptors. Fails with [`Error::Runtime`](crate::Error::Runtime) while another
     /// `accept` waits, and with [`Error::Closed`](crate::Error::Closed) on a closed loop. There is an example at
     /// [`TcpListener`].
+    #[doc(alias("loop.sock_accept", "sock_accept"))]
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
@@ -138,6 +140,7 @@ impl TcpStream {
     /// assert!(error.to_string().ends_with(&format!("Connect call failed ('127.0.0.1', {})", closed.port())));
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("loop.sock_connect", "sock_connect"))]
     #[track_caller]
     pub fn connect(address: impl Into<Address>) -> impl Future<Output = Result<Self>> {
         let (address, place) = (address.into(), Location::caller());
@@ -168,6 +171,7 @@ impl TcpStream {
     /// assert!(back.nodelay()?);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("asyncio.open_connection", "open_connection"))]
     #[track_caller]
     pub fn from_std(stream: net::TcpStream) -> Result<Self> {
         stream.set_nonblocking(true)?;

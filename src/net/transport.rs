@@ -54,6 +54,7 @@ const HIGH_WATER: usize = 64 * 1024;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Transport")]
 #[derive(Clone)]
 pub struct Transport(Rc<TransportInner>);
 

@@ -105,6 +105,7 @@ impl UdpSocket {
 
     /// Sends one datagram to `address` (`loop.sock_sendto`). Fails as [`send`](Self::send) does. There is an example at
     /// [`UdpSocket`].
+    #[doc(alias("loop.sock_sendto", "sock_sendto"))]
     #[track_caller]
     pub fn send_to<'a>(
         &'a self,
@@ -117,6 +118,7 @@ impl UdpSocket {
     /// Receives one datagram of the connected peer (`loop.sock_recv_into`). Bytes that do not fit into the buffer are lost. If
     /// the wait is cancelled or dropped, no datagram is lost. Fails as [`send`](Self::send) does. There is an example at
     /// [`connect`](Self::connect).
+    #[doc(alias("loop.sock_recv_into", "sock_recv_into"))]
     #[track_caller]
     pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
         self.0.op(&RECV, Location::caller(), move |fd| fd.socket().recv(buf))
@@ -125,6 +127,7 @@ impl UdpSocket {
     /// Receives one datagram and the address of its sender, otherwise as [`recv`](Self::recv) (`loop.sock_recvfrom_into`). On
     /// an IPv6 socket an IPv4 sender is `::ffff:a.b.c.d`, which [`send_to`](Self::send_to) takes. There is an example at
     /// [`UdpSocket`].
+    #[doc(alias("loop.sock_recvfrom_into", "sock_recvfrom_into"))]
     #[track_caller]
     pub fn recv_from<'a>(
         &'a self,

@@ -88,6 +88,7 @@ impl UnixListener {
     /// let back: std::os::unix::net::UnixListener = listener.into_std();
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("asyncio.start_unix_server", "start_unix_server"))]
     #[track_caller]
     pub fn from_std(listener: net::UnixListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
@@ -96,6 +97,7 @@ impl UnixListener {
 
     /// Accepts a connection (`loop.sock_accept`). Waits and fails as [`TcpListener::accept`](super::TcpListener::accept)
     /// does. There is an example at [`UnixListener`].
+    #[doc(alias("loop.sock_accept", "sock_accept"))]
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
@@ -120,6 +122,7 @@ impl UnixStream {
     ///
     /// Fails with [`Error::Io`](crate::Error::Io); its kind is [`WouldBlock`](std::io::ErrorKind::WouldBlock) if the
     /// listener's queue is full. There are examples at [`UnixListener`] and [`UnixListener::bind`].
+    #[doc(alias("loop.sock_connect", "sock_connect"))]
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = Result<Self>> {
         let place = Location::caller();
@@ -153,6 +156,7 @@ impl UnixStream {
     /// let back: std::os::unix::net::UnixStream = stream.into_std();
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("asyncio.open_unix_connection", "open_unix_connection"))]
     #[track_caller]
     pub fn from_std(stream: net::UnixStream) -> Result<Self> {
         stream.set_nonblocking(true)?;

@@ -6,8 +6,8 @@
 //!
 //! It does not see what other code of the process installs for the signal later.
 
-use super::invalid;
 use super::ring::{Action, Arrivals, bit, register};
+use super::signal::invalid;
 use crate::error::{Error, Result};
 use signal_hook::{SigId, flag, low_level};
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 //! A signal only queues a callback. Adding again replaces the handler, and a handler may remove
 //! itself. [`Signals`] catches the signals.
 
-use super::{Signals, check_number};
+use super::Signals;
+use super::signal::{Signal, check_number};
 use crate::error::Result;
 use crate::event_loop::{EventLoop, PushInfo, SIGNALS, running};
 use crate::outcome::Outcome;
@@ -34,20 +35,21 @@ impl EventLoop {
     /// was added; [`Error::Closed`](crate::Error::Closed) after `close`.
     ///
     /// ```
-    /// # use looplab::EventLoop;
+    /// # use looplab::{EventLoop, Signal};
     /// let lp = EventLoop::new()?;
-    /// lp.add_signal_handler(10, || println!("SIGUSR1"))?;
-    /// assert!(lp.remove_signal_handler(10)?);
+    /// lp.add_signal_handler(Signal::SIGUSR1, || println!("SIGUSR1"))?;
+    /// assert!(lp.remove_signal_handler(Signal::SIGUSR1)?);
     /// assert_eq!(lp.add_signal_handler(9, || ()).unwrap_err().to_string(), "sig 9 cannot be caught");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.add_signal_handler")]
     #[track_caller]
     pub fn add_signal_handler<R: Outcome>(
         &self,
-        signal: i32,
+        signal: impl Into<Signal>,
         callback: impl FnMut() -> R + 'static,
     ) -> Result<()> {
-        self.add_handler(signal, Location::caller(), type_name_of_val(&callback), callback)
+        self.add_handler(signal.into().number(), Location::caller(), type_name_of_val(&callback), callback)
     }
 
     /// Adds a signal handler under a name.
@@ -80,7 +82,9 @@ impl EventLoop {
     ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal.
-    pub fn remove_signal_handler(&self, signal: i32) -> Result<bool> {
+    #[doc(alias = "loop.remove_signal_handler")]
+    pub fn remove_signal_handler(&self, signal: impl Into<Signal>) -> Result<bool> {
+        let signal = signal.into().number();
         if self.0.signals.borrow().has_fuse(signal) {
             return Ok(false);
         }

@@ -59,11 +59,13 @@
 mod dispositions;
 mod handlers;
 mod ring;
+pub mod signal;
 
 use crate::error::{Error, Result};
 use dispositions::{check_caught, is_default_now, light_fuse, put_out_fuse, start_recording, stop_recording};
 use mio::{Interest, Registry, Token};
 use ring::{Arrivals, CAPACITY, bit};
+use signal::check_number;
 use signal_hook::{SigId, consts};
 use std::io;
 use std::sync::Arc;
@@ -367,15 +369,6 @@ fn deregister(registry: &Registry, pipe: Option<SelfPipe>) {
         // as well.
         let _ = registry.deregister(&mut pipe.source);
     }
-}
-
-/// Checks a number as Python's `signal.valid_signals()`. The C library keeps 32 and 33 for itself.
-pub(crate) fn check_number(signum: i32) -> Result<()> {
-    if (1..=64).contains(&signum) && !matches!(signum, 32 | 33) { Ok(()) } else { Err(invalid(signum)) }
-}
-
-fn invalid(signum: i32) -> Error {
-    Error::Value(format!("invalid signal number {signum}").into())
 }
 
 fn check_catchable(signum: i32) -> Result<()> {

@@ -36,6 +36,7 @@ use std::rc::Rc;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Barrier")]
 #[derive(Clone)]
 pub struct Barrier(Rc<BarrierInner>);
 
@@ -64,6 +65,7 @@ impl Barrier {
     /// ```
     /// assert_eq!(looplab::sync::Barrier::new(0).unwrap_err().to_string(), "parties must be >= 1");
     /// ```
+    #[doc(alias("asyncio.Barrier", "Barrier"))]
     pub fn new(parties: usize) -> Result<Self> {
         if parties == 0 {
             return Err(Error::Value("parties must be >= 1".into()));
@@ -86,6 +88,7 @@ impl Barrier {
     /// assert_eq!(EventLoop::new()?.run_until_complete(barrier.wait())?, 0);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Barrier.wait")]
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = Result<usize>> + use<> {
         let (barrier, place) = (self.0.clone(), Location::caller());
@@ -108,6 +111,7 @@ impl Barrier {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Barrier.reset")]
     #[track_caller]
     pub fn reset(&self) -> impl Future<Output = Result<()>> + use<> {
         self.change(|count| if count > 0 { BarrierState::Resetting } else { BarrierState::Filling })
@@ -127,6 +131,7 @@ impl Barrier {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Barrier.abort")]
     #[track_caller]
     pub fn abort(&self) -> impl Future<Output = Result<()>> + use<> {
         self.change(|_| BarrierState::Broken)
@@ -138,6 +143,7 @@ impl Barrier {
     /// assert_eq!(looplab::sync::Barrier::new(3)?.parties(), 3);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Barrier.parties")]
     #[must_use]
     pub fn parties(&self) -> usize {
         self.0.parties
@@ -149,6 +155,7 @@ impl Barrier {
     /// assert_eq!(looplab::sync::Barrier::new(3)?.n_waiting(), 0);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Barrier.n_waiting")]
     #[must_use]
     pub fn n_waiting(&self) -> usize {
         if self.0.state.get() == BarrierState::Filling { self.0.count.get() } else { 0 }
@@ -160,6 +167,7 @@ impl Barrier {
     /// assert!(!looplab::sync::Barrier::new(3)?.broken());
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Barrier.broken")]
     #[must_use]
     pub fn broken(&self) -> bool {
         self.0.state.get() == BarrierState::Broken

@@ -41,6 +41,7 @@ use std::rc::Rc;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Condition")]
 #[derive(Clone, Default)]
 pub struct Condition(Rc<ConditionInner>);
 
@@ -57,6 +58,7 @@ impl Condition {
     /// ```
     /// assert!(!looplab::sync::Condition::new().locked());
     /// ```
+    #[doc(alias("asyncio.Condition", "Condition"))]
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -69,6 +71,7 @@ impl Condition {
     /// let lock = Lock::new();
     /// let (not_empty, not_full) = (Condition::with_lock(&lock), Condition::with_lock(&lock));
     /// ```
+    #[doc(alias("asyncio.Condition", "Condition"))]
     #[must_use]
     pub fn with_lock(lock: &Lock) -> Self {
         Self(Rc::new(ConditionInner { lock: lock.clone(), ..ConditionInner::default() }))
@@ -83,6 +86,7 @@ impl Condition {
     /// assert!(Condition::with_lock(&lock).locked());
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Condition.locked")]
     #[must_use]
     pub fn locked(&self) -> bool {
         self.0.lock.locked()
@@ -116,6 +120,7 @@ impl Condition {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Condition.acquire")]
     #[track_caller]
     pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
         self.0.lock.acquire()
@@ -130,6 +135,7 @@ impl Condition {
     /// # use looplab::sync::Condition;
     /// assert_eq!(Condition::new().release().unwrap_err().to_string(), "Lock is not acquired.");
     /// ```
+    #[doc(alias = "Condition.release")]
     pub fn release(&self) -> Result<()> {
         self.0.lock.release()
     }
@@ -150,6 +156,7 @@ impl Condition {
     /// assert_eq!(error.to_string(), "cannot wait on un-acquired lock");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Condition.wait")]
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = Result<()>> + use<> {
         let (condition, place) = (self.clone(), Location::caller());
@@ -168,6 +175,7 @@ impl Condition {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Condition.wait_for")]
     #[track_caller]
     pub fn wait_for<P>(&self, predicate: P) -> impl Future<Output = Result<()>> + use<P>
     where
@@ -186,6 +194,7 @@ impl Condition {
     /// # use looplab::sync::Condition;
     /// assert_eq!(Condition::new().notify(1).unwrap_err().to_string(), "cannot notify on un-acquired lock");
     /// ```
+    #[doc(alias = "Condition.notify")]
     pub fn notify(&self, n: usize) -> Result<()> {
         if !self.locked() {
             return Err(Error::Runtime("cannot notify on un-acquired lock".into()));
@@ -203,6 +212,7 @@ impl Condition {
     /// # use looplab::sync::Condition;
     /// assert_eq!(Condition::new().notify_all().unwrap_err().to_string(), "cannot notify on un-acquired lock");
     /// ```
+    #[doc(alias = "Condition.notify_all")]
     pub fn notify_all(&self) -> Result<()> {
         self.notify(usize::MAX)
     }

@@ -26,6 +26,7 @@ use std::rc::Rc;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Event")]
 #[derive(Clone, Default)]
 pub struct Event(Rc<EventInner>);
 
@@ -42,6 +43,7 @@ impl Event {
     /// ```
     /// assert_eq!(format!("{:?}", looplab::sync::Event::new()), "<Event [unset]>");
     /// ```
+    #[doc(alias("asyncio.Event", "Event"))]
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -52,6 +54,7 @@ impl Event {
     /// ```
     /// assert!(!looplab::sync::Event::new().is_set());
     /// ```
+    #[doc(alias = "Event.is_set")]
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.is_set.get()
@@ -66,6 +69,7 @@ impl Event {
     /// event.set();
     /// assert!(event.is_set());
     /// ```
+    #[doc(alias = "Event.set")]
     pub fn set(&self) {
         if !self.0.is_set.replace(true) {
             self.0.waiters.wake_next(usize::MAX);
@@ -81,6 +85,7 @@ impl Event {
     /// event.clear();
     /// assert!(!event.is_set());
     /// ```
+    #[doc(alias = "Event.clear")]
     pub fn clear(&self) {
         self.0.is_set.set(false);
     }
@@ -101,6 +106,7 @@ impl Event {
     /// lp.run_until_complete(event.wait())?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Event.wait")]
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = Result<()>> + use<> {
         let (event, place) = (self.clone(), Location::caller());

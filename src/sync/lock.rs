@@ -48,6 +48,7 @@ use std::rc::{Rc, Weak};
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Lock")]
 #[derive(Clone, Default)]
 pub struct Lock(Rc<LockInner>);
 
@@ -75,6 +76,7 @@ impl Lock {
     /// ```
     /// assert!(!looplab::sync::Lock::new().locked());
     /// ```
+    #[doc(alias("asyncio.Lock", "Lock"))]
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -89,6 +91,7 @@ impl Lock {
     /// assert!(lock.locked());
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Lock.locked")]
     #[must_use]
     pub fn locked(&self) -> bool {
         self.0.hold.borrow().is_some()
@@ -153,6 +156,7 @@ impl Lock {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Lock.acquire")]
     #[track_caller]
     pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
         let (lock, place) = (self.clone(), Location::caller());
@@ -169,6 +173,7 @@ impl Lock {
     /// # use looplab::sync::Lock;
     /// assert_eq!(Lock::new().release().unwrap_err().to_string(), "Lock is not acquired.");
     /// ```
+    #[doc(alias = "Lock.release")]
     pub fn release(&self) -> Result<()> {
         // Arrow 2.
         if self.0.hold.take().is_none() {

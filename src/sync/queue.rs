@@ -48,6 +48,7 @@ use std::rc::Rc;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Queue")]
 pub struct Queue<T>(Rc<QueueInner<T>>);
 
 struct QueueInner<T> {
@@ -74,6 +75,7 @@ impl<T: 'static> Queue<T> {
     /// assert!(queue.full());
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias("asyncio.Queue", "Queue"))]
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
         Self::of("Queue", maxsize, Deque::fifo())
@@ -109,6 +111,7 @@ impl<T: 'static> Queue<T> {
     /// assert_eq!(queue.qsize(), 1);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Queue.put")]
     #[track_caller]
     pub fn put(&self, item: T) -> impl Future<Output = Result<()>> + use<T> {
         let (queue, place) = (self.clone(), Location::caller());
@@ -140,6 +143,7 @@ impl<T: 'static> Queue<T> {
     /// assert_eq!(EventLoop::new()?.run_until_complete(queue.get())?, "first");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Queue.get")]
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<T>> + use<T> {
         let (queue, place) = (self.clone(), Location::caller());
@@ -172,6 +176,7 @@ impl<T: 'static> Queue<T> {
     /// assert!(matches!(queue.put_nowait(2), Err(Error::QueueFull)));
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Queue.put_nowait")]
     pub fn put_nowait(&self, item: T) -> Result<()> {
         let item = Guarded::new(item);
         self.check_not_shut_down()?;
@@ -195,6 +200,7 @@ impl<T: 'static> Queue<T> {
     /// # use looplab::{Error, sync::Queue};
     /// assert!(matches!(Queue::<u8>::new(0).get_nowait(), Err(Error::QueueEmpty)));
     /// ```
+    #[doc(alias = "Queue.get_nowait")]
     pub fn get_nowait(&self) -> Result<T> {
         if self.empty() {
             self.check_not_shut_down()?;
@@ -214,6 +220,7 @@ impl<T: 'static> Queue<T> {
     /// # use looplab::sync::Queue;
     /// assert_eq!(Queue::<u8>::new(0).task_done().unwrap_err().to_string(), "task_done() called too many times");
     /// ```
+    #[doc(alias = "Queue.task_done")]
     pub fn task_done(&self) -> Result<()> {
         let state = &*self.0;
         if state.unfinished.get() == 0 {
@@ -243,6 +250,7 @@ impl<T: 'static> Queue<T> {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Queue.join")]
     #[track_caller]
     pub fn join(&self) -> impl Future<Output = Result<()>> + use<T> {
         let (state, place) = (self.0.clone(), Location::caller());
@@ -267,6 +275,7 @@ impl<T: 'static> Queue<T> {
     /// assert!(matches!(queue.get_nowait(), Err(Error::QueueShutDown)));
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Queue.shutdown")]
     pub fn shutdown(&self, immediate: bool) {
         let state = &*self.0;
         state.shut_down.set(true);
@@ -287,6 +296,7 @@ impl<T: 'static> Queue<T> {
     /// ```
     /// assert_eq!(looplab::sync::Queue::<u8>::new(2).qsize(), 0);
     /// ```
+    #[doc(alias = "Queue.qsize")]
     #[must_use]
     pub fn qsize(&self) -> usize {
         self.0.size.get()
@@ -297,6 +307,7 @@ impl<T: 'static> Queue<T> {
     /// ```
     /// assert_eq!(looplab::sync::Queue::<u8>::new(2).maxsize(), 2);
     /// ```
+    #[doc(alias = "Queue.maxsize")]
     #[must_use]
     pub fn maxsize(&self) -> usize {
         self.0.maxsize
@@ -307,6 +318,7 @@ impl<T: 'static> Queue<T> {
     /// ```
     /// assert!(looplab::sync::Queue::<u8>::new(2).empty());
     /// ```
+    #[doc(alias = "Queue.empty")]
     #[must_use]
     pub fn empty(&self) -> bool {
         self.0.size.get() == 0
@@ -317,6 +329,7 @@ impl<T: 'static> Queue<T> {
     /// ```
     /// assert!(!looplab::sync::Queue::<u8>::new(0).full());
     /// ```
+    #[doc(alias = "Queue.full")]
     #[must_use]
     pub fn full(&self) -> bool {
         self.0.maxsize > 0 && self.0.size.get() >= self.0.maxsize
@@ -390,6 +403,7 @@ impl<T> fmt::Debug for Queue<T> {
 /// assert_eq!(jobs.get_nowait()?, (1, "urgent"));
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.PriorityQueue")]
 pub struct PriorityQueue<T>(Queue<T>);
 
 impl<T: Ord + 'static> PriorityQueue<T> {
@@ -410,6 +424,7 @@ impl<T: Ord + 'static> PriorityQueue<T> {
 /// assert_eq!(stack.get_nowait()?, "on top");
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.LifoQueue")]
 pub struct LifoQueue<T>(Queue<T>);
 
 impl<T: 'static> LifoQueue<T> {

@@ -107,6 +107,7 @@ impl SemaphoreInner {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Semaphore")]
 #[derive(Clone)]
 pub struct Semaphore(Rc<SemaphoreInner>);
 
@@ -117,6 +118,7 @@ impl Semaphore {
     /// ```
     /// assert!(looplab::sync::Semaphore::new(0).locked());
     /// ```
+    #[doc(alias("asyncio.Semaphore", "Semaphore"))]
     #[must_use]
     pub fn new(value: usize) -> Self {
         Self(SemaphoreInner::new(value, None))
@@ -131,6 +133,7 @@ impl Semaphore {
     /// gate.release();
     /// assert!(!gate.locked());
     /// ```
+    #[doc(alias = "Semaphore.release")]
     pub fn release(&self) {
         // Only a bounded semaphore can fail here.
         let _ = self.0.release();
@@ -151,6 +154,7 @@ impl Semaphore {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.BoundedSemaphore")]
 #[derive(Clone)]
 pub struct BoundedSemaphore(Rc<SemaphoreInner>);
 
@@ -161,6 +165,7 @@ impl BoundedSemaphore {
     /// ```
     /// assert!(!looplab::sync::BoundedSemaphore::new(2).locked());
     /// ```
+    #[doc(alias("asyncio.BoundedSemaphore", "BoundedSemaphore"))]
     #[must_use]
     pub fn new(value: usize) -> Self {
         Self(SemaphoreInner::new(value, Some(value)))
@@ -191,6 +196,7 @@ macro_rules! semaphore {
             /// # use looplab::sync::{BoundedSemaphore, Semaphore};
             /// assert!(Semaphore::new(0).locked() && !BoundedSemaphore::new(1).locked());
             /// ```
+            #[doc(alias = "Semaphore.locked")]
             #[must_use]
             pub fn locked(&self) -> bool {
                 self.0.locked()
@@ -235,6 +241,7 @@ macro_rules! semaphore {
             /// assert!(one.locked());
             /// # Ok::<(), looplab::Error>(())
             /// ```
+            #[doc(alias = "Semaphore.acquire")]
             #[track_caller]
             pub fn acquire(&self) -> impl Future<Output = Result<()>> + use<> {
                 let (semaphore, place) = (self.0.clone(), Location::caller());

@@ -17,6 +17,7 @@ use std::rc::Rc;
 ///
 /// Implemented for every `std::future::Future` whose output is an [`Outcome`], and for [`Task`], [`Future`],
 /// [`Shield`](crate::Shield) and their references. It cannot be implemented elsewhere.
+#[doc(alias("asyncio.ensure_future", "ensure_future"))]
 pub trait EnsureFuture {
     /// The type of its value.
     type Value: 'static;
@@ -154,6 +155,7 @@ impl EventLoop {
     /// assert_eq!(lp.turns(), 2);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.run_until_complete")]
     #[track_caller]
     pub fn run_until_complete<A: EnsureFuture>(&self, target: A) -> Result<A::Value> {
         let place = Location::caller();

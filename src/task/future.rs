@@ -35,24 +35,28 @@ pub(crate) struct FutureCell<T: 'static> {
 /// assert_eq!(lp.run_until_complete(&answer)?, 42);
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Future")]
 pub struct Future<T: 'static>(Rc<FutureCell<T>>);
 
 /// The methods of futures and tasks.
 macro_rules! future_methods {
     () => {
         /// Returns whether it is done: it has a result, failed, or was cancelled (`Future.done`).
+        #[doc(alias("Future.done", "Task.done"))]
         #[must_use]
         pub fn done(&self) -> bool {
             self.0.core.done()
         }
 
         /// Returns whether it ended cancelled (`Future.cancelled`). The request to cancel a task does not count.
+        #[doc(alias("Future.cancelled", "Task.cancelled"))]
         #[must_use]
         pub fn cancelled(&self) -> bool {
             self.0.core.cancelled()
         }
 
         /// Cancels it as [`cancel`](Self::cancel), with a message for the readers of the error.
+        #[doc(alias("Future.cancel", "Task.cancel"))]
         pub fn cancel_msg(&self, message: impl Into<Arc<str>>) -> bool {
             cancel::cancel(self.0.clone(), &Some(message.into()))
         }
@@ -65,6 +69,7 @@ macro_rules! future_methods {
 
         /// Removes a done callback, and returns how many were removed (`Future.remove_done_callback`). One that is queued
         /// already cannot be removed.
+        #[doc(alias("Future.remove_done_callback", "Task.remove_done_callback"))]
         pub fn remove_done_callback(&self, id: CallbackId) -> usize {
             let removed = self.0.core.remove_waiter(id.0);
             let count = usize::from(removed.is_some());
@@ -73,6 +78,7 @@ macro_rules! future_methods {
         }
 
         /// Returns the loop that it belongs to, if that still exists (`Future.get_loop`).
+        #[doc(alias("Future.get_loop", "Task.get_loop", "get_loop"))]
         #[must_use]
         pub fn event_loop(&self) -> Option<EventLoop> {
             self.0.core.event_loop()
@@ -116,6 +122,7 @@ impl<T: 'static> Future<T> {
     /// # Errors
     /// [`Error::InvalidState`] if it is done; the value is dropped. [`Error::Closed`] if something waits and the loop is
     /// closed; the future is done then.
+    #[doc(alias = "Future.set_result")]
     pub fn set_result(&self, value: T) -> Result<()> {
         self.settle(Ok(value))
     }
@@ -124,6 +131,7 @@ impl<T: 'static> Future<T> {
     ///
     /// # Errors
     /// As [`set_result`](Self::set_result).
+    #[doc(alias("Future.set_exception", "set_exception"))]
     pub fn set_error(&self, error: Error) -> Result<()> {
         self.settle(Err(error))
     }
@@ -165,6 +173,7 @@ impl<T: 'static> Future<T> {
     }
 
     /// Cancels it at once (`Future.cancel`); false if it is done. All waiters get [`Error::Cancelled`].
+    #[doc(alias = "Future.cancel")]
     pub fn cancel(&self) -> bool {
         cancel::cancel(self.0.clone(), &None)
     }
@@ -173,6 +182,7 @@ impl<T: 'static> Future<T> {
     ///
     /// # Errors
     /// [`Error::InvalidState`] if it is not; else its error, or its [`Error::Cancelled`].
+    #[doc(alias = "Future.result")]
     pub fn result(&self) -> Result<T>
     where
         T: Clone,
@@ -184,6 +194,7 @@ impl<T: 'static> Future<T> {
     ///
     /// # Errors
     /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
+    #[doc(alias("Future.exception", "exception"))]
     pub fn error(&self) -> Result<Option<Error>> {
         match self.0.core.exception()? {
             // Its outcome was taken.
@@ -195,6 +206,7 @@ impl<T: 'static> Future<T> {
     /// Runs `callback` with this future once it is done, in the turn after (`Future.add_done_callback`). Callbacks and
     /// awaiters run in order of registration; on a future that is done it is queued at once. If the loop is closed before
     /// that, or is closed already, the callback is dropped.
+    #[doc(alias = "Future.add_done_callback")]
     #[track_caller]
     pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
     where

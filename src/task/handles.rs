@@ -38,6 +38,7 @@ use std::sync::Arc;
 /// assert_eq!(sum, 3);
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.Task")]
 pub struct Task<T: 'static>(pub(super) Rc<TaskCell>, PhantomData<fn() -> T>);
 
 /// A task whose type is not known: what [`all_tasks`](crate::all_tasks) and [`current_task`](crate::current_task) return.
@@ -62,11 +63,13 @@ macro_rules! task_methods {
         /// Requests cancellation (`Task.cancel`): [`Error::Cancelled`] is thrown at the await where the task is
         /// suspended, in one of the next turns. The task may clean up, pass it on with `?`, or swallow it. False if it
         /// is done. May be called at any time.
+        #[doc(alias = "Task.cancel")]
         pub fn cancel(&self) -> bool {
             cancel::cancel(self.0.clone(), &None)
         }
 
         /// Returns how many cancellations were requested and not taken back (`Task.cancelling`).
+        #[doc(alias = "Task.cancelling")]
         #[must_use]
         pub fn cancelling(&self) -> u32 {
             self.0.cancels.get()
@@ -74,17 +77,20 @@ macro_rules! task_methods {
 
         /// Takes one request back, and returns how many are left (`Task.uncancel`). At zero a request that was not
         /// delivered yet is withdrawn, as since Python 3.13.
+        #[doc(alias = "Task.uncancel")]
         pub fn uncancel(&self) -> u32 {
             self.0.uncancel()
         }
 
         /// Returns its name: the one that it was given, or `Task-N` (`Task.get_name`).
+        #[doc(alias("Task.get_name", "get_name"))]
         #[must_use]
         pub fn name(&self) -> Rc<str> {
             self.0.name()
         }
 
         /// Gives it a name (`Task.set_name`).
+        #[doc(alias = "Task.set_name")]
         pub fn set_name(&self, name: impl Into<Rc<str>>) {
             self.0.set_name(name.into());
         }
@@ -99,6 +105,7 @@ macro_rules! task_methods {
         ///
         /// # Errors
         /// [`Error::InvalidState`] if it is not done; its [`Error::Cancelled`] if it was cancelled.
+        #[doc(alias("Task.exception", "exception"))]
         pub fn error(&self) -> Result<Option<Error>> {
             self.0.core.exception()
         }
@@ -147,6 +154,7 @@ impl<T: 'static> Task<T> {
     /// task.add_done_callback(looplab::stop);              // right: |_| looplab::stop()
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "Task.add_done_callback")]
     #[track_caller]
     pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
     where
@@ -176,6 +184,7 @@ impl<T: 'static> Task<T> {
     ///
     /// # Errors
     /// [`Error::InvalidState`] if it is not done; else what it failed with, or its [`Error::Cancelled`].
+    #[doc(alias = "Task.result")]
     pub fn result(&self) -> Result<T>
     where
         T: Clone,

@@ -30,6 +30,7 @@ use std::time::Duration;
 /// lp.run_until_complete(async { sleep(Duration::from_secs(60)).await })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.sleep")]
 #[track_caller]
 pub fn sleep(delay: Duration) -> Sleep {
     Sleep { delay, place: Location::caller(), state: SleepState::New }
@@ -44,6 +45,7 @@ pub fn sleep(delay: Duration) -> Sleep {
 /// assert_eq!(lp.turns(), 3);                      // two steps, and the callback that ends the run
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias("asyncio.sleep", "sleep"))]
 pub fn yield_now() -> YieldNow {
     YieldNow { yielded: None }
 }

@@ -66,6 +66,7 @@ impl TaskBuilder {
     }
 
     /// Makes the task on the running loop, as [`create_task`] does.
+    #[doc(alias("asyncio.create_task", "create_task"))]
     #[track_caller]
     pub fn spawn<F>(self, body: F) -> Task<<F::Output as Outcome>::Value>
     where
@@ -132,6 +133,7 @@ impl EventLoop {
     /// assert_eq!(lp.create_task(async { Ok(()) }).result().unwrap_err().to_string(), "Event loop is closed");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.create_task")]
     #[track_caller]
     pub fn create_task<F>(&self, body: F) -> Task<<F::Output as Outcome>::Value>
     where
@@ -153,6 +155,7 @@ impl EventLoop {
     }
 
     /// Makes a future whose result is set by hand (`loop.create_future`). Still made on a closed loop, as in asyncio.
+    #[doc(alias = "loop.create_future")]
     #[must_use]
     #[track_caller]
     pub fn create_future<T: 'static>(&self) -> Future<T> {
@@ -160,6 +163,7 @@ impl EventLoop {
     }
 
     /// Lists the tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
+    #[doc(alias = "asyncio.all_tasks")]
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         self.0.tasks.list().into_iter().filter_map(|task| TaskRef::of_any(task)).collect()
@@ -207,6 +211,7 @@ where
 /// assert!(create_task(async { Ok(()) }).error()?.is_some());
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.create_task")]
 #[track_caller]
 pub fn create_task<F>(body: F) -> Task<<F::Output as Outcome>::Value>
 where
@@ -220,6 +225,7 @@ where
 /// ```
 /// assert!(looplab::current_task().is_none());
 /// ```
+#[doc(alias = "asyncio.current_task")]
 #[must_use]
 pub fn current_task() -> Option<TaskRef> {
     current::current_task().map(TaskRef::new)
@@ -230,6 +236,7 @@ pub fn current_task() -> Option<TaskRef> {
 /// ```
 /// assert!(looplab::all_tasks().is_empty());
 /// ```
+#[doc(alias = "asyncio.all_tasks")]
 #[must_use]
 pub fn all_tasks() -> Vec<TaskRef> {
     running().map(|lp| lp.all_tasks()).unwrap_or_default()

@@ -43,6 +43,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// pool.shutdown(true, false)?;                       // waits until its threads have ended
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias("concurrent.futures.ThreadPoolExecutor", "ThreadPoolExecutor"))]
 #[derive(Clone)]
 pub struct Executor {
     handle: Arc<PoolHandle>,

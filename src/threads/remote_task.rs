@@ -45,6 +45,7 @@ use std::time::Duration;
 /// assert_eq!(thread.join().unwrap()?, 42);
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.run_coroutine_threadsafe")]
 #[track_caller]
 pub fn run_coroutine_threadsafe<S, Kind>(remote: &Remote, body: S) -> RemoteTask<S::Value>
 where

@@ -44,6 +44,7 @@ impl EventLoop {
     /// lp.run_until_complete(async move { lines.into_output().await.map(drop) })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.run_in_executor")]
     #[track_caller]
     pub fn run_in_executor<F, R>(&self, function: F) -> Result<Future<R>>
     where
@@ -61,6 +62,7 @@ impl EventLoop {
     /// # Errors
     /// [`Error::Closed`] after `close`; [`Error::Runtime`] after the pool's shutdown; [`Error::Io`] if no thread can be
     /// started.
+    #[doc(alias("loop.run_in_executor", "run_in_executor"))]
     #[track_caller]
     pub fn run_in<F, R>(&self, executor: &Executor, function: F) -> Result<Future<R>>
     where
@@ -98,6 +100,7 @@ impl EventLoop {
     }
 
     /// Makes `executor` the default pool (`loop.set_default_executor`). The pool before it keeps its jobs.
+    #[doc(alias = "loop.set_default_executor")]
     pub fn set_default_executor(&self, executor: Executor) {
         self.0.jobs.set_default_executor(executor);
     }
@@ -120,6 +123,7 @@ impl EventLoop {
     /// assert_eq!(lp.run_in_executor(|| ()).unwrap_err().to_string(), "Executor shutdown has been called");
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.shutdown_default_executor")]
     #[track_caller]
     pub fn shutdown_default_executor(
         &self,
@@ -200,6 +204,7 @@ fn warn_of_running_jobs(executor: &Executor, timeout: Duration) {
 /// assert_eq!(lp.run_until_complete(async { to_thread(|| 6 * 7).await })?, 42);
 /// # Ok::<(), looplab::Error>(())
 /// ```
+#[doc(alias = "asyncio.to_thread")]
 #[track_caller]
 pub fn to_thread<F, R>(function: F) -> impl std::future::Future<Output = Result<R>>
 where

@@ -13,8 +13,10 @@
 //! | Each difference from CPython names its test. | `references::every_row_of_the_differences_names_a_test_that_exists` |
 //! | Each "Why" of a lesson's page names what shows it. | `references::every_why_of_the_lessons_names_what_shows_it` |
 //! | Facts of the pages beside the transcripts hold. | `truth::other_tasks_go_on_while_a_cleanup_runs_outside` |
+//! | The search finds asyncio's names. | `aliases::every_name_of_asyncio_with_a_counterpart_is_an_alias_of_it` |
 //! | So does each promise in a table like this one. | `references::every_promise_of_a_test_program_names_a_test_that_exists` |
 
+mod aliases;
 mod lesson_traces;
 mod pages;
 mod places;

@@ -110,3 +110,25 @@ fn every_why_of_the_lessons_names_what_shows_it() {
     }
     assert!(whys >= 44 && marks >= whys, "{whys} whys, {marks} marks");
 }
+
+/// In the repository a link leads to a file. On the page of the documentation the definition in `src/lib.rs` comes first.
+#[test]
+fn every_link_of_the_readme_leads_somewhere_in_the_repository_and_on_its_page() {
+    let root = support::root();
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    let (readme, lib) = (read("README.md"), read("src/lib.rs"));
+    let inline = readme.split("](").skip(1).filter(|rest| !rest.starts_with("https://"));
+    assert_eq!(inline.collect::<Vec<_>>(), [""; 0], "a link that is not a reference");
+    let definitions = || readme.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: "));
+    for (label, target) in definitions() {
+        assert!(root.join(target).exists(), "{label}: no {target}");
+        assert!(lib.contains(&format!("    /// [{label}]: crate::")), "{label}: no page in src/lib.rs");
+    }
+    let used = readme.split("][").skip(1).filter_map(|rest| Some(rest.split_once(']')?.0));
+    let mut count = 0;
+    for label in used {
+        assert!(definitions().any(|(known, _)| known == label), "{label}: not defined");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} links");
+}

@@ -121,7 +121,7 @@ pub(crate) fn run_on(program: &Value, made: fn(Builder) -> Builder) -> Output {
     let log = world.log.take();
     world.forget();
     for lp in [&world.lp, &world.other] {
-        lp.set_exception_handler(None::<fn(&EventLoop, &ExceptionContext)>);
+        lp.clear_exception_handler();
     }
     let mut late = world.late.take();
     drop(CALLS.take());

@@ -308,10 +308,10 @@ fn a_handler_that_fails_or_panics_falls_back_to_the_default_one() {
         [
             "ERROR Unhandled error in exception handler",
             "context: Exception in callback fails",
-            "Other(\"the handler fails\")",
+            "the handler fails",
             "ERROR Unhandled error in exception handler",
             "context: Exception in callback panics",
-            "Panic(\"the handler panics\")",
+            "Panic: the handler panics",
         ]
     );
 }
@@ -324,7 +324,7 @@ fn without_a_handler_an_error_is_logged_and_none_brings_that_back() {
         lab.call_soon(fails).expect("it is open");
         drain(&lab).expect("nothing leaves the loop");
         assert_eq!((told.borrow().len(), logged().len()), (1, 0));
-        lab.set_exception_handler(None::<fn(&EventLoop, &ExceptionContext)>);
+        lab.clear_exception_handler();
         lab.call_soon(fails).expect("it is open");
         drain(&lab).expect("nothing leaves the loop");
         assert_eq!(told.borrow().len(), 1);
@@ -336,7 +336,7 @@ fn without_a_handler_an_error_is_logged_and_none_brings_that_back() {
         lines[0].starts_with("ERROR Exception in callback fails created at tests/event_loop/exceptions.rs:")
     );
     assert!(lines[1].starts_with("handle: <Handle fails created at tests/event_loop/exceptions.rs:"));
-    assert_eq!(lines[2], "Other(\"boom\")");
+    assert_eq!(lines[2], "boom");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn without_a_handler_and_without_a_logger_an_error_goes_to_standard_error() {
         ended.stderr.contains("Exception in callback fails created at tests/event_loop/exceptions.rs:"),
         "{ended:?}"
     );
-    assert!(ended.stderr.contains("\nOther(\"boom\")\n"), "{ended:?}");
+    assert!(ended.stderr.contains("\nboom\n"), "{ended:?}");
     ended.fine();
 }
 
@@ -361,7 +361,7 @@ fn a_context_is_shown_as_its_message_and_one_line_for_each_key() -> Result<()> {
     let (lab, told) = telling();
     assert_eq!(ExceptionContext::new("").to_string(), "Unhandled exception in event loop");
     let by_hand = ExceptionContext::new("by hand").with_error(Error::TimedOut);
-    assert_eq!(by_hand.to_string(), "by hand\nTimedOut");
+    assert_eq!(by_hand.to_string(), "by hand\nTimeoutError");
     lab.call_soon(fails)?;
     let callback = at(line!() - 1);
     drain(&lab)?;
@@ -379,11 +379,9 @@ fn a_context_is_shown_as_its_message_and_one_line_for_each_key() -> Result<()> {
         [
             format!(
                 "Exception in callback fails created at {callback}\n\
-             handle: <Handle fails created at {callback}>\nOther(\"boom\")"
+             handle: <Handle fails created at {callback}>\nboom"
             ),
-            format!(
-                "Task exception was never retrieved\ntask: <Task 'worker' created at {worker}>\nOther(\"boom\")"
-            ),
+            format!("Task exception was never retrieved\ntask: <Task 'worker' created at {worker}>\nboom"),
             format!(
                 "Future exception was never retrieved\nfuture: <Future {id} created at {made}>\nKeyboardInterrupt"
             ),

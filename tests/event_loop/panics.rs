@@ -323,7 +323,7 @@ fn a_handler_that_is_replaced_while_it_runs_may_panic_when_it_is_dropped() {
         let bomb = Bomb;
         lp.set_exception_handler(Some(move |lp: &EventLoop, _: &ExceptionContext| {
             let _ = &bomb;
-            lp.set_exception_handler(None::<fn(&EventLoop, &ExceptionContext)>);
+            lp.clear_exception_handler();
         }));
         lp.call_soon(|| Err::<(), _>(Error::msg("reported")))?;
         lp.call_soon(looplab::stop)?;

@@ -215,7 +215,7 @@ fn a_second_signal_gives_up_the_requests_and_the_cleanup() {
         "on_shutdown",
         "request cancelled",
         "redis closed, unserved",
-        "Err(Exit(1))",
+        "Err(SystemExit: 1)",
         "RemoteDisconnected",
     ];
     assert_eq!(ended.fine(), expected);
@@ -244,7 +244,7 @@ fn a_request_that_will_not_end_is_left_by_the_third_signal() {
         report(user.join().expect("no panic"));
         Ok(())
     });
-    assert_eq!(ended.fine(), ["on_shutdown", "I stay", "Err(Exit(1))", "RemoteDisconnected"]);
+    assert_eq!(ended.fine(), ["on_shutdown", "I stay", "Err(SystemExit: 1)", "RemoteDisconnected"]);
 }
 
 fn signalled_in_the_startup(signal: Signal) -> Result<()> {

@@ -99,7 +99,7 @@ fn a_report_tells_the_name_and_the_place() {
     let place = format!("created at {}:{task_line}>", file!());
     assert_eq!(
         contexts[0].to_string(),
-        format!("Task exception was never retrieved\ntask: <Task 'worker' {place}\nOther(\"v\")")
+        format!("Task exception was never retrieved\ntask: <Task 'worker' {place}\nv")
     );
     let about = contexts[1].future().unwrap();
     assert_eq!((about.id, about.place.line()), (future_id, future_line));
@@ -387,7 +387,9 @@ fn a_task_that_could_not_be_made_is_reported_through_log() {
     let place = format!("created at {}:{}>", file!(), line!() - 1);
     drop(unread);
     assert!(lab.log.take().is_empty());
-    let text = format!("Task exception was never retrieved\ntask: <Task 'nowhere' {place}\nNoRunningLoop");
+    let text = format!(
+        "Task exception was never retrieved\ntask: <Task 'nowhere' {place}\nRuntimeError: no running event loop"
+    );
     assert_eq!(logged(), [text]);
 
     let read = create_task(forever());
@@ -429,7 +431,7 @@ fn a_handler_that_wants_to_leave_a_loop_that_does_not_run_is_logged_and_ends_no_
     // Nobody has read its error: it is reported now, between two runs.
     drop(failed);
     lab.lp.call_exception_handler(&ExceptionContext::new("by hand"));
-    let text = "an exception handler cannot leave a loop that does not run: Exit(7)";
+    let text = "an exception handler cannot leave a loop that does not run: SystemExit: 7";
     assert_eq!(logged(), [text, text]);
     lab.lp.call_soon(looplab::stop).unwrap();
     lab.lp.run_forever().unwrap();

@@ -276,7 +276,7 @@ fn cancelling_from_another_thread_cancels_the_task() {
         assert_eq!(failure(handle.result(None)), "Cancelled");
         told.recv().unwrap()
     });
-    assert_eq!(heard, "Err(Cancelled(None))");
+    assert_eq!(heard, "Err(CancelledError)");
 }
 
 #[test]

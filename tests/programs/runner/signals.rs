@@ -59,7 +59,7 @@ fn sigterm_cancels_main_and_run_ends_with_143() {
             ended
         }));
     });
-    assert_eq!(ended.fine(), ["main: Err(Cancelled(None))", "Err(Exit(143))"]);
+    assert_eq!(ended.fine(), ["main: Err(CancelledError)", "Err(SystemExit: 143)"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_second_sigterm_interrupts_and_the_sweep_cancels_main_again() {
         }));
         runner.close()
     });
-    assert_eq!(ended.fine(), ["cleaning up", "Err(Exit(143))", "cleanup: Err(Cancelled(None))"]);
+    assert_eq!(ended.fine(), ["cleaning up", "Err(SystemExit: 143)", "cleanup: Err(CancelledError)"]);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_signal_during_the_shutdown_interrupts_it_and_the_loop_is_closed() {
         report(lp.is_closed());
         kill_me(SIGTERM)
     });
-    assert_eq!(ended.killed_by(SIGTERM), ["in the sweep", "Err(Exit(143))", "true"]);
+    assert_eq!(ended.killed_by(SIGTERM), ["in the sweep", "Err(SystemExit: 143)", "true"]);
 }
 
 /// After two in the run there is none left to be graceful with.
@@ -177,7 +177,7 @@ fn the_third_signal_kills_also_in_the_shutdown() {
         }));
         runner.close()
     });
-    assert_eq!(ended.killed_by(SIGTERM), ["swallowed", "Err(Exit(143))", "swallowed"]);
+    assert_eq!(ended.killed_by(SIGTERM), ["swallowed", "Err(SystemExit: 143)", "swallowed"]);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn the_runners_own_handler_is_none_that_the_program_could_remove() {
             sleep(HOUR).await
         }));
     });
-    assert_eq!(ended.fine(), ["false", "Err(Exit(143))"]);
+    assert_eq!(ended.fine(), ["false", "Err(SystemExit: 143)"]);
 }
 
 #[test]
@@ -289,5 +289,5 @@ fn a_main_that_others_cancelled_too_ends_cancelled() {
             sleep(HOUR).await
         }));
     });
-    assert_eq!(ended.fine(), ["Err(Cancelled(None))"]);
+    assert_eq!(ended.fine(), ["Err(CancelledError)"]);
 }
