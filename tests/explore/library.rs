@@ -198,6 +198,103 @@ fn a_queue_loses_no_item_and_no_wake_up() {
 }
 
 #[test]
+fn a_getter_that_is_cancelled_hands_its_wake_up_on() {
+    holds(&["getter"], |world| {
+        world.main(async {
+            let queue: Queue<u32> = Queue::new(0);
+            let mut tasks: Vec<_> = (0..2)
+                .map(|_| {
+                    let queue = queue.clone();
+                    worker("getter", async move { queue.get().await.map(drop) })
+                })
+                .collect();
+            tasks.push(worker("putter", async move {
+                for item in 0..2 {
+                    sleep(ms(1)).await?;
+                    queue.put(item).await?;
+                }
+                Ok(())
+            }));
+            join(tasks).await
+        })
+    });
+}
+
+#[test]
+fn a_putter_that_is_cancelled_hands_its_wake_up_on() {
+    holds(&["putter"], |world| {
+        world.main(async {
+            let queue: Queue<u32> = Queue::new(2);
+            queue.put(0).await?;
+            queue.put(0).await?;
+            let mut tasks: Vec<_> = (0..2).map(|_| worker("putter", queue.put(1))).collect();
+            tasks.push(worker("getter", async move {
+                for _ in 0..2 {
+                    sleep(ms(1)).await?;
+                    queue.get().await?;
+                }
+                Ok(())
+            }));
+            join(tasks).await
+        })
+    });
+}
+
+#[test]
+fn a_barrier_serves_again_when_all_have_left() {
+    holds(&["main"], |world| {
+        world.main(async move {
+            let barrier = Barrier::new(2)?;
+            let tasks = (0..2).map(|_| {
+                let barrier = barrier.clone();
+                worker("party", async move {
+                    for _ in 0..2 {
+                        barrier.wait().await?;
+                    }
+                    Ok(())
+                })
+            });
+            join(tasks.collect()).await
+        })
+    });
+}
+
+#[test]
+fn a_wait_with_a_limit_leaves_no_timer() {
+    holds(&["main"], |world| {
+        world.main(async {
+            let child = worker("child", async { sleep(ms(2)).await });
+            let ended = async {
+                wait([&child], ReturnWhen::AllCompleted, Some(ms(1))).await?;
+                wait([&child], ReturnWhen::AllCompleted, Some(ms(5))).await.map(drop)
+            }
+            .await;
+            child.cancel();
+            join(vec![child]).await.and(ended)
+        })
+    });
+}
+
+#[test]
+fn a_gather_that_is_cancelled_cancels_its_children() {
+    holds(&["main"], |world| {
+        let guarded = world.clone();
+        world.main(async move {
+            let children: Vec<_> = (1..=2)
+                .map(|n| {
+                    let guard = guarded.guard();
+                    worker("child", async move {
+                        let _guard = guard;
+                        sleep(ms(n)).await
+                    })
+                })
+                .collect();
+            gather(&children).await.map(drop)
+        })
+    });
+}
+
+#[test]
 fn a_barrier_opens_or_breaks_for_all() {
     holds(&["main", "party"], |world| {
         world.main(async move {
@@ -247,6 +344,53 @@ fn a_group_waits_for_all_its_tasks_whatever_happens() {
             }
             sleep(ms(2)).await
         }))
+    });
+}
+
+#[test]
+fn a_group_whose_child_fails_ends_the_others() {
+    holds(&["main", "child"], |world| {
+        world.main(TaskGroup::scope(async |group| {
+            let never = Event::new();
+            Task::builder().name("waiter").spawn_in(&group, async move { never.wait().await });
+            Task::builder()
+                .name("child")
+                .spawn_in(&group, async { sleep(ms(1)).await.and(Err::<(), Error>(Error::msg("failed"))) });
+            // A cancelled child is no failure, so the body fails after it.
+            sleep(ms(2)).await.and(Err::<(), Error>(Error::msg("the body failed")))
+        }))
+    });
+}
+
+#[test]
+fn a_group_that_is_dropped_half_way_cancels_its_children() {
+    holds(&["main"], |world| {
+        world.main(async {
+            let mut scope = Box::pin(TaskGroup::scope(async |group| {
+                let never = Event::new();
+                Task::builder().name("waiter").spawn_in(&group, async move { never.wait().await });
+                sleep(ms(5)).await
+            }));
+            std::future::poll_fn(|cx| std::task::Poll::Ready(scope.as_mut().poll(cx).is_ready())).await;
+            drop(scope);
+            sleep(ms(1)).await
+        })
+    });
+}
+
+#[test]
+fn a_sleep_that_is_dropped_leaves_no_timer() {
+    holds(&["main"], |world| {
+        world.main(async {
+            let mut long = Box::pin(sleep(ms(1_000)));
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(long.as_mut().poll(cx).is_ready())).await;
+            drop(long);
+            for _ in 0..4 {
+                sleep(ms(1)).await?;
+            }
+            if polled { Err(Error::msg("it did not wait")) } else { Ok(()) }
+        })
     });
 }
 
