@@ -116,10 +116,12 @@ impl Story {
         self.replay.line(text)?;
         let line: Value = serde_json::from_str(text).expect("the replay has read it");
         let kind = line["e"].as_str().unwrap_or_default();
-        let Some(state) = self.replay.snap(number).filter(|_| !matches!(kind, "meta" | "def" | "snap"))
-        else {
+        if matches!(kind, "meta" | "def" | "snap") {
             return Ok(None);
-        };
+        }
+        // What is printed before the first loop is made belongs to no state.
+        let before = Snap::default();
+        let state = self.replay.snap(number).unwrap_or(&before);
         let moment = self.moments.entry(number).or_default();
         moment.advance(&line, queued);
         let teller = Teller {

@@ -25,13 +25,15 @@ pub(crate) fn lessons() -> Vec<String> {
 pub(crate) fn record(lesson: &str, folder: &Path) -> Option<String> {
     let file = folder.join(format!("{lesson}.jsonl"));
     let program = Command::new(examples().join(lesson));
+    // A trace holds what is printed to a file.
+    let printed = fs::File::create(folder.join("printed")).expect("a file for the output");
     let status = with_default_signals(&program)
         .unwrap_or(program)
         .env("LOOPLAB_TRACE", &file)
         .env("LOOPLAB_TRACE_SNAPSHOTS", "1")
         .env("LOOPLAB_CLOCK", "virtual")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(printed)
         .stderr(Stdio::null())
         .status()
         .expect("the lesson's program");

@@ -59,6 +59,7 @@ fn keys_step_forward_and_back_through_the_same_sentences() {
 
     browser.press("Home");
     for (key, begins) in [
+        ("Shift+ArrowRight", "An event loop is made."), // the program has printed something before
         ("Shift+ArrowRight", "Run 1 begins."),
         ("Shift+ArrowRight", "Turn 1."),
         ("Shift+ArrowLeft", "Run 1 begins."),
@@ -67,8 +68,8 @@ fn keys_step_forward_and_back_through_the_same_sentences() {
         ("]", "The run is over;"),
         ("]", "The loop is closed. 1 queued entry is thrown away."),
         ("[", "The run is over;"),
-        ("End", "The loop is closed."),
-        ("n", "The loop is closed."), // no task steps after the end
+        ("End", "The program prints “closed”."),
+        ("n", "The program prints “closed”."), // no task steps after the end
         ("N", "cleanup goes on after its await."),
     ] {
         browser.press(key);
@@ -167,7 +168,7 @@ fn the_chain_of_causes_leads_back_to_the_signal() {
         browser.eval(causes),
         json!([
             "cleanup runs in turn 6, 1 of 1",
-            "because the future of a sleep was done, by cleanup’s sleep ends",
+            "because the future of a sleep was done, and cleanup’s sleep ends queued it",
             "because its time had come",
             "because cleanup set the timer",
             "because on_signal queued it",
