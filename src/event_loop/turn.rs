@@ -420,8 +420,12 @@ mod tests {
     fn an_entry_ends_in_the_same_way_whether_or_not_anybody_looks_on() -> Result<()> {
         let unobserved = all_ways_to_end(EventLoop::builder())?;
         let ends = unobserved.iter().filter(|line| line.ends_with("left"));
-        let expected =
-            ["Err(Exit(3)), 4 left", "Err(Exit(7)), 3 left", "Err(Exit(7)), 2 left", "Ok(()), 0 left"];
+        let expected = [
+            "Err(SystemExit: 3), 4 left",
+            "Err(SystemExit: 7), 3 left",
+            "Err(SystemExit: 7), 2 left",
+            "Ok(()), 0 left",
+        ];
         assert_eq!(ends.collect::<Vec<_>>(), expected);
         for builder in [
             EventLoop::builder().observer(|_: &Record<'_>| ()),

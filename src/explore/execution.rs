@@ -38,7 +38,7 @@ pub(super) struct Execution {
     /// The main task's error, as text.
     pub(super) ended: Option<String>,
     /// Where a later disturbance could come, in order.
-    pub(super) moments: Vec<Moment>,
+    pub(super) visits: Vec<Visit>,
     /// What ran, a line for each turn and entry: two runs of one schedule must have the same.
     pub(super) story: Vec<String>,
     pub(super) turns: u64,
@@ -48,7 +48,7 @@ pub(super) struct Execution {
 
 /// A point that the run came to after its last disturbance.
 #[derive(Clone, Debug)]
-pub(super) struct Moment {
+pub(super) struct Visit {
     pub(super) point: Point,
     /// The entry that is about to run, and its place.
     pub(super) entry: String,
@@ -63,8 +63,8 @@ pub(super) struct Moment {
 pub(super) enum Recorded {
     /// Only whether it fails.
     Failure,
-    /// The moments at which another disturbance could come.
-    Moments,
+    /// Also the points at which another disturbance could come.
+    Visits,
 }
 
 impl Execution {
@@ -78,7 +78,7 @@ impl Execution {
         let mut execution = Self::default();
         execution.failure = execution.follow(program, promises, &script).err();
         execution.turns = script.turn.get();
-        execution.moments = script.moments.take();
+        execution.visits = script.visits.take();
         execution.story = script.story.take();
         if execution.failure.is_none() && !script.injections.borrow().is_empty() {
             let left = Schedule(script.injections.take());
@@ -184,13 +184,13 @@ struct Script {
     /// Whether the explorer stopped the run, and the stop has not ended it yet.
     stopped: Cell<bool>,
     gave_up: Cell<bool>,
-    /// Whether the main task is done: later moments are not the program's.
+    /// Whether the main task is done: later points are not the program's.
     over: Cell<bool>,
     tasks: RefCell<BTreeMap<u64, String>>,
     signals: RefCell<Vec<i32>>,
     queued: RefCell<HashMap<u64, String>>,
     timers: RefCell<HashMap<u64, String>>,
-    moments: RefCell<Vec<Moment>>,
+    visits: RefCell<Vec<Visit>>,
     story: RefCell<Vec<String>>,
 }
 
@@ -209,7 +209,7 @@ impl Script {
             signals: RefCell::default(),
             queued: RefCell::default(),
             timers: RefCell::default(),
-            moments: RefCell::default(),
+            visits: RefCell::default(),
             story: RefCell::default(),
         }
     }
@@ -281,7 +281,7 @@ impl Script {
         if self.injections.borrow().is_empty() && !self.over.get() {
             let tasks = self.tasks.borrow().iter().map(|(task, name)| (*task, name.clone())).collect();
             let signals = self.signals.borrow().clone();
-            self.moments.borrow_mut().push(Moment { point, entry: entry.to_owned(), tasks, signals });
+            self.visits.borrow_mut().push(Visit { point, entry: entry.to_owned(), tasks, signals });
         }
     }
 

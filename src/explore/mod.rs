@@ -21,7 +21,8 @@ mod world;
 
 use crate::environment;
 use crate::error::{Error, Result};
-use execution::{Execution, Moment, Program, Promises, Recorded};
+use crate::signals::signal::Signal;
+use execution::{Execution, Program, Promises, Recorded, Visit};
 use report::Failure as Found;
 use schedule::{Disturbance, Injection};
 use std::fmt;
@@ -119,8 +120,8 @@ impl Explore {
 
     /// Delivers each of these signals before each poll at which the program handles it. The process gets no signal.
     #[must_use]
-    pub fn signals(mut self, signals: impl IntoIterator<Item = i32>) -> Self {
-        self.signals.extend(signals);
+    pub fn signals(mut self, signals: impl IntoIterator<Item: Into<Signal>>) -> Self {
+        self.signals.extend(signals.into_iter().map(|signal| signal.into().number()));
         self
     }
 
@@ -198,7 +199,7 @@ impl Explore {
             self.promises.traced = true;
             self.promises.most_turns = 1_000_000;
             report.schedules = 1;
-            let execution = self.execute(&schedule, Recorded::Moments);
+            let execution = self.execute(&schedule, Recorded::Visits);
             report.failures = execution
                 .failure
                 .map(|message| failure(schedule, String::new(), message))
@@ -214,7 +215,7 @@ impl Explore {
         let progress = Progress::new();
         let singles = self.schedules_after(&Schedule::default(), &undisturbed);
         let singles = self.sample(singles, self.at_most, &mut report);
-        let recorded = if self.pairs { Recorded::Moments } else { Recorded::Failure };
+        let recorded = if self.pairs { Recorded::Visits } else { Recorded::Failure };
         let executions = self.execute_all(&singles, recorded, &undisturbed, &progress);
         let mut found: Vec<Found> = Vec::new();
         let mut pairs = Vec::new();
@@ -246,13 +247,13 @@ impl Explore {
     fn undisturbed(&mut self) -> Result<Execution> {
         self.promises.most_turns = 1_000_000;
         let nothing = Schedule::default();
-        let first = self.execute(&nothing, Recorded::Moments);
+        let first = self.execute(&nothing, Recorded::Visits);
         if let Some(failure) = first.failure {
             return Err(Error::Runtime(
                 format!("the undisturbed program breaks a promise: {failure}").into(),
             ));
         }
-        let second = self.execute(&nothing, Recorded::Moments);
+        let second = self.execute(&nothing, Recorded::Visits);
         let length = first.story.len().max(second.story.len());
         let differs = (0..length).find(|i| first.story.get(*i) != second.story.get(*i));
         if let Some(i) = differs {
@@ -277,7 +278,7 @@ impl Explore {
     /// Lists the schedules that add one disturbance to `schedule`, with the entry that it comes before.
     fn schedules_after(&self, schedule: &Schedule, execution: &Execution) -> Vec<(Schedule, String)> {
         let mut all = Vec::new();
-        for Moment { point, entry, tasks, signals } in &execution.moments {
+        for Visit { point, entry, tasks, signals } in &execution.visits {
             let mut add = |disturbance| {
                 let mut injections = schedule.0.clone();
                 injections.push(Injection { point: *point, disturbance });

@@ -91,17 +91,17 @@ impl World {
     ///
     /// ```
     /// use looplab::explore::Explore;
-    /// use looplab::{EventLoop, stop};
+    /// use looplab::{EventLoop, Signal, stop};
     /// use std::time::Duration;
     /// Explore::new(|world| {
     ///     world.runs(|lp: &EventLoop| {
-    ///         lp.add_signal_handler(15, stop)?;
+    ///         lp.add_signal_handler(Signal::SIGTERM, stop)?;
     ///         lp.call_later(Duration::from_secs(60), stop)?;
     ///         lp.run_forever()?;
-    ///         lp.remove_signal_handler(15).map(drop)
+    ///         lp.remove_signal_handler(Signal::SIGTERM).map(drop)
     ///     });
     ///     Ok(())
-    /// }).signals([15]).allow_left("timer").check();
+    /// }).signals([Signal::SIGTERM]).allow_left("timer").check();
     /// ```
     pub fn runs(&self, program: impl FnOnce(&EventLoop) -> Result<()> + 'static) {
         *self.0.runs.borrow_mut() = Some(Box::new(program));

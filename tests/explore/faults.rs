@@ -2,12 +2,14 @@
 
 use looplab::explore::{Explore, Report, World};
 use looplab::sync::{Event, Lock, Queue};
-use looplab::{Error, EventLoop, Result, Task, create_task, gather, get_running_loop, shield, sleep, stop};
+use looplab::{
+    Error, EventLoop, Result, Signal, Task, create_task, gather, get_running_loop, shield, sleep, stop,
+};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-const SIGTERM: i32 = 15;
+const SIGTERM: Signal = Signal::SIGTERM;
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
