@@ -1,15 +1,23 @@
-//! The README's "In your own crate", built and run as it stands there.
+//! The programs of the README and of the page on testing, each built as a crate of its own and run as it stands there.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
-/// Returns the fenced blocks of a section, in order.
-fn blocks(text: &str, section: &str) -> Vec<String> {
-    let (_, after) = text.split_once(&format!("## {section}\n")).expect("the section");
-    let section = after.split("\n## ").next().unwrap_or(after);
-    let fenced = section.split("```").skip(1).step_by(2);
+/// Returns the fenced blocks of a text, in order.
+fn fenced(text: &str) -> Vec<String> {
+    let fenced = text.split("```").skip(1).step_by(2);
     fenced.map(|block| block.split_once('\n').expect("a block").1.to_owned()).collect()
+}
+
+/// Returns the part of a page under this heading.
+fn section<'a>(page: &'a str, title: &str) -> &'a str {
+    let (_, after) = page.split_once(&format!("## {title}\n")).expect("the section");
+    after.split("\n## ").next().unwrap_or(after)
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(support::root().join(name)).expect("a page")
 }
 
 fn cargo(place: &Path) -> Command {
@@ -18,24 +26,56 @@ fn cargo(place: &Path) -> Command {
     cargo
 }
 
+/// Makes a crate of this name in `place`, beside a link to this repository, and runs it. Each has its own name, because they
+/// share the folder of what is built.
+fn run(place: &Path, name: &str, dependencies: &str, program: &str, variables: &[(&str, &str)]) -> Output {
+    let root = support::root();
+    std::os::unix::fs::symlink(root, place.join("looplab")).expect("a link");
+    let new = cargo(place).args(["new", "-q", "--vcs", "none", name]).status().expect("cargo");
+    assert!(new.success());
+    let own = place.join(name);
+    let manifest = fs::read_to_string(own.join("Cargo.toml")).expect("the manifest");
+    fs::write(own.join("Cargo.toml"), manifest.replace("[dependencies]\n", dependencies)).expect("written");
+    fs::write(own.join("src/main.rs"), program).expect("written");
+    // The versions of this repository, so that nothing is fetched.
+    fs::copy(root.join("Cargo.lock"), own.join("Cargo.lock")).expect("copied");
+    cargo(&own).args(["run", "-q", "--offline"]).envs(variables.iter().copied()).output().expect("cargo")
+}
+
 #[test]
 fn the_readmes_own_crate_builds_and_ends_as_it_says() {
-    let root = support::root();
-    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
-    let blocks = blocks(&readme, "In your own crate");
+    let readme = page("README.md");
+    let blocks = fenced(section(&readme, "In your own crate"));
     let [dependencies, program, printed] = &blocks[..] else { panic!("{} blocks", blocks.len()) };
     let place = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(root, place.path().join("looplab")).expect("a link");
-    let new = cargo(place.path()).args(["new", "-q", "--vcs", "none", "mine"]).status().expect("cargo");
-    assert!(new.success());
-    let mine = place.path().join("mine");
-    let manifest = fs::read_to_string(mine.join("Cargo.toml")).expect("the manifest");
-    fs::write(mine.join("Cargo.toml"), manifest.replace("[dependencies]\n", dependencies)).expect("written");
-    fs::write(mine.join("src/main.rs"), program).expect("written");
-    // The versions of this repository, so that nothing is fetched.
-    fs::copy(root.join("Cargo.lock"), mine.join("Cargo.lock")).expect("copied");
-    let ended = cargo(&mine).args(["run", "-q", "--offline"]).output().expect("cargo");
+    let ended = run(place.path(), "mine", dependencies, program, &[]);
     let stderr = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(String::from_utf8_lossy(&ended.stdout), *printed, "{stderr}");
     assert_eq!((ended.status.code(), &*stderr), (Some(3), ""));
+}
+
+#[test]
+fn the_readmes_first_program_records_the_table_that_stands_below_it() {
+    let readme = page("README.md");
+    let blocks = fenced(&readme);
+    let [program, table, ..] = &blocks[..] else { panic!("{} blocks", blocks.len()) };
+    let dependencies = &fenced(section(&readme, "In your own crate"))[0];
+    let place = tempfile::tempdir().expect("a folder");
+    let recorded = place.path().join("turns.txt");
+    let variables = [("LOOPLAB_TRACE", recorded.to_str().expect("a path")), ("LOOPLAB_CLOCK", "virtual")];
+    let ended = run(place.path(), "first", dependencies, program, &variables);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(fs::read_to_string(recorded).expect("a trace"), *table);
+}
+
+#[test]
+fn the_page_on_testing_finds_its_fault_in_a_crate_of_its_own() {
+    let testing = page("docs/testing.md");
+    let body = &fenced(section(&testing, "The first exploration"))[0];
+    let body = body.replace("# Ok::<(), Error>(())\n", "Ok::<(), Error>(())\n");
+    let program = format!("fn main() -> looplab::Result<()> {{\n{body}\n}}\n");
+    let dependencies = "[dependencies]\nlooplab = { path = \"../looplab\", features = [\"explore\"] }\n";
+    let place = tempfile::tempdir().expect("a folder");
+    let ended = run(place.path(), "explored", dependencies, &program, &[]);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
