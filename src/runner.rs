@@ -39,11 +39,11 @@ const GRACEFUL: u32 = 2;
 /// that of `main` is logged.
 ///
 /// ```
-/// async fn main() -> looplab::Result<&'static str> {
+/// async fn program() -> looplab::Result<&'static str> {
 ///     looplab::yield_now().await?;
 ///     Ok("done")
 /// }
-/// assert_eq!(looplab::run(main())?, "done");
+/// assert_eq!(looplab::run(program())?, "done");
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[doc(alias = "asyncio.run")]

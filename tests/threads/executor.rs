@@ -337,7 +337,8 @@ fn a_snapshot_shows_the_jobs_and_that_a_task_waits_for_one_and_where() -> Result
     let place = waits[0].place.expect("it was made somewhere");
     assert_eq!((waits[0].kind, place.line()), ("job", line));
     let text = state.to_string();
-    assert!(text.contains("begin::{closure} (running)") && text.contains("blocking (queued)"), "{text}");
+    let queued = format!("blocking at tests/threads/executor.rs:{line} (queued)");
+    assert!(text.contains("begin::{closure} at ") && text.contains(&queued), "{text}");
     // The pool says it, too.
     assert_eq!(pool.running()[0].to_string().split(':').next(), Some("begin"));
     assert!(pool.running()[0].to_string().ends_with("on looplab_0"));
