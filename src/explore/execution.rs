@@ -8,6 +8,7 @@ use super::schedule::{Disturbance, Injection, Point, Schedule};
 use super::world::World;
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{Clock, EventLoop, ExceptionContext, get_running_loop};
+use crate::observe::names::stable;
 use crate::trace::{Event, Record};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -321,10 +322,4 @@ fn named(label: &str, place: Option<crate::trace::Place>) -> String {
         Some(place) => format!("{label} ({}:{})", place.file(), place.line()),
         None => label,
     }
-}
-
-/// Leaves the number out of an automatic name: it counts all tasks of the thread, not those of this run.
-fn stable(name: &str) -> String {
-    let Some(number) = name.strip_prefix("Task-") else { return name.to_owned() };
-    format!("Task{}", number.trim_start_matches(|c: char| c.is_ascii_digit()))
 }

@@ -1,6 +1,7 @@
 //! Watching a loop: the events of its trace, its state as data, names of functions, and the stall watchdog.
 
 mod events;
+mod log;
 pub(crate) mod names;
 mod observer;
 pub(crate) mod snapshot;
@@ -21,6 +22,7 @@ pub mod trace {
     pub use super::events::{
         Direction, Done, EntryKind, Event, Life, On, Place, Ready, Via, Wait, Wake, Why,
     };
+    pub use super::log::Log;
     pub(crate) use super::observer::Truth;
     pub use super::observer::{Observer, Record};
     pub use super::snapshot::{

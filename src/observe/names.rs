@@ -25,6 +25,12 @@ pub(crate) fn is_own(full: &str) -> bool {
     is_word || full.trim_start_matches(['<', '&']).starts_with("looplab::") && full.ends_with("{{closure}}")
 }
 
+/// Leaves the number out of an automatic task name: it counts all tasks of the thread, so it differs from run to run.
+pub(crate) fn stable(name: &str) -> String {
+    let Some(number) = name.strip_prefix("Task-") else { return name.to_owned() };
+    format!("Task{}", number.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
 /// Removes what is in <>: arguments of a generic, and the type of an `impl`.
 fn outside_of_brackets(full: &str) -> String {
     let mut path = String::with_capacity(full.len());

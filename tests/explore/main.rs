@@ -4,8 +4,10 @@
 //! |---|---|
 //! | Each classic fault is found at its point, and its mended twin passes. | `faults::an_item_lost_between_get_and_save` |
 //! | What the library promises of its primitives holds at every point. | `library::a_lock_is_free_when_all_who_wanted_it_are_gone` |
+//! | A log tells what happened, and its assertions say what did not. | `logs::a_log_tells_what_ran_and_what_was_noted_turn_by_turn` |
 //! | The explorer says what it did, and repeats what it names. | `reports::a_schedule_repeated_by_its_name_fails_in_the_same_way` |
 
 mod faults;
 mod library;
+mod logs;
 mod reports;
