@@ -9,7 +9,7 @@ use super::world::World;
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{Clock, EventLoop, ExceptionContext, get_running_loop};
 use crate::observe::names::stable;
-use crate::trace::{Event, Record};
+use crate::trace::{Event, Log, Record};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -43,6 +43,8 @@ pub(super) struct Execution {
     /// What ran, a line for each turn and entry: two runs of one schedule must have the same.
     pub(super) story: Vec<String>,
     pub(super) turns: u64,
+    /// What ran around the disturbances, a line for each turn.
+    pub(super) table: String,
     /// Whether the program runs the loop itself, so that nothing can continue it after a stop.
     pub(super) runs_itself: bool,
 }
@@ -66,6 +68,8 @@ pub(super) enum Recorded {
     Failure,
     /// Also the points at which another disturbance could come.
     Visits,
+    /// Also what ran, to be shown.
+    Table,
 }
 
 impl Execution {
@@ -81,6 +85,9 @@ impl Execution {
         execution.turns = script.turn.get();
         execution.visits = script.visits.take();
         execution.story = script.story.take();
+        if let (Some(log), Some(first), Some(last)) = (&script.log, schedule.0.first(), schedule.0.last()) {
+            execution.table = log.between(first.point.turn, last.point.turn);
+        }
         if execution.failure.is_none() && !script.injections.borrow().is_empty() {
             let left = Schedule(script.injections.take());
             execution.failure = Some(format!("the program never came to {left}: is it the same program?"));
@@ -93,7 +100,7 @@ impl Execution {
         let lp = script
             .new_loop(&reports, promises.traced)
             .map_err(|error| format!("no loop can be made: {error}"))?;
-        let world = World::new(lp.clone());
+        let world = World::new(lp.clone(), script.log.clone());
         let guards = world.guards();
         let followed = self.live(program, promises, script, &world);
         self.notes = world.take_notes();
@@ -193,6 +200,8 @@ struct Script {
     timers: RefCell<HashMap<u64, String>>,
     visits: RefCell<Vec<Visit>>,
     story: RefCell<Vec<String>>,
+    /// What ran, what the program noted, and the disturbances among it, if it is to be shown.
+    log: Option<Log>,
 }
 
 impl Script {
@@ -212,6 +221,7 @@ impl Script {
             timers: RefCell::default(),
             visits: RefCell::default(),
             story: RefCell::default(),
+            log: (recorded == Recorded::Table).then(Log::new),
         }
     }
 
@@ -229,6 +239,18 @@ impl Script {
     }
 
     fn observe(&self, event: &Event<'_>) {
+        // An entry runs after what disturbs it; a turn begins before.
+        let runs = matches!(event, Event::Run { .. });
+        if let Some(log) = self.log.as_ref().filter(|_| !runs) {
+            log.event(event);
+        }
+        self.act(event);
+        if let Some(log) = self.log.as_ref().filter(|_| runs) {
+            log.event(event);
+        }
+    }
+
+    fn act(&self, event: &Event<'_>) {
         match *event {
             Event::Turn { n } => {
                 self.turn.set(n);
@@ -251,7 +273,7 @@ impl Script {
             Event::SignalUnregistered { signal, .. } => {
                 self.signals.borrow_mut().retain(|other| *other != signal)
             }
-            _ if self.recorded == Recorded::Failure => {}
+            _ if self.recorded != Recorded::Visits => {}
             Event::Push { q, label, place, .. } => {
                 drop(self.queued.borrow_mut().insert(q, named(label, place)))
             }
@@ -273,9 +295,15 @@ impl Script {
             let next = self.injections.borrow().first().filter(|next| next.point == point).cloned();
             let Some(next) = next else { break };
             self.injections.borrow_mut().remove(0);
-            self.on_loop(|lp| self.disturb(lp, &next.disturbance, point));
+            if let Some(log) = &self.log {
+                log.mark(format!("✂ {}", next.disturbance.describe()));
+            }
+            self.on_loop(|lp| {
+                self.disturb(lp, &next.disturbance, point);
+                self.learn(lp);
+            });
         }
-        if self.recorded == Recorded::Failure {
+        if self.recorded != Recorded::Visits {
             return;
         }
         self.story.borrow_mut().push(format!("{point} {entry}"));
@@ -298,6 +326,21 @@ impl Script {
                 }
             }
             Disturbance::Signal(signal) => lp.0.deliver_signal(*signal),
+        }
+    }
+
+    /// Learns the names of what the disturbance has queued: an observer is not called for what it does itself.
+    fn learn(&self, lp: &EventLoop) {
+        if self.recorded == Recorded::Failure {
+            return;
+        }
+        let state = lp.snapshot();
+        let mut queued = self.queued.borrow_mut();
+        for entry in &state.ready {
+            queued.entry(entry.q).or_insert_with(|| named(&entry.label, entry.place));
+        }
+        if let Some(log) = &self.log {
+            log.learn(&state);
         }
     }
 

@@ -36,6 +36,9 @@ pub use report::{Failure, Report};
 pub use schedule::Schedule;
 pub use world::{World, WorldGuard};
 
+/// How many turns a program may make before it is known how many it needs.
+const MANY_TURNS: u64 = 1_000_000;
+
 /// An exploration of one program: what disturbs it, and what it may leave.
 ///
 /// ```
@@ -196,15 +199,8 @@ impl Explore {
         };
         if let Some(named) = environment::variable("LOOPLAB_EXPLORE") {
             let schedule: Schedule = named.to_string_lossy().parse()?;
-            self.promises.traced = true;
-            self.promises.most_turns = 1_000_000;
             report.schedules = 1;
-            let execution = self.execute(&schedule, Recorded::Visits);
-            report.failures = execution
-                .failure
-                .map(|message| failure(schedule, String::new(), message))
-                .into_iter()
-                .collect();
+            report.failures = self.repeat(schedule).into_iter().collect();
             report.took = began.elapsed();
             return Ok(report);
         }
@@ -238,14 +234,25 @@ impl Explore {
             report.schedules += pairs.len() as u64;
         }
         progress.end();
+        for failure in found.iter_mut().take(report::SHOWN) {
+            failure.turns = self.execute(&failure.schedule, Recorded::Table).table;
+        }
         report.failures = found;
         report.took = began.elapsed();
         Ok(report)
     }
 
+    /// Runs one schedule, with the trace that the environment asks for.
+    fn repeat(&mut self, schedule: Schedule) -> Option<Failure> {
+        self.promises.traced = true;
+        self.promises.most_turns = MANY_TURNS;
+        let Execution { failure: message, table: turns, .. } = self.execute(&schedule, Recorded::Table);
+        message.map(|message| Failure { turns, ..failure(schedule, String::new(), message) })
+    }
+
     /// Runs the program undisturbed, twice.
     fn undisturbed(&mut self) -> Result<Execution> {
-        self.promises.most_turns = 1_000_000;
+        self.promises.most_turns = MANY_TURNS;
         let nothing = Schedule::default();
         let first = self.execute(&nothing, Recorded::Visits);
         if let Some(failure) = first.failure {
@@ -374,7 +381,7 @@ fn compare(schedule: &Schedule, execution: &mut Execution, undisturbed: &Executi
 }
 
 fn failure(schedule: Schedule, before: String, message: String) -> Failure {
-    Failure { schedule, message, before, count: 1 }
+    Failure { schedule, message, before, count: 1, turns: String::new() }
 }
 
 /// Adds a failure, or counts it if one of its kind is known.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// How many failures a report shows in full.
-const SHOWN: usize = 5;
+pub(super) const SHOWN: usize = 5;
 
 /// What an exploration found. `Display` shows it as text, the smallest failing schedule first.
 #[derive(Clone, Debug)]
@@ -31,6 +31,9 @@ pub struct Failure {
     pub before: String,
     /// How many schedules fail in this way.
     pub count: u64,
+    /// What ran in the turns around the disturbances, a line for each turn: entries by their names, notes between quotes, and
+    /// the disturbances behind a `✂`. Empty for failures that the report does not show in full.
+    pub turns: String,
 }
 
 impl Report {
@@ -93,7 +96,13 @@ impl fmt::Display for Failure {
         for line in self.message.lines() {
             write!(f, "\n        {line}")?;
         }
-        Ok(())
+        if !self.turns.is_empty() {
+            writeln!(f)?;
+        }
+        for line in self.turns.lines() {
+            write!(f, "\n    {line}")?;
+        }
+        if self.turns.is_empty() { Ok(()) } else { writeln!(f) }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::event_loop::EventLoop;
 use crate::outcome::Outcome;
 use crate::task::{Task, TaskRef};
+use crate::trace::Log;
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::rc::Rc;
@@ -38,6 +39,7 @@ struct WorldState {
     runs: RefCell<Option<Runs>>,
     finally: RefCell<Vec<Finally>>,
     notes: RefCell<Vec<String>>,
+    log: Option<Log>,
     guards: Rc<Cell<usize>>,
 }
 
@@ -52,13 +54,14 @@ impl Drop for WorldGuard {
 }
 
 impl World {
-    pub(super) fn new(lp: EventLoop) -> Self {
+    pub(super) fn new(lp: EventLoop, log: Option<Log>) -> Self {
         Self(Rc::new(WorldState {
             lp,
             main: RefCell::default(),
             runs: RefCell::default(),
             finally: RefCell::default(),
             notes: RefCell::default(),
+            log,
             guards: Rc::default(),
         }))
     }
@@ -114,7 +117,11 @@ impl World {
 
     /// Notes that something happened. A run that was stopped and continued must note the same as an undisturbed one.
     pub fn note(&self, what: impl Display) {
-        self.0.notes.borrow_mut().push(what.to_string());
+        let what = what.to_string();
+        if let Some(log) = &self.0.log {
+            log.note(&what);
+        }
+        self.0.notes.borrow_mut().push(what);
     }
 
     /// Returns a value to be kept beside what must not be left over. It fails the schedule if it lives when the run is over.

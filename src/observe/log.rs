@@ -78,7 +78,7 @@ impl Log {
         move |record| log.event(&record.event)
     }
 
-    fn event(&self, event: &Event<'_>) {
+    pub(crate) fn event(&self, event: &Event<'_>) {
         let Kept { turn, queued, timers, .. } = &*self.0;
         match *event {
             Event::Turn { n } => turn.set(n),
@@ -99,6 +99,21 @@ impl Log {
 
     fn push(&self, text: String, noted: bool) {
         self.0.lines.borrow_mut().push(LogLine { turn: self.0.turn.get(), text, noted });
+    }
+
+    /// Puts a line of its own kind into the log, beside what ran.
+    #[cfg(feature = "explore")]
+    pub(crate) fn mark(&self, what: String) {
+        self.push(what, false);
+    }
+
+    /// Learns the names of entries that were queued while the log was not told.
+    #[cfg(feature = "explore")]
+    pub(crate) fn learn(&self, state: &Snapshot) {
+        let mut queued = self.0.queued.borrow_mut();
+        for entry in &state.ready {
+            queued.entry(entry.q).or_insert_with(|| stable(&entry.label));
+        }
     }
 
     /// Notes that something happened, in the turn that is under way.
@@ -197,7 +212,12 @@ impl Log {
 
     /// The turns around this one, a line for each.
     fn around(&self, turn: u64) -> String {
-        self.table(turn.saturating_sub(AROUND)..=turn + AROUND)
+        self.between(turn, turn)
+    }
+
+    /// The turns from the first of these to the last, and those around them.
+    pub(crate) fn between(&self, first: u64, last: u64) -> String {
+        self.table(first.saturating_sub(AROUND)..=last + AROUND)
     }
 
     fn table(&self, turns: std::ops::RangeInclusive<u64>) -> String {
