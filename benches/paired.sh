@@ -65,7 +65,8 @@ lay_out() {
 }
 
 build() {
-    (cd "$folder/$1/bench" && CARGO_TARGET_DIR=$folder/$1/target cargo bench -q --no-run --message-format=json) |
+    # Errors are shown as the compiler writes them; what is built is named in JSON.
+    (cd "$folder/$1/bench" && CARGO_TARGET_DIR=$folder/$1/target cargo bench -q --no-run --message-format=json-render-diagnostics) |
         sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }
 
@@ -75,7 +76,7 @@ else
     lay_out base "$base"
 fi
 lay_out now working-tree
-[ -z "$planted" ] || patch -s -d "$folder/now/tree" -p1 <"$planted"
+[ -z "$planted" ] || patch -s -F0 -d "$folder/now/tree" -p1 <"$planted"
 before=$(build base)
 now=$(build now)
 [ -x "$before" ] && [ -x "$now" ] || { echo "paired.sh: the bench does not build on both revisions" >&2; exit 2; }
