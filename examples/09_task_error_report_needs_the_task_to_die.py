@@ -22,7 +22,7 @@ def spin():
 def print_error(what, task):
     print(f"  {what}:", task.exception())
 
-print("nobody keeps it")
+print("it is not kept")
 start()
 spin()
 

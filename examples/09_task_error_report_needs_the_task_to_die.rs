@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let lp = EventLoop::new()?;
     lp.set_exception_handler(Some(handler));
 
-    println!("nobody keeps it");
+    println!("it is not kept");
     start(&lp);
     spin(&lp)?;
 

@@ -29,7 +29,7 @@ async def shutdown(leave_itself_out):
     asyncio.get_running_loop().stop()
 
 def rescue():
-    print("  still running, and somebody else has to stop it")
+    print("  still running, and other code has to stop it")
     asyncio.get_running_loop().stop()
 
 def scenario(title, leave_itself_out):

@@ -36,7 +36,7 @@ async fn shutdown(leave_itself_out: bool) -> Result<()> {
 }
 
 fn rescue() -> Result<()> {
-    println!("  still running, and somebody else has to stop it");
+    println!("  still running, and other code has to stop it");
     looplab::stop()
 }
 

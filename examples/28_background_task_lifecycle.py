@@ -15,7 +15,7 @@ async def periodic(connection):
 
 async def crashing(connection):
     await asyncio.sleep(0.02)
-    raise ConnectionError("nobody answers")
+    raise ConnectionError("no answer")
 
 async def app(job, await_it):
     connection = types.SimpleNamespace(is_open=True)

@@ -27,7 +27,7 @@ async fn periodic(connection: Rc<Connection>) -> Result<()> {
 
 async fn crashing(_: Rc<Connection>) -> Result<()> {
     sleep(Duration::from_millis(20)).await?;
-    Err(Error::msg("nobody answers"))
+    Err(Error::msg("no answer"))
 }
 
 async fn app<F>(job: fn(Rc<Connection>) -> F, await_it: bool) -> Result<()>

@@ -35,7 +35,7 @@ async def program(waits_for_it, cancel_the_commit):
 
 print("the request is cancelled, and waits for the commit")
 asyncio.run(program(True, False))
-print("the request is cancelled, and nobody waits for the commit")
+print("the request is cancelled, and nothing waits for the commit")
 asyncio.run(program(False, False))
 print("the commit is cancelled")
 asyncio.run(program(False, True))

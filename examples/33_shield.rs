@@ -45,7 +45,7 @@ async fn program(waits_for_it: bool, cancel_the_commit: bool) -> Result<()> {
 fn main() -> Result<()> {
     println!("the request is cancelled, and waits for the commit");
     looplab::run(program(true, false))?;
-    println!("the request is cancelled, and nobody waits for the commit");
+    println!("the request is cancelled, and nothing waits for the commit");
     looplab::run(program(false, false))?;
     println!("the commit is cancelled");
     looplab::run(program(false, true))

@@ -25,7 +25,7 @@ async def in_a_group(fail):
 
 def left():
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    return ", ".join(sorted(task.get_name() for task in others)) or "nobody"
+    return ", ".join(sorted(task.get_name() for task in others)) or "none"
 
 async def program():
     task = lambda name, cleanup: asyncio.create_task(worker(name, cleanup), name=name)

@@ -38,7 +38,7 @@ async fn in_a_group(fail: bool) -> Result<()> {
 fn left() -> String {
     let others = all_tasks().into_iter().filter(|task| &*task.name() != "main");
     let names: Vec<_> = others.map(|task| task.name()).collect();
-    if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 async fn program() -> Result<()> {

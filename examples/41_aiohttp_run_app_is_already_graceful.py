@@ -73,8 +73,8 @@ def scenario(sig, shutdown_timeout):
     print("  a new connection:", answers["new"])
 
 if len(sys.argv) > 1:
-    nobody = threading.Event()
-    app = application(lambda text: print(text, flush=True), nobody, nobody)
+    unused = threading.Event()
+    app = application(lambda text: print(text, flush=True), unused, unused)
     web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None)
 else:
     scenario(signal.SIGTERM, 5)

@@ -23,7 +23,6 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::signals::signal::Signal;
 use execution::{Execution, Program, Promises, Recorded, Visit};
-use report::Failure as Found;
 use schedule::{Disturbance, Injection};
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -182,7 +181,7 @@ impl Explore {
     }
 
     /// Explores and returns what was found. With `LOOPLAB_EXPLORE` in the environment only the schedule that it names is run,
-    /// and `LOOPLAB_TRACE` records it.
+    /// after the undisturbed program, and `LOOPLAB_TRACE` records it.
     ///
     /// # Errors
     /// [`Error::Runtime`] if the undisturbed program breaks a promise or is not deterministic; [`Error::Value`] if
@@ -197,23 +196,23 @@ impl Explore {
             seed: None,
             took: Duration::ZERO,
         };
-        if let Some(named) = environment::variable("LOOPLAB_EXPLORE") {
-            let schedule: Schedule = named.to_string_lossy().parse()?;
-            report.schedules = 1;
-            report.failures = self.repeat(schedule).into_iter().collect();
-            report.took = began.elapsed();
-            return Ok(report);
-        }
         let undisturbed = self.undisturbed()?;
         // A disturbed program may take longer, for its cleanup and for what it tries again.
         self.promises.most_turns = 10 * undisturbed.turns + 1000;
+        if let Some(named) = environment::variable("LOOPLAB_EXPLORE") {
+            let schedule: Schedule = named.to_string_lossy().parse()?;
+            report.schedules = 1;
+            report.failures = self.repeat(schedule, &undisturbed).into_iter().collect();
+            report.took = began.elapsed();
+            return Ok(report);
+        }
 
         let progress = Progress::new();
         let singles = self.schedules_after(&Schedule::default(), &undisturbed);
         let singles = self.sample(singles, self.at_most, &mut report);
         let recorded = if self.pairs { Recorded::Visits } else { Recorded::Failure };
         let executions = self.execute_all(&singles, recorded, &undisturbed, &progress);
-        let mut found: Vec<Found> = Vec::new();
+        let mut found: Vec<Failure> = Vec::new();
         let mut pairs = Vec::new();
         for ((schedule, before), execution) in singles.iter().zip(executions) {
             match execution.failure {
@@ -243,10 +242,11 @@ impl Explore {
     }
 
     /// Runs one schedule, with the trace that the environment asks for.
-    fn repeat(&mut self, schedule: Schedule) -> Option<Failure> {
+    fn repeat(&mut self, schedule: Schedule, undisturbed: &Execution) -> Option<Failure> {
         self.promises.traced = true;
-        self.promises.most_turns = MANY_TURNS;
-        let Execution { failure: message, table: turns, .. } = self.execute(&schedule, Recorded::Table);
+        let mut execution = self.execute(&schedule, Recorded::Table);
+        compare(&schedule, &mut execution, undisturbed);
+        let Execution { failure: message, table: turns, .. } = execution;
         message.map(|message| Failure { turns, ..failure(schedule, String::new(), message) })
     }
 
