@@ -163,6 +163,8 @@ pub mod book {
         pub mod servers {}
         #[doc = include_str!("../docs/lessons/applications.md")]
         pub mod applications {}
+        #[doc = include_str!("../docs/lessons/exploring.md")]
+        pub mod exploring {}
     }
     #[doc = include_str!("../docs/processes.md")]
     pub mod processes {}

@@ -1,6 +1,8 @@
 //! The pages of the lessons show what the lessons really do: each table in them stands behind a mark,
 //! `<!-- trace of examples/NAME.rs -->`, and is what the lesson writes today.
 //!
+//! Behind `<!-- report of examples/NAME.rs -->` stands what the explorer says, as `examples/NAME.report` keeps it.
+//!
 //! After a change of a lesson or of the table's form, `LOOPLAB_BLESS=1 cargo test --test book pages` writes the tables
 //! anew.
 
@@ -9,7 +11,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use support::with_default_signals;
 
-const MARK: &str = "<!-- trace of examples/";
+const TRACE: &str = "<!-- trace of examples/";
+const REPORT: &str = "<!-- report of examples/";
 
 fn pages() -> Vec<PathBuf> {
     let folder = support::root().join("docs/lessons");
@@ -40,27 +43,45 @@ fn table(lesson: &str, stdout: Stdio) -> String {
     fs::read_to_string(trace).expect("a trace")
 }
 
-/// The page with every marked table as it would be written today.
-///
-/// A table shows what is printed if standard output is a file. Threads print a moment earlier or later, so the page on
-/// threads does without.
-fn renewed(page: &str, on_threads: bool) -> (String, usize) {
-    let (mut out, mut tables) = (String::new(), 0);
+/// Returns a lesson's report up to the first failure, and the verdict on the mended twin.
+fn report(lesson: &str) -> String {
+    let path = support::root().join(format!("examples/{lesson}.report"));
+    let report = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (faulty, mended) = report.split_once("\nmended\n").expect("two reports");
+    let (first, rest) = faulty.split_once("    again:  ").expect("a failure");
+    let (schedule, rest) = rest.split_once('\n').expect("a schedule");
+    let more = if rest.trim().is_empty() { "" } else { "    …\n" };
+    format!("{first}    again:  {schedule}\n{more}\nmended\n{}\n", mended.trim_end())
+}
+
+/// Returns the page with every block behind such a mark as `block` writes it for the mark's lesson, and their count.
+fn with_blocks(page: &str, mark: &str, block: impl Fn(&str) -> String) -> (String, usize) {
+    let (mut out, mut blocks) = (String::new(), 0);
     let mut rest = page;
-    while let Some(at) = rest.find(MARK) {
+    while let Some(at) = rest.find(mark) {
         let (before, from) = rest.split_at(at);
-        let lesson = from[MARK.len()..].split(".rs").next().expect("a name");
+        let lesson = from[mark.len()..].split(".rs").next().expect("a name");
         let open = from.find("```text\n").expect("a text block behind the mark") + "```text\n".len();
         let close = open + from[open..].find("```").expect("the block ends");
         out.push_str(before);
         out.push_str(&from[..open]);
-        let stdout = if on_threads { Stdio::null() } else { tempfile::tempfile().expect("a file").into() };
-        out.push_str(&table(lesson, stdout));
+        out.push_str(&block(lesson));
         rest = &from[close..];
-        tables += 1;
+        blocks += 1;
     }
     out.push_str(rest);
-    (out, tables)
+    (out, blocks)
+}
+
+/// Returns the page with every marked table as it would be written today, and their count.
+///
+/// A table shows what is printed if standard output is a file. Threads print a moment earlier or later, so the page on
+/// threads does without.
+fn renewed(page: &str, on_threads: bool) -> (String, usize) {
+    let stdout = || if on_threads { Stdio::null() } else { tempfile::tempfile().expect("a file").into() };
+    let (page, tables) = with_blocks(page, TRACE, |lesson| table(lesson, stdout()));
+    let (page, reports) = with_blocks(&page, REPORT, report);
+    (page, tables + reports)
 }
 
 #[test]
@@ -76,5 +97,5 @@ fn every_table_in_the_lessons_pages_is_what_the_lesson_writes() {
             assert!(page == renewed, "{}: a table is out of date; see the head of this test", path.display());
         }
     }
-    assert!(tables >= 20, "{tables} tables found");
+    assert!(tables >= 36, "{tables} tables found");
 }

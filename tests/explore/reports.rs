@@ -247,3 +247,25 @@ fn a_text_that_names_no_schedule_is_refused() {
         assert_eq!(text.parse::<Schedule>().expect("a schedule").to_string(), text);
     }
 }
+
+#[test]
+fn a_restart_is_invisible_to_sleeps() {
+    let report = explored(Explore::new(long).stops().pairs().at_most(500));
+    assert!(report.failures().is_empty() && report.schedules() == 500, "{report}");
+}
+
+#[test]
+fn a_stop_that_the_program_sees_is_a_visible_restart() {
+    let counting = |world: &World| {
+        let noting = world.clone();
+        world.main(async move {
+            sleep(ms(1)).await?;
+            noting.note(noting.event_loop().turns());
+            Ok::<(), Error>(())
+        })
+    };
+    let report = explored(Explore::new(counting).stops());
+    let first = &report.failures()[0];
+    assert_eq!(first.schedule.to_string(), "stop@2");
+    assert_eq!(first.message, "the restart is visible: note 1 is `4`, undisturbed `3`");
+}
