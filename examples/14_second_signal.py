@@ -23,14 +23,16 @@ def scenario(title, at_the_second):
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda loop, context: print(f"  handler: {context['message']}"))
 
+    made = []
+
     def on_signal():
         print("  signal")
-        running = asyncio.all_tasks(loop)
-        if running and at_the_second:
-            return at_the_second(*running)
-        n = len(running) + 1
+        if made and at_the_second:
+            return at_the_second(made[0])
+        n = len(made) + 1
         task = loop.create_task(cleanup(n), name=f"cleanup {n}")
         task.add_done_callback(lambda task: loop.stop())
+        made.append(task)
 
     loop.add_signal_handler(signal.SIGINT, on_signal)
     loop.call_later(0.02, send, signal.SIGINT)
@@ -38,6 +40,7 @@ def scenario(title, at_the_second):
     loop.run_forever()
     print(f"  stopped, tasks still pending: {len(asyncio.all_tasks(loop))}")
     loop.close()
+    made.clear()
     gc.collect()                              # what is pending is reported here
 
 def child():

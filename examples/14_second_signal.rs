@@ -6,11 +6,12 @@
 //! removed, the signal does again what it did before: SIGTERM kills the process, which the program
 //! shows with a child. (SIGINT kills it too, where asyncio puts its `KeyboardInterrupt` back.)
 
-use looplab::{Error, EventLoop, ExceptionContext, Result, Task, TaskRef, all_tasks, sleep};
+use looplab::{Error, EventLoop, ExceptionContext, Result, Task, TaskRef, sleep};
 use nix::sys::signal::{
     Signal::{self, SIGINT, SIGTERM},
     raise,
 };
+use std::cell::RefCell;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
@@ -34,15 +35,17 @@ fn scenario(title: &str, at_the_second: Option<fn(&TaskRef)>) -> Result<()> {
     lp.set_exception_handler(Some(|_: &EventLoop, context: &ExceptionContext| {
         println!("  handler: {}", context.message());
     }));
+    let made = RefCell::new(Vec::<TaskRef>::new());
     lp.add_signal_handler(SIGINT as i32, move || {
         println!("  signal");
-        let running = all_tasks();
-        if let (Some(cleanup), Some(act)) = (running.first(), at_the_second) {
+        let mut made = made.borrow_mut();
+        if let (Some(cleanup), Some(act)) = (made.first(), at_the_second) {
             return act(cleanup);
         }
-        let n = running.len() + 1;
+        let n = made.len() + 1;
         let task = Task::builder().name(format!("cleanup {n}")).spawn(cleanup(n));
         task.add_done_callback(|_| looplab::stop());
+        made.push(task.to_ref());
     })?;
     lp.call_later(Duration::from_millis(20), || send(SIGINT))?;
     lp.call_later(Duration::from_millis(120), || send(SIGINT))?;

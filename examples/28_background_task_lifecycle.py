@@ -20,18 +20,19 @@ async def crashing(connection):
 async def app(job, await_it):
     connection = types.SimpleNamespace(is_open=True)
     task = asyncio.create_task(job(connection), name="job")
-    await asyncio.sleep(0.05)                 # serving
-    print("  app: the job", "has ended" if task.done() else "is running")
-    task.cancel()
-    if await_it:
-        try:
-            await task
-        except asyncio.CancelledError:
-            print("  app: the job was cancelled")
-        except ConnectionError as error:
-            print("  app: the job had crashed:", error)
-    connection.is_open = False
-    print("  app: the connection is closed")
+    try:
+        await asyncio.sleep(0.05)             # serving; a cancellation comes here
+    finally:
+        print("  app: the job", "has ended" if task.done() else "is running")
+        task.cancel()
+        if await_it:
+            await asyncio.wait([task])        # reads no result
+            if task.cancelled():
+                print("  app: the job was cancelled")
+            else:
+                print("  app: the job had crashed:", task.exception())
+        connection.is_open = False
+        print("  app: the connection is closed")
 
 print("cancelled")
 asyncio.run(app(periodic, await_it=False))

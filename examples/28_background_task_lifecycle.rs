@@ -5,7 +5,7 @@
 //! the job's cleanup comes when everything is closed already. The await also shows whether the job had
 //! crashed meanwhile.
 
-use looplab::{Error, Result, Task, sleep};
+use looplab::{Error, Result, ReturnWhen, Task, sleep, wait};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,11 +36,12 @@ where
 {
     let connection = Rc::new(Connection { is_open: Cell::new(true) });
     let task = Task::builder().name("job").spawn(job(connection.clone()));
-    sleep(Duration::from_millis(50)).await?; // serving
+    let served = sleep(Duration::from_millis(50)).await; // serving; a cancellation comes here
     println!("  app: the job {}", if task.done() { "has ended" } else { "is running" });
     task.cancel();
     if await_it {
-        match task.await {
+        wait([task.clone()], ReturnWhen::AllCompleted, None).await?;
+        match task.result() {
             Err(Error::Cancelled(_)) => println!("  app: the job was cancelled"),
             Err(error) => println!("  app: the job had crashed: {error}"),
             Ok(()) => {}
@@ -48,7 +49,7 @@ where
     }
     connection.is_open.set(false);
     println!("  app: the connection is closed");
-    Ok(())
+    served
 }
 
 fn main() -> Result<()> {

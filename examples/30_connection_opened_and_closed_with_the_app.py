@@ -3,7 +3,8 @@
 The context manager is the whole pattern: connect and say hello before the `yield`, close and wait after
 it, whatever happens between. If the server is down, the application fails at its start and not at the
 first request. Then there is nothing to clean up, because nothing was opened. A tiny server takes the
-place of Redis. Lesson 46 talks to the real one."""
+place of Redis. Lesson 46 talks to the real one. At the end two functions without a common frame: the closing
+finds nothing, and its error hides the first."""
 import asyncio, contextlib
 
 class FakeRedis:
@@ -47,6 +48,14 @@ async def connection(port):
         await redis.close()
         print("  cleanup: closed")
 
+async def two_halves(port):
+    """Opens in one half and closes in the other, which runs whatever the first has done."""
+    stored = {}
+    try:
+        stored["redis"] = await Connection().open(port)
+    finally:
+        await stored["redis"].close()
+
 async def application(port):
     async with connection(port) as redis:
         print("  request:", await redis.call("INCR hits"))
@@ -67,5 +76,9 @@ async def main():
         await application(port)
     except ConnectionRefusedError:
         print("  startup failed: refused")
+    try:
+        await two_halves(port)
+    except KeyError:
+        print("  two halves: nothing is stored")
 
 asyncio.run(main())

@@ -3,7 +3,8 @@
 //! The context manager is the whole pattern: connect and say hello before the `yield`, close and wait
 //! after it, whatever happens between. If the server is down, the application fails at its start and
 //! not at the first request. Then there is nothing to clean up, because nothing was opened. A tiny
-//! server takes the place of Redis. Lesson 46 talks to the real one.
+//! server takes the place of Redis. Lesson 46 talks to the real one. At the end two functions without a
+//! common frame: the closing finds nothing, and its error hides the first.
 //!
 //! Rust has no `async with`, so a function takes the code between as an argument.
 
@@ -69,9 +70,18 @@ async fn with_connection(port: u16, between: impl AsyncFnOnce(&Connection) -> Re
     let redis = Connection::open(port).await?;
     println!("  startup: {}", redis.call("PING").await?);
     let ended = between(&redis).await;
-    redis.close().await?;
+    let closed = redis.close().await;
     println!("  cleanup: closed");
-    ended
+    ended.and(closed) // the first error counts
+}
+
+/// Opens in one half and closes in the other, which runs whatever the first has done.
+async fn two_halves(port: u16) -> Result<()> {
+    let mut stored = None;
+    let started = Connection::open(port).await.map(|redis| stored = Some(redis));
+    let redis: Connection = stored.ok_or_else(|| Error::msg("nothing is stored"))?;
+    redis.close().await?;
+    started
 }
 
 async fn application(port: u16) -> Result<()> {
@@ -98,10 +108,13 @@ async fn program() -> Result<()> {
     match application(port).await {
         Err(Error::Io(error)) if error.kind() == ConnectionRefused => {
             println!("  startup failed: refused");
-            Ok(())
         }
-        ended => ended,
+        ended => ended?,
     }
+    if let Err(error) = two_halves(port).await {
+        println!("  two halves: {error}");
+    }
+    Ok(())
 }
 
 fn main() -> Result<()> {

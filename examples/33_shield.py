@@ -19,7 +19,7 @@ async def request(commit, waits_for_it):
     except asyncio.CancelledError:
         print("  request: cancelled")
         if waits_for_it:
-            await commit
+            await asyncio.wait([commit])      # reads no result
         raise
 
 async def program(waits_for_it, cancel_the_commit):

@@ -22,7 +22,7 @@ async fn request(commit: Task<()>, waits_for_it: bool) -> Result<()> {
     if let Err(Error::Cancelled(_)) = outcome {
         println!("  request: cancelled");
         if waits_for_it {
-            commit.await?;
+            wait([commit], ReturnWhen::AllCompleted, None).await?; // reads no result
         }
     }
     outcome

@@ -30,11 +30,11 @@ def scenario(title, one_more, replace):
     if replace:
         loop.add_signal_handler(signal.SIGINT, print, "  signal: cleaning up already")
     task = loop.create_task(cleanup(one_more), name="cleanup")
-    try:
-        loop.run_until_complete(task)
-    except RuntimeError as error:
-        print(f"  {error}")
-        loop.run_until_complete(task)
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except RuntimeError as error:
+            print(f"  {error}")
     loop.close()
 
 scenario("one signal", False, False)

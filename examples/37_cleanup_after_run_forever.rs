@@ -39,9 +39,10 @@ fn scenario(title: &str, one_more: bool, replace: bool) -> Result<()> {
         lp.add_signal_handler(SIGINT as i32, || println!("  signal: cleaning up already"))?;
     }
     let task = Task::builder().name("cleanup").spawn_on(&lp, cleanup(one_more));
-    if let Err(error) = lp.run_until_complete(&task) {
-        println!("  {error}");
-        lp.run_until_complete(&task)?;
+    while !task.done() {
+        if let Err(error) = lp.run_until_complete(&task) {
+            println!("  {error}");
+        }
     }
     lp.close()
 }

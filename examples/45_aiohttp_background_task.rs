@@ -1,12 +1,13 @@
 //! A background job that lives as long as the application.
 //!
-//! A context starts the job before the `yield`, and cancels and awaits it afterwards. A pair of hooks
+//! A context starts the job before the `yield`, and cancels it and waits for it afterwards. A pair of hooks
 //! does the same, with the task stored in the application between. Either way the job runs while
-//! requests are served, has ended before `run_app` returns, and concerns no other code.
+//! requests are served, has ended before `run_app` returns, and concerns no other code. If it has failed, the
+//! cleanup says so and goes on. A job that nothing ends is cancelled by `run_app`, after the cleanup hooks.
 
 use app::browser::{gate, get, listen, send};
 use app::{App, Options, Serving, run_app, text};
-use looplab::{Error, Result, Task, create_task, sleep};
+use looplab::{Error, Result, ReturnWhen, Task, create_task, sleep, wait};
 use nix::sys::signal::Signal::SIGTERM;
 use std::thread;
 use std::time::Duration;
@@ -22,17 +23,30 @@ async fn job() -> Result<()> {
     }
 }
 
+async fn crashing() -> Result<()> {
+    println!("  job: crashes");
+    Err(Error::msg("no answer"))
+}
+
 async fn end(task: &Task<()>) -> Result<()> {
     task.cancel();
-    match task.await {
+    wait([task.clone()], ReturnWhen::AllCompleted, None).await?; // reads no result
+    match task.result() {
         Err(Error::Cancelled(_)) => println!("  cleanup: the job has ended"),
-        ended => ended?,
+        Err(error) => println!("  cleanup: the job had failed: {error}"),
+        Ok(()) => println!("  cleanup: the job had returned"),
     }
     Ok(())
 }
 
 async fn job_context(_: App, serving: Serving) -> Result<()> {
     let task = create_task(job());
+    serving.await?;
+    end(&task).await
+}
+
+async fn crashing_context(_: App, serving: Serving) -> Result<()> {
+    let task = create_task(crashing());
     serving.await?;
     end(&task).await
 }
@@ -58,6 +72,10 @@ fn scenario(prepare: impl FnOnce(&App)) -> Result<()> {
         let _ = up.send(());
         Ok(())
     });
+    app.on_cleanup(async |_| {
+        println!("  on_cleanup");
+        Ok(())
+    });
     let socket = listen()?;
     let address = socket.local_addr()?;
     let user = thread::spawn(move || {
@@ -78,5 +96,9 @@ fn main() -> Result<()> {
     scenario(|app| {
         app.on_startup(start_job);
         app.on_cleanup(end_job);
-    })
+    })?;
+    println!("a job that crashes");
+    scenario(|app| app.context(crashing_context))?;
+    println!("nothing ends the job");
+    scenario(|app| app.on_startup(start_job))
 }

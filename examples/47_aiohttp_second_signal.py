@@ -44,7 +44,8 @@ def with_an_event(app, sock):
             print("  signal")
             stop.set()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_signal)
+        for sig in signal.SIGINT, signal.SIGTERM:
+            asyncio.get_running_loop().add_signal_handler(sig, on_signal)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.SockSite(runner, sock).start()

@@ -8,7 +8,7 @@ use app::browser::{gate, get, listen, send};
 use app::{App, Options, Running, run_app, text};
 use looplab::sync::Event;
 use looplab::{Error, Result, get_running_loop, sleep};
-use nix::sys::signal::Signal::SIGTERM;
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use std::net::TcpListener;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -48,10 +48,13 @@ fn with_an_event(app: App, socket: TcpListener) -> Result<()> {
     looplab::run(async {
         let stop = Event::new();
         let set = stop.clone();
-        get_running_loop()?.add_signal_handler(SIGTERM as i32, move || {
-            println!("  signal");
-            set.set();
-        })?;
+        for signal in [SIGINT, SIGTERM] {
+            let set = set.clone();
+            get_running_loop()?.add_signal_handler(signal as i32, move || {
+                println!("  signal");
+                set.set();
+            })?;
+        }
         let running = Running::start(app, socket).await?;
         stop.wait().await?;
         running.end(Options::default().shutdown_timeout).await

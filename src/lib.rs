@@ -135,6 +135,8 @@ pub mod book {
     pub mod conformance {}
     #[doc = include_str!("../docs/differences.md")]
     pub mod differences {}
+    #[doc = include_str!("../docs/documents.md")]
+    pub mod documents {}
     /// [differences]: crate::book::differences
     ///
     #[doc = include_str!("../docs/from-asyncio.md")]
@@ -179,6 +181,7 @@ pub mod book {
     /// [architecture]: crate::book::architecture
     /// [conformance]: crate::book::conformance
     /// [differences]: crate::book::differences
+    /// [documents]: crate::book::documents
     /// [from-asyncio]: crate::book::from_asyncio
     /// [lessons]: crate::book::lessons
     /// [speed]: crate::book::speed

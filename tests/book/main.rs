@@ -12,6 +12,7 @@
 //! | The walks through the code name lines that exist. | `walks::every_step_of_the_walks_is_the_line_that_the_page_names` |
 //! | Each difference from CPython names its test. | `references::every_row_of_the_differences_names_a_test_that_exists` |
 //! | Each "Why" of a lesson's page names what shows it. | `references::every_why_of_the_lessons_names_what_shows_it` |
+//! | Each claim of the four documents has a lesson or a reason. | `references::every_claim_of_the_documents_names_a_lesson_that_exists_or_a_reason` |
 //! | Facts of the pages beside the transcripts hold. | `truth::other_tasks_go_on_while_a_cleanup_runs_outside` |
 //! | The search finds asyncio's names. | `aliases::every_name_of_asyncio_with_a_counterpart_is_an_alias_of_it` |
 //! | So does each promise in a table like this one. | `references::every_promise_of_a_test_program_names_a_test_that_exists` |

@@ -132,3 +132,25 @@ fn every_link_of_the_readme_leads_somewhere_in_the_repository_and_on_its_page() 
     }
     assert!(count >= 10, "{count} links");
 }
+
+/// `docs/documents.md` names lessons as `[lesson NN](lessons/PAGE.md)`: each stands on that page.
+#[test]
+fn every_claim_of_the_documents_names_a_lesson_that_exists_or_a_reason() {
+    let docs = support::root().join("docs");
+    let text = fs::read_to_string(docs.join("documents.md")).expect("the page");
+    let rows: Vec<_> =
+        text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| the text")).collect();
+    assert!(rows.len() >= 50, "{} claims", rows.len());
+    for row in rows {
+        let shown = row.trim_end_matches('|').rsplit('|').next().expect("a last cell").trim();
+        let mut links = 0;
+        for link in shown.split("[lesson ").skip(1) {
+            let (number, page) = link.split_once("](").expect("a link");
+            let page = page.split(')').next().expect("an end");
+            let page = fs::read_to_string(docs.join(page)).unwrap_or_else(|_| panic!("{page}: no such page"));
+            assert!(page.contains(&format!("\n## {number}: ")), "lesson {number} is not on its page: {row}");
+            links += 1;
+        }
+        assert!(links > 0 || shown.starts_with("no lesson: "), "neither a lesson nor a reason: {row}");
+    }
+}

@@ -3,6 +3,7 @@
 //! Each lesson has a module. Its code down to the line `// Explored:` is the page's own, and a test compares it with the page.
 //! Where a pattern has a limit, a test shows the schedule that breaks it, and the page says so.
 
+mod applications;
 mod background;
 mod callbacks;
 mod combinators;
@@ -106,6 +107,7 @@ fn the_patterns_are_those_of_the_pages() {
     let root = support::root();
     let mut compared = 0;
     for (page, parts) in [
+        ("applications", "applications"),
         ("background", "background"),
         ("callbacks-and-errors", "callbacks"),
         ("combinators", "combinators"),

@@ -55,7 +55,7 @@ mod lesson_28 {
     }
 
     #[test]
-    fn the_job_ends_before_the_close_whoever_is_cancelled() {
+    fn the_job_ends_before_the_close_whichever_is_cancelled() {
         holds(Explore::new(program).stops().cancels().pairs());
     }
 }
