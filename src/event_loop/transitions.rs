@@ -286,6 +286,12 @@ impl Inner {
     pub(super) fn reported(&self, message: &str) {
         self.trace(|| Event::Reported { message, by: self.running_entry() });
     }
+
+    /// Announces what an explorer is about to do.
+    #[cfg(feature = "explore")]
+    pub(crate) fn disturbed(&self, what: &str) {
+        self.trace(|| Event::Disturbed { what });
+    }
 }
 
 /// Tasks and futures.

@@ -295,10 +295,12 @@ impl Script {
             let next = self.injections.borrow().first().filter(|next| next.point == point).cloned();
             let Some(next) = next else { break };
             self.injections.borrow_mut().remove(0);
+            let what = next.disturbance.describe();
             if let Some(log) = &self.log {
-                log.mark(format!("✂ {}", next.disturbance.describe()));
+                log.mark(format!("✂ {what}"));
             }
             self.on_loop(|lp| {
+                lp.0.disturbed(&what);
                 self.disturb(lp, &next.disturbance, point);
                 self.learn(lp);
             });

@@ -101,6 +101,8 @@ pub enum Event<'a> {
     SignalUnregistered { signal: i32, by: Option<u64> },
     /// Something was reported to the exception handler.
     Reported { message: &'a str, by: Option<u64> },
+    /// An explorer disturbs the program, in these words. What it does comes next.
+    Disturbed { what: &'a str },
     /// A job was given to a thread pool.
     Job { job: u64, label: &'a str, own: bool, by: Option<u64>, place: Place },
     /// A thread has begun a job. The event comes when the loop takes the thread's message; `at` is when it was sent.

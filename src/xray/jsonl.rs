@@ -163,6 +163,7 @@ impl JsonLines {
             Event::Reported { message, by } => {
                 line.kind("mark").field("name", message).word("kind", "note").maybe("by", by)
             }
+            Event::Disturbed { what } => line.kind("mark").field("name", what).word("kind", "explore"),
             Event::Registered { .. }
             | Event::Unregistered { .. }
             | Event::SignalRegistered { .. }

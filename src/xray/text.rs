@@ -75,6 +75,8 @@ struct Row {
     named: usize,
     more: u64,
     more_lines: u64,
+    /// Whether the last callback has not returned.
+    runs: bool,
     stop: bool,
 }
 
@@ -273,9 +275,14 @@ impl LoopTable {
             }
             Event::Signal { signal, .. } => row.woken_by(signal_name(signal)),
             Event::Due { .. } if row.sleeps => row.woken_by("timer".to_owned()),
-            Event::Run { q, .. } => row.ran(self.queued.remove(&q).unwrap_or_default()),
+            Event::Run { q, .. } => {
+                row.ran(self.queued.remove(&q).unwrap_or_default());
+                row.runs = true;
+            }
+            Event::Returned { .. } => row.runs = false,
             Event::Skip { q, .. } => row.ran(format!("skip {}", self.queued.remove(&q).unwrap_or_default())),
             Event::Reported { message, .. } => row.ran(format!("! {}", cut(message, width - 4))),
+            Event::Disturbed { what } => row.disturbed(format!("✂ {}", cut(what, width - 4))),
             Event::Stop { .. } => row.stop = true,
             _ => {}
         }
@@ -302,6 +309,21 @@ impl Row {
             }
             _ => self.more += 1,
         }
+    }
+
+    /// Puts a disturbance before the callback that has just been taken, because the callback runs after it.
+    fn disturbed(&mut self, what: String) {
+        let next = if self.runs && self.more == 0 { self.ran.pop() } else { None };
+        let next = match next {
+            Some(Item::Ran(name, times)) if times > 1 => {
+                self.ran.push(Item::Ran(name.clone(), times - 1));
+                Some(Item::Ran(name, 1))
+            }
+            next => next,
+        };
+        self.named += 1;
+        self.ran.push(Item::Ran(what, 1));
+        self.ran.extend(next);
     }
 
     fn printed(&mut self, line: String) {

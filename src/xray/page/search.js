@@ -29,7 +29,7 @@ function searchable(trace, event) {
     case 'tdone': return ['task ends', taskName(loop, event.task)];
     case 'sig': return ['signal', signalName(event.sig)];
     case 'stop': return ['stop', 'stop flag'];
-    case 'mark': return ['report', event.name];
+    case 'mark': return [event.kind === 'explore' ? 'disturbance' : 'report', event.name];
     case 'loop': return ['loop', { new: 'made', run: 'run begins', end: 'run ends', closed: 'closed' }[event.ev] ?? event.ev];
     case 'job': return ['job', codeName(trace, event.fn, event.src)];
     default: return undefined;

@@ -1,4 +1,5 @@
-// The strip: a column for each turn, a block for each callback, hatching for a sleep, a red edge for the stop flag.
+// The strip: a column for each turn, a block for each callback, hatching for a sleep, a red edge for the stop flag,
+// a red line above for a disturbance.
 //
 // It is a canvas, because a long trace has too many blocks for elements. The slider around it has the
 // words for screen readers.
@@ -111,6 +112,10 @@ function drawTurn(c, colour, view, t, place, layout, current) {
   if (t.stop) {
     c.fillStyle = colour('alarm');
     c.fillRect(place.x + place.width - 2, top - 2, 2, bottom - top + 4);
+  }
+  if (t.disturbed) {
+    c.fillStyle = colour('alarm');
+    c.fillRect(place.x, top - 6, Math.max(1, place.width - 3), 2);
   }
   const every = Math.ceil(22 / layout.column);
   if (layout.named || current || t.n % every === 0) {

@@ -125,7 +125,7 @@ function indexTurn(trace, loop, event, i) {
       break;
     case 'turn':
       loop.turn = trace.turns.length;
-      trace.turns.push({ l: loop.l, run: loop.run, n: event.n, first: i, last: i, ran: [], slept: 0, stop: false });
+      trace.turns.push({ l: loop.l, run: loop.run, n: event.n, first: i, last: i, ran: [], slept: 0, stop: false, disturbed: false });
       break;
     case 'sel':
       loop.polls = event.t;
@@ -139,6 +139,9 @@ function indexTurn(trace, loop, event, i) {
       break;
     case 'stop':
       if (turn) turn.stop = true;
+      break;
+    case 'mark':
+      if (turn && event.kind === 'explore') turn.disturbed = true;
       break;
   }
 }

@@ -147,6 +147,7 @@ fn every_event(mut each: impl FnMut(Event<'_>)) {
         each(Event::SignalUnregistered { signal: 15, by });
         each(Event::Reported { message: label, by });
     }
+    each(Event::Disturbed { what: "cancel worker" });
     each(Event::Signal { signal: 15, at: now });
     each(Event::Job { job: 1, label, own: false, by: None, place: std::panic::Location::caller() });
     each(Event::Job { job: 1, label, own: true, by, place: std::panic::Location::caller() });

@@ -107,6 +107,26 @@ fn stop_stands_in_its_column_however_much_ran() {
 }
 
 #[test]
+fn a_disturbance_stands_before_the_callback_that_it_comes_before() {
+    let shown = table_of_width(100, |new| {
+        let mut lp = new();
+        for name in ["worker", "worker", "main"] {
+            lp.push_handle(1, Via::CallSoon, EntryKind::Callback, name, None, false, None);
+        }
+        lp.begin_run();
+        lp.begin_turn(&[]);
+        lp.tell(Event::Disturbed { what: "deliver SIGTERM" });
+        lp.run_next(|_, _| {});
+        lp.run_next(|lp, _| lp.tell(Event::Disturbed { what: "cancel worker" }));
+        lp.run_next(|_, _| {});
+        lp.end_run();
+    });
+    let ran = "✂ deliver SIGTERM | worker | ✂ cancel worker | worker | main";
+    let words = squeeze(&shown).split_off(1).join(" ");
+    assert!(words.ends_with(ran), "{shown}");
+}
+
+#[test]
 fn no_line_is_longer_than_the_width_and_a_narrow_table_has_what_ran_below_its_turn() {
     for width in [60, 80, 97, 98, 100, 140] {
         let shown = table_of_width(width, |new| {
