@@ -2,7 +2,7 @@
 
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::event_loop::{Clock, EventLoop, Options, Parking};
+use crate::event_loop::{Clock, EventLoop, Explored, Options, Parking};
 use crate::panics::Guarded;
 use crate::trace::Observer;
 use std::fmt;
@@ -44,6 +44,7 @@ impl EventLoop {
             recorder: None,
             parking: Parking::default(),
             watchdog: None,
+            explored: Explored::default(),
         };
         Builder { options, clock: None, traced: true }
     }
@@ -116,6 +117,20 @@ impl Builder {
         self
     }
 
+    /// Makes a loop that an explorer disturbs, and that nothing else reaches from outside.
+    #[cfg(feature = "explore")]
+    pub(crate) fn explored(mut self) -> Self {
+        self.options.explored = Explored::on();
+        self
+    }
+
+    /// Makes a loop that is recorded in this way, whatever `LOOPLAB_TRACE` says.
+    #[cfg(all(feature = "explore", feature = "xray"))]
+    pub(crate) fn recorded(mut self, recording: crate::event_loop::Recording) -> Self {
+        self.options.recorder = Some(recording);
+        self.untraced()
+    }
+
     /// Makes a loop that `LOOPLAB_TRACE` does not record.
     #[cfg(feature = "explore")]
     pub(crate) fn untraced(mut self) -> Self {
@@ -132,8 +147,8 @@ impl Builder {
         let mut options = self.options;
         options.clock = self.clock.map_or_else(environment_clock, Ok)?;
         #[cfg(feature = "xray")]
-        {
-            options.recorder = if self.traced { crate::xray::from_env()? } else { None };
+        if self.traced {
+            options.recorder = crate::xray::from_env()?;
         }
         #[cfg(not(feature = "xray"))]
         if self.traced {

@@ -42,6 +42,8 @@ const LOGGERS: u32 = 4;
 thread_local! {
     static DROPPING: Cell<u32> = const { Cell::new(0) };
     static LOGGING: Cell<u32> = const { Cell::new(0) };
+    #[cfg(feature = "explore")]
+    static PANICKED: Cell<Option<Arc<str>>> = const { Cell::new(None) };
     static GRAVES: RefCell<VecDeque<Box<dyn Any>>> = const { RefCell::new(VecDeque::new()) };
 }
 
@@ -110,7 +112,15 @@ fn drop_nested<T: 'static>(value: T) {
 fn drop_here<T>(value: T) {
     if let Err(panic) = catch_text(|| drop(value)) {
         log_error!("a destructor panicked: {panic}");
+        #[cfg(feature = "explore")]
+        PANICKED.set(Some(panic));
     }
+}
+
+/// Takes the text of the last destructor on this thread that panicked.
+#[cfg(feature = "explore")]
+pub(crate) fn take_destructor_panic() -> Option<Arc<str>> {
+    PANICKED.take()
 }
 
 /// Puts a value into the queue. While the thread's locals are destroyed there is no queue, and it

@@ -196,6 +196,14 @@ impl RunnerBuilder {
     pub fn build(self) -> Runner {
         Runner { options: self, state: RunnerState::New, signals: SignalHandlers::default() }
     }
+
+    /// Creates a runner that runs its programs on this loop.
+    #[cfg(feature = "explore")]
+    pub(crate) fn on_loop(self, lp: EventLoop) -> Runner {
+        let mut runner = self.build();
+        runner.state = RunnerState::Open(lp);
+        runner
+    }
 }
 
 impl Runner {
@@ -390,7 +398,9 @@ impl SignalHandlers {
     #[track_caller]
     fn install(&mut self, lp: &EventLoop, options: &RunnerBuilder) -> Result<()> {
         let graceful = GRACEFUL.saturating_sub(self.arrived.count.get());
-        for (signal, wanted) in [(SIGINT, is_main_thread()), (SIGTERM, options.sigterm)] {
+        // An explorer delivers Ctrl-C on any thread.
+        let interrupts = is_main_thread() || lp.0.explored.is_on();
+        for (signal, wanted) in [(SIGINT, interrupts), (SIGTERM, options.sigterm)] {
             if !wanted || graceful == 0 {
                 continue;
             }

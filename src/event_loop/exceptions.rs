@@ -288,7 +288,7 @@ fn write_report(context: &ExceptionContext) {
 impl Inner {
     /// Keeps an error with which an exception handler leaves the loop, until its entry has returned.
     #[cold]
-    fn request_exit(&self, error: Error) {
+    pub(crate) fn request_exit(&self, error: Error) {
         if self.running.get() {
             self.exceptions.exit.set(Some(error));
             self.exceptions.exit_requested.set(true);

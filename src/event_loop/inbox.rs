@@ -181,6 +181,11 @@ impl Line {
         }
     }
 
+    /// Sends a job that has run on the loop's own thread in the place of another one.
+    pub(super) fn job_ran_here(&self, job: Arc<dyn Job>, thread: &Arc<str>) {
+        let _ = self.send(Message::JobEnded(job, Some(thread.clone())));
+    }
+
     /// Wakes a task from another thread. On a closed loop this does nothing.
     pub(crate) fn wake(&self, task: TaskKey) {
         let _ = self.send(Message::Wake(task));
@@ -312,11 +317,17 @@ impl EventLoop {
     #[cold]
     fn receive(&self, when: Delivery) {
         let lp = &*self.0;
+        let quiet = when == Delivery::AfterPoll && lp.ready.is_empty() && !lp.stopping.get();
+        self.receive_at_most(lp.clock.is_virtual().then_some(usize::from(quiet)));
+    }
+
+    /// Queues what was sent, with at most this number of jobs' results.
+    pub(super) fn receive_at_most(&self, jobs: Option<usize>) {
+        let lp = &*self.0;
         let _delivery = lp.inbox.begin_delivery();
         // Another thread has sent this, not the entry that runs.
         let running = lp.running_entry.replace(0);
-        let quiet = when == Delivery::AfterPoll && lp.ready.is_empty() && !lp.stopping.get();
-        let taken = lp.inbox.take(lp.clock.is_virtual().then_some(usize::from(quiet)));
+        let taken = lp.inbox.take(jobs);
         lp.note_begun_jobs(taken.begun);
         let mut messages = taken.messages;
         for message in messages.drain(..) {

@@ -12,6 +12,7 @@ mod callback;
 mod clock;
 mod close;
 mod exceptions;
+mod explored;
 mod inbox;
 mod reactor;
 mod ready;
@@ -39,6 +40,7 @@ pub use running::stop;
 pub(crate) use callback::{Callback, Header, WhenDone, call};
 pub(crate) use close::{Dependant, Dependence};
 pub(crate) use exceptions::report;
+pub(crate) use explored::{Explored, JobKind};
 pub(crate) use reactor::SIGNALS;
 pub(crate) use ready::{Entry, Failed};
 pub(crate) use running::{running, running_loop as get_running_loop};
@@ -51,7 +53,7 @@ use crate::error::{Error, Result};
 use crate::observe::watchdog;
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
-use crate::signals;
+use crate::signals::Signals;
 use crate::threads::job;
 use crate::trace::{Life, Observer, Place, Record, Snapshot, Truth};
 use running::LoopId;
@@ -116,7 +118,7 @@ pub(crate) struct Inner {
     timers: timers::Timers,
     pub(crate) reactor: RefCell<reactor::Reactor>,
     pub(crate) inbox: inbox::Inbox,
-    pub(crate) signals: RefCell<signals::Signals>,
+    pub(crate) signals: RefCell<Signals>,
     pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<dyn Callback>>>,
     /// The callback that reads the signals; made when the first handler is added.
     pub(crate) signal_reader: OnceCell<Rc<dyn Callback>>,
@@ -124,6 +126,7 @@ pub(crate) struct Inner {
     dependants: close::Dependants,
     pub(crate) jobs: job::JobTable,
     exceptions: exceptions::Exceptions,
+    pub(crate) explored: Explored,
     /// The waker that is lent to task after task.
     lent: Cell<Option<Box<TaskWaker>>>,
 
@@ -174,6 +177,7 @@ pub(crate) struct Options {
     pub(crate) recorder: Option<Recording>,
     pub(crate) parking: Parking,
     pub(crate) watchdog: Option<Duration>,
+    pub(crate) explored: Explored,
 }
 
 impl EventLoop {
@@ -182,6 +186,7 @@ impl EventLoop {
         let (reactor, waker) = reactor::Reactor::new(id)?;
         let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let traced = options.observer.is_some() || options.recorder.is_some();
+        let signals = if options.explored.is_on() { Signals::of_loop_alone() } else { Signals::new() };
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
             number: running::enlist(id, weak.clone()),
@@ -190,13 +195,14 @@ impl EventLoop {
             ready: ready::ReadyQueue::default(),
             reactor: RefCell::new(reactor),
             inbox: inbox::Inbox::new(id, waker, traced),
-            signals: RefCell::new(signals::Signals::new()),
+            signals: RefCell::new(signals),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             tasks: tasks::TaskTable::default(),
             dependants: close::Dependants::default(),
             jobs: job::JobTable::new(options.executor_threads),
             exceptions: exceptions::Exceptions::default(),
+            explored: options.explored,
             lent: Cell::new(None),
             running: Cell::new(false),
             stopping: Cell::new(false),

@@ -147,6 +147,7 @@ impl EventLoop {
         if flagged && batch.signals.is_none() && lp.signals_wait() {
             batch.signals = Some(batch.ready.len());
         }
+        lp.explored.reorder(&mut batch.ready);
         if lp.is_traced() {
             lp.announce_polled(&batch, timeout);
         }
@@ -186,7 +187,10 @@ impl EventLoop {
         if lp.signals_wait() {
             return self.poll_for_real(Some(Duration::ZERO));
         }
-        let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.is_empty();
+        if lp.explored.is_on() && self.end_next_job() {
+            return Ok(batch);
+        }
+        let watched = !lp.explored.is_on() && (!lp.reactor.borrow().is_empty() || !lp.jobs.is_empty());
         match timeout {
             Some(wait) if !watched => {
                 lp.clock.advance(wait);
@@ -200,6 +204,13 @@ impl EventLoop {
                     lp.clock.advance(began.elapsed().min(wait));
                 }
                 Ok(batch)
+            }
+            None if lp.explored.is_on() => {
+                if self.end_kept_job() {
+                    Ok(batch)
+                } else {
+                    Err(lp.deadlock())
+                }
             }
             None if watched || lp.somebody_may_wake_it() => self.poll_for_real(None),
             None => Err(lp.deadlock()),
@@ -337,9 +348,11 @@ impl Inner {
     }
 
     fn deadlock(&self) -> Error {
-        let mut text = String::from(
-            "deadlock: nothing is ready, no timer is set, and nothing is registered that could wake the loop",
-        );
+        let mut text = String::from(if self.waits_for_outside() {
+            "deadlock: nothing is ready, no timer is set, and nothing within the program wakes the loop"
+        } else {
+            "deadlock: nothing is ready, no timer is set, and nothing is registered that could wake the loop"
+        });
         let tasks: Vec<_> = self.tasks.list().iter().map(|task| task.entry()).collect();
         for task in tasks.iter().take(NAMED_IN_A_DEADLOCK) {
             text.push_str(&format!("; {} waits", task.name));

@@ -17,6 +17,8 @@ pub struct Report {
     pub(super) left_out: u64,
     pub(super) seed: Option<u64>,
     pub(super) took: Duration,
+    /// The page of the first failure.
+    pub(super) picture: Option<String>,
 }
 
 /// Schedules that fail in the same way; see [`Report::failures`].
@@ -72,10 +74,13 @@ impl fmt::Display for Report {
             let left = thousands(self.left_out);
             writeln!(f, "         a sample: {left} more were left out; with seed {seed} it is the same one")?;
         }
-        for failure in self.failures.iter().take(SHOWN) {
+        for (i, failure) in self.failures.iter().take(SHOWN).enumerate() {
             writeln!(f, "\n{failure}")?;
             let test = self.name.as_deref().map(|name| format!(" cargo test {name}")).unwrap_or_default();
             writeln!(f, "    again:  LOOPLAB_EXPLORE='{}'{test}", failure.schedule)?;
+            if let Some(picture) = self.picture.as_ref().filter(|_| i == 0) {
+                writeln!(f, "    picture: {picture}")?;
+            }
         }
         if self.failures.len() > SHOWN {
             writeln!(f, "\n    … and {} failures of other kinds", self.failures.len() - SHOWN)?;

@@ -1,28 +1,9 @@
 //! `Schedule`: which disturbances a run gets, and where. Its text names it, so that it can be repeated.
 
+use super::disturbance::{Disturbance, NAMES, Point};
 use crate::error::{Error, Result};
-use signal_hook::low_level::signal_name;
 use std::fmt;
 use std::str::FromStr;
-
-/// A moment of a program: before a poll, or before an entry of a turn's batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Point {
-    pub(super) turn: u64,
-    /// The entry's place in its batch, from 1; 0 for the poll of the turn.
-    pub(super) entry: usize,
-}
-
-/// What happens to the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Disturbance {
-    /// The stop flag is set.
-    Stop,
-    /// Cancellation of a task is requested. Its number identifies it, its name is for the reader.
-    Cancel { task: u64, name: String },
-    /// A signal is delivered.
-    Signal(i32),
-}
 
 /// A disturbance and its point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,50 +28,10 @@ impl Schedule {
     pub(super) fn describe(&self) -> String {
         match &self.0[..] {
             [] => "without a disturbance".to_owned(),
-            several => several.iter().map(Injection::describe).collect::<Vec<_>>().join(", then "),
-        }
-    }
-}
-
-impl Injection {
-    fn describe(&self) -> String {
-        format!("{} {}", self.disturbance.describe(), self.point.describe())
-    }
-}
-
-impl Disturbance {
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Stop => "stop".to_owned(),
-            Self::Cancel { name, .. } => format!("cancel {name}"),
-            Self::Signal(signal) => format!("deliver {}", name_of(*signal)),
-        }
-    }
-}
-
-impl Point {
-    fn describe(self) -> String {
-        match self {
-            Self { turn, entry: 0 } => format!("at the poll of turn {turn}"),
-            Self { turn, entry } => format!("in turn {turn}, before entry {entry}"),
-        }
-    }
-}
-
-fn name_of(signal: i32) -> String {
-    signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned)
-}
-
-/// Replaces what separates the parts of a schedule's text.
-fn plain(name: &str) -> String {
-    name.replace(|c: char| matches!(c, ',' | '@' | '#' | '\'') || c.is_whitespace() || c.is_control(), "_")
-}
-
-impl fmt::Display for Point {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self { turn, entry: 0 } => write!(f, "{turn}"),
-            Self { turn, entry } => write!(f, "{turn}.{entry}"),
+            several => {
+                let words = several.iter().map(|next| next.disturbance.describe_at(next.point));
+                words.collect::<Vec<_>>().join(", then ")
+            }
         }
     }
 }
@@ -99,13 +40,7 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, Injection { point, disturbance }) in self.0.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
-            match disturbance {
-                Disturbance::Stop => write!(f, "{comma}stop@{point}")?,
-                Disturbance::Cancel { task, name } => {
-                    write!(f, "{comma}cancel:{}#{task}@{point}", plain(name))?;
-                }
-                Disturbance::Signal(signal) => write!(f, "{comma}signal:{}@{point}", name_of(*signal))?,
-            }
+            write!(f, "{comma}{disturbance}@{point}")?;
         }
         Ok(())
     }
@@ -120,13 +55,11 @@ impl FromStr for Schedule {
         let parts = text.split(',').filter(|part| !part.is_empty());
         let injections: Option<Vec<_>> = parts.map(injection).collect();
         injections.map(Self).ok_or_else(|| {
-            Error::Value(
-                format!(
-                    "`{text}` names no schedule: its parts, with commas between them, are stop@TURN, signal:NAME@TURN and \
-                     cancel:NAME#TASK@TURN.ENTRY"
-                )
-                .into(),
-            )
+            let text = format!(
+                "`{text}` names no schedule: its parts, with commas between them, are as in cancel:worker#3@7.2 and stop@9; the \
+                 kinds are {NAMES}"
+            );
+            Error::Value(text.into())
         })
     }
 }
@@ -135,17 +68,5 @@ fn injection(text: &str) -> Option<Injection> {
     let (what, point) = text.rsplit_once('@')?;
     let (turn, entry) = point.split_once('.').unwrap_or((point, "0"));
     let point = Point { turn: turn.parse().ok()?, entry: entry.parse().ok()? };
-    let disturbance = match what.split_once(':') {
-        None if what == "stop" => Disturbance::Stop,
-        Some(("cancel", task)) => {
-            let (name, task) = task.rsplit_once('#')?;
-            Disturbance::Cancel { task: task.parse().ok()?, name: name.to_owned() }
-        }
-        Some(("signal", name)) => {
-            let signal = name.parse().ok().or_else(|| (1..=64).find(|n| signal_name(*n) == Some(name)))?;
-            Disturbance::Signal(signal)
-        }
-        _ => return None,
-    };
-    Some(Injection { point, disturbance })
+    Some(Injection { point, disturbance: Disturbance::parse(what)? })
 }

@@ -3,6 +3,8 @@
 use crate::error::Result;
 use crate::event_loop::EventLoop;
 use crate::outcome::Outcome;
+use crate::panics::{drop_all, drop_quietly};
+use crate::runner::{Runner, RunnerBuilder};
 use crate::task::{Task, TaskRef};
 use crate::trace::Log;
 use std::cell::{Cell, RefCell};
@@ -110,6 +112,31 @@ impl World {
         *self.0.runs.borrow_mut() = Some(Box::new(program));
     }
 
+    /// Takes a program that is given to a [`Runner`](crate::Runner). The runner is made of these options, on the world's loop,
+    /// and closed after the program. Its handler of SIGINT is there on any thread, so
+    /// [`Explore::signals`](super::Explore::signals) delivers SIGINT as Ctrl-C does: the first cancels main, the second interrupts. The process
+    /// gets no signal, and no handler.
+    ///
+    /// ```
+    /// use looplab::explore::Explore;
+    /// use looplab::{Error, Runner, Signal, sleep};
+    /// use std::time::Duration;
+    /// Explore::new(|world| {
+    ///     world.runner(Runner::builder(), |runner| {
+    ///         runner.run(async { sleep(Duration::from_secs(60)).await })
+    ///     });
+    ///     Ok(())
+    /// }).signals([Signal::SIGINT]).pairs().check();
+    /// ```
+    pub fn runner(&self, options: RunnerBuilder, program: impl FnOnce(&mut Runner) -> Result<()> + 'static) {
+        self.runs(move |lp| {
+            let mut runner = options.on_loop(lp.clone());
+            let ended = program(&mut runner);
+            let closed = runner.close();
+            ended.and(closed)
+        });
+    }
+
     /// Adds a check for after the main task's end. An error or a panic of the check fails the schedule.
     pub fn finally(&self, check: impl FnOnce() -> Result<()> + 'static) {
         self.0.finally.borrow_mut().push(Box::new(check));
@@ -154,8 +181,9 @@ impl World {
 
     /// Ends the world's own references, so that only what the program leaks stays.
     pub(super) fn end(&self) {
-        drop(self.0.main.take());
-        drop(self.0.finally.take());
+        drop_quietly(self.0.main.take());
+        drop_quietly(self.0.runs.take());
+        drop_all(self.0.finally.take());
     }
 }
 

@@ -31,6 +31,18 @@ pub(crate) fn stable(name: &str) -> String {
     format!("Task{}", number.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
+/// Does the same for each automatic task name within a text.
+#[cfg(feature = "explore")]
+pub(crate) fn stable_text(text: &str) -> String {
+    let mut parts = text.split("Task-");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let dash = if after.len() == part.len() { "-" } else { "" };
+        format!("{text}Task{dash}{after}")
+    })
+}
+
 /// Removes what is in <>: arguments of a generic, and the type of an `impl`.
 fn outside_of_brackets(full: &str) -> String {
     let mut path = String::with_capacity(full.len());
@@ -79,6 +91,21 @@ mod tests {
             ("for<'a> fn(&'a i32)", "fn pointer"),
         ] {
             assert_eq!(shorten(full), name, "{full}");
+        }
+    }
+
+    #[cfg(feature = "explore")]
+    #[test]
+    fn automatic_names_lose_their_numbers_and_others_stay() {
+        for (text, stable) in [
+            (
+                "main waits for task Task-177 at a.rs:5; Task-2 waits",
+                "main waits for task Task at a.rs:5; Task waits",
+            ),
+            ("Task-x and Task-", "Task-x and Task-"),
+            ("none", "none"),
+        ] {
+            assert_eq!(stable_text(text), stable);
         }
     }
 

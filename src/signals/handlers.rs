@@ -117,7 +117,11 @@ impl EventLoop {
         deliveries: u32,
         callback: impl FnMut() -> R + 'static,
     ) -> Result<Option<u64>> {
-        if !Signals::is_default(signal) {
+        let is_default = match self.0.explored.is_on() {
+            true => !self.0.signal_handlers.borrow().contains_key(&signal),
+            false => Signals::is_default(signal),
+        };
+        if !is_default {
             return Ok(None);
         }
         // The name that asyncio's Runner has for it.

@@ -97,6 +97,8 @@ pub(crate) struct Signals {
     latest: Instant,
     /// The last [`WatchedSignal::serial`].
     serial: u64,
+    /// Whether no signal of the process is caught: only an explorer delivers some.
+    alone: bool,
 }
 
 /// One signal, from `watch` to `unwatch`.
@@ -105,18 +107,23 @@ struct WatchedSignal {
     /// Names this signal's watch in the ring, so that arrivals of an ended one are recognised.
     /// Counts from 1.
     serial: u64,
-    recorder: SigId,
-    /// The fuse, while the handler is the runner's and not the program's.
+    /// The action that records its deliveries; `None` if no signal of the process is caught.
+    recorder: Option<SigId>,
+    /// Whether the handler is the runner's and not the program's.
+    of_runner: bool,
     fuse: Option<SigId>,
 }
 
 impl WatchedSignal {
     fn end(mut self) {
         self.put_out_fuse();
-        stop_recording(self.signal, self.recorder);
+        if let Some(recorder) = self.recorder {
+            stop_recording(self.signal, recorder);
+        }
     }
 
     fn put_out_fuse(&mut self) {
+        self.of_runner = false;
         if let Some(fuse) = self.fuse.take() {
             put_out_fuse(self.signal, fuse);
         }
@@ -143,7 +150,15 @@ impl Signals {
             was_read: false,
             latest: now,
             serial: 0,
+            alone: false,
         }
+    }
+
+    /// Makes a source that catches no signal of the process.
+    pub(crate) fn of_loop_alone() -> Self {
+        let mut signals = Self::new();
+        signals.alone = true;
+        signals
     }
 
     /// Starts to record deliveries of `signum`. Each wakes `registry`'s poll with `token`.
@@ -155,7 +170,9 @@ impl Signals {
         check_number(signum)?;
         check_catchable(signum)?;
         if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum) {
-            check_caught(signum)?;
+            if !self.alone {
+                check_caught(signum)?;
+            }
             watch.put_out_fuse();
             return Ok(());
         }
@@ -170,10 +187,14 @@ impl Signals {
         // The descriptors come first: this step can fail, and nothing has changed yet. An outdated
         // pipe cannot be used. Its action for a signal that is added again would run before the
         // recorder, and wake too early.
+        self.serial += 1;
+        if self.alone {
+            self.add(signum, None);
+            return Ok(());
+        }
         if self.pipe.as_ref().is_none_or(|pipe| pipe.outdated) {
             self.open_pipe(registry, token)?;
         }
-        self.serial += 1;
         let recorder = start_recording(signum, self.arrivals.clone(), self.serial)?;
         if let Some(pipe) = &self.pipe
             && let Err(error) = pipe.source.add_signal(signum)
@@ -181,8 +202,18 @@ impl Signals {
             stop_recording(signum, recorder);
             return Err(error.into());
         }
-        self.watched.push(WatchedSignal { signal: signum, serial: self.serial, recorder, fuse: None });
+        self.add(signum, Some(recorder));
         Ok(())
+    }
+
+    fn add(&mut self, signal: i32, recorder: Option<SigId>) {
+        self.watched.push(WatchedSignal {
+            signal,
+            serial: self.serial,
+            recorder,
+            of_runner: false,
+            fuse: None,
+        });
     }
 
     /// Stops recording a signal, and forgets its deliveries that were not taken. What was in force
@@ -209,7 +240,8 @@ impl Signals {
         if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum)
             && watch.fuse.is_none()
         {
-            watch.fuse = light_fuse(signum, deliveries)?;
+            watch.fuse = if self.alone { None } else { light_fuse(signum, deliveries)? };
+            watch.of_runner = true;
         }
         Ok(())
     }
@@ -217,7 +249,7 @@ impl Signals {
     /// Returns whether [`kill_after`](Self::kill_after) is in force: the handler is not the
     /// program's own.
     pub(crate) fn has_fuse(&self, signum: i32) -> bool {
-        self.watched.iter().any(|watch| watch.signal == signum && watch.fuse.is_some())
+        self.watched.iter().any(|watch| watch.signal == signum && watch.of_runner)
     }
 
     /// Returns whether a delivery would do what the default does: neither a loop nor other code

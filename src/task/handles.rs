@@ -10,6 +10,8 @@ use super::future::future_methods;
 use super::future_core::{AnyFuture, FutureOf, downcast};
 use super::leaf::Leaf;
 use crate::error::{Error, Result};
+#[cfg(feature = "explore")]
+use crate::event_loop::AnyTask;
 use crate::event_loop::{EventLoop, TaskInfo, TaskKey};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
@@ -235,6 +237,15 @@ impl TaskRef {
 
     pub(crate) fn info(&self) -> TaskInfo {
         self.0.info()
+    }
+
+    /// Throws an error at the await where the task is suspended, in its next step. Does nothing if it is not suspended.
+    #[cfg(feature = "explore")]
+    pub(crate) fn throw(&self, lp: &EventLoop, error: Error) {
+        if self.0.parked.get() {
+            drop_quietly(self.0.context.refused.replace(Some(Box::new(error))));
+            self.0.clone().wake(lp, None);
+        }
     }
 
     pub(crate) fn cancel_undelivered(&self) -> bool {

@@ -6,7 +6,7 @@
 pub(crate) mod job;
 pub(crate) mod pool;
 mod remote_task;
-mod run_in_executor;
+pub(crate) mod run_in_executor;
 
 pub use pool::{Executor, ExecutorBuilder, JobInfo};
 pub use remote_task::{RemoteTask, Submit, run_coroutine_threadsafe};

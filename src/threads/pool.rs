@@ -254,6 +254,14 @@ impl Executor {
         })
     }
 
+    /// Accepts a job that no thread of the pool runs: an explored loop runs it.
+    pub(crate) fn accept(&self) -> Result<()> {
+        let state = self.pool().state();
+        state.check_open()?;
+        self.pool().count_submitted();
+        Ok(())
+    }
+
     /// Refuses further jobs. Threads that find the channel empty end.
     pub(crate) fn close(&self) {
         self.handle.close();
@@ -316,14 +324,11 @@ impl Pool {
     {
         // A refused job is dropped after the lock is released, as parameters are.
         let mut state = self.state();
-        if state.queue.is_none() {
-            return Err(Error::Runtime("cannot schedule new futures after shutdown".into()));
-        }
+        state.check_open()?;
         let all_busy = self.unfinished.load(Relaxed) >= state.threads.len();
         let may_start = all_busy && state.threads.len() < self.options.threads;
         let worker = if may_start { self.start_thread(&mut state, spawn)? } else { None };
-        self.unfinished.fetch_add(1, Relaxed);
-        self.queued.fetch_add(1, Relaxed);
+        self.count_submitted();
         match worker {
             Some(worker) => *lock(&worker.first) = Some(job),
             None => {
@@ -332,6 +337,12 @@ impl Pool {
             }
         }
         Ok(())
+    }
+
+    /// Counts a new job. Called under the lock.
+    fn count_submitted(&self) {
+        self.unfinished.fetch_add(1, Relaxed);
+        self.queued.fetch_add(1, Relaxed);
     }
 
     /// Starts a thread. Returns `None` if that fails and the job need not fail with it.
@@ -356,6 +367,15 @@ impl Pool {
             // Without a thread the job would wait forever. With one it only waits longer.
             Err(error) if state.threads.is_empty() => Err(error.into()),
             Err(_) => Ok(None),
+        }
+    }
+}
+
+impl PoolState {
+    fn check_open(&self) -> Result<()> {
+        match self.queue {
+            Some(_) => Ok(()),
+            None => Err(Error::Runtime("cannot schedule new futures after shutdown".into())),
         }
     }
 }
@@ -401,7 +421,7 @@ impl Worker {
 
     /// Arrow 2. Returns false if the job was cancelled.
     fn begin(&self, job: &Arc<dyn Job>) -> bool {
-        let begun = job.header().leave_queue(BEGUN);
+        let begun = job.header().begin();
         if begun {
             *lock(&self.running) = Some(job.clone());
         }
@@ -430,6 +450,16 @@ fn quietly(action: impl FnOnce()) {
 impl JobHeader {
     pub(crate) fn has_begun(&self) -> bool {
         self.state.load(Relaxed) == BEGUN
+    }
+
+    /// Arrow 2. Returns false if the job was cancelled.
+    pub(crate) fn begin(&self) -> bool {
+        self.leave_queue(BEGUN)
+    }
+
+    /// Arrow 3, for a job that no thread of the pool has run.
+    pub(crate) fn finish(&self) {
+        self.pool.unfinished.fetch_sub(1, Relaxed);
     }
 
     /// Arrow 4. Returns false if the job has begun, or was cancelled before.

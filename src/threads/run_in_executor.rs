@@ -6,7 +6,7 @@
 
 use super::pool::{Executor, Job, JobHeader, lock};
 use crate::error::{Error, Result, catch};
-use crate::event_loop::{EventLoop, Inner, Line, get_running_loop};
+use crate::event_loop::{EventLoop, Inner, JobKind, Line, get_running_loop};
 use crate::observe::names::short_name;
 use crate::panics::{Guarded, drop_quietly};
 use crate::task::done_callback::add_done_callback;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// The name of the thread that waits for the default pool.
 const HELPER: &str = "joiner";
 /// The name of the job that waits for the default pool.
-const SHUTDOWN: &str = "executor shutdown";
+pub(crate) const SHUTDOWN: &str = "executor shutdown";
 
 impl EventLoop {
     /// Runs a blocking function on a thread of the loop's default pool (`loop.run_in_executor(None, f)`). The pool is made
@@ -90,7 +90,11 @@ impl EventLoop {
             ended: Mutex::new(None),
         });
         self.0.insert_job(job.clone(), future.cell().clone(), type_name::<F>());
-        if let Err(error) = executor.submit(job) {
+        let submitted = match self.0.explored.is_on() {
+            true => executor.accept().map(|()| self.0.explored.submit(number, job, JobKind::Function)),
+            false => executor.submit(job),
+        };
+        if let Err(error) = submitted {
             drop_quietly(self.0.remove_job(number, "", "refused", None));
             return Err(error);
         }
@@ -145,7 +149,7 @@ impl EventLoop {
                     Ok(())
                 }
                 outcome => {
-                    if outcome.is_ok() {
+                    if let (Ok(()), Some(thread)) = (&outcome, thread) {
                         // It has sent its result, so it ends at once.
                         let _ = thread.join();
                     }
@@ -163,13 +167,17 @@ impl EventLoop {
         let (header, waiting) = (executor.header(|| SHUTDOWN.to_owned(), place), executor.clone());
         let job = Arc::new(JoinJob { header, number });
         self.0.insert_job(job.clone(), joined.cell().clone(), SHUTDOWN);
+        if self.0.explored.is_on() {
+            self.0.explored.submit(number, job, JobKind::Shutdown);
+            return Ok(Some((executor, Helper { joined, number, thread: None })));
+        }
         let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
             // It cannot fail: this is no thread of the pool.
             let _ = waiting.join();
             line.job_ended(job, Some(&HELPER.into()));
         });
         match helper {
-            Ok(thread) => Ok(Some((executor, Helper { joined, number, thread }))),
+            Ok(thread) => Ok(Some((executor, Helper { joined, number, thread: Some(thread) }))),
             Err(error) => {
                 drop_quietly(self.0.remove_job(number, "", "refused", None));
                 Err(error.into())
@@ -182,7 +190,8 @@ impl EventLoop {
 struct Helper {
     joined: Future<()>,
     number: u64,
-    thread: JoinHandle<()>,
+    /// `None` on an explored loop, which has no threads.
+    thread: Option<JoinHandle<()>>,
 }
 
 fn warn_of_running_jobs(executor: &Executor, timeout: Duration) {

@@ -160,11 +160,9 @@ impl JsonLines {
             Event::FutureDone { future, state, by, .. } => {
                 done(line.kind("fdone").field("fut", future), state, error, by)
             }
-            Event::Reported { message, by } => {
-                line.kind("mark").field("name", message).word("kind", "note").maybe("by", by)
-            }
-            Event::Disturbed { what } => line.kind("mark").field("name", what).word("kind", "explore"),
-            Event::Registered { .. }
+            Event::Reported { .. }
+            | Event::Disturbed { .. }
+            | Event::Registered { .. }
             | Event::Unregistered { .. }
             | Event::SignalRegistered { .. }
             | Event::SignalUnregistered { .. }
@@ -186,9 +184,13 @@ impl JsonLines {
     }
 }
 
-/// Writes the events of what is outside of the loop: descriptors, signals, the threads of a pool.
+/// Writes reports, and the events of what is outside of the loop: descriptors, signals, the threads of a pool, an explorer.
 fn outside<'a, 'b>(line: &'a mut JsonLine<'b>, at: &Stamp, event: &Event<'_>) -> &'a mut JsonLine<'b> {
     match *event {
+        Event::Reported { message, by } => {
+            line.kind("mark").field("name", message).word("kind", "note").maybe("by", by)
+        }
+        Event::Disturbed { what } => line.kind("mark").field("name", what).word("kind", "explore"),
         Event::Registered { fd, direction, h, label, by } => {
             line.kind("reg").field("fd", fd).word("dir", direction.as_str()).field("h", h);
             line.field("cb", label).maybe("by", by)

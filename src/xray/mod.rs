@@ -47,5 +47,7 @@ mod tests;
 
 pub use page::page;
 pub(crate) use recorder::from_env;
+#[cfg(feature = "explore")]
+pub(crate) use recorder::recording_in_memory;
 pub use replay::Replay;
 pub use story::{Sentence, sentences};

@@ -66,6 +66,27 @@ pub(crate) fn from_env() -> Result<Option<Recording>> {
     Ok(Some(recorder.recording()))
 }
 
+/// Returns what records one loop as JSON Lines in memory.
+#[cfg(feature = "explore")]
+pub(crate) fn recording_in_memory(lines: Arc<Mutex<Vec<u8>>>) -> Recording {
+    let form = Form::Lines(JsonLines::with_sources());
+    Arc::new(Recorder::new("the memory".to_owned(), Box::new(Memory(lines)), form, false, None)).recording()
+}
+
+#[cfg(feature = "explore")]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+#[cfg(feature = "explore")]
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn recorder_of_process() -> Result<Option<Arc<Recorder>>> {
     let mut of_process = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
     let pid = std::process::id();

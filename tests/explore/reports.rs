@@ -115,6 +115,42 @@ fn a_schedule_repeated_by_its_name_fails_in_the_same_way() {
 }
 
 #[test]
+fn a_repeated_schedule_is_traced_with_its_disturbance() {
+    let test = "reports::a_repeated_schedule_is_traced_with_its_disturbance";
+    if support::role().is_some() {
+        assert_eq!(explored(Explore::new(careless).cancel("main")).failures().len(), 1);
+        std::process::exit(0);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    for (form, shown) in [("txt", "✂ cancel main |\n"), ("jsonl", r#""name":"cancel main","kind":"explore""#)]
+    {
+        let file = folder.path().join(format!("run.{form}"));
+        let mut command = support::command(test, "repeat");
+        command.env("LOOPLAB_EXPLORE", "cancel:main#1@2").env("LOOPLAB_TRACE", &file);
+        support::Process::start(&mut command).end().fine();
+        let trace = std::fs::read_to_string(&file).expect("a trace");
+        assert!(trace.contains(shown), "{trace}");
+    }
+}
+
+#[test]
+fn a_failing_check_writes_a_page_of_the_smallest_schedule() {
+    let check = || Explore::new(careless).cancel("main").check();
+    let said = std::panic::catch_unwind(check).expect_err("it fails");
+    let said = said.downcast_ref::<String>().expect("a text");
+    let path = said.split_once("    picture: ").and_then(|(_, rest)| rest.lines().next()).expect("a path");
+    assert!(
+        path.ends_with("target/looplab/reports-a_failing_check_writes_a_page_of_the_smallest_schedule.html")
+    );
+    let page = std::fs::read_to_string(path).expect("a page");
+    let traces: Vec<_> = page.split("class=\"trace\" data-name=").skip(1).collect();
+    let [disturbed, undisturbed] = traces[..] else { panic!("{} traces", traces.len()) };
+    assert!(disturbed.starts_with("\"disturbed\"") && undisturbed.starts_with("\"undisturbed\""));
+    let mark = r#""name":"cancel main","kind":"explore""#;
+    assert_eq!((disturbed.matches(mark).count(), undisturbed.matches(mark).count()), (1, 0));
+}
+
+#[test]
 fn a_budget_takes_a_sample_and_says_what_it_left_out() {
     let report = explored(Explore::new(long).stops().pairs().at_most(300).seed(7));
     assert_eq!(report.schedules(), 300);
@@ -172,7 +208,7 @@ fn a_program_without_a_main_task_is_refused() {
     let error = Explore::new(|_| Ok(())).run().expect_err("refused").to_string();
     assert_eq!(
         error,
-        "the undisturbed program breaks a promise: the program needs world.main or world.runs, and not both"
+        "the undisturbed program breaks a promise: the program needs world.main, world.runs or world.runner, and only one of them"
     );
 }
 

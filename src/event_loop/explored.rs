@@ -1,0 +1,153 @@
+//! What an explorer asks of a loop: which job ends when, and which ready descriptor comes first.
+//!
+//! An explored loop is alone: nothing reaches it from outside. So no poll waits in real time, no signal of the process is
+//! caught, and no thread is started. Jobs run on the loop's thread, when nothing is ready or when the explorer says so. For
+//! any other loop this is one empty field.
+
+#![cfg_attr(not(feature = "explore"), allow(dead_code, reason = "only an explorer makes an explored loop"))]
+
+use super::reactor::PollEvent;
+use super::running::{running, set_running};
+use super::{EventLoop, Inner};
+use crate::panics::drop_quietly;
+use crate::threads::pool::Job;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// The name of the thread that the trace shows for a job.
+const THREAD: &str = "explorer";
+
+/// What an explorer has asked for; empty on any other loop.
+#[derive(Default)]
+pub(crate) struct Explored(Option<Box<Asked>>);
+
+#[derive(Default)]
+struct Asked {
+    /// Which descriptor of the next poll comes first.
+    first: Cell<usize>,
+    /// The jobs that have not begun, in order of submission.
+    jobs: RefCell<Vec<WaitingJob>>,
+}
+
+struct WaitingJob {
+    number: u64,
+    job: Arc<dyn Job>,
+    kind: JobKind,
+    /// Whether it waits until nothing else can happen.
+    kept: bool,
+}
+
+/// Which job it is.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum JobKind {
+    /// A function of the program.
+    Function,
+    /// The shutdown of a pool, which is over when all jobs before it are.
+    Shutdown,
+}
+
+impl Explored {
+    pub(crate) fn on() -> Self {
+        Self(Some(Box::default()))
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Takes a job that no thread runs.
+    pub(crate) fn submit(&self, number: u64, job: Arc<dyn Job>, kind: JobKind) {
+        if let Some(asked) = &self.0 {
+            asked.jobs.borrow_mut().push(WaitingJob { number, job, kind, kept: false });
+        }
+    }
+
+    /// Keeps a job until nothing else can happen. It counts as begun, so that no cancellation withdraws it.
+    pub(crate) fn keep_job(&self, number: u64) {
+        let Some(asked) = &self.0 else { return };
+        for waiting in asked.jobs.borrow_mut().iter_mut().filter(|waiting| waiting.number == number) {
+            waiting.kept |= waiting.job.header().begin();
+        }
+    }
+
+    /// Has the next poll report the ready descriptor at this place first.
+    pub(crate) fn put_first(&self, place: usize) {
+        if let Some(asked) = &self.0 {
+            asked.first.set(place);
+        }
+    }
+
+    pub(super) fn reorder(&self, ready: &mut [PollEvent]) {
+        if let Some(asked) = &self.0
+            && let Some(front) = ready.get_mut(..=asked.first.take())
+        {
+            front.rotate_right(1);
+        }
+    }
+
+    /// Takes the first job that is neither kept nor waits for others. The others are what is left in the end.
+    fn take_job(&self, chosen: impl Fn(usize, &WaitingJob) -> bool) -> Option<WaitingJob> {
+        let mut jobs = self.0.as_ref()?.jobs.borrow_mut();
+        let at = jobs.iter().enumerate().position(|(i, job)| chosen(i, job))?;
+        Some(jobs.remove(at))
+    }
+}
+
+impl EventLoop {
+    /// Ends the next job, because nothing else is to be done now. Returns false if each one is kept.
+    pub(super) fn end_next_job(&self) -> bool {
+        let free = |i: usize, job: &WaitingJob| !job.kept && (i == 0 || job.kind == JobKind::Function);
+        self.end_first_job(free)
+    }
+
+    /// Ends the first job, because nothing else will ever happen. Returns false if there is none.
+    pub(super) fn end_kept_job(&self) -> bool {
+        self.end_first_job(|_, _| true)
+    }
+
+    fn end_first_job(&self, chosen: impl Fn(usize, &WaitingJob) -> bool) -> bool {
+        while let Some(waiting) = self.0.explored.take_job(&chosen) {
+            if self.run_job(waiting) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends a job now, and queues the call that sets its result.
+    pub(crate) fn end_job(&self, number: u64) {
+        let chosen = |_: usize, job: &WaitingJob| job.number == number && job.kind == JobKind::Function;
+        if self.end_first_job(chosen) {
+            self.receive_at_most(None);
+        }
+    }
+
+    /// Runs a job as a thread of its pool would. Returns false if it was withdrawn.
+    fn run_job(&self, WaitingJob { job, kind, kept, .. }: WaitingJob) -> bool {
+        let thread = Arc::from(THREAD);
+        if kind == JobKind::Function {
+            if !kept && !job.header().begin() {
+                drop_quietly(job);
+                return false;
+            }
+            // A thread of a pool has no running loop.
+            let outer = running();
+            set_running(None);
+            job.run(&thread);
+            set_running(outer);
+            job.header().finish();
+        }
+        self.0.inbox.line().job_ran_here(job, &thread);
+        true
+    }
+}
+
+impl Inner {
+    /// Tells whether anything could wake the loop if it were not alone.
+    pub(super) fn waits_for_outside(&self) -> bool {
+        self.explored.is_on()
+            && (!self.reactor.borrow().is_empty()
+                || !self.signal_handlers.borrow().is_empty()
+                || self.has_senders())
+    }
+}

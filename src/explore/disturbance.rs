@@ -1,0 +1,242 @@
+//! Disturbances: each kind once, with its points, its name in a schedule, its words, and what it does.
+//!
+//! A new kind is a variant of [`Disturbance`], a field of [`Kinds`] and a method of [`Explore`](super::Explore). A visit says
+//! what is there to be disturbed at a point.
+
+use crate::error::Error;
+use crate::event_loop::EventLoop;
+use crate::observe::names::stable;
+use crate::task::TaskRef;
+use signal_hook::low_level::signal_name;
+use std::fmt;
+use std::sync::Arc;
+
+/// The names of the kinds, for a reader.
+pub(super) const NAMES: &str = "stop, cancel, signal, error, job, late, tie and drop";
+
+/// A moment of a program: before a poll, or before an entry of a turn's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Point {
+    pub(super) turn: u64,
+    /// The entry's place in its batch, from 1; 0 for the poll of the turn.
+    pub(super) entry: usize,
+}
+
+/// What happens to the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Disturbance {
+    /// The stop flag is set.
+    Stop,
+    /// Cancellation of a task is requested.
+    Cancel(Subject),
+    /// A signal is delivered.
+    Signal(i32),
+    /// The await at which a task is suspended fails.
+    Error(Subject),
+    /// A job ends now, whatever was submitted before it.
+    Job(Subject),
+    /// A job ends only when nothing else can happen.
+    Late(Subject),
+    /// Of the descriptors that the poll finds ready, the one at this place comes first.
+    Tie(usize),
+    /// The run is left after its entry. Then the loop is closed and everything is dropped.
+    Drop,
+}
+
+/// A task or a job. Its number identifies it, its name is for the reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Subject {
+    pub(super) id: u64,
+    pub(super) name: String,
+}
+
+/// A point that the run came to after its last disturbance, and what is there to be disturbed.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) point: Point,
+    /// The entry that is about to run, and its place.
+    pub(super) entry: String,
+    /// Whether a stopped run can be continued by the explorer.
+    pub(super) continues: bool,
+    /// The tasks that are not done.
+    pub(super) tasks: Vec<Subject>,
+    /// The tasks that are suspended at an await.
+    pub(super) waiting: Vec<Subject>,
+    /// The signals that have a handler.
+    pub(super) signals: Vec<i32>,
+    /// The jobs that are not over, and those of them that no visit before had.
+    pub(super) jobs: Vec<Subject>,
+    pub(super) new_jobs: Vec<Subject>,
+    /// How many descriptors this poll found ready.
+    pub(super) found: usize,
+}
+
+/// Makes the error that a task's await fails with.
+pub(super) type MakeError = Arc<dyn Fn() -> Error + Send + Sync>;
+
+/// The kinds of disturbances that are explored.
+#[derive(Clone, Default)]
+pub(super) struct Kinds {
+    pub(super) stops: bool,
+    /// Which tasks are cancelled: `None` stands for each.
+    pub(super) cancels: Vec<Option<String>>,
+    pub(super) signals: Vec<i32>,
+    /// For tasks with this name.
+    pub(super) errors: Vec<(String, MakeError)>,
+    pub(super) jobs: bool,
+    pub(super) ties: bool,
+    pub(super) drops: bool,
+}
+
+impl Kinds {
+    /// Lists what can be done at a visit, in the order in which it is tried.
+    pub(super) fn at(&self, visit: &Visit) -> Vec<Disturbance> {
+        let Visit { point, .. } = visit;
+        let mut all = Vec::new();
+        // All moments of a batch are the same for a stop.
+        if self.stops && visit.continues && point.entry <= 1 {
+            all.push(Disturbance::Stop);
+        }
+        for task in &visit.tasks {
+            if self.cancels.iter().any(|chosen| chosen.as_ref().is_none_or(|chosen| *chosen == task.name)) {
+                all.push(Disturbance::Cancel(task.clone()));
+            }
+        }
+        for signal in self.signals.iter().filter(|signal| point.entry == 0 && visit.signals.contains(signal))
+        {
+            all.push(Disturbance::Signal(*signal));
+        }
+        for task in visit.waiting.iter().filter(|task| self.error_for(&task.name).is_some()) {
+            all.push(Disturbance::Error(task.clone()));
+        }
+        if self.jobs {
+            all.extend(visit.jobs.iter().cloned().map(Disturbance::Job));
+            all.extend(visit.new_jobs.iter().cloned().map(Disturbance::Late));
+        }
+        if self.ties {
+            all.extend((1..visit.found).map(Disturbance::Tie));
+        }
+        if self.drops && point.entry > 0 {
+            all.push(Disturbance::Drop);
+        }
+        all
+    }
+
+    fn error_for(&self, task: &str) -> Option<&MakeError> {
+        self.errors.iter().find(|(name, _)| name == task).map(|(_, make)| make)
+    }
+
+    /// Disturbs the program, from within the observer of its loop.
+    pub(super) fn act(&self, disturbance: &Disturbance, lp: &EventLoop, point: Point) {
+        let find = |task: &Subject| lp.all_tasks().into_iter().find(|other: &TaskRef| other.id() == task.id);
+        match disturbance {
+            Disturbance::Stop => lp.stop(),
+            Disturbance::Cancel(task) => {
+                if let Some(task) = find(task) {
+                    task.cancel_msg(format!("explore: at {point}"));
+                }
+            }
+            Disturbance::Signal(signal) => lp.0.deliver_signal(*signal),
+            Disturbance::Error(task) => {
+                let waiting = find(task);
+                let make = waiting.as_ref().and_then(|task| self.error_for(&stable(&task.name())));
+                if let (Some(waiting), Some(make)) = (waiting, make) {
+                    waiting.throw(lp, make());
+                }
+            }
+            Disturbance::Job(job) => lp.end_job(job.id),
+            Disturbance::Late(job) => lp.0.explored.keep_job(job.id),
+            Disturbance::Tie(place) => lp.0.explored.put_first(*place),
+            Disturbance::Drop => lp.0.request_exit(Error::Exit(1)),
+        }
+    }
+}
+
+impl Disturbance {
+    /// Reads `KIND` or `KIND:WHAT`, as `Display` writes it.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (kind, what) = text.split_once(':').map_or((text, None), |(kind, what)| (kind, Some(what)));
+        Some(match (kind, what) {
+            ("stop", None) => Self::Stop,
+            ("cancel", Some(task)) => Self::Cancel(Subject::parse(task)?),
+            ("signal", Some(signal)) => Self::Signal(signal_number(signal)?),
+            ("error", Some(task)) => Self::Error(Subject::parse(task)?),
+            ("job", Some(job)) => Self::Job(Subject::parse(job)?),
+            ("late", Some(job)) => Self::Late(Subject::parse(job)?),
+            ("tie", Some(place)) => Self::Tie(place.parse().ok()?),
+            ("drop", None) => Self::Drop,
+            _ => return None,
+        })
+    }
+
+    /// Describes it in words, for a report.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Stop => "stop".to_owned(),
+            Self::Cancel(Subject { name, .. }) => format!("cancel {name}"),
+            Self::Signal(signal) => format!("deliver {}", name_of(*signal)),
+            Self::Error(Subject { name, .. }) => format!("fail what {name} waits for"),
+            Self::Job(Subject { name, .. }) => format!("end the job {name}"),
+            Self::Late(Subject { name, .. }) => format!("let the job {name} end last"),
+            Self::Tie(place) => format!("take ready descriptor {} first", place + 1),
+            Self::Drop => "close the loop and drop everything".to_owned(),
+        }
+    }
+
+    /// Describes it with its point.
+    pub(super) fn describe_at(&self, point: Point) -> String {
+        let what = self.describe();
+        match (self, point) {
+            (_, Point { turn, entry: 0 }) => format!("{what} at the poll of turn {turn}"),
+            (Self::Drop, Point { turn, entry }) => format!("{what} in turn {turn}, after entry {entry}"),
+            (_, Point { turn, entry }) => format!("{what} in turn {turn}, before entry {entry}"),
+        }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { turn, entry: 0 } => write!(f, "{turn}"),
+            Self { turn, entry } => write!(f, "{turn}.{entry}"),
+        }
+    }
+}
+
+impl fmt::Display for Disturbance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stop => f.write_str("stop"),
+            Self::Cancel(task) => write!(f, "cancel:{task}"),
+            Self::Signal(signal) => write!(f, "signal:{}", name_of(*signal)),
+            Self::Error(task) => write!(f, "error:{task}"),
+            Self::Job(job) => write!(f, "job:{job}"),
+            Self::Late(job) => write!(f, "late:{job}"),
+            Self::Tie(place) => write!(f, "tie:{place}"),
+            Self::Drop => f.write_str("drop"),
+        }
+    }
+}
+
+impl Subject {
+    fn parse(text: &str) -> Option<Self> {
+        let (name, id) = text.rsplit_once('#')?;
+        Some(Self { id: id.parse().ok()?, name: name.to_owned() })
+    }
+}
+
+/// Writes `NAME#NUMBER`, with a name that separates no parts of a schedule's text.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separates = |c: char| matches!(c, ',' | '@' | '#' | '\'') || c.is_whitespace() || c.is_control();
+        write!(f, "{}#{}", self.name.replace(separates, "_"), self.id)
+    }
+}
+
+fn name_of(signal: i32) -> String {
+    signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned)
+}
+
+fn signal_number(name: &str) -> Option<i32> {
+    name.parse().ok().or_else(|| (1..=64).find(|n| signal_name(*n) == Some(name)))
+}
