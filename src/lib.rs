@@ -172,6 +172,8 @@ pub mod book {
     pub mod processes {}
     #[doc = include_str!("../docs/speed.md")]
     pub mod speed {}
+    #[doc = include_str!("../docs/symptoms.md")]
+    pub mod symptoms {}
     #[doc = include_str!("../docs/testing.md")]
     pub mod testing {}
     #[doc = include_str!("../docs/trace.md")]
@@ -185,6 +187,7 @@ pub mod book {
     /// [from-asyncio]: crate::book::from_asyncio
     /// [lessons]: crate::book::lessons
     /// [speed]: crate::book::speed
+    /// [symptoms]: crate::book::symptoms
     /// [testing]: crate::book::testing
     /// [trace]: crate::book::trace
     /// [xray]: crate::xray

@@ -19,6 +19,7 @@ Examples:
   cargo run --example tour run 05                 one lesson, with its text and its output
   cargo run --example tour compare 05             its twin on the CPythons found here
   cargo run --example tour compare --all --python python3.12 --python ~/py313/bin/python
+  cargo run --example tour find 'already running' the lessons that explain an error
   cargo run --example tour trace 05               one row per turn of its loop
   cargo run --example tour xray 05                a page that replays its run, for a browser
   cargo run --example tour -- --json              the same for machines
@@ -30,6 +31,7 @@ With --json standard output is one object; progress and errors stay on standard 
 
   list     {lessons: [{number, name, title, about, source, transcript, twin}]}
            transcript and twin are null where the file is missing
+  find     {query, lessons: [{number, name, title, why}], pages}
   run      {ok, ran, failed, lessons: [RUN]}
   compare  {ok, differing, skipped, pythons: [{command, version}],
             lessons: [{number, name, title, rust: RESULT,
@@ -67,6 +69,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// List the lessons: number, title, one line
     List,
+    /// Find the lessons that explain an error text, a symptom, a name of asyncio or a snippet
+    ///
+    /// Reads docs/symptoms.md, then the lessons and their twins. The first lesson is the one to begin with. The
+    /// exit status is 1 if a word stands nowhere; what fits the nearest known word is shown then.
+    Find {
+        /// What to look for; several words are one text
+        #[arg(value_name = "TEXT", required = true)]
+        text: Vec<String>,
+    },
     /// Run lessons and check what they print against their transcripts
     ///
     /// Without a name: every lesson, one after another. With names: the text of each, its output as it comes,

@@ -128,6 +128,16 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Lesson>, Stop> {
     Ok(lessons)
 }
 
+/// Returns the page that explains a lesson, as a path from the root.
+pub(crate) fn page(lesson: &Lesson) -> Option<String> {
+    let title = format!("\n## {:02}: ", lesson.number);
+    let pages = fs::read_dir(root().join("docs/lessons")).ok()?.flatten();
+    let page = pages
+        .map(|entry| entry.path())
+        .find(|path| fs::read_to_string(path).is_ok_and(|text| text.contains(&title)))?;
+    Some(format!("docs/lessons/{}", page.file_name()?.to_str()?))
+}
+
 /// Each lesson once, in the order of the names.
 pub(crate) fn resolve_each<'a>(all: &'a [Lesson], names: &[String]) -> Result<Vec<&'a Lesson>, Stop> {
     let mut lessons: Vec<&Lesson> = Vec::new();

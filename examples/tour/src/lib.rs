@@ -9,7 +9,7 @@
 //! bug in the library that it checks.
 //!
 //! Where to read: `lessons` finds them, `binaries` builds them, `child` runs one process, `run`, `compare`,
-//! `trace` and `xray` are the four things to do with a lesson; `screen` and `diff` are what the eye sees,
+//! `trace` and `xray` are the four things to do with a lesson; `list` and `find` name lessons; `screen` and `diff` are what the eye sees,
 //! `interrupt` is Ctrl-C.
 
 mod binaries;
@@ -17,6 +17,7 @@ mod child;
 mod cli;
 mod compare;
 mod diff;
+mod find;
 mod interrupt;
 mod lessons;
 mod list;
@@ -83,6 +84,7 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
     let all = lessons::find(&folder)?;
     match command.unwrap_or(Command::Run { lessons: Vec::new() }) {
         Command::List => list::print(&mut screen, &all).map(|()| true),
+        Command::Find { text } => find::find(&mut screen, &all, &text.join(" ")),
         Command::Run { lessons: names } if names.is_empty() => {
             let lessons: Vec<&Lesson> = all.iter().collect();
             let binaries = binaries::build(&lessons, options.no_build)?;

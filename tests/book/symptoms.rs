@@ -1,0 +1,72 @@
+//! `tour find` and the table of symptoms that it reads.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::{examples, root};
+
+fn find(text: &str) -> Output {
+    let tour = Command::new(examples().join("tour")).args(["find", text, "--json"]).output();
+    tour.expect("the tour starts")
+}
+
+fn lessons(found: &Output) -> Vec<u64> {
+    let answer: Value = serde_json::from_slice(&found.stdout).expect("an object");
+    let lessons = answer["lessons"].as_array().expect("lessons");
+    lessons.iter().map(|lesson| lesson["number"].as_u64().expect("a number")).collect()
+}
+
+#[test]
+fn what_a_program_says_leads_to_the_lesson_that_explains_it() {
+    for (text, first) in [
+        ("destroyed but it is pending", 5),
+        ("already running", 4),
+        ("never retrieved", 9),
+        ("Event loop is closed", 31),
+        ("SIGHUP", 43),
+        ("aiohttp", 41),
+        ("aioredis", 46),
+        ("second Ctrl-C", 14),
+        ("loop.run_until_complete(cleanup())", 4),
+        ("RuntimeError: This event loop is already running", 4),
+        ("task.add_done_callback(loop.stop)", 6),
+        ("asyncio.shield", 33),
+        ("gather(return_exceptions=True)", 12),
+    ] {
+        let found = find(text);
+        assert_eq!(
+            lessons(&found).first(),
+            Some(&first),
+            "{text}: {}",
+            String::from_utf8_lossy(&found.stdout)
+        );
+    }
+}
+
+#[test]
+fn an_unknown_word_is_answered_with_the_nearest_known_one() {
+    let found = find("SIGHUB");
+    assert_eq!((found.status.code(), lessons(&found).first()), (Some(1), Some(&43)));
+    let found = find("zzzzqqqq");
+    assert_eq!((found.status.code(), lessons(&found)), (Some(1), Vec::new()));
+}
+
+#[test]
+fn every_symptom_names_lessons_and_pages_that_exist() {
+    let docs = root().join("docs");
+    let table = fs::read_to_string(docs.join("symptoms.md")).expect("the table");
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 50, "{} symptoms", rows.len());
+    for row in rows {
+        let links: Vec<_> = row.split('[').skip(1).filter_map(|link| link.split_once("](")).collect();
+        assert!(!links.is_empty(), "no lesson: {row}");
+        for (label, target) in links {
+            let target = target.split(')').next().expect("a target");
+            let page =
+                fs::read_to_string(docs.join(target)).unwrap_or_else(|_| panic!("{target}: no such page"));
+            let lesson = label.parse::<u32>().is_ok();
+            assert!(!lesson || page.contains(&format!("\n## {label}: ")), "{label} is not on {target}");
+        }
+    }
+}
