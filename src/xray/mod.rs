@@ -45,7 +45,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use page::page;
+pub use page::{page, python};
 pub(crate) use recorder::from_env;
 #[cfg(feature = "explore")]
 pub(crate) use recorder::recording_in_memory;

@@ -55,6 +55,27 @@ pub fn page(traces: &[(&str, &str)]) -> String {
     String::from_utf8(bytes).expect("the escape of an ASCII byte in UTF-8 is UTF-8")
 }
 
+/// Returns `xray.py`: one file that writes this page for any asyncio program on CPython.
+///
+/// `python3 xray.py prog.py` runs a program as `python3 prog.py` does, and writes `prog.html`. The
+/// file needs CPython 3.8 or later and nothing else. `docs/xray.md` says what it records.
+///
+/// ```
+/// let file = looplab::xray::python();
+/// assert!(file.starts_with("#!/usr/bin/env python3"));
+/// ```
+#[must_use]
+pub fn python() -> String {
+    // A JSON text is a text of Python, too.
+    let page = serde_json::to_string(HEAD).expect("a text is JSON");
+    PYTHON.replacen(NO_PAGE, &format!("PAGE = {page}\n"), 1)
+}
+
+const PYTHON: &str = include_str!("page/xray.py");
+
+/// The line of `xray.py` that has no page in it.
+const NO_PAGE: &str = "PAGE = \"\"\n";
+
 /// Returns the beginning of an element that holds a trace.
 pub(super) fn element(name: &str) -> String {
     let name = name.replace('&', "&amp;").replace('"', "&quot;");
@@ -98,6 +119,14 @@ mod tests {
         assert!(data.contains(r#"data-name="a &quot;b&quot; &amp; c""#), "{data}");
         assert!(data.contains(r"\u003c/script>\u003c!-- é"), "{data}");
         assert_eq!(data.matches("</script>").count(), 1);
+    }
+
+    #[test]
+    fn the_python_file_holds_the_page_once() {
+        let file = python();
+        assert!(!file.contains(NO_PAGE));
+        let line = file.lines().find_map(|line| line.strip_prefix("PAGE = ")).expect("a line with the page");
+        assert_eq!(serde_json::from_str::<String>(line).expect("a text"), HEAD);
     }
 
     #[test]

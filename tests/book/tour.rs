@@ -514,25 +514,47 @@ fn trace_prints_what_the_lesson_wrote_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn xray_leaves_the_lessons_page_with_the_lessons_source_in_it() {
+fn xray_leaves_a_page_of_the_lesson_and_its_twin_with_their_source() {
     let place = Place::new();
-    let line = r#"{"s":4,"t":7,"e":"turn","n":1}"#;
+    let line = r#"{"s":4,"t":7,"e":"loop","ev":"new"}"#;
     place.lesson(
         "01_paged",
         &format!("echo out; echo '{line}' > $LOOPLAB_TRACE; test $LOOPLAB_CLOCK = virtual"),
         "out\n",
     );
-    let made = place.tour(&["xray", "1"]);
+    place.file("01_paged.py", "");
+    let written = r#"{"s":0,"t":0,"e":"loop","ev":"closed"}"#;
+    // It is called as `PYTHON xray.py --virtual -o FILE TWIN`.
+    let python = place.python("3 99 0", &format!("test $2 = --virtual && echo '{written}' > $4"));
+    let mut tour = Command::new(place.programs().join("tour"));
+    tour.args(["xray", "1", "--no-build", "--lessons"]).arg(place.lessons()).env("LOOPLAB_PYTHON", python);
+    let made = output(&mut tour);
     assert_status(&made, 0);
     let page = place.folder.path().join("xray/01_paged.html");
     assert_eq!(stdout(&made), format!("{}\n", page.display()));
     let text = fs::read_to_string(&page).expect("the page");
-    let (first, source) = text.split_once('\n').expect("two lines");
+    let lines: Vec<&str> = text.lines().rev().take(6).collect();
+    let element = |name| format!(r#"<script type="application/jsonl" class="trace" data-name="{name}">"#);
+    let rust = element("Rust");
+    let [end, python, begin, _, source, first] = lines[..] else { panic!("six lines") };
+    assert_eq!((end, python, begin), ("</script>", written, element("Python 3.99").as_str()));
     assert_eq!(first, line);
+    assert!(text.contains(&rust));
     let source: serde_json::Value = serde_json::from_str(source).expect("a line of the trace");
     assert_eq!((&source["s"], &source["t"]), (&5.into(), &7.into()), "it goes on where the trace ended");
     assert_eq!((&source["k"], &source["v"]), (&"file".into(), &"examples/01_paged.rs".into()));
     assert!(source["text"].as_str().is_some_and(|text| text.starts_with("//! A title.")), "{source}");
+}
+
+#[test]
+fn xray_writes_the_file_for_any_asyncio_program() {
+    let place = Place::new();
+    place.lesson("01_any", "", "");
+    let made = place.tour(&["xray", "--python"]);
+    assert_status(&made, 0);
+    let file = place.folder.path().join("xray/xray.py");
+    assert_eq!(stdout(&made), format!("{}\n", file.display()));
+    assert_eq!(fs::read_to_string(file).expect("the file"), looplab::xray::python());
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(crate) fn page_of(lesson: &str, folder: &Path) -> std::path::PathBuf {
 }
 
 /// Walks through the trace forward and back. Returns the sentences, and the first differences.
-const WALK: &str = "(() => {
+pub(crate) const WALK: &str = "(() => {
     const { traces: [trace], Replay, sentenceAt } = window.xray;
     const replay = new Replay(trace);
     const differences = [], sentences = [];

@@ -17,10 +17,22 @@
 //! | No width scrolls sideways, and nothing is asked of a network. | `steps::no_width_scrolls_sideways` |
 //! | A screen reader and keys reach everything, with enough contrast. | `steps::axe_finds_nothing_in_either_theme` |
 //! | A long trace opens and steps in the time that a reader does not notice. | `speed::a_trace_of_140_000_events_opens_and_steps_at_once` |
+//! | A program prints the same on each CPython with `xray.py`, and its trace holds. | `python::every_twin_prints_the_same_with_xray_py_and_its_trace_holds` |
+//! | The page says of a twin's run what Rust says. | `python::the_page_says_of_a_twins_run_what_rust_says` |
+//! | `xray.py` runs a program with its arguments, its status and its name `__main__`. | `python::xray_py_refuses_what_it_cannot_do_and_keeps_the_programs_arguments_and_status` |
+//! | `xray.py` writes the page that Rust writes. | `python::xray_py_beside_the_pages_files_makes_the_same_page` |
 //! | The pictures show the lessons in three widths and both themes. | `shots::pictures` |
 
 mod browser;
 mod lessons;
+mod python;
 mod shots;
 mod speed;
 mod steps;
+
+/// The schema of a trace's lines.
+fn schema() -> jsonschema::Validator {
+    let schema = include_str!("../../docs/trace-v1.json");
+    let schema = serde_json::from_str(schema).expect("the schema is JSON");
+    jsonschema::validator_for(&schema).expect("the schema is one")
+}

@@ -22,6 +22,7 @@ Examples:
   cargo run --example tour find 'already running' the lessons that explain an error
   cargo run --example tour trace 05               one row per turn of its loop
   cargo run --example tour xray 05                a page that replays its run, for a browser
+  cargo run --example tour xray -- --python       xray.py, which makes such a page of any asyncio program
   cargo run --example tour -- --json              the same for machines
 
 Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
@@ -120,11 +121,17 @@ pub(crate) enum Command {
     /// Run one lesson and write a page that replays its run; prints the page's path
     ///
     /// The page is target/xray/NN_name.html. Open it in any browser: it needs no network. It steps through the
-    /// run forward and back, and says at each step what the loop does. The run is in virtual time.
+    /// run forward and back, and says at each step what the loop does. The run is in virtual time. If a CPython
+    /// is found (see `compare`), the page has the run of the lesson's twin, too.
     Xray {
         /// A number (05 or 5), a name, or a part of a name that only one lesson has
-        #[arg(value_name = "LESSON")]
-        lesson: String,
+        #[arg(value_name = "LESSON", required_unless_present = "python")]
+        lesson: Option<String>,
+        /// Write target/xray/xray.py instead: one file that makes such a page of any asyncio program
+        ///
+        /// `python3 xray.py PROGRAM.py` needs CPython 3.8 or later and nothing else.
+        #[arg(long, conflicts_with = "lesson")]
+        python: bool,
     },
 }
 

@@ -4,9 +4,9 @@
 //!
 //! The tour promises: a lesson is marked ✓ only if its output equals its transcript byte for byte and its
 //! exit status is 0; every lesson runs in a process of its own that cannot outlive the watchdog; the lessons
-//! are built before they run, so an old binary never answers for new source unless the tour says so. It does
-//! not know looplab: to it a lesson is a program, a text and a twin in Python. So it cannot be fooled by a
-//! bug in the library that it checks.
+//! are built before they run, so an old binary never answers for new source unless the tour says so. To the
+//! tour a lesson is a program, a text and a twin in Python. So its check cannot be fooled by a bug in the
+//! library. From looplab it has only the page of X-ray and its words.
 //!
 //! Where to read: `lessons` finds them, `binaries` builds them, `child` runs one process, `run`, `compare`,
 //! `trace` and `xray` are the four things to do with a lesson; `list` and `find` name lessons; `screen` and `diff` are what the eye sees,
@@ -107,7 +107,8 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
             let form = if jsonl || options.json { trace::Form::JsonLines } else { trace::Form::TurnTable };
             trace::trace(&mut screen, lesson, &binaries, options.timeout, form)
         }
-        Command::Xray { lesson } => {
+        Command::Xray { lesson, python: _ } => {
+            let Some(lesson) = lesson else { return xray::write_python(&mut screen) };
             let lesson = lessons::resolve(&all, &lesson)?;
             let binaries = binaries::build(&[lesson], options.no_build)?;
             xray::xray(&mut screen, lesson, &binaries, options.timeout)

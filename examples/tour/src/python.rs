@@ -45,12 +45,29 @@ impl Python {
     /// warning filters, and UTF-8 whatever the locale. Unbuffered, so that a twin killed by the watchdog has
     /// shown how far it came.
     pub(crate) fn run(&self, lesson: &Lesson, timeout: Duration) -> Result<Ran, Stop> {
+        child::run(self.program().arg(lesson.twin()), timeout, &mut |_| Ok(()))
+    }
+
+    /// Runs the lesson's twin in virtual time with `xray.py`, which writes a trace.
+    pub(crate) fn run_traced(
+        &self,
+        lesson: &Lesson,
+        xray: &Path,
+        trace: &Path,
+        timeout: Duration,
+    ) -> Result<Ran, Stop> {
+        let mut command = self.program();
+        command.arg(xray).args(["--virtual", "-o"]).arg(trace).arg(lesson.twin());
+        child::run(&mut command, timeout, &mut |_| Ok(()))
+    }
+
+    fn program(&self) -> Command {
         let mut command = clean(Command::new(&self.command));
         for name in ["PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONWARNINGS"] {
             command.env_remove(name);
         }
-        command.env("PYTHONUTF8", "1").env("PYTHONUNBUFFERED", "1").arg(lesson.twin());
-        child::run(&mut command, timeout, &mut |_| Ok(()))
+        command.env("PYTHONUTF8", "1").env("PYTHONUNBUFFERED", "1");
+        command
     }
 }
 
