@@ -68,6 +68,29 @@ fn the_readmes_first_program_records_the_table_that_stands_below_it() {
     assert_eq!(fs::read_to_string(recorded).expect("a trace"), *table);
 }
 
+/// Removes the time that an exploration took.
+fn without_time(report: &str) -> String {
+    let (before, rest) = report.split_once(" (in ").expect("a time");
+    let (_, after) = rest.split_once(" s)").expect("its end");
+    format!("{before}{after}")
+}
+
+#[test]
+fn the_readmes_exploration_finds_its_fault_in_a_crate_of_its_own() {
+    let readme = page("README.md");
+    let section = section(&readme, "Every moment of it");
+    let blocks = fenced(section);
+    let [program, printed] = &blocks[..] else { panic!("{} blocks", blocks.len()) };
+    let (_, dependency) = section.split_once("with\n`looplab = ").expect("the dependency");
+    let dependency = dependency.split_once('`').expect("its end").0;
+    let place = tempfile::tempdir().expect("a folder");
+    let dependencies = format!("[dependencies]\nlooplab = {dependency}\n");
+    let ended = run(place.path(), "shutdown", &dependencies, program, &[]);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(without_time(&said), without_time(printed));
+}
+
 #[test]
 fn the_page_on_testing_finds_its_fault_in_a_crate_of_its_own() {
     let testing = page("docs/testing.md");
