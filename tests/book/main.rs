@@ -16,9 +16,11 @@
 //! | Facts of the pages beside the transcripts hold. | `truth::other_tasks_go_on_while_a_cleanup_runs_outside` |
 //! | `tour find` leads from what a program says to its lesson. | `symptoms::what_a_program_says_leads_to_the_lesson_that_explains_it` |
 //! | The search finds asyncio's names. | `aliases::every_name_of_asyncio_with_a_counterpart_is_an_alias_of_it` |
+//! | The pages of the chapters quote them, and show what breaks them. | `chapters::every_block_in_the_pages_is_what_the_chapters_have` |
 //! | So does each promise in a table like this one. | `references::every_promise_of_a_test_program_names_a_test_that_exists` |
 
 mod aliases;
+mod chapters;
 mod lesson_traces;
 mod pages;
 mod places;

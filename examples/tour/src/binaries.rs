@@ -46,35 +46,66 @@ impl Binaries {
     }
 }
 
+/// Whose programs they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Package {
+    /// Examples of looplab.
+    Lessons,
+    /// Programs of `examples/build`.
+    Chapters,
+}
+
+impl Package {
+    /// Returns where a program of this name has its source.
+    fn source(self, name: &str) -> PathBuf {
+        let folder = match self {
+            Package::Lessons => lessons::folder(None),
+            Package::Chapters => lessons::chapters(),
+        };
+        folder.join(format!("{name}.rs"))
+    }
+
+    /// Returns the options that make cargo build them.
+    fn options(self, names: &[&str]) -> Vec<OsString> {
+        let (mut options, kind): (Vec<OsString>, _) = match self {
+            Package::Lessons => (Vec::new(), "--example"),
+            Package::Chapters => (vec!["--package".into(), "looplab-build".into()], "--bin"),
+        };
+        options.extend(names.iter().flat_map(|name| [kind.into(), name.into()]));
+        options
+    }
+}
+
 /// Builds the programs of `lessons`; what does not compile is missing from the answer.
-pub(crate) fn build(lessons: &[&Lesson], no_build: bool) -> Result<Binaries, Stop> {
+pub(crate) fn build(lessons: &[&Lesson], package: Package, no_build: bool) -> Result<Binaries, Stop> {
     let tour =
         env::current_exe().map_err(|error| Stop::Cannot(format!("where is the tour itself? {error}")))?;
     let folder = tour.parent().unwrap_or(Path::new(".")).to_path_buf();
     if no_build {
         notice("not building: the lessons run as they were last built");
-        return Ok(Binaries::Found(folder));
+        // Examples have a folder of their own in that of the programs.
+        let found = if package == Package::Chapters { folder.parent().unwrap_or(&folder) } else { &folder };
+        return Ok(Binaries::Found(found.to_path_buf()));
     }
-    let package = lessons::root();
     // A lesson of another folder may have no program here; asking cargo for it would make cargo refuse the
     // rest.
     let names: Vec<&str> = lessons
         .iter()
         .map(|lesson| lesson.name.as_str())
-        .filter(|name| package.join(format!("examples/{name}.rs")).is_file())
+        .filter(|name| package.source(name).is_file())
         .collect();
     if names.is_empty() {
         return Ok(Binaries::Built(HashMap::new()));
     }
-    notice("building the lessons ...");
+    notice(match package {
+        Package::Lessons => "building the lessons ...",
+        Package::Chapters => "building the chapters ...",
+    });
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(&cargo);
     command.args(["build", "--keep-going", "--message-format=json-render-diagnostics", "--manifest-path"]);
-    command.arg(package.join("Cargo.toml")).args(place(&folder));
-    command
-        .args(names.iter().flat_map(|name| ["--example", name]))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    command.arg(lessons::root().join("Cargo.toml")).args(place(&folder));
+    command.args(package.options(&names)).stdin(Stdio::null()).stdout(Stdio::piped());
     match start(&mut command)? {
         Ok(child) => listen(child, &names),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

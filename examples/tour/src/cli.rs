@@ -23,6 +23,8 @@ Examples:
   cargo run --example tour trace 05               one row per turn of its loop
   cargo run --example tour xray 05                a page that replays its run, for a browser
   cargo run --example tour xray -- --python       xray.py, which makes such a page of any asyncio program
+  cargo run --example tour build 01               a chapter of docs/build, which grows the loop from nothing
+  cargo run --example tour practice               the next exercise of the chapters
   cargo run --example tour -- --json              the same for machines
 
 Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
@@ -117,6 +119,21 @@ pub(crate) enum Command {
         /// Print the trace as JSON Lines instead; the lesson's own output goes to standard error
         #[arg(long)]
         jsonl: bool,
+    },
+    /// Run chapters of "Build the loop yourself" and check what they print
+    ///
+    /// Without a name: every chapter, one after another. docs/build has a page for each.
+    Build {
+        /// A number (05 or 5), a name, or a part of a name that only one chapter has
+        #[arg(value_name = "CHAPTER")]
+        chapters: Vec<String>,
+    },
+    /// Solve the exercises of the chapters; `practice help` names the commands
+    #[command(disable_help_flag = true)]
+    Practice {
+        /// What to do: nothing for the next exercise, watch, list, hint, solution, verify, breaks
+        #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
     /// Run one lesson and write a page that replays its run; prints the page's path
     ///

@@ -111,6 +111,11 @@ pub(crate) fn folder(asked: Option<&Path>) -> PathBuf {
     asked.map_or_else(|| root().join("examples"), Path::to_path_buf)
 }
 
+/// The folder of the chapters.
+pub(crate) fn chapters() -> PathBuf {
+    root().join("examples/build")
+}
+
 /// All lessons of a folder, by number.
 pub(crate) fn find(folder: &Path) -> Result<Vec<Lesson>, Stop> {
     let cannot = |what: &Path, error: io::Error| Stop::Cannot(format!("{}: {error}", what.display()));

@@ -28,8 +28,10 @@ mod trace;
 mod xray;
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
+use binaries::Package;
 use cli::{Command, Options};
 use lessons::Lesson;
 use screen::{Screen, notice};
@@ -87,31 +89,58 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
         Command::Find { text } => find::find(&mut screen, &all, &text.join(" ")),
         Command::Run { lessons: names } if names.is_empty() => {
             let lessons: Vec<&Lesson> = all.iter().collect();
-            let binaries = binaries::build(&lessons, options.no_build)?;
-            run::all(&mut screen, &lessons, &binaries, options.timeout)
+            let binaries = binaries::build(&lessons, Package::Lessons, options.no_build)?;
+            let well = run::all(&mut screen, &lessons, run::LESSONS, &binaries, options.timeout)?;
+            if options.folder.is_some() || options.json {
+                return Ok(well);
+            }
+            screen.line("")?;
+            Ok(chapters(&mut screen, &[], options)? && well)
         }
         Command::Run { lessons: names } => {
             let lessons = lessons::resolve_each(&all, &names)?;
-            let binaries = binaries::build(&lessons, options.no_build)?;
+            let binaries = binaries::build(&lessons, Package::Lessons, options.no_build)?;
             run::named(&mut screen, &lessons, &binaries, options.timeout)
         }
+        Command::Build { chapters: names } => chapters(&mut screen, &names, options),
+        Command::Practice { words } => practice(&words),
         Command::Compare { lessons: names, all: every, python } => {
             let lessons = if every { all.iter().collect() } else { lessons::resolve_each(&all, &names)? };
             let pythons = python::find(&python)?;
-            let binaries = binaries::build(&lessons, options.no_build)?;
+            let binaries = binaries::build(&lessons, Package::Lessons, options.no_build)?;
             compare::compare(&mut screen, &lessons, &pythons, &binaries, options.timeout)
         }
         Command::Trace { lesson, jsonl } => {
             let lesson = lessons::resolve(&all, &lesson)?;
-            let binaries = binaries::build(&[lesson], options.no_build)?;
+            let binaries = binaries::build(&[lesson], Package::Lessons, options.no_build)?;
             let form = if jsonl || options.json { trace::Form::JsonLines } else { trace::Form::TurnTable };
             trace::trace(&mut screen, lesson, &binaries, options.timeout, form)
         }
         Command::Xray { lesson, python: _ } => {
             let Some(lesson) = lesson else { return xray::write_python(&mut screen) };
             let lesson = lessons::resolve(&all, &lesson)?;
-            let binaries = binaries::build(&[lesson], options.no_build)?;
+            let binaries = binaries::build(&[lesson], Package::Lessons, options.no_build)?;
             xray::xray(&mut screen, lesson, &binaries, options.timeout)
         }
     }
+}
+
+/// Runs the named chapters, or all.
+fn chapters(screen: &mut Screen, names: &[String], options: &Options) -> Result<bool, Stop> {
+    let all = lessons::find(&lessons::chapters())?;
+    let chapters = if names.is_empty() { all.iter().collect() } else { lessons::resolve_each(&all, names)? };
+    let binaries = binaries::build(&chapters, Package::Chapters, options.no_build)?;
+    if names.is_empty() {
+        return run::all(screen, &chapters, run::CHAPTERS, &binaries, options.timeout);
+    }
+    run::named(screen, &chapters, &binaries, options.timeout)
+}
+
+/// Becomes the program of the exercises, which is a package of its own: only it needs to watch files.
+fn practice(words: &[String]) -> Result<bool, Stop> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["run", "-q", "--package", "looplab-practice", "--manifest-path"]);
+    command.arg(lessons::root().join("Cargo.toml")).arg("--").args(words);
+    Err(Stop::Cannot(format!("cargo: {}", command.exec())))
 }

@@ -18,6 +18,11 @@ use crate::lessons::Lesson;
 use crate::screen::{Ink, Mark, Screen};
 use crate::{Stop, diff, list};
 
+/// What a list of programs is called, and the command that shows one of them.
+pub(crate) type Words = (&'static str, &'static str);
+pub(crate) const LESSONS: Words = ("lessons", "run");
+pub(crate) const CHAPTERS: Words = ("chapters", "build");
+
 const DIFFERS: &str = "prints something else";
 
 /// How a program begins its only line when it cannot show what it has to show.
@@ -151,12 +156,13 @@ pub(crate) fn clean(mut command: Command) -> Command {
 pub(crate) fn all(
     screen: &mut Screen,
     lessons: &[&Lesson],
+    (noun, verb): Words,
     binaries: &Binaries,
     timeout: Duration,
 ) -> Result<bool, Stop> {
     if !screen.json {
         screen.line(&format!(
-            "looplab tour: {} lessons, each checked against what CPython prints\n",
+            "looplab tour: {} {noun}, each checked against what CPython prints\n",
             lessons.len()
         ))?;
     }
@@ -180,7 +186,7 @@ pub(crate) fn all(
             heading(screen, lesson)?;
             check.explain(screen, "the lesson", "transcript")?;
         }
-        summary(screen, &checks, &failed)?;
+        summary(screen, &checks, &failed, verb)?;
     }
     Ok(failed.is_empty())
 }
@@ -202,6 +208,7 @@ fn summary(
     screen: &mut Screen,
     checks: &[(&Lesson, Check)],
     failed: &[&(&Lesson, Check)],
+    verb: &str,
 ) -> Result<(), Stop> {
     let count = checks.len();
     for (lesson, check) in checks {
@@ -217,7 +224,7 @@ fn summary(
     }
     let numbers: Vec<String> = failed.iter().map(|(lesson, _)| format!("{:02}", lesson.number)).collect();
     screen.line(&format!(
-        "{} of {count} differ{}: {}; `{TOUR} run {}` shows {} alone.",
+        "{} of {count} differ{}: {}; `{TOUR} {verb} {}` shows {} alone.",
         failed.len(),
         if failed.len() == 1 { "s" } else { "" },
         numbers.join(", "),
