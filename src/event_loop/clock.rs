@@ -48,7 +48,8 @@ impl Clock {
     ///
     /// Every virtual clock of a process starts at the same instant, so traces repeat exactly. While
     /// a descriptor is registered, time passes as fast as real time: what comes from outside takes
-    /// real time. A loop that waits for nothing at all ends with
+    /// real time. The sockets of [`net::memory`](crate::net::memory) have no descriptor, so time
+    /// does not pass while they wait. A loop that waits for nothing at all ends with
     /// [`Error::Deadlock`](crate::Error::Deadlock) instead of hanging.
     #[must_use]
     pub fn virtual_time() -> Self {

@@ -14,6 +14,7 @@ mod close;
 mod exceptions;
 mod explored;
 mod inbox;
+mod memory;
 mod reactor;
 mod ready;
 mod registration;
@@ -47,7 +48,7 @@ pub(crate) use running::{running, running_loop as get_running_loop};
 pub(crate) use tasks::{AnyTask, TaskKey};
 pub(crate) use transitions::PushInfo;
 pub(crate) use waker::TaskWaker;
-pub(crate) use watch::{Claim, Watch};
+pub(crate) use watch::{Claim, MemorySource, Watch};
 
 use crate::error::{Error, Result};
 use crate::observe::watchdog;
@@ -57,7 +58,7 @@ use crate::signals::Signals;
 use crate::threads::job;
 use crate::trace::{Life, Observer, Place, Record, Snapshot, Truth};
 use running::LoopId;
-use std::any::type_name_of_val;
+use std::any::{Any, type_name_of_val};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -156,6 +157,8 @@ pub(crate) struct Inner {
     observer: RefCell<Option<Guarded<Box<dyn Observer>>>>,
     parking: RefCell<Parking>,
     watchdog: Option<watchdog::Watchdog>,
+    /// What `net::memory` keeps on the loop.
+    pub(crate) network: OnceCell<Rc<dyn Any>>,
 }
 
 /// Records every event, also those that the observer causes.
@@ -223,6 +226,7 @@ impl EventLoop {
             observer: RefCell::new(options.observer),
             parking: RefCell::new(options.parking),
             watchdog,
+            network: OnceCell::new(),
         }));
         lp.0.life_changed(Life::New);
         Ok(lp)

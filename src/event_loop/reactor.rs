@@ -22,11 +22,12 @@
 //! - Registering again under a reused number fails with ENOENT, which is how a stale registration is recognised.
 
 use super::callback::Callback;
-use super::registration::{Orphan, Owner, Registration};
+use super::memory::MemorySockets;
+use super::registration::{Orphan, Owner, PollEvent, Registration};
 use super::registrations::Registrations;
 use super::running::LoopId;
 use crate::error::{Error, IoError, Result};
-use crate::trace::{Direction, IoEntry, Ready};
+use crate::trace::{Direction, IoEntry};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
@@ -47,23 +48,17 @@ pub(crate) struct Reactor {
     poll: Option<Poll>,
     events: Events,
     registrations: Registrations,
+    pub(super) memory: MemorySockets,
     /// What the last poll reported, to be armed again.
     reported: Vec<Token>,
     /// The last poll that has reported the self-pipe of the signals, and its place in that poll.
     signals_reported: (u64, usize),
-    /// Room for the next poll's events.
+    /// Room for the next poll's events. A poll begins with the events of sockets in memory in it.
     room: Vec<PollEvent>,
     /// The number of the last poll.
     polls: u64,
-    /// How many callbacks the registrations have.
+    /// How many callbacks wait for descriptors.
     callbacks: usize,
-}
-
-/// One ready descriptor: what it is ready for, and the callbacks to queue, the reader before the writer.
-pub(super) struct PollEvent {
-    pub(super) fd: RawFd,
-    pub(super) ready: Ready,
-    pub(super) callbacks: [Option<Rc<dyn Callback>>; 2],
 }
 
 /// What a poll brought.
@@ -115,6 +110,7 @@ impl Reactor {
             poll,
             events: Events::with_capacity(events),
             registrations: Registrations::default(),
+            memory: MemorySockets::default(),
             reported: Vec::new(),
             signals_reported: (0, 0),
             room: Vec::new(),
@@ -133,9 +129,29 @@ impl Reactor {
         self.poll.as_ref().map(Poll::registry).ok_or(Error::Closed)
     }
 
-    /// Tells whether there is no callback to wait for.
+    /// Tells whether no callback waits for a descriptor.
     pub(crate) fn is_empty(&self) -> bool {
         self.callbacks == 0
+    }
+
+    /// Tells whether a poll that does not wait would report nothing.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_empty() && self.memory.is_quiet()
+    }
+
+    /// Begins a poll with the sockets in memory that are ready. Returns whether there are any.
+    #[inline]
+    pub(super) fn poll_memory(&mut self) -> bool {
+        if !self.memory.is_quiet() {
+            self.memory.report(&mut self.room);
+        }
+        !self.room.is_empty()
+    }
+
+    /// Ends a poll that did not ask the kernel.
+    pub(super) fn found_in_memory(&mut self) -> PollEvents {
+        PollEvents { ready: std::mem::take(&mut self.room), ..PollEvents::default() }
     }
 
     /// Sets or removes the callback of one side of a socket's registration; returns the one before.
@@ -145,9 +161,10 @@ impl Reactor {
         direction: Direction,
         callback: Option<Rc<dyn Callback>>,
     ) -> Option<Rc<dyn Callback>> {
-        self.callbacks += usize::from(callback.is_some());
+        let is_counted = registration.owner != Owner::Memory;
+        self.callbacks += usize::from(callback.is_some() && is_counted);
         let before = registration.replace(direction, callback);
-        self.callbacks -= usize::from(before.is_some());
+        self.callbacks -= usize::from(before.is_some() && is_counted);
         before
     }
 
@@ -181,6 +198,10 @@ impl Reactor {
 
     /// Has the next poll report a socket if it is ready.
     pub(super) fn watch(&mut self, registration: &Rc<Registration>, direction: Direction) -> Added {
+        if registration.owner == Owner::Memory {
+            self.memory.watch(registration, direction);
+            return Added::Registered(None);
+        }
         let (fd, wanted) = (registration.fd, socket_interest_in(direction));
         let Some(armed) = registration.interest() else {
             if registration.is_gone() {
@@ -212,6 +233,9 @@ impl Reactor {
 
     /// Ends the registration of a socket.
     pub(super) fn unwatch(&mut self, registration: &Registration) -> Vec<Orphan> {
+        if registration.owner == Owner::Memory {
+            return self.memory.remove(registration);
+        }
         if registration.interest().is_none() {
             return Vec::new();
         }
@@ -242,7 +266,7 @@ impl Reactor {
             return Added::Stale(self.forget(fd));
         }
         let by = match registration.owner {
-            Owner::Socket => "a socket",
+            Owner::Socket | Owner::Memory => "a socket",
             Owner::User => "a reader or writer of the loop",
         };
         Added::Refused(Error::Runtime(format!("File descriptor {fd} is used by {by}").into()))
@@ -414,10 +438,11 @@ impl Reactor {
     /// it.
     pub(super) fn close(&mut self) -> Vec<Orphan> {
         let mut ended = std::mem::replace(self, Self::with(self.id, None, 0));
-        ended.registrations.take_all().iter().flat_map(|registration| registration.end()).collect()
+        let all = ended.registrations.take_all().into_iter().chain(ended.memory.take_all());
+        all.flat_map(|registration| registration.end()).collect()
     }
 
-    /// Lists the descriptors that have a callback.
+    /// Lists the descriptors and sockets in memory that have a callback, by number.
     pub(super) fn list(&self) -> Vec<IoEntry> {
         let side = |r: &Registration, direction| r.callback(direction).map(|callback| callback.header().id);
         let entry = |r: &Registration| IoEntry {
@@ -425,7 +450,7 @@ impl Reactor {
             reader: side(r, Direction::Read),
             writer: side(r, Direction::Write),
         };
-        let entries = self.registrations.iter().map(entry);
+        let entries = self.memory.iter().chain(self.registrations.iter()).map(entry);
         entries.filter(|entry| entry.reader.is_some() || entry.writer.is_some()).collect()
     }
 }

@@ -24,7 +24,7 @@ use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::{Rc, Weak};
 
-/// One descriptor on one loop.
+/// One descriptor on one loop, or one socket in memory.
 pub(crate) struct Registration {
     pub(super) lp: Weak<Inner>,
     pub(super) fd: RawFd,
@@ -40,6 +40,10 @@ pub(crate) struct Registration {
     pub(super) reported: Cell<(u64, usize)>,
     /// The poll for which it was armed again.
     pub(super) armed_for: Cell<u64>,
+    /// What a socket in memory is ready for.
+    pub(super) ready: Cell<Ready>,
+    /// The next poll looks at this socket in memory.
+    pub(super) listed: Cell<bool>,
 }
 
 /// What decides when a registration ends.
@@ -49,6 +53,8 @@ pub(super) enum Owner {
     User,
     /// A socket of looplab's, which says when it is drained and ends the registration itself.
     Socket,
+    /// A socket in memory, which says when it is ready and ends the registration itself.
+    Memory,
 }
 
 /// One direction of a registration. Its callback is out of the cell only within a method, where no user code runs.
@@ -105,6 +111,8 @@ impl Registration {
             gone: Cell::new(false),
             reported: Cell::default(),
             armed_for: Cell::new(0),
+            ready: Cell::new(Ready { read: false, write: false }),
+            listed: Cell::new(false),
         }
     }
 
@@ -165,6 +173,22 @@ impl Registration {
         (Ready { read: reader.is_some(), write: writer.is_some() }, [reader, writer])
     }
 
+    /// Tells whether a socket in memory is ready.
+    pub(super) fn is_ready(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.ready.get().read,
+            Direction::Write => self.ready.get().write,
+        }
+    }
+
+    /// Returns what a poll reports for a socket in memory.
+    pub(super) fn event_in_memory(&self) -> Option<PollEvent> {
+        let callbacks = [Direction::Read, Direction::Write]
+            .map(|direction| self.callback(direction).filter(|_| self.is_ready(direction)));
+        let [read, write] = callbacks.each_ref().map(Option::is_some);
+        (read || write).then_some(PollEvent { fd: self.fd, ready: Ready { read, write }, callbacks })
+    }
+
     /// Tells whether it must be armed again to be reported.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
@@ -211,6 +235,11 @@ impl Registration {
     pub(super) fn end(&self) -> Vec<Orphan> {
         self.interest.set(None);
         self.gone.set(true);
+        self.orphans()
+    }
+
+    /// Takes the callbacks.
+    pub(super) fn orphans(&self) -> Vec<Orphan> {
         let mut orphans = Vec::new();
         for direction in [Direction::Read, Direction::Write] {
             self.side(direction).drained.set(false);
@@ -236,6 +265,13 @@ impl Registration {
     pub(super) fn unclaim(&self, direction: Direction) {
         self.side(direction).claimed.set(false);
     }
+}
+
+/// One ready descriptor: what it is ready for, and the callbacks to queue, the reader before the writer.
+pub(super) struct PollEvent {
+    pub(super) fd: RawFd,
+    pub(super) ready: Ready,
+    pub(super) callbacks: [Option<Rc<dyn Callback>>; 2],
 }
 
 /// A callback that has lost its registration. It holds values of the user's, so it is dropped with no borrow held.

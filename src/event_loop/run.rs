@@ -69,6 +69,7 @@ impl Inner {
         !self.ready.is_empty()
             || self.timers.any_live()
             || !self.reactor.borrow().is_empty()
+            || self.reactor.borrow().memory.is_ready()
             || !self.inbox.is_empty()
             || !self.jobs.is_empty()
             || self.signals.borrow().pending()
@@ -159,6 +160,8 @@ impl EventLoop {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let first = self.0.timers.first().map(|(when, _)| when.saturating_duration_since(self.0.clock.now()));
-        if self.0.ready.is_empty() && !self.0.stopping.get() { first } else { Some(Duration::ZERO) }
+        let waits =
+            self.0.ready.is_empty() && !self.0.stopping.get() && !self.0.reactor.borrow().memory.is_ready();
+        if waits { first } else { Some(Duration::ZERO) }
     }
 }

@@ -11,8 +11,9 @@
 
 use super::exceptions::{in_callback, report};
 use super::inbox::Delivery;
-use super::reactor::{PollEvent, PollEvents};
+use super::reactor::PollEvents;
 use super::ready::Failed;
+use super::registration::PollEvent;
 use super::transitions::{EntryWatch, PushInfo};
 use super::{EventLoop, Inner, Parking};
 use crate::error::{Error, Result};
@@ -156,8 +157,9 @@ impl EventLoop {
 
     fn poll_for_real(&self, timeout: Option<Duration>) -> Result<PollEvents> {
         let lp = &*self.0;
-        if timeout == Some(Duration::ZERO) && lp.nothing_to_poll() {
-            return Ok(PollEvents::default());
+        let timeout = if lp.reactor.borrow_mut().poll_memory() { Some(Duration::ZERO) } else { timeout };
+        if timeout == Some(Duration::ZERO) && lp.nothing_outside() {
+            return Ok(lp.reactor.borrow_mut().found_in_memory());
         }
         lp.rearm()?;
         if timeout != Some(Duration::ZERO) {
@@ -252,6 +254,12 @@ impl Inner {
     /// then. Other threads and signals are seen without it, by the inbox and by a flag.
     #[inline]
     fn nothing_to_poll(&self) -> bool {
+        self.reactor.borrow().is_quiet() && !self.signals.borrow().need_poll()
+    }
+
+    /// Tells the same of the kernel alone, without the sockets in memory.
+    #[inline]
+    fn nothing_outside(&self) -> bool {
         self.reactor.borrow().is_empty() && !self.signals.borrow().need_poll()
     }
 

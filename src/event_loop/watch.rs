@@ -14,7 +14,7 @@ use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::panics::Guarded;
-use crate::trace::{Direction, EntryKind, Place};
+use crate::trace::{Direction, EntryKind, Place, Ready};
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;
@@ -131,9 +131,14 @@ impl Watch {
         Self(Rc::new(Registration::new(lp, fd, Owner::Socket)))
     }
 
-    /// Tells whether `lp` is its loop.
-    pub(crate) fn belongs_to(&self, lp: &EventLoop) -> bool {
-        std::ptr::eq(self.0.lp.as_ptr(), Rc::as_ptr(&lp.0))
+    /// # Errors
+    /// [`Error::Runtime`] if `lp` is not its loop.
+    pub(crate) fn check_loop(&self, lp: &EventLoop) -> Result<()> {
+        if std::ptr::eq(self.0.lp.as_ptr(), Rc::as_ptr(&lp.0)) {
+            return Ok(());
+        }
+        let text = format!("the socket with descriptor {} is bound to a different event loop", self.0.fd);
+        Err(Error::Runtime(text.into()))
     }
 
     /// Returns its loop.
@@ -229,6 +234,33 @@ impl Drop for Watch {
         if let Some(lp) = self.0.lp.upgrade().map(EventLoop) {
             let orphans = lp.0.reactor.borrow_mut().unwatch(&self.0);
             lp.0.drop_orphans(orphans);
+        }
+    }
+}
+
+/// What a socket in memory tells its loop: what it is ready for. The next poll reports it.
+pub(crate) struct MemorySource(Rc<Registration>);
+
+impl MemorySource {
+    /// Gives the socket a negative number in place of a descriptor. It is not ready at first.
+    pub(crate) fn new(lp: &EventLoop) -> Self {
+        let number = lp.0.reactor.borrow_mut().memory.new_number();
+        Self(Rc::new(Registration::new(lp, number, Owner::Memory)))
+    }
+
+    pub(crate) fn number(&self) -> RawFd {
+        self.0.fd
+    }
+
+    /// Returns a watch of the socket. The one before must be dropped.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch(self.0.clone())
+    }
+
+    /// Says what the socket is ready for now.
+    pub(crate) fn set_ready(&self, ready: Ready) {
+        if let Some(lp) = self.0.lp.upgrade().map(EventLoop) {
+            lp.0.reactor.borrow_mut().memory.set_ready(&self.0, ready);
         }
     }
 }

@@ -50,11 +50,12 @@ enum AddressKind {
 #[derive(Clone, Debug)]
 pub struct Hosts(Vec<Option<String>>);
 
-/// The other side of a connection, or the place of a server. `H` is how TCP hosts are named.
+/// The other side of a connection, or the place of a server. `H` is how TCP hosts are named, `S` a socket.
 #[derive(Debug)]
-pub(super) enum Target<H> {
+pub(super) enum Target<H, S> {
     Tcp(H, u16),
     Unix(PathBuf),
+    Given(S),
 }
 
 impl Address {

@@ -100,6 +100,11 @@ impl<S: AsRawFd> AsyncFd<S> {
         }
     }
 
+    /// Takes a socket with its registration.
+    pub(super) fn watched(socket: S, watch: Watch, place: Place) -> Self {
+        Self { watch: watch.into(), ..Self::at(socket, place) }
+    }
+
     pub(super) fn socket(&self) -> &S {
         &self.socket
     }
@@ -191,11 +196,8 @@ impl<S: AsRawFd> AsyncFd<S> {
             }
         };
         let watch = self.watch.get_or_init(|| Watch::new(&lp, self.fd));
-        if watch.belongs_to(&lp) {
-            return Ok((lp, watch));
-        }
-        let text = format!("the socket with descriptor {} is bound to a different event loop", self.fd);
-        Err(Error::Runtime(text.into()))
+        watch.check_loop(&lp)?;
+        Ok((lp, watch))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::trace::Place;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 
-const CONNECT: OpKind = OpKind::write("connect", "connect");
+pub(super) const CONNECT: OpKind = OpKind::write("connect", "connect");
 
 /// Connects to the first address that answers.
 pub(super) async fn connect(addresses: Vec<SocketAddr>, place: Place) -> Result<AsyncFd<TcpStream>> {

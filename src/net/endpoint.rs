@@ -12,8 +12,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::{Path, PathBuf};
 
-/// The address of a stream or a server: an IP address and port, or a path (`get_extra_info('peername')`,
-/// `sock.getsockname()`).
+/// The address of a stream or a server: an IP address and port, a path, or a name in memory
+/// (`get_extra_info('peername')`, `sock.getsockname()`).
 ///
 /// ```
 /// use looplab::net::Endpoint;
@@ -30,6 +30,8 @@ pub enum Endpoint {
     /// The path of a Unix socket, or its abstract name after a null byte (Linux). `None` for a socket without either, as
     /// most clients are.
     Unix(Option<PathBuf>),
+    /// The name of a listener in [`memory`](super::memory). A client has the negative number of its socket as its name.
+    Memory(String),
 }
 
 impl Endpoint {
@@ -38,7 +40,7 @@ impl Endpoint {
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Memory(_) => None,
         }
     }
 
@@ -53,7 +55,7 @@ impl Endpoint {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Unix(path) => path.as_deref(),
-            Self::Ip(_) => None,
+            Self::Ip(_) | Self::Memory(_) => None,
         }
     }
 }
@@ -78,6 +80,7 @@ impl fmt::Display for Endpoint {
             Self::Ip(address) => address.fmt(f),
             Self::Unix(Some(path)) => f.write_str(&shown(path)),
             Self::Unix(None) => f.write_str("unnamed"),
+            Self::Memory(name) => f.write_str(name),
         }
     }
 }

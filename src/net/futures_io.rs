@@ -11,6 +11,7 @@
 //! It does not handle a pending poll that is given up: its direction stays taken until such a poll returns.
 
 use super::async_fd::{READ, WRITE};
+use super::memory::MemoryStream;
 use super::{TcpStream, UnixStream};
 use crate::error::Error;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -89,4 +90,4 @@ macro_rules! futures_io {
     )*};
 }
 
-futures_io!(TcpStream &TcpStream UnixStream &UnixStream);
+futures_io!(TcpStream &TcpStream UnixStream &UnixStream MemoryStream &MemoryStream);

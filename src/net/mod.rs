@@ -2,7 +2,7 @@
 //!
 //! The sockets ([`TcpListener`], [`TcpStream`] and the others) are asyncio's `loop.sock_recv` and its family: each operation
 //! is a future. The streams ([`open_connection`], [`StreamReader`], [`StreamWriter`]) and servers ([`start_server`]) are
-//! asyncio's.
+//! asyncio's. Both work on real sockets and on those in [`memory`], which make a program with servers deterministic.
 //!
 //! They guarantee asyncio's turns: a ready socket only queues a callback, and only that callback wakes a task. So an
 //! operation that had to wait continues one turn after the turn of the event. An operation that is cancelled or dropped
@@ -31,6 +31,7 @@ mod connect;
 mod endpoint;
 #[cfg(feature = "futures-io")]
 mod futures_io;
+pub mod memory;
 mod open_connection;
 mod ready_wait;
 mod separators;
@@ -47,10 +48,15 @@ mod unix;
 
 pub use address::{Address, Hosts};
 pub use endpoint::Endpoint;
-pub use open_connection::{OpenConnection, Opening, open_connection, open_unix_connection};
+pub use open_connection::{
+    OpenConnection, Opening, open_connection, open_connection_on, open_unix_connection,
+};
 pub use separators::Separators;
 pub use server::{Server, ServerSocket};
-pub use start_server::{StartServer, Starting, start_server, start_server_with, start_unix_server};
+pub use socket::{AnyListener, AnyStream};
+pub use start_server::{
+    StartServer, Starting, start_server, start_server_on, start_server_with, start_unix_server,
+};
 pub use stream_reader::StreamReader;
 pub use stream_writer::StreamWriter;
 pub use tcp::{TcpListener, TcpStream};

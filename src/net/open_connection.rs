@@ -1,10 +1,10 @@
-//! `open_connection` and `open_unix_connection`: a reader and a writer on a new connection.
+//! `open_connection` and its variants: a reader and a writer on a new connection.
 //!
 //! They guarantee asyncio's turns from the connected socket on, and that a failed or dropped call leaves nothing open.
 
 use super::address::{Target, resolve};
 use super::connect::connect;
-use super::socket::Socket;
+use super::socket::{AnyStream, Socket};
 use super::stream_reader::{DEFAULT_LIMIT, StreamReader};
 use super::stream_writer::StreamWriter;
 use super::transport::Transport;
@@ -71,11 +71,35 @@ pub fn open_unix_connection(path: impl AsRef<Path>) -> OpenConnection {
     OpenConnection { target, limit: DEFAULT_LIMIT, place: Location::caller() }
 }
 
-/// A connection that opens when it is awaited. Created by [`open_connection`] and [`open_unix_connection`].
+/// Makes a reader and a writer of a connected socket: a TCP or Unix socket, or one in [`memory`](super::memory)
+/// (`asyncio.open_connection(sock=…)`).
+///
+/// Fails with [`Error::Runtime`](crate::Error::Runtime) for a socket in the memory of another loop, and with
+/// [`Error::Cancelled`](crate::Error::Cancelled).
+///
+/// ```
+/// use looplab::{EventLoop, net::{UnixStream, open_connection_on}};
+/// EventLoop::new()?.run_until_complete(async {
+///     let (ours, theirs) = UnixStream::pair()?;
+///     let (_, writer) = open_connection_on(ours).await?;
+///     let (reader, _writer) = open_connection_on(theirs).limit(1024).await?;
+///     writer.write("hello\n")?;
+///     assert_eq!(reader.readline().await?, b"hello\n");
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[doc(alias = "asyncio.open_connection")]
+#[track_caller]
+pub fn open_connection_on(stream: impl Into<AnyStream>) -> OpenConnection {
+    OpenConnection::on(stream, Location::caller())
+}
+
+/// A connection that opens when it is awaited. Created by [`open_connection`] and its variants.
 #[must_use = "nothing is opened unless it is awaited"]
 #[derive(Debug)]
 pub struct OpenConnection {
-    target: Target<String>,
+    target: Target<String, Socket>,
     limit: usize,
     place: Place,
 }
@@ -87,6 +111,10 @@ impl OpenConnection {
         Self { limit, ..self }
     }
 
+    pub(super) fn on(stream: impl Into<AnyStream>, place: Place) -> Self {
+        Self { target: Target::Given(stream.into().0), limit: DEFAULT_LIMIT, place }
+    }
+
     async fn open(self) -> Result<(StreamReader, StreamWriter)> {
         let reader = StreamReader::with_limit(self.limit)?;
         let socket = match self.target {
@@ -95,8 +123,9 @@ impl OpenConnection {
                 Socket::Tcp(connect(addresses, self.place).await?.into_socket())
             }
             Target::Unix(path) => Socket::Unix(UnixStream::connect(path).await?.into_std()),
+            Target::Given(socket) => socket,
         };
-        let transport = Transport::new(&get_running_loop()?, socket, None, reader.clone(), self.place);
+        let transport = Transport::new(&get_running_loop()?, socket, None, reader.clone(), self.place)?;
         transport.establish(|| (), self.place).await?;
         Ok((reader, StreamWriter::new(transport)))
     }

@@ -2,10 +2,10 @@
 
 /// Implements the methods of a connection, which transfers a stream of bytes.
 macro_rules! byte_stream {
-    ($stream:ident) => {
+    ($stream:ident: $socket:ty) => {
         impl $stream {
             /// Reads up to the length of the buffer; waits while there are no bytes (`loop.sock_recv_into`). Returns zero at
-            /// the end of the stream. A read that is cancelled or dropped takes no bytes from the kernel.
+            /// the end of the stream. A read that is cancelled or dropped takes no bytes.
             ///
             /// A read right after one that has drained the socket waits without another system call.
             ///
@@ -78,7 +78,7 @@ macro_rules! byte_stream {
             }
 
             #[cfg(feature = "futures-io")]
-            pub(super) fn fd(&self) -> &$crate::net::async_fd::AsyncFd<net::$stream> {
+            pub(super) fn fd(&self) -> &$crate::net::async_fd::AsyncFd<$socket> {
                 &self.0
             }
         }

@@ -6,7 +6,7 @@
 use super::address::{Hosts, Target};
 use super::endpoint::{is_abstract, shown, tuple, unix_addr};
 use super::server::{ClientConnected, Listening, Server, in_calls, in_tasks};
-use super::socket::Listener;
+use super::socket::{AnyListener, Listener};
 use super::stream_reader::{DEFAULT_LIMIT, StreamReader};
 use super::stream_writer::StreamWriter;
 use crate::drop_guard::DropGuard;
@@ -121,11 +121,38 @@ where
     StartServer::new(in_tasks(client_connected), target, Location::caller())
 }
 
+/// Starts a server on a listener that exists: a TCP or Unix listener, or one in [`memory`](super::memory), otherwise as
+/// [`start_server`] does (`asyncio.start_server(sock=…)`).
+///
+/// Fails with [`Error::Runtime`] for a listener in the memory of another loop.
+///
+/// ```
+/// use looplab::{EventLoop, net::{StreamWriter, TcpListener, open_connection, start_server_on}};
+/// EventLoop::new()?.run_until_complete(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let server = start_server_on(async |_, writer: StreamWriter| writer.write("hello"), listener).await?;
+///     let (reader, _writer) = open_connection("127.0.0.1", server.port()).await?;
+///     assert_eq!(reader.read_to_end().await?, b"hello");
+///     Ok(())
+/// })?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[doc(alias = "asyncio.start_server")]
+#[track_caller]
+pub fn start_server_on<F, R>(client_connected: F, listener: impl Into<AnyListener>) -> StartServer
+where
+    F: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: Outcome,
+{
+    let target = Target::Given(listener.into().0);
+    StartServer::new(in_tasks(client_connected), target, Location::caller())
+}
+
 /// A server that starts when it is awaited. Created by [`start_server`] and its variants.
 #[must_use = "nothing is started unless it is awaited"]
 pub struct StartServer {
     client_connected: ClientConnected,
-    target: Target<Hosts>,
+    target: Target<Hosts, Listener>,
     limit: usize,
     backlog: usize,
     serving: bool,
@@ -133,7 +160,7 @@ pub struct StartServer {
 }
 
 impl StartServer {
-    fn new(client_connected: ClientConnected, target: Target<Hosts>, place: Place) -> Self {
+    fn new(client_connected: ClientConnected, target: Target<Hosts, Listener>, place: Place) -> Self {
         Self { client_connected, target, limit: DEFAULT_LIMIT, backlog: BACKLOG, serving: true, place }
     }
 
@@ -189,6 +216,7 @@ impl StartServer {
         let listeners = match self.target {
             Target::Tcp(hosts, port) => bind_all(hosts.resolve(port, self.place).await?)?,
             Target::Unix(path) => vec![bind_unix(&path)?],
+            Target::Given(listener) => vec![listener],
         };
         let server = {
             let lp = get_running_loop()?;

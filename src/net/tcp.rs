@@ -212,5 +212,5 @@ impl TcpStream {
     }
 }
 
-byte_stream!(TcpStream);
+byte_stream!(TcpStream: net::TcpStream);
 descriptor!(TcpListener TcpStream);

@@ -27,7 +27,6 @@ use crate::trace::{Direction, EntryKind, Place};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
 use std::rc::{Rc, Weak};
 
 /// From this write after the loss on, a warning is logged (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
@@ -104,9 +103,9 @@ impl Transport {
         peer: Option<Endpoint>,
         reader: StreamReader,
         place: Place,
-    ) -> Self {
+    ) -> Result<Self> {
         socket.set_nodelay();
-        let watch = Watch::new(lp, socket.as_raw_fd());
+        let watch = socket.watch(lp)?;
         let inner = Rc::new(TransportInner {
             client: RefCell::default(),
             lp: lp.downgrade(),
@@ -126,7 +125,7 @@ impl Transport {
         });
         let weak: Weak<TransportInner> = Rc::downgrade(&inner);
         inner.reader.set_transport(weak);
-        Self(inner)
+        Ok(Self(inner))
     }
 
     /// Keeps `guard` until the connection is gone.

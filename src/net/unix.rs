@@ -180,5 +180,5 @@ impl UnixStream {
     }
 }
 
-byte_stream!(UnixStream);
+byte_stream!(UnixStream: net::UnixStream);
 descriptor!(UnixListener UnixStream);

@@ -34,6 +34,7 @@ fn the_schema_refuses_what_is_wrong() {
     let schema = schema();
     for right in [
         json!({"e": "run", "q": 1, "h": 1}),
+        json!({"e": "reg", "fd": -2, "dir": "w", "h": 1}),
         json!({"e": "def", "k": "file", "id": 1, "v": "examples/05_x.rs", "text": "fn main() {}"}),
         json!({"e": "out", "text": "hello", "by": 3}),
         json!({"e": "park", "task": 1, "kind": "yield"}),

@@ -5,8 +5,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
+use looplab::net::memory::{MemoryListener, MemoryStream};
 use looplab::net::{TcpListener, TcpStream, UnixStream};
-use looplab::{Error, EventLoop, Result, cancellable, create_task, sleep, yield_now};
+use looplab::{Clock, Error, EventLoop, Result, cancellable, create_task, sleep, yield_now};
 use smol_hyper::rt::FuturesIo;
 use std::io::{Read, Write};
 use std::pin::{Pin, pin};
@@ -59,7 +60,10 @@ async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
 }
 
 /// Serves one connection.
-async fn serve(stream: TcpStream) -> Result<()> {
+async fn serve<S>(stream: S) -> Result<()>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
+{
     let serving = hyper::server::conn::http1::Builder::new()
         .serve_connection(FuturesIo::new(stream), service_fn(hello));
     serving.await.map_err(Error::other)
@@ -108,6 +112,31 @@ fn hypers_client_talks_to_hypers_server_on_one_loop() -> Result<()> {
         connection.await?;
         server.await
     })
+}
+
+#[test]
+fn hyper_answers_in_memory_after_an_hour_of_virtual_time() -> Result<()> {
+    let _dog = watchdog();
+    let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+    let began = lp.time();
+    lp.run_until_complete(async {
+        let listener = MemoryListener::bind("hello")?;
+        let server = create_task(async move { serve(listener.accept().await?.0).await });
+        let stream = FuturesIo::new(MemoryStream::connect("hello").await?);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(stream).await.map_err(Error::other)?;
+        let connection = create_task(async move { connection.await.map_err(Error::other) });
+        let body = "x".repeat(300_000);
+        let request = Request::post("/slow").body(Full::<Bytes>::from(body.clone())).map_err(Error::other)?;
+        let response = sender.send_request(request).await.map_err(Error::other)?;
+        let text = response.into_body().collect().await.map_err(Error::other)?.to_bytes();
+        assert_eq!(text.len(), "hello, ".len() + body.len());
+        drop(sender);
+        connection.await?;
+        server.await
+    })?;
+    assert_eq!(lp.time() - began, Duration::from_secs(3600));
+    Ok(())
 }
 
 /// What comes of a connection that is cancelled after its client has sent this.

@@ -15,12 +15,14 @@
 //! | Errors have asyncio's words and the system's number. | `system::errors_in_asyncios_words_keep_the_systems_number_and_kind` |
 //! | Hundreds of sockets of each kind work at once and are freed. | `many_hundreds::hundreds_of_unix_connections_echo_at_once_and_are_freed` |
 //! | So do ten thousand connections. | `many::ten_thousand_connections_echo_at_once_without_loss_and_leave_nothing` |
+//! | A connection in memory takes the turns of TCP, the same in every run. | `memory::three_clients_of_an_echo_server_make_this_trace_each_time` |
 //! | hyper runs on the sockets, and a cancel goes through it. | `futures_io::a_cancellation_goes_through_hyper_and_is_one_again` |
 
 mod futures_io;
 mod helpers;
 mod many;
 mod many_hundreds;
+mod memory;
 mod server;
 mod server_addresses;
 mod server_resources;

@@ -92,6 +92,21 @@ fn the_readmes_exploration_finds_its_fault_in_a_crate_of_its_own() {
 }
 
 #[test]
+fn the_page_on_testing_serves_and_asks_without_a_socket() {
+    let testing = page("docs/testing.md");
+    let body = &fenced(section(&testing, "Servers and clients without a socket"))[0];
+    let program = format!("fn main() -> looplab::Result<()> {{\n{body}\n}}\n").replace("# Ok::", "Ok::");
+    let place = tempfile::tempdir().expect("a folder");
+    let recorded = place.path().join("turns.txt");
+    let variables = [("LOOPLAB_TRACE", recorded.to_str().expect("a path"))];
+    let dependencies = "[dependencies]\nlooplab = { path = \"../looplab\" }\n";
+    let ended = run(place.path(), "served", dependencies, &program, &variables);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let table = fs::read_to_string(recorded).expect("a trace");
+    assert!(table.contains("fd-1 R fd-2 W"), "{table}");
+}
+
+#[test]
 fn the_page_on_testing_finds_its_fault_in_a_crate_of_its_own() {
     let testing = page("docs/testing.md");
     let blocks = fenced(section(&testing, "The first exploration"));

@@ -66,7 +66,7 @@ impl Server {
     /// (asyncio makes it one a turn later, and drops it in this case.)
     fn begin(&self, lp: &EventLoop, socket: Socket, peer: Endpoint) -> Result<()> {
         let reader = StreamReader::with_limit(self.0.limit)?;
-        let transport = Transport::new(lp, socket, Some(peer), reader, self.0.place);
+        let transport = Transport::new(lp, socket, Some(peer), reader, self.0.place)?;
         self.attach(&transport);
         lp.create_task_at(self.0.place, self.clone().establish(transport))?;
         Ok(())

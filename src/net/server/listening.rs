@@ -73,7 +73,7 @@ impl Listening {
         let name = listener.local_addr()?;
         let file = name.path().and_then(|path| Some((path.to_owned(), inode(path)?)));
         Ok(Self {
-            watch: Watch::new(lp, listener.as_raw_fd()),
+            watch: listener.watch(lp)?,
             listener,
             name,
             retry: RefCell::default(),

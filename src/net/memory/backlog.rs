@@ -1,0 +1,101 @@
+//! `Backlog`: the connections that wait at a name to be accepted; and the names of a loop.
+
+use super::wire::{End, Wire, error_number};
+use crate::error::{IoError, Result};
+use crate::event_loop::{EventLoop, MemorySource, Watch};
+use crate::net::endpoint::Endpoint;
+use crate::trace::Ready;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::{Rc, Weak};
+
+/// A listening socket in memory. Dropping it frees the name, and resets the connections that nothing has accepted.
+pub(crate) struct Backlog {
+    source: MemorySource,
+    name: String,
+    waiting: RefCell<VecDeque<End>>,
+    network: Rc<Network>,
+}
+
+/// The listening sockets of one loop, by name.
+#[derive(Default)]
+struct Network(RefCell<BTreeMap<String, Weak<Backlog>>>);
+
+impl Network {
+    fn of(lp: &EventLoop) -> Rc<Self> {
+        let network = lp.0.network.get_or_init(|| Rc::<Self>::default());
+        network.clone().downcast().unwrap_or_default()
+    }
+}
+
+impl Backlog {
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the name is in use.
+    pub(super) fn bind(lp: &EventLoop, name: String) -> Result<Rc<Self>> {
+        let network = Network::of(lp);
+        if network.0.borrow().contains_key(&name) {
+            let number = error_number(98, 48);
+            let text = format!("[Errno {number}] Address '{name}' is already in use");
+            return Err(IoError::told(io::Error::from_raw_os_error(number), text).into());
+        }
+        let (source, waiting) = (MemorySource::new(lp), RefCell::default());
+        let backlog = Rc::new(Self { source, name: name.clone(), waiting, network: network.clone() });
+        network.0.borrow_mut().insert(name, Rc::downgrade(&backlog));
+        Ok(backlog)
+    }
+
+    /// Returns the client's end of a new connection to `name`, and whether anything listens there.
+    pub(super) fn dial(lp: &EventLoop, name: &str) -> (End, bool) {
+        let (ours, theirs) = Wire::pair(lp, Some(name));
+        let backlog = Network::of(lp).0.borrow().get(name).and_then(Weak::upgrade);
+        if let Some(backlog) = &backlog {
+            backlog.waiting.borrow_mut().push_back(theirs);
+            backlog.tell();
+        }
+        (ours, backlog.is_some())
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(End, Endpoint)> {
+        let end = self.waiting.borrow_mut().pop_front().ok_or(ErrorKind::WouldBlock)?;
+        self.tell();
+        let peer = end.peer_addr();
+        Ok((end, peer))
+    }
+
+    /// Tells the loop whether a connection waits.
+    fn tell(&self) {
+        self.source.set_ready(Ready { read: !self.waiting.borrow().is_empty(), write: false });
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.source.watch()
+    }
+
+    pub(crate) fn local_addr(&self) -> Endpoint {
+        Endpoint::Memory(self.name.clone())
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.network.0.borrow_mut().remove(&self.name);
+        for end in self.waiting.take() {
+            end.reset();
+        }
+    }
+}
+
+impl AsRawFd for Backlog {
+    fn as_raw_fd(&self) -> RawFd {
+        self.source.number()
+    }
+}
+
+impl fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Backlog fd={}>", self.as_raw_fd())
+    }
+}
