@@ -103,7 +103,7 @@ fn the_page_on_testing_serves_and_asks_without_a_socket() {
     let ended = run(place.path(), "served", dependencies, &program, &variables);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let table = fs::read_to_string(recorded).expect("a trace");
-    assert!(table.contains("fd-1 R fd-2 W"), "{table}");
+    assert!(["fd-1 R", "fd-2 W"].iter().all(|fd| table.contains(fd)), "{table}");
 }
 
 #[test]
