@@ -6,7 +6,7 @@
 
 #![cfg_attr(not(feature = "explore"), allow(dead_code, reason = "only an explorer makes an explored loop"))]
 
-use super::reactor::PollEvent;
+use super::registration::PollEvent;
 use super::running::{running, set_running};
 use super::{EventLoop, Inner};
 use crate::panics::drop_quietly;
