@@ -143,7 +143,7 @@ fn send(signal: i32, times: usize) {
     }
 }
 
-/// Calls `function` after so many turns.
+/// Calls `function` after this number of turns.
 fn after(lp: &EventLoop, turns: usize, function: fn(&EventLoop)) {
     let this = lp.clone();
     lp.call_soon(move || if turns == 0 { function(&this) } else { after(&this, turns - 1, function) });
