@@ -10,7 +10,7 @@ use crate::environment;
 use crate::error::{Error, Result};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,35 +56,72 @@ impl Search {
     /// Runs all single disturbances, and then the pairs of those that did not fail by themselves.
     fn search_all(&self, undisturbed: &Execution, report: &mut Report) -> Vec<Failure> {
         let progress = Progress::new();
-        let singles = self.schedules_after(&Schedule::default(), undisturbed);
-        let singles = self.sample(singles, self.at_most, report);
-        let recorded = if self.pairs { Recorded::Visits } else { Recorded::Failure };
-        let executions = self.execute_all(&singles, recorded, undisturbed, &progress);
-        let mut found: Vec<Failure> = Vec::new();
-        let mut pairs = Vec::new();
-        for ((schedule, before), execution) in singles.iter().zip(executions) {
-            match execution.failure {
-                Some(message) => add(&mut found, failure(schedule.clone(), before.clone(), message)),
-                // What fails by itself says nothing new in a pair.
-                None => pairs.extend(self.schedules_after(schedule, &execution)),
-            }
-        }
-        report.schedules = singles.len() as u64;
+        let mut singles = self.schedules_after(&Schedule::default(), undisturbed);
+        let mut sample = self.sample(singles.len() as u64, report);
+        singles.retain(|_| sample.keeps());
+        progress.more(singles.len() as u64);
+        let run_single = |i: usize| {
+            let (schedule, before) = &singles[i];
+            let recorded = if self.pairs { Recorded::Visits } else { Recorded::Failure };
+            let execution = self.run_compared(schedule, recorded, undisturbed, &progress);
+            // What fails by itself says nothing new in a pair.
+            let pairs = if execution.failure.is_none() { self.count_after(&execution) } else { 0 };
+            (execution.failure.map(|message| failure(schedule.clone(), before.clone(), message)), pairs)
+        };
+        let (failures, pairs): (Vec<_>, Vec<_>) =
+            self.in_parallel(singles.len(), run_single).into_iter().unzip();
+        let mut found = Vec::new();
+        failures.into_iter().flatten().for_each(|failure| add(&mut found, failure));
         if self.pairs {
-            let pairs = self.sample(pairs, self.at_most.saturating_sub(report.schedules), report);
-            let executions = self.execute_all(&pairs, Recorded::Failure, undisturbed, &progress);
-            for ((schedule, before), execution) in pairs.iter().zip(executions) {
-                if let Some(message) = execution.failure {
-                    add(&mut found, failure(schedule.clone(), before.clone(), message));
-                }
-            }
-            report.schedules += pairs.len() as u64;
+            let failures = self.search_pairs(&singles, &pairs, undisturbed, report, &progress);
+            failures.into_iter().for_each(|failure| add(&mut found, failure));
         }
         progress.end();
         for failure in found.iter_mut().take(SHOWN) {
             failure.turns = self.execute(&failure.schedule, Recorded::Table).table;
         }
         found
+    }
+
+    /// Runs each single disturbance with each that can come after it: `pairs` says how many these are.
+    ///
+    /// The pairs of one single are listed when their turn comes. Alternative: list all pairs first. Problem: the memory grows
+    /// with their number, which is the square of the program's length.
+    fn search_pairs(
+        &self,
+        singles: &[(Schedule, String)],
+        pairs: &[u64],
+        undisturbed: &Execution,
+        report: &mut Report,
+        progress: &Progress,
+    ) -> Vec<Failure> {
+        let mut sample = self.sample(pairs.iter().sum(), report);
+        progress.more(sample.wanted);
+        let part = |count: &u64| {
+            let own = sample.clone();
+            for _ in 0..*count {
+                sample.keeps();
+            }
+            (own, sample.wanted)
+        };
+        let parts: Vec<(Sample, u64)> = pairs.iter().map(part).collect();
+        let run_pairs = |i: usize| {
+            let ((mut sample, wanted_after), mut found) = (parts[i].clone(), Vec::new());
+            if sample.wanted == wanted_after {
+                return found;
+            }
+            let first = self.execute(&singles[i].0, Recorded::Visits);
+            for (schedule, before) in self.schedules_after(&singles[i].0, &first) {
+                if sample.keeps() {
+                    let second = self.run_compared(&schedule, Recorded::Failure, undisturbed, progress);
+                    if let Some(message) = second.failure {
+                        add(&mut found, failure(schedule, before, message));
+                    }
+                }
+            }
+            found
+        };
+        self.in_parallel(singles.len(), run_pairs).into_iter().flatten().collect()
     }
 
     /// Runs one schedule, with the trace that the environment asks for.
@@ -135,54 +172,51 @@ impl Search {
         all
     }
 
-    /// Takes a random sample if there are too many, in the order in which they came.
-    fn sample<T>(&self, mut schedules: Vec<T>, most: u64, report: &mut Report) -> Vec<T> {
-        let left_out = (schedules.len() as u64).saturating_sub(most);
-        if left_out > 0 {
-            report.left_out += left_out;
-            report.seed = Some(self.seed);
-            let mut random = Random(self.seed);
-            // Each is kept with the chance that fills what is still to be chosen (Knuth's algorithm S).
-            let (mut wanted, mut left) = (most, schedules.len() as u64);
-            schedules.retain(|_| {
-                let kept = random.below(left) < wanted;
-                wanted -= u64::from(kept);
-                left -= 1;
-                kept
-            });
-        }
-        schedules
+    /// Returns how many schedules add one disturbance to that of the execution.
+    fn count_after(&self, execution: &Execution) -> u64 {
+        execution.visits.iter().map(|visit| self.plan.kinds.at(visit).len() as u64).sum()
     }
 
-    /// Runs the schedules on several threads, and returns what came of them in their order.
-    fn execute_all(
+    /// Returns the choice among so many schedules that keeps to the limit, and reports what it leaves out.
+    fn sample(&self, schedules: u64, report: &mut Report) -> Sample {
+        let wanted = schedules.min(self.at_most.saturating_sub(report.schedules));
+        report.schedules += wanted;
+        if wanted < schedules {
+            report.left_out += schedules - wanted;
+            report.seed = Some(self.seed);
+        }
+        Sample { random: Random(self.seed), wanted, left: schedules }
+    }
+
+    fn run_compared(
         &self,
-        schedules: &[(Schedule, String)],
+        schedule: &Schedule,
         recorded: Recorded,
         undisturbed: &Execution,
         progress: &Progress,
-    ) -> Vec<Execution> {
-        let next = AtomicUsize::new(0);
-        let executions = Mutex::new(Vec::with_capacity(schedules.len()));
+    ) -> Execution {
+        let mut execution = self.execute(schedule, recorded);
+        compare(schedule, &mut execution, undisturbed);
+        progress.step(&execution);
+        execution
+    }
+
+    /// Does the work for each number below `count`, on several threads. Returns the results in the order of the numbers.
+    fn in_parallel<T: Send>(&self, count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
         thread::scope(|scope| {
-            for _ in 0..self.threads.min(schedules.len().max(1)) {
+            for _ in 0..self.threads.min(count) {
                 scope.spawn(|| {
-                    let mut own = Vec::new();
-                    loop {
-                        let i = next.fetch_add(1, Relaxed);
-                        let Some((schedule, _)) = schedules.get(i) else { break };
-                        let mut execution = self.execute(schedule, recorded);
-                        compare(schedule, &mut execution, undisturbed);
-                        progress.step(i, schedules.len());
-                        own.push((i, execution));
-                    }
-                    executions.lock().expect("no panic").append(&mut own);
+                    let numbers =
+                        std::iter::from_fn(|| Some(next.fetch_add(1, Relaxed)).filter(|i| *i < count));
+                    let mut own: Vec<(usize, T)> = numbers.map(|i| (i, work(i))).collect();
+                    done.lock().expect("no panic").append(&mut own);
                 });
             }
         });
-        let mut executions = executions.into_inner().expect("no panic");
-        executions.sort_by_key(|(i, _)| *i);
-        executions.into_iter().map(|(_, execution)| execution).collect()
+        let mut done = done.into_inner().expect("no panic");
+        done.sort_by_key(|(i, _)| *i);
+        done.into_iter().map(|(_, result)| result).collect()
     }
 }
 
@@ -230,7 +264,7 @@ fn failure(schedule: Schedule, before: String, message: String) -> Failure {
     Failure { schedule, message, before, count: 1, turns: String::new() }
 }
 
-/// Adds a failure, or counts it if one of its kind is known.
+/// Adds a failure, or counts it with the known one of its kind.
 fn add(found: &mut Vec<Failure>, new: Failure) {
     let kind = |failure: &Failure| -> Vec<String> {
         failure.schedule.0.iter().map(|injection| injection.disturbance.describe()).collect()
@@ -239,12 +273,32 @@ fn add(found: &mut Vec<Failure>, new: Failure) {
         known.message == new.message && known.before == new.before && kind(known) == kind(&new)
     };
     match found.iter_mut().find(same) {
-        Some(known) => known.count += 1,
+        Some(known) => known.count += new.count,
         None => found.push(new),
     }
 }
 
+/// A random choice of some schedules among those that are left. Each is kept with the chance that fills what is still wanted
+/// (Knuth's algorithm S).
+#[derive(Clone)]
+struct Sample {
+    random: Random,
+    wanted: u64,
+    left: u64,
+}
+
+impl Sample {
+    /// Decides about the next schedule.
+    fn keeps(&mut self) -> bool {
+        let kept = self.random.below(self.left) < self.wanted;
+        self.wanted -= u64::from(kept);
+        self.left -= 1;
+        kept
+    }
+}
+
 /// A small generator (xorshift64*): the sample must be the same everywhere, and needs no quality.
+#[derive(Clone)]
 struct Random(u64);
 
 impl Random {
@@ -262,21 +316,36 @@ struct Progress {
     began: Instant,
     shown: Mutex<Option<Instant>>,
     terminal: bool,
+    all: AtomicU64,
+    done: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { began: Instant::now(), shown: Mutex::new(None), terminal: std::io::stderr().is_terminal() }
+        let (all, done, failed) = Default::default();
+        let terminal = std::io::stderr().is_terminal();
+        Self { began: Instant::now(), shown: Mutex::new(None), terminal, all, done, failed }
     }
 
-    fn step(&self, done: usize, all: usize) {
+    /// Notes that so many more schedules will be run.
+    fn more(&self, schedules: u64) {
+        self.all.fetch_add(schedules, Relaxed);
+    }
+
+    fn step(&self, execution: &Execution) {
+        let done = self.done.fetch_add(1, Relaxed) + 1;
+        self.failed.fetch_add(u64::from(execution.failure.is_some()), Relaxed);
         if !self.terminal || self.began.elapsed() < Duration::from_secs(1) {
             return;
         }
         let Ok(mut shown) = self.shown.try_lock() else { return };
         if shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(100)) {
             *shown = Some(Instant::now());
-            let _ = write!(std::io::stderr(), "\r\x1b[Kexplore: {done} of {all} schedules …");
+            let (all, failed) = (self.all.load(Relaxed), self.failed.load(Relaxed));
+            let rate = done as f64 / self.began.elapsed().as_secs_f64();
+            let line = format!("explore: {done} of {all} schedules, {rate:.0} a second, {failed} failed …");
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
     }
 

@@ -12,10 +12,12 @@
 //! | Sockets and servers leave no descriptor and no port. | `network::a_stream_that_is_read_and_written` |
 //! | Callbacks, timers, readers and signal handlers leave nothing. | `callbacks::a_loop_that_never_runs` |
 //! | Tasks and what combines them leave nothing. | `combinators::a_task_that_has_not_begun` |
+//! | An exploration's memory does not grow with its schedules. | `explorations::ten_times_as_many_schedules_need_no_more_memory` |
 //! | Locks, queues and their waiters leave nothing. | `primitives::a_lock` |
 
 mod callbacks;
 mod combinators;
+mod explorations;
 mod jobs;
 mod network;
 mod primitives;
