@@ -1,6 +1,9 @@
 //! asyncio's event loop, turn for turn, in small safe Rust: a loop to study, to teach with, and to test stop and restart
 //! semantics on.
 //!
+//! Ten chapters, then the same shapes in `event_loop`, `task`, `threads`. [Build the loop yourself](book::build) grows the
+//! loop from nothing. [Chapter 1](book::build::ready_queue) is 57 lines.
+//!
 //! ```
 //! use looplab::{EventLoop, Error, create_task, sleep};
 //! use std::time::Duration;
@@ -131,6 +134,29 @@ pub mod book {
     pub mod anatomy {}
     #[doc = include_str!("../docs/architecture.md")]
     pub mod architecture {}
+    #[doc = include_str!("../docs/build/index.md")]
+    pub mod build {
+        #[doc = include_str!("../docs/build/01_ready_queue.md")]
+        pub mod ready_queue {}
+        #[doc = include_str!("../docs/build/02_timers.md")]
+        pub mod timers {}
+        #[doc = include_str!("../docs/build/03_poll.md")]
+        pub mod poll {}
+        #[doc = include_str!("../docs/build/04_threads.md")]
+        pub mod threads {}
+        #[doc = include_str!("../docs/build/05_signals.md")]
+        pub mod signals {}
+        #[doc = include_str!("../docs/build/06_runs.md")]
+        pub mod runs {}
+        #[doc = include_str!("../docs/build/07_tasks.md")]
+        pub mod tasks {}
+        #[doc = include_str!("../docs/build/08_futures.md")]
+        pub mod futures {}
+        #[doc = include_str!("../docs/build/09_executor.md")]
+        pub mod executor {}
+        #[doc = include_str!("../docs/build/10_looplab.md")]
+        pub mod looplab {}
+    }
     #[doc = include_str!("../docs/conformance.md")]
     pub mod conformance {}
     #[doc = include_str!("../docs/differences.md")]
@@ -181,6 +207,8 @@ pub mod book {
     // The first definition of a link counts, so on this page the README's links lead to pages.
     /// [anatomy]: crate::book::anatomy
     /// [architecture]: crate::book::architecture
+    /// [build]: crate::book::build
+    /// [chapter-1]: crate::book::build::ready_queue
     /// [conformance]: crate::book::conformance
     /// [differences]: crate::book::differences
     /// [documents]: crate::book::documents

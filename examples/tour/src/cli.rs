@@ -103,6 +103,9 @@ pub(crate) enum Command {
         /// Every lesson
         #[arg(long, conflicts_with = "lessons")]
         all: bool,
+        /// Chapters of docs/build instead of lessons
+        #[arg(long)]
+        chapters: bool,
         /// A Python to compare with, as a command or a path; may be given several times
         ///
         /// Without it the Pythons in LOOPLAB_PYTHON (separated by colons), python3.15 to python3.11 and python3 are

@@ -126,6 +126,11 @@ pub(crate) fn watch() -> Result<bool, String> {
     })
     .map_err(|error| error.to_string())?;
     let compiler = Compiler::new()?;
+    // All are written before the watch begins: it would take them for saves.
+    for exercise in EXERCISES {
+        file_of(exercise)?;
+    }
+    watcher.watch(&scratch("practice")?, RecursiveMode::NonRecursive).map_err(|error| error.to_string())?;
     while let Some(exercise) = first_unsolved()? {
         introduce(exercise)?;
         watcher
