@@ -85,7 +85,7 @@ impl Explored {
         }
     }
 
-    /// Takes the first job that is neither kept nor waits for others. The others are what is left in the end.
+    /// Takes the first job that is `chosen`, which gets its place, too.
     fn take_job(&self, chosen: impl Fn(usize, &WaitingJob) -> bool) -> Option<WaitingJob> {
         let mut jobs = self.0.as_ref()?.jobs.borrow_mut();
         let at = jobs.iter().enumerate().position(|(i, job)| chosen(i, job))?;
@@ -143,7 +143,7 @@ impl EventLoop {
 }
 
 impl Inner {
-    /// Tells whether anything could wake the loop if it were not alone.
+    /// Tells whether something could wake the loop if it were not alone.
     pub(super) fn waits_for_outside(&self) -> bool {
         self.explored.is_on()
             && (!self.reactor.borrow().is_empty()

@@ -187,6 +187,26 @@ fn a_program_that_is_not_deterministic_is_refused_with_the_first_difference() {
 }
 
 #[test]
+fn a_program_whose_times_or_notes_differ_is_refused_too() {
+    static BUILT: AtomicU32 = AtomicU32::new(0);
+    let late = |world: &World| {
+        let n = BUILT.fetch_add(1, SeqCst);
+        world.main(async move { sleep(ms(1 + u64::from(n))).await })
+    };
+    let error = Explore::new(late).run().expect_err("refused").to_string();
+    assert!(error.contains("differ, at `turn 3 at 1ms` and `turn 3 at 2ms`. The usual causes"), "{error}");
+    let noted = |world: &World| {
+        world.note(BUILT.fetch_add(1, SeqCst) % 2);
+        world.main(async { Ok::<(), Error>(()) })
+    };
+    let error = Explore::new(noted).run().expect_err("refused").to_string();
+    assert!(
+        error.contains("differ, at `0` and `1`. ") || error.contains("differ, at `1` and `0`. "),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_undisturbed_program_that_breaks_a_promise_is_told_first() {
     let leaves = |world: &World| {
         world.main(async {
