@@ -58,6 +58,7 @@ fn every_two_disturbances_in_pairs() {
     assert_eq!(tests.len(), written, "a test is missing in this list");
     IN_PAIRS.set(true);
     tests.iter().for_each(|test| test());
+    super::streams::programs_hold();
 }
 
 /// Waits for all of these, whatever happens to this task, and passes the last cancellation on.

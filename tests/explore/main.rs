@@ -5,6 +5,7 @@
 //! | Each classic fault is found at its point, and its mended twin passes. | `lessons::the_explorer_finds_the_fault_of_each_lesson_and_passes_its_mended_twin` |
 //! | Each kind of disturbance finds the fault that it is for. | `kinds::an_error_of_a_peer_fails_the_await_of_the_named_task` |
 //! | What the library promises of its primitives holds at every point. | `library::a_lock_is_free_when_all_who_wanted_it_are_gone` |
+//! | So do the promises of servers, streams and runners. | `streams::a_runner_ends_all_that_its_program_has_begun` |
 //! | A log tells what happened, and its assertions say what did not. | `logs::a_log_tells_what_ran_and_what_was_noted_turn_by_turn` |
 //! | The safe patterns of the lessons hold at every point. | `patterns::shutdown::lesson_11::a_second_signal_changes_nothing_and_late_tasks_end_too` |
 //! | The explorer says what it did, and repeats what it names. | `reports::a_schedule_repeated_by_its_name_fails_in_the_same_way` |
@@ -15,3 +16,4 @@ mod library;
 mod logs;
 mod patterns;
 mod reports;
+mod streams;
