@@ -107,9 +107,10 @@ impl Execution {
         drop(lp);
         followed?;
         closed.map_err(|error| format!("the loop cannot be closed: {error}"))?;
-        // The end of a task that may be left is no news.
+        // The end of a task that may be left is no news, nor is what is lost with a program that gives up.
         let excused = |text: &String| {
-            text.starts_with("Task was destroyed but it is pending")
+            script.dropped.get()
+                || text.starts_with("Task was destroyed but it is pending")
                 || plan.reports.iter().any(|part| text.contains(part))
         };
         if let Some(report) = reports.borrow().iter().find(|text| !excused(text)) {

@@ -151,7 +151,8 @@ impl Explore {
     }
 
     /// Leaves the run after each entry, closes the loop, and drops everything, as in a process that gives up. No destructor
-    /// may panic, and every [`World::guard`] must be dropped. The checks of [`World::finally`] are not made.
+    /// may panic, and every [`World::guard`] must be dropped. The checks of [`World::finally`] are not made, and reports
+    /// to the exception handler do not count.
     #[must_use]
     pub fn drops(self) -> Self {
         self.with(|kinds| kinds.drops = true)
