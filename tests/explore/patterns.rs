@@ -8,6 +8,7 @@ mod background;
 mod callbacks;
 mod combinators;
 mod lifecycle;
+mod servers;
 mod shutdown;
 mod signals;
 
@@ -112,6 +113,7 @@ fn the_patterns_are_those_of_the_pages() {
         ("callbacks-and-errors", "callbacks"),
         ("combinators", "combinators"),
         ("lifecycle", "lifecycle"),
+        ("servers", "servers"),
         ("shutdown", "shutdown"),
         ("signals", "signals"),
         ("stopping", "shutdown"),
