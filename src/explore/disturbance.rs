@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::event_loop::EventLoop;
+use crate::net::memory::Peer;
 use crate::observe::names::stable;
 use crate::task::TaskRef;
 use signal_hook::low_level::signal_name;
@@ -12,7 +13,8 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The names of the kinds, for a reader.
-pub(super) const NAMES: &str = "stop, cancel, signal, error, job, late, tie and drop";
+pub(super) const NAMES: &str =
+    "stop, cancel, signal, error, job, late, tie, reset, stall, halfclose, cut and drop";
 
 /// A moment of a program: before a poll, or before an entry of a turn's batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,11 +41,43 @@ pub(super) enum Disturbance {
     Late(Subject),
     /// Of the descriptors that the poll finds ready, the one at this place comes first.
     Tie(usize),
+    /// A socket in memory misbehaves as a peer may. A cut comes after so many more bytes.
+    Peer(PeerFault, Subject, usize),
     /// The run is left after its entry. Then the loop is closed and everything is dropped.
     Drop,
 }
 
-/// A task or a job. Its number identifies it, its name is for the reader.
+/// What a peer may do to a connection of [`net::memory`](crate::net::memory), for
+/// [`Explore::peers`](super::Explore::peers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerFault {
+    /// The connection is reset, for both of its ends.
+    Reset,
+    /// Nothing arrives any more at either end. Only a timeout helps against it.
+    Stall,
+    /// One end sends no more: the other one reads the end of the stream.
+    HalfClose,
+    /// The process of one end dies after each byte that it writes: the other one reads up to there, and then the end of the
+    /// stream.
+    Cut,
+}
+
+impl PeerFault {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Reset, Self::Stall, Self::HalfClose, Self::Cut];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Stall => "stall",
+            Self::HalfClose => "halfclose",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// A task, a job or a socket in memory. Its number identifies it, its name is for the reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subject {
     pub(super) id: u64,
@@ -69,6 +103,19 @@ pub(super) struct Visit {
     pub(super) new_jobs: Vec<Subject>,
     /// How many descriptors this poll found ready.
     pub(super) found: usize,
+    /// The open ends of connections in memory.
+    pub(super) peers: Vec<VisitedPeer>,
+}
+
+/// An open end of a connection in memory.
+#[derive(Clone, Debug)]
+pub(super) struct VisitedPeer {
+    pub(super) end: Subject,
+    /// Whether the connection's other end is not listed before it.
+    pub(super) is_first: bool,
+    pub(super) sent: usize,
+    /// How many bytes it sends until the next visit.
+    pub(super) sends: usize,
 }
 
 /// Makes the error that a task's await fails with.
@@ -85,6 +132,7 @@ pub(super) struct Kinds {
     pub(super) errors: Vec<(String, MakeError)>,
     pub(super) jobs: bool,
     pub(super) ties: bool,
+    pub(super) peers: Vec<PeerFault>,
     pub(super) drops: bool,
 }
 
@@ -115,6 +163,9 @@ impl Kinds {
         }
         if self.ties {
             all.extend((1..visit.found).map(Disturbance::Tie));
+        }
+        for peer in &visit.peers {
+            all.extend(self.peers.iter().flat_map(|fault| peer.faults(*fault)));
         }
         if self.drops && point.entry > 0 {
             all.push(Disturbance::Drop);
@@ -147,8 +198,48 @@ impl Kinds {
             Disturbance::Job(job) => lp.end_job(job.id),
             Disturbance::Late(job) => lp.0.explored.keep_job(job.id),
             Disturbance::Tie(place) => lp.0.explored.put_first(*place),
+            Disturbance::Peer(fault, end, bytes) => {
+                let peer = Peer::all(lp).into_iter().find(|peer| peer.number() == end.id);
+                match (fault, peer) {
+                    (_, None) => {}
+                    (PeerFault::Reset, Some(peer)) => peer.reset(),
+                    (PeerFault::Stall, Some(peer)) => peer.stall(),
+                    (PeerFault::HalfClose, Some(peer)) => peer.half_close(),
+                    (PeerFault::Cut, Some(peer)) => peer.cut_after(*bytes),
+                }
+            }
             Disturbance::Drop => lp.0.request_exit(Error::Exit(1)),
         }
+    }
+}
+
+impl VisitedPeer {
+    /// Lists the ends that are open, and tells `before`, the last visit's, what they have sent since.
+    pub(super) fn all(lp: &EventLoop, before: &mut [Self]) -> Vec<Self> {
+        let all = Peer::all(lp);
+        for peer in &all {
+            if let Some(before) = before.iter_mut().find(|before| before.end.id == peer.number()) {
+                before.sends = peer.sent() - before.sent;
+            }
+        }
+        let visited = |peer: &Peer| Self {
+            end: Subject { id: peer.number(), name: peer.listener() },
+            is_first: peer.is_first(),
+            sent: peer.sent(),
+            sends: 0,
+        };
+        all.iter().filter(|peer| peer.is_open()).map(visited).collect()
+    }
+
+    /// Lists what one kind of fault can do to it here.
+    fn faults(&self, fault: PeerFault) -> impl Iterator<Item = Disturbance> + use<'_> {
+        let bytes = match fault {
+            PeerFault::Cut => 1..self.sends + 1,
+            // Both ends see it.
+            PeerFault::Reset | PeerFault::Stall if !self.is_first => 0..0,
+            _ => 0..1,
+        };
+        bytes.map(move |bytes| Disturbance::Peer(fault, self.end.clone(), bytes))
     }
 }
 
@@ -164,6 +255,13 @@ impl Disturbance {
             ("job", Some(job)) => Self::Job(Subject::parse(job)?),
             ("late", Some(job)) => Self::Late(Subject::parse(job)?),
             ("tie", Some(place)) => Self::Tie(place.parse().ok()?),
+            ("cut", Some(cut)) => {
+                let (end, bytes) = cut.rsplit_once('+')?;
+                Self::Peer(PeerFault::Cut, Subject::parse(end)?, bytes.parse().ok()?)
+            }
+            ("reset", Some(end)) => Self::Peer(PeerFault::Reset, Subject::parse(end)?, 0),
+            ("stall", Some(end)) => Self::Peer(PeerFault::Stall, Subject::parse(end)?, 0),
+            ("halfclose", Some(end)) => Self::Peer(PeerFault::HalfClose, Subject::parse(end)?, 0),
             ("drop", None) => Self::Drop,
             _ => return None,
         })
@@ -179,6 +277,13 @@ impl Disturbance {
             Self::Job(Subject { name, .. }) => format!("end the job {name}"),
             Self::Late(Subject { name, .. }) => format!("let the job {name} end last"),
             Self::Tie(place) => format!("take ready descriptor {} first", place + 1),
+            Self::Peer(PeerFault::Cut, Subject { id, name }, bytes) => {
+                let s = if *bytes == 1 { "" } else { "s" };
+                format!("cut socket -{id} of {name} after {bytes} byte{s}")
+            }
+            Self::Peer(fault, Subject { id, name }, _) => {
+                format!("{} socket -{id} of {name}", fault.as_str())
+            }
             Self::Drop => "close the loop and drop everything".to_owned(),
         }
     }
@@ -213,6 +318,8 @@ impl fmt::Display for Disturbance {
             Self::Job(job) => write!(f, "job:{job}"),
             Self::Late(job) => write!(f, "late:{job}"),
             Self::Tie(place) => write!(f, "tie:{place}"),
+            Self::Peer(PeerFault::Cut, end, bytes) => write!(f, "cut:{end}+{bytes}"),
+            Self::Peer(fault, end, _) => write!(f, "{}:{end}", fault.as_str()),
             Self::Drop => f.write_str("drop"),
         }
     }

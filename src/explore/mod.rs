@@ -29,6 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::thread;
 
+pub use disturbance::PeerFault;
 pub use report::{Failure, Report};
 pub use schedule::Schedule;
 pub use world::{World, WorldGuard};
@@ -148,6 +149,40 @@ impl Explore {
     #[must_use]
     pub fn ties(self) -> Self {
         self.with(|kinds| kinds.ties = true)
+    }
+
+    /// Lets peers misbehave: each connection of [`net::memory`](crate::net::memory) has each of these faults at each point. A
+    /// [`Cut`](PeerFault::Cut) comes after each byte that an end writes.
+    ///
+    /// ```
+    /// use looplab::explore::{Explore, PeerFault};
+    /// use looplab::net::memory::{self, MemoryListener};
+    /// use looplab::net::{StreamWriter, start_server_on};
+    /// use looplab::Error;
+    /// use std::{cell::RefCell, rc::Rc};
+    /// let report = Explore::new(|world| {
+    ///     let taken: Rc<RefCell<Vec<u8>>> = Rc::default();
+    ///     let order = taken.clone();
+    ///     world.finally(move || match order.borrow().trim_ascii() {
+    ///         b"" | b"pay 100" => Ok(()),
+    ///         part => Err(Error::msg(format!("took `{}` for an order", part.escape_ascii()))),
+    ///     });
+    ///     world.main(async move {
+    ///         let sells = async |_, writer: StreamWriter| writer.write("pay 100\n");
+    ///         let server = start_server_on(sells, MemoryListener::bind("orders")?).await?;
+    ///         let (reader, writer) = memory::open_connection("orders").await?;
+    ///         taken.replace(reader.readline().await?);         // the last line may lack its end
+    ///         drop(writer);
+    ///         server.close();
+    ///         server.wait_closed().await
+    ///     })
+    /// }).peers([PeerFault::Cut]).run()?;
+    /// assert!(report.to_string().contains("took `pay 10` for an order"), "{report}");
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn peers(self, faults: impl IntoIterator<Item = PeerFault>) -> Self {
+        self.with(|kinds| kinds.peers.extend(faults))
     }
 
     /// Leaves the run after each entry, closes the loop, and drops everything, as in a process that gives up. No destructor

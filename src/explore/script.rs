@@ -3,7 +3,7 @@
 //! It acts at the announcement of a turn, which comes before the poll, and at that of an entry, which has left the queue and has
 //! not run. There it also records what a later schedule could disturb.
 
-use super::disturbance::{Disturbance, Kinds, Point, Subject, Visit};
+use super::disturbance::{Disturbance, Kinds, Point, Subject, Visit, VisitedPeer};
 use super::schedule::{Injection, Schedule};
 use crate::event_loop::{EventLoop, get_running_loop};
 use crate::observe::names::stable;
@@ -225,7 +225,18 @@ impl Script {
             new_jobs: jobs.iter().filter(|job| known.insert(job.id)).cloned().collect(),
             jobs,
             found: 0,
+            peers: self.visit_peers(),
         }
+    }
+
+    fn visit_peers(&self) -> Vec<VisitedPeer> {
+        let mut peers = Vec::new();
+        if !self.kinds.peers.is_empty() {
+            let mut visits = self.visits.borrow_mut();
+            let before = visits.last_mut().map(|visit| &mut visit.peers[..]).unwrap_or_default();
+            self.on_loop(|lp| peers = VisitedPeer::all(lp, before));
+        }
+        peers
     }
 
     fn disturb(&self, disturbance: &Disturbance, point: Point) {

@@ -30,9 +30,13 @@
 //! ```
 
 mod backlog;
+#[cfg(feature = "explore")]
+mod peer;
 mod wire;
 
 pub(super) use backlog::Backlog;
+#[cfg(feature = "explore")]
+pub(crate) use peer::Peer;
 pub(super) use wire::End;
 
 use super::async_fd::{AsyncFd, OpKind};
@@ -46,11 +50,12 @@ use super::stream_writer::StreamWriter;
 use crate::error::{IoError, Result};
 use crate::event_loop::get_running_loop;
 use crate::trace::Place;
+use backlog::Network;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::Location;
 use std::rc::Rc;
-use wire::{Wire, error_number};
+use wire::error_number;
 
 const ACCEPT: OpKind = OpKind::read("accept", "accept");
 
@@ -172,7 +177,8 @@ impl MemoryStream {
     #[track_caller]
     pub fn pair() -> Result<(Self, Self)> {
         let place = Location::caller();
-        let (one, other) = Wire::pair(&get_running_loop()?, None);
+        let lp = get_running_loop()?;
+        let (one, other) = Network::of(&lp).pair(&lp, None);
         Ok((Self::new(one, place), Self::new(other, place)))
     }
 
@@ -191,7 +197,7 @@ impl MemoryStream {
     /// Resets the connection. At both ends what was not read is lost, reads fail with `Connection reset by peer`, and writes
     /// with `Broken pipe`. There is an example at [`MemoryStream`].
     pub fn reset(&self) {
-        self.0.socket().reset();
+        self.0.socket().wire().reset();
     }
 
     /// Lets nothing arrive at either end, until [`resume`](Self::resume). What is written meanwhile fills the connection.
@@ -215,12 +221,12 @@ impl MemoryStream {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn stall(&self) {
-        self.0.socket().set_stalled(true);
+        self.0.socket().wire().set_stalled(true);
     }
 
     /// Lets everything arrive again, what was held back first.
     pub fn resume(&self) {
-        self.0.socket().set_stalled(false);
+        self.0.socket().wire().set_stalled(false);
     }
 
     /// Cuts the connection after this end has written `bytes` more bytes, as if its process died there. The other end reads

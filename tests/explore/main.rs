@@ -8,6 +8,7 @@
 //! | So do the promises of servers, streams and runners. | `streams::a_runner_ends_all_that_its_program_has_begun` |
 //! | A log tells what happened, and its assertions say what did not. | `logs::a_log_tells_what_ran_and_what_was_noted_turn_by_turn` |
 //! | The safe patterns of the lessons hold at every point. | `patterns::shutdown::lesson_11::a_second_signal_changes_nothing_and_late_tasks_end_too` |
+//! | A peer that misbehaves at any point finds what its other side lacks. | `peers::a_cut_finds_half_a_line_that_is_taken_for_one` |
 //! | The explorer says what it did, and repeats what it names. | `reports::a_schedule_repeated_by_its_name_fails_in_the_same_way` |
 
 mod kinds;
@@ -15,5 +16,6 @@ mod lessons;
 mod library;
 mod logs;
 mod patterns;
+mod peers;
 mod reports;
 mod streams;

@@ -1,9 +1,11 @@
 //! Sockets, streams and servers.
 
 use crate::program::{BOTH, Program, shapes};
+use looplab::net::memory::{self, MemoryListener, MemoryStream};
 use looplab::net::{
     Server, StreamReader, StreamWriter, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream,
-    open_connection, open_unix_connection, start_server, start_server_with, start_unix_server,
+    open_connection, open_unix_connection, start_server, start_server_on, start_server_with,
+    start_unix_server,
 };
 use looplab::{Result, sleep};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -64,6 +66,22 @@ shapes! { BOTH;
         p.uses(listener.local_addr()?);
         p.waits(async move { listener.accept().await.map(drop) });
         p.turns(3)?;
+    }
+
+    sockets_in_memory(p) {
+        let (ours, theirs) = run(p, async { MemoryStream::pair() })?;
+        p.waits(async move { ours.read(&mut [0; 16]).await.map(drop) });
+        p.keep(theirs);
+        let guard = Rc::new(p.guard());
+        let handler = async move |reader, writer| {
+            let _guard = guard.clone();
+            for_ever(reader, writer).await
+        };
+        let server = run(p, async { start_server_on(handler, MemoryListener::bind("held")?).await })?;
+        let client = run(p, async { memory::open_connection("held").await })?;
+        p.waits(async move { MemoryListener::bind("idle")?.accept().await.map(drop) });
+        p.turns(3)?;
+        p.keep((server, client));
     }
 
     a_datagram_socket(p) {

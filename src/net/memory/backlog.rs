@@ -20,14 +20,34 @@ pub(crate) struct Backlog {
     network: Rc<Network>,
 }
 
-/// The listening sockets of one loop, by name.
+/// The listening sockets of one loop, by name, and its connections.
 #[derive(Default)]
-struct Network(RefCell<BTreeMap<String, Weak<Backlog>>>);
+pub(super) struct Network {
+    listening: RefCell<BTreeMap<String, Weak<Backlog>>>,
+    wires: RefCell<Vec<Weak<Wire>>>,
+}
 
 impl Network {
-    fn of(lp: &EventLoop) -> Rc<Self> {
+    pub(super) fn of(lp: &EventLoop) -> Rc<Self> {
         let network = lp.0.network.get_or_init(|| Rc::<Self>::default());
         network.clone().downcast().unwrap_or_default()
+    }
+
+    /// Makes a connection. `name` is the second end's; otherwise an end has its number as its name.
+    pub(super) fn pair(&self, lp: &EventLoop, name: Option<&str>) -> (End, End) {
+        let (one, other) = Wire::pair(lp, name);
+        let mut wires = self.wires.borrow_mut();
+        if wires.len() == wires.capacity() {
+            wires.retain(|wire| wire.strong_count() > 0);
+        }
+        wires.push(Rc::downgrade(one.wire()));
+        (one, other)
+    }
+
+    /// Lists the connections that have an end, in the order in which they were made.
+    #[cfg(feature = "explore")]
+    pub(super) fn wires(&self) -> Vec<Rc<Wire>> {
+        self.wires.borrow().iter().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -36,21 +56,22 @@ impl Backlog {
     /// [`Error::Io`](crate::Error::Io) if the name is in use.
     pub(super) fn bind(lp: &EventLoop, name: String) -> Result<Rc<Self>> {
         let network = Network::of(lp);
-        if network.0.borrow().contains_key(&name) {
+        if network.listening.borrow().contains_key(&name) {
             let number = error_number(98, 48);
             let text = format!("[Errno {number}] Address '{name}' is already in use");
             return Err(IoError::told(io::Error::from_raw_os_error(number), text).into());
         }
         let (source, waiting) = (MemorySource::new(lp), RefCell::default());
         let backlog = Rc::new(Self { source, name: name.clone(), waiting, network: network.clone() });
-        network.0.borrow_mut().insert(name, Rc::downgrade(&backlog));
+        network.listening.borrow_mut().insert(name, Rc::downgrade(&backlog));
         Ok(backlog)
     }
 
     /// Returns the client's end of a new connection to `name`, and whether anything listens there.
     pub(super) fn dial(lp: &EventLoop, name: &str) -> (End, bool) {
-        let (ours, theirs) = Wire::pair(lp, Some(name));
-        let backlog = Network::of(lp).0.borrow().get(name).and_then(Weak::upgrade);
+        let network = Network::of(lp);
+        let (ours, theirs) = network.pair(lp, Some(name));
+        let backlog = network.listening.borrow().get(name).and_then(Weak::upgrade);
         if let Some(backlog) = &backlog {
             backlog.waiting.borrow_mut().push_back(theirs);
             backlog.tell();
@@ -81,9 +102,9 @@ impl Backlog {
 
 impl Drop for Backlog {
     fn drop(&mut self) {
-        self.network.0.borrow_mut().remove(&self.name);
+        self.network.listening.borrow_mut().remove(&self.name);
         for end in self.waiting.take() {
-            end.reset();
+            end.wire().reset();
         }
     }
 }

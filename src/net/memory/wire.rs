@@ -49,16 +49,18 @@ struct EndState {
     /// The connection was reset.
     reset: Cell<bool>,
     closed: Cell<bool>,
-    /// How many bytes this end may still send before its process seems to die.
-    left: Cell<usize>,
+    /// How many bytes this end has sent.
+    sent: Cell<usize>,
+    /// After how many bytes its process seems to die.
+    cut_at: Cell<usize>,
 }
 
 impl EndState {
     fn new(lp: &EventLoop, name: Option<&str>) -> Self {
         let source = MemorySource::new(lp);
         let name = name.map_or_else(|| source.number().to_string(), str::to_owned);
-        let (received, eof, reset, closed) = Default::default();
-        Self { source, name, received, eof, reset, closed, left: Cell::new(usize::MAX) }
+        let (received, eof, reset, closed, sent) = Default::default();
+        Self { source, name, received, eof, reset, closed, sent, cut_at: Cell::new(usize::MAX) }
     }
 
     /// The connection is gone for this end, and its unread bytes are.
@@ -87,6 +89,59 @@ impl Wire {
             own.source.set_ready(Ready { read, write });
         }
     }
+
+    pub(super) fn number(&self, end: usize) -> RawFd {
+        self.ends[end].source.number()
+    }
+
+    pub(super) fn name(&self, end: usize) -> &str {
+        &self.ends[end].name
+    }
+
+    #[cfg(feature = "explore")]
+    pub(super) fn is_open(&self, end: usize) -> bool {
+        !self.ends[end].closed.get() && !self.ends[end].reset.get()
+    }
+
+    /// Returns how many bytes an end has sent.
+    #[cfg(feature = "explore")]
+    pub(super) fn sent(&self, end: usize) -> usize {
+        self.ends[end].sent.get()
+    }
+
+    /// Ends one direction: this end sends no more.
+    pub(super) fn half_close(&self, end: usize) {
+        self.ends[1 - end].eof.set(true);
+        self.tell();
+    }
+
+    pub(super) fn reset(&self) {
+        self.ends.iter().for_each(EndState::reset);
+        self.tell();
+    }
+
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        self.stalled.set(stalled);
+        self.tell();
+    }
+
+    pub(super) fn cut_after(&self, end: usize, bytes: usize) {
+        let own = &self.ends[end];
+        own.cut_at.set(own.sent.get().saturating_add(bytes));
+        self.cut_if_due(end);
+    }
+
+    /// Ends an end that has sent all that it may, as the system ends the sockets of a process that died. The other end reads
+    /// what was sent, and then the end of the stream.
+    fn cut_if_due(&self, end: usize) {
+        let own = &self.ends[end];
+        if own.sent == own.cut_at {
+            self.ends[1 - end].eof.set(true);
+            own.reset();
+            own.closed.set(true);
+        }
+        self.tell();
+    }
 }
 
 impl End {
@@ -103,47 +158,29 @@ impl End {
     }
 
     pub(crate) fn local_addr(&self) -> Endpoint {
-        Endpoint::Memory(self.own().name.clone())
+        Endpoint::Memory(self.wire.name(self.number).to_owned())
     }
 
     pub(crate) fn peer_addr(&self) -> Endpoint {
-        Endpoint::Memory(self.other().name.clone())
+        Endpoint::Memory(self.wire.name(1 - self.number).to_owned())
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Read {
-            self.other().eof.set(true);
+            self.wire.half_close(self.number);
         }
         if how != Shutdown::Write {
-            self.own().eof.set(true);
+            self.wire.half_close(1 - self.number);
         }
-        self.wire.tell();
         Ok(())
     }
 
-    pub(super) fn reset(&self) {
-        self.wire.ends.iter().for_each(EndState::reset);
-        self.wire.tell();
-    }
-
-    pub(super) fn set_stalled(&self, stalled: bool) {
-        self.wire.stalled.set(stalled);
-        self.wire.tell();
+    pub(super) fn wire(&self) -> &Rc<Wire> {
+        &self.wire
     }
 
     pub(super) fn cut_after(&self, bytes: usize) {
-        self.own().left.set(bytes);
-        if bytes == 0 {
-            self.die();
-        }
-    }
-
-    /// Ends it as the system ends the sockets of a process that died: the other end reads what was sent, and then the end.
-    fn die(&self) {
-        self.other().eof.set(true);
-        self.own().reset();
-        self.own().closed.set(true);
-        self.wire.tell();
+        self.wire.cut_after(self.number, bytes);
     }
 
     /// Takes bytes that were written. Returns how many fit.
@@ -161,14 +198,10 @@ impl End {
         if n == 0 && !data.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let sent = n.min(own.left.get());
-        other.received.borrow_mut().extend(&data[..sent]);
-        own.left.set(own.left.get() - sent);
-        if own.left.get() == 0 {
-            self.die()
-        } else {
-            self.wire.tell()
-        }
+        let left = n.min(own.cut_at.get() - own.sent.get());
+        other.received.borrow_mut().extend(&data[..left]);
+        own.sent.set(own.sent.get() + left);
+        self.wire.cut_if_due(self.number);
         Ok(n)
     }
 
@@ -222,7 +255,7 @@ impl Write for &End {
 /// Returns the negative number that the trace shows.
 impl AsRawFd for End {
     fn as_raw_fd(&self) -> RawFd {
-        self.own().source.number()
+        self.wire.number(self.number)
     }
 }
 
