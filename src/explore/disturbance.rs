@@ -5,11 +5,12 @@
 
 use crate::error::Error;
 use crate::event_loop::EventLoop;
-use crate::net::memory::Peer;
+use crate::net::memory::peers;
 use crate::observe::names::stable;
 use crate::task::TaskRef;
 use signal_hook::low_level::signal_name;
 use std::fmt;
+use std::net::Shutdown;
 use std::sync::Arc;
 
 /// The names of the kinds, for a reader.
@@ -199,12 +200,13 @@ impl Kinds {
             Disturbance::Late(job) => lp.0.explored.keep_job(job.id),
             Disturbance::Tie(place) => lp.0.explored.put_first(*place),
             Disturbance::Peer(fault, end, bytes) => {
-                let peer = Peer::all(lp).into_iter().find(|peer| peer.number() == end.id);
+                let peer =
+                    peers(lp).into_iter().find(|peer| u64::from(peer.number().unsigned_abs()) == end.id);
                 match (fault, peer) {
                     (_, None) => {}
                     (PeerFault::Reset, Some(peer)) => peer.reset(),
-                    (PeerFault::Stall, Some(peer)) => peer.stall(),
-                    (PeerFault::HalfClose, Some(peer)) => peer.half_close(),
+                    (PeerFault::Stall, Some(peer)) => peer.set_stalled(true),
+                    (PeerFault::HalfClose, Some(peer)) => drop(peer.shutdown(Shutdown::Write)),
                     (PeerFault::Cut, Some(peer)) => peer.cut_after(*bytes),
                 }
             }
@@ -216,19 +218,18 @@ impl Kinds {
 impl VisitedPeer {
     /// Lists the ends that are open, and tells `before`, the last visit's, what they have sent since.
     pub(super) fn all(lp: &EventLoop, before: &mut [Self]) -> Vec<Self> {
-        let all = Peer::all(lp);
-        for peer in &all {
-            if let Some(before) = before.iter_mut().find(|before| before.end.id == peer.number()) {
-                before.sends = peer.sent() - before.sent;
+        let mut open = Vec::new();
+        for peer in peers(lp) {
+            let (id, sent) = (peer.number().unsigned_abs().into(), peer.sent());
+            if let Some(before) = before.iter_mut().find(|before| before.end.id == id) {
+                before.sends = sent - before.sent;
+            }
+            if peer.is_open() {
+                let end = Subject { id, name: peer.listener() };
+                open.push(Self { end, is_first: peer.is_first(), sent, sends: 0 });
             }
         }
-        let visited = |peer: &Peer| Self {
-            end: Subject { id: peer.number(), name: peer.listener() },
-            is_first: peer.is_first(),
-            sent: peer.sent(),
-            sends: 0,
-        };
-        all.iter().filter(|peer| peer.is_open()).map(visited).collect()
+        open
     }
 
     /// Lists what one kind of fault can do to it here.

@@ -30,13 +30,11 @@
 //! ```
 
 mod backlog;
-#[cfg(feature = "explore")]
-mod peer;
 mod wire;
 
 pub(super) use backlog::Backlog;
 #[cfg(feature = "explore")]
-pub(crate) use peer::Peer;
+pub(crate) use backlog::peers;
 pub(super) use wire::End;
 
 use super::async_fd::{AsyncFd, OpKind};
@@ -197,7 +195,7 @@ impl MemoryStream {
     /// Resets the connection. At both ends what was not read is lost, reads fail with `Connection reset by peer`, and writes
     /// with `Broken pipe`. There is an example at [`MemoryStream`].
     pub fn reset(&self) {
-        self.0.socket().wire().reset();
+        self.0.socket().reset();
     }
 
     /// Lets nothing arrive at either end, until [`resume`](Self::resume). What is written meanwhile fills the connection.
@@ -221,12 +219,12 @@ impl MemoryStream {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn stall(&self) {
-        self.0.socket().wire().set_stalled(true);
+        self.0.socket().set_stalled(true);
     }
 
     /// Lets everything arrive again, what was held back first.
     pub fn resume(&self) {
-        self.0.socket().wire().set_stalled(false);
+        self.0.socket().set_stalled(false);
     }
 
     /// Cuts the connection after this end has written `bytes` more bytes, as if its process died there. The other end reads

@@ -1,5 +1,7 @@
 //! `Backlog`: the connections that wait at a name to be accepted; and the names of a loop.
 
+#[cfg(feature = "explore")]
+use super::wire::Peer;
 use super::wire::{End, Wire, error_number};
 use crate::error::{IoError, Result};
 use crate::event_loop::{EventLoop, MemorySource, Watch};
@@ -35,20 +37,22 @@ impl Network {
 
     /// Makes a connection. `name` is the second end's; otherwise an end has its number as its name.
     pub(super) fn pair(&self, lp: &EventLoop, name: Option<&str>) -> (End, End) {
-        let (one, other) = Wire::pair(lp, name);
+        let wire = Wire::new(lp, name);
         let mut wires = self.wires.borrow_mut();
         if wires.len() == wires.capacity() {
             wires.retain(|wire| wire.strong_count() > 0);
         }
-        wires.push(Rc::downgrade(one.wire()));
-        (one, other)
+        wires.push(Rc::downgrade(&wire));
+        wire.peers().map(End::new).into()
     }
+}
 
-    /// Lists the connections that have an end, in the order in which they were made.
-    #[cfg(feature = "explore")]
-    pub(super) fn wires(&self) -> Vec<Rc<Wire>> {
-        self.wires.borrow().iter().filter_map(Weak::upgrade).collect()
-    }
+/// Lists the ends of a loop's connections, in the order in which they were made.
+#[cfg(feature = "explore")]
+pub(crate) fn peers(lp: &EventLoop) -> Vec<Peer> {
+    let network = Network::of(lp);
+    let wires = network.wires.borrow();
+    wires.iter().filter_map(Weak::upgrade).flat_map(|wire| wire.peers()).collect()
 }
 
 impl Backlog {
@@ -104,7 +108,7 @@ impl Drop for Backlog {
     fn drop(&mut self) {
         self.network.listening.borrow_mut().remove(&self.name);
         for end in self.waiting.take() {
-            end.wire().reset();
+            end.reset();
         }
     }
 }

@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
@@ -27,8 +28,11 @@ pub(super) const fn error_number(linux: i32, bsd: i32) -> i32 {
 /// How many bytes fit into one direction.
 const ROOM: usize = 64 * 1024;
 
-/// One end of a connection in memory. Dropping it closes it.
-pub(crate) struct End {
+/// The socket of one end. Dropping it closes the end.
+pub(crate) struct End(Peer);
+
+/// One end of a connection in memory, for everything but its closing.
+pub(crate) struct Peer {
     wire: Rc<Wire>,
     number: usize,
 }
@@ -72,11 +76,15 @@ impl EndState {
 
 impl Wire {
     /// Makes a connection on a loop. `name` is the second end's; otherwise an end has its number as its name.
-    pub(super) fn pair(lp: &EventLoop, name: Option<&str>) -> (End, End) {
+    pub(super) fn new(lp: &EventLoop, name: Option<&str>) -> Rc<Self> {
         let ends = [EndState::new(lp, None), EndState::new(lp, name)];
         let wire = Rc::new(Self { ends, stalled: Cell::new(false) });
         wire.tell();
-        (End { wire: wire.clone(), number: 0 }, End { wire, number: 1 })
+        wire
+    }
+
+    pub(super) fn peers(self: &Rc<Self>) -> [Peer; 2] {
+        [0, 1].map(|number| Peer { wire: self.clone(), number })
     }
 
     /// Tells the loop what both ends are ready for.
@@ -89,62 +97,9 @@ impl Wire {
             own.source.set_ready(Ready { read, write });
         }
     }
-
-    pub(super) fn number(&self, end: usize) -> RawFd {
-        self.ends[end].source.number()
-    }
-
-    pub(super) fn name(&self, end: usize) -> &str {
-        &self.ends[end].name
-    }
-
-    #[cfg(feature = "explore")]
-    pub(super) fn is_open(&self, end: usize) -> bool {
-        !self.ends[end].closed.get() && !self.ends[end].reset.get()
-    }
-
-    /// Returns how many bytes an end has sent.
-    #[cfg(feature = "explore")]
-    pub(super) fn sent(&self, end: usize) -> usize {
-        self.ends[end].sent.get()
-    }
-
-    /// Ends one direction: this end sends no more.
-    pub(super) fn half_close(&self, end: usize) {
-        self.ends[1 - end].eof.set(true);
-        self.tell();
-    }
-
-    pub(super) fn reset(&self) {
-        self.ends.iter().for_each(EndState::reset);
-        self.tell();
-    }
-
-    pub(super) fn set_stalled(&self, stalled: bool) {
-        self.stalled.set(stalled);
-        self.tell();
-    }
-
-    pub(super) fn cut_after(&self, end: usize, bytes: usize) {
-        let own = &self.ends[end];
-        own.cut_at.set(own.sent.get().saturating_add(bytes));
-        self.cut_if_due(end);
-    }
-
-    /// Ends an end that has sent all that it may, as the system ends the sockets of a process that died. The other end reads
-    /// what was sent, and then the end of the stream.
-    fn cut_if_due(&self, end: usize) {
-        let own = &self.ends[end];
-        if own.sent == own.cut_at {
-            self.ends[1 - end].eof.set(true);
-            own.reset();
-            own.closed.set(true);
-        }
-        self.tell();
-    }
 }
 
-impl End {
+impl Peer {
     fn own(&self) -> &EndState {
         &self.wire.ends[self.number]
     }
@@ -153,34 +108,55 @@ impl End {
         &self.wire.ends[1 - self.number]
     }
 
-    pub(crate) fn watch(&self) -> Watch {
-        self.own().source.watch()
+    /// Returns the negative number that stands for its descriptor.
+    pub(crate) fn number(&self) -> RawFd {
+        self.own().source.number()
     }
 
     pub(crate) fn local_addr(&self) -> Endpoint {
-        Endpoint::Memory(self.wire.name(self.number).to_owned())
+        Endpoint::Memory(self.own().name.clone())
     }
 
     pub(crate) fn peer_addr(&self) -> Endpoint {
-        Endpoint::Memory(self.wire.name(1 - self.number).to_owned())
+        Endpoint::Memory(self.other().name.clone())
     }
 
+    pub(crate) fn reset(&self) {
+        self.wire.ends.iter().for_each(EndState::reset);
+        self.wire.tell();
+    }
+
+    pub(crate) fn set_stalled(&self, stalled: bool) {
+        self.wire.stalled.set(stalled);
+        self.wire.tell();
+    }
+
+    /// Ends the writing direction, the reading one, or both.
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Read {
-            self.wire.half_close(self.number);
+            self.other().eof.set(true);
         }
         if how != Shutdown::Write {
-            self.wire.half_close(1 - self.number);
+            self.own().eof.set(true);
         }
+        self.wire.tell();
         Ok(())
     }
 
-    pub(super) fn wire(&self) -> &Rc<Wire> {
-        &self.wire
+    pub(crate) fn cut_after(&self, bytes: usize) {
+        self.own().cut_at.set(self.own().sent.get().saturating_add(bytes));
+        self.cut_if_due();
     }
 
-    pub(super) fn cut_after(&self, bytes: usize) {
-        self.wire.cut_after(self.number, bytes);
+    /// Ends an end that has sent all that it may, as the system ends the sockets of a process that died. The other end reads
+    /// what was sent, and then the end of the stream.
+    fn cut_if_due(&self) {
+        if self.own().sent == self.own().cut_at {
+            self.other().eof.set(true);
+            self.own().reset();
+            self.own().closed.set(true);
+        }
+        self.wire.tell();
     }
 
     /// Takes bytes that were written. Returns how many fit.
@@ -198,10 +174,10 @@ impl End {
         if n == 0 && !data.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let left = n.min(own.cut_at.get() - own.sent.get());
-        other.received.borrow_mut().extend(&data[..left]);
-        own.sent.set(own.sent.get() + left);
-        self.wire.cut_if_due(self.number);
+        let sent = n.min(own.cut_at.get() - own.sent.get());
+        other.received.borrow_mut().extend(&data[..sent]);
+        own.sent.set(own.sent.get() + sent);
+        self.cut_if_due();
         Ok(n)
     }
 
@@ -220,6 +196,46 @@ impl End {
         drop(received);
         self.wire.tell();
         Ok(n)
+    }
+}
+
+/// What the explorer asks of an end.
+#[cfg(feature = "explore")]
+impl Peer {
+    pub(crate) fn is_open(&self) -> bool {
+        !self.own().closed.get() && !self.own().reset.get()
+    }
+
+    /// Tells whether it is the end that connected, or the only open one.
+    pub(crate) fn is_first(&self) -> bool {
+        self.number == 0 || self.other().closed.get()
+    }
+
+    /// Returns how many bytes it has sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.own().sent.get()
+    }
+
+    /// Returns the name of the listener that was connected to.
+    pub(crate) fn listener(&self) -> String {
+        self.wire.ends[1].name.clone()
+    }
+}
+
+impl End {
+    pub(super) fn new(peer: Peer) -> Self {
+        Self(peer)
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.own().source.watch()
+    }
+}
+
+impl Deref for End {
+    type Target = Peer;
+    fn deref(&self) -> &Peer {
+        &self.0
     }
 }
 
@@ -252,10 +268,9 @@ impl Write for &End {
     }
 }
 
-/// Returns the negative number that the trace shows.
 impl AsRawFd for End {
     fn as_raw_fd(&self) -> RawFd {
-        self.wire.number(self.number)
+        self.number()
     }
 }
 
