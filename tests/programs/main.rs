@@ -10,6 +10,7 @@
 //! | A forked child harms no loop of its parent. | `processes::a_run_that_a_fork_has_copied_ends_in_the_child_and_goes_on_in_the_parent` |
 //! | An error shows its kind, and a group is a tree. | `error_texts::debug_is_the_last_line_of_pythons_traceback` |
 //! | `main` prints an error once and gives the exit code. | `error_texts::main_prints_an_error_once_and_an_exit_not_at_all` |
+//! | The explored service keeps its promise, and its careless twin does not. | `service::the_explored_service_saves_what_it_has_taken` |
 //! | Warnings are seen without a logger. | `warnings::without_a_logger_warnings_and_errors_go_to_standard_error` |
 //! | The README's crate builds and runs. | `readme::the_readmes_own_crate_builds_and_ends_as_it_says` |
 
@@ -19,4 +20,5 @@ mod error_texts;
 mod processes;
 mod readme;
 mod runner;
+mod service;
 mod warnings;

@@ -8,6 +8,7 @@
 use super::app::{App, Request, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use looplab::net::memory::{MemoryListener, MemoryStream};
 use looplab::net::{TcpListener, TcpStream};
 use looplab::sync::Event;
 use looplab::{Error, Result, ReturnWhen, Task, TaskRef, cancellable, sleep, wait, yield_now};
@@ -36,6 +37,32 @@ struct Inner {
     handlers: Tasks,
 }
 
+/// Where connections come from.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Memory(MemoryListener),
+}
+
+/// What carries a connection.
+trait Stream: 'static {
+    /// Returns whether there are bytes that hyper has not read.
+    fn has_unread(&self) -> bool;
+}
+
+impl Stream for TcpStream {
+    fn has_unread(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.as_raw_fd(), &mut [0], flags).is_ok_and(|n| n > 0)
+    }
+}
+
+impl Stream for MemoryStream {
+    /// What was written in one turn is read in the next, so nothing is left when the serving ends.
+    fn has_unread(&self) -> bool {
+        false
+    }
+}
+
 /// Tasks that are not done, by number; each takes itself out.
 type Tasks = Rc<RefCell<BTreeMap<u64, TaskRef>>>;
 
@@ -46,16 +73,11 @@ impl Connections {
     }
 
     /// Accepts until it is cancelled, which closes the listener.
-    pub(super) async fn accept_from(self, listener: TcpListener) -> Result<()> {
+    pub(super) async fn accept_from(self, listener: Listener) -> Result<()> {
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    // An optimisation; a connection that is gone already refuses it.
-                    let _ = stream.set_nodelay(true);
-                    keep(&self.0.tasks, "connection", self.clone().serve(stream));
-                    // However many come, the others have their turns.
-                    yield_now().await?;
-                }
+            match self.accept(&listener).await {
+                // However many come, the others have their turns.
+                Ok(()) => yield_now().await?,
                 Err(Error::Io(error)) if out_of_descriptors(&error) => {
                     log::error!("connections wait, for there is no descriptor left: {error}");
                     sleep(ACCEPT_RETRY_DELAY).await?;
@@ -70,8 +92,28 @@ impl Connections {
         }
     }
 
+    /// Accepts one connection, and serves it in a task.
+    async fn accept(&self, listener: &Listener) -> Result<()> {
+        match listener {
+            Listener::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // An optimisation; a connection that is gone already refuses it.
+                let _ = stream.set_nodelay(true);
+                keep(&self.0.tasks, "connection", self.clone().serve(stream));
+            }
+            Listener::Memory(listener) => {
+                let (stream, _) = listener.accept().await?;
+                keep(&self.0.tasks, "connection", self.clone().serve(stream));
+            }
+        }
+        Ok(())
+    }
+
     /// One connection, to its end. What went wrong with it is the client's matter.
-    async fn serve(self, stream: TcpStream) -> Result<()> {
+    async fn serve<S: Stream>(self, stream: S) -> Result<()>
+    where
+        for<'a> FuturesIo<&'a S>: hyper::rt::Read + hyper::rt::Write + Unpin,
+    {
         let service = service_fn(|request| self.request(request));
         let mut connection = pin!(http1::Builder::new().serve_connection(FuturesIo::new(&stream), service));
         let mut closing = pin!(self.0.closing.wait());
@@ -84,7 +126,7 @@ impl Connections {
             }
             if closes && !told && polled.is_pending() {
                 // A request may have come since the last poll: hyper reads it when the loop has told of it.
-                told = !(std::mem::take(&mut once_more) && has_unread(&stream));
+                told = !(std::mem::take(&mut once_more) && stream.has_unread());
                 if told {
                     connection.as_mut().graceful_shutdown();
                     polled = connection.as_mut().poll(cx);
@@ -157,12 +199,6 @@ async fn all_done<const N: usize>(tasks: [&Tasks; N], timeout: Duration) -> Resu
         wait(left, ReturnWhen::AllCompleted, Some(timeout)).await?;
     }
     Ok(())
-}
-
-/// Whether the kernel holds bytes for it.
-fn has_unread(stream: &TcpStream) -> bool {
-    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-    recv(stream.as_raw_fd(), &mut [0], flags).is_ok_and(|n| n > 0)
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM on Linux.

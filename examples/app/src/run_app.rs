@@ -9,28 +9,32 @@
 //! [`Running`] is the same without signals and without a loop of its own. The program decides when it ends.
 
 use super::app::App;
-use super::connections::Connections;
+use super::connections::{Connections, Listener};
 use looplab::net::TcpListener;
+use looplab::net::memory::MemoryListener;
 use looplab::sync::Event;
 use looplab::{Error, EventLoop, ExceptionContext, Result, Task, gather, get_running_loop, yield_now};
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Where to serve: a socket that listens already (connections wait in it until the startup is done), or an address that is
-/// bound when the startup is done.
+/// Where to serve: a socket that listens already (connections wait in it until the startup is done), or an address or a name
+/// in memory that is bound when the startup is done.
 pub enum Site {
     /// A socket that listens already.
     Socket(std::net::TcpListener),
     /// An address that is bound when the startup is done.
     Address(SocketAddr),
+    /// A name of the running loop, for clients in memory.
+    Memory(String),
 }
 
 impl Site {
-    fn listen(self) -> Result<TcpListener> {
+    fn listen(self) -> Result<Listener> {
         match self {
-            Self::Socket(socket) => TcpListener::from_std(socket),
-            Self::Address(address) => TcpListener::bind(address),
+            Self::Socket(socket) => TcpListener::from_std(socket).map(Listener::Tcp),
+            Self::Address(address) => TcpListener::bind(address).map(Listener::Tcp),
+            Self::Memory(name) => MemoryListener::bind(name).map(Listener::Memory),
         }
     }
 }
