@@ -211,7 +211,8 @@ fn run_shows_the_text_the_output_and_the_verdict() {
         let run = place.tour(&["run", name, "--ascii"]);
         assert_status(&run, 0);
         let expected = " 05 A title.\n    One line\n    in two.\n\n    More.\n\n  | one\n  | two\n\n 05 ok   prints what CPython prints\n\n";
-        assert_eq!(stdout(&run), expected, "{name}");
+        let whereabouts = "    examples/05_create_task.rs, explained in docs/lessons/stopping.md\n\n";
+        assert_eq!(stdout(&run), format!("{expected}{whereabouts}"), "{name}");
     }
 }
 
@@ -317,10 +318,16 @@ fn a_wrong_name_is_answered_with_the_nearest_one() {
         "",
     );
     let cases = [
-        ("creat_tsk", "there is no lesson \"creat_tsk\"; the nearest: 05_create_task_after_stop\n"),
-        ("shild", "the nearest: 33_shield\n"),
-        ("34", "the nearest: 33_shield, 35_taskgroup\n"),
-        ("task", "\"task\" is part of several names: 05_create_task_after_stop, 35_taskgroup\n"),
+        (
+            "creat_tsk",
+            "there is no lesson \"creat_tsk\"; the nearest:\n      05_create_task_after_stop: A title.\n",
+        ),
+        ("shild", "the nearest:\n      33_shield: A title.\n"),
+        ("34", "the nearest:\n      33_shield: A title.\n      35_taskgroup: A title.\n"),
+        (
+            "task",
+            "\"task\" is part of several names:\n      05_create_task_after_stop: A title.\n      35_taskgroup: A title.\n",
+        ),
     ];
     for command in ["run", "compare", "trace", "xray"] {
         for (name, answer) in cases {

@@ -32,7 +32,7 @@ Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
 const JSON: &str = "\
 With --json standard output is one object; progress and errors stay on standard error.
 
-  list     {lessons: [{number, name, title, about, source, transcript, twin}]}
+  list     {lessons: [{number, name, title, about, source, transcript, twin, page}]}
            transcript and twin are null where the file is missing
   find     {query, lessons: [{number, name, title, why}], pages}
   run      {ok, ran, failed, lessons: [RUN]}

@@ -135,12 +135,20 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Lesson>, Stop> {
 
 /// Returns the page that explains a lesson, as a path from the root.
 pub(crate) fn page(lesson: &Lesson) -> Option<String> {
-    let title = format!("\n## {:02}: ", lesson.number);
-    let pages = fs::read_dir(root().join("docs/lessons")).ok()?.flatten();
-    let page = pages
-        .map(|entry| entry.path())
-        .find(|path| fs::read_to_string(path).is_ok_and(|text| text.contains(&title)))?;
-    Some(format!("docs/lessons/{}", page.file_name()?.to_str()?))
+    page_and_next(lesson).map(|(page, _)| page)
+}
+
+/// Returns the page that explains a lesson, and the number of the lesson after it on that page.
+pub(crate) fn page_and_next(lesson: &Lesson) -> Option<(String, Option<String>)> {
+    let heading = format!("\n## {:02}: ", lesson.number);
+    for entry in fs::read_dir(root().join("docs/lessons")).ok()?.flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        if let Some((_, after)) = text.split_once(&heading) {
+            let next = after.split_once("\n## ").map(|(_, next)| next.chars().take(2).collect());
+            return Some((format!("docs/lessons/{}", entry.file_name().to_str()?), next));
+        }
+    }
+    None
 }
 
 /// Each lesson once, in the order of the names.
@@ -169,10 +177,11 @@ pub(crate) fn resolve<'a>(all: &'a [Lesson], wanted: &str) -> Result<&'a Lesson,
     match matches[..] {
         [only] => Ok(only),
         [] => Err(Stop::Cannot(format!(
-            "there is no lesson {wanted:?}; the nearest: {}\n      `{TOUR} list` lists them all",
-            names(&nearest(all, &name))
+            "there is no lesson {wanted:?}; the nearest:{}\n      `{TOUR} list` lists them all, `{TOUR} find {wanted}` \
+             looks into them",
+            titles(&nearest(all, &name))
         ))),
-        _ => Err(Stop::Cannot(format!("{wanted:?} is part of several names: {}", names(&matches)))),
+        _ => Err(Stop::Cannot(format!("{wanted:?} is part of several names:{}", titles(&matches)))),
     }
 }
 
@@ -183,8 +192,9 @@ fn as_a_name(wanted: &str) -> String {
     stem.trim().to_lowercase().replace(['-', ' '], "_")
 }
 
-fn names(lessons: &[&Lesson]) -> String {
-    lessons.iter().map(|lesson| lesson.name.as_str()).collect::<Vec<_>>().join(", ")
+/// Lessons, each on a line with its title.
+fn titles(lessons: &[&Lesson]) -> String {
+    lessons.iter().map(|lesson| format!("\n      {}: {}", lesson.name, lesson.title)).collect()
 }
 
 /// Returns one to three lessons, the likeliest first. A mistyped number means a number near it. A mistyped word

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::Stop;
-use crate::lessons::Lesson;
+use crate::lessons::{self, Lesson};
 use crate::screen::{Ink, Screen};
 
 /// Number, title, and one line about each lesson.
@@ -40,5 +40,6 @@ fn as_json(lesson: &Lesson) -> Value {
         "source": lesson.source().display().to_string(),
         "transcript": if_there(lesson.transcript()),
         "twin": if_there(lesson.twin()),
+        "page": lessons::page(lesson),
     })
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::binaries::Binaries;
 use crate::child::{self, End, Ran};
 use crate::cli::TOUR;
-use crate::lessons::Lesson;
+use crate::lessons::{self, Lesson};
 use crate::screen::{Ink, Mark, Screen};
 use crate::{Stop, diff, list};
 
@@ -253,7 +253,9 @@ pub(crate) fn named(
         let check = if screen.json {
             check(lesson, binaries, timeout, &mut |_| Ok(()))?
         } else {
-            shown(screen, lesson, binaries, timeout)?
+            let check = shown(screen, lesson, binaries, timeout)?;
+            whereabouts(screen, lesson)?;
+            check
         };
         checks.push((lesson, check));
     }
@@ -261,6 +263,14 @@ pub(crate) fn named(
         json_summary(screen, &checks)?;
     }
     Ok(checks.iter().all(|(_, check)| !check.failed()))
+}
+
+/// Names the lesson's source, its page, and the lesson after it there.
+fn whereabouts(screen: &mut Screen, lesson: &Lesson) -> Result<(), Stop> {
+    let Some((page, next)) = lessons::page_and_next(lesson) else { return Ok(()) };
+    let next = next.map_or(String::new(), |next| format!("; next: {TOUR} run {next}"));
+    let source = format!("examples/{}.rs", lesson.name);
+    Ok(screen.line(&screen.ink(Ink::Dim, &format!("    {source}, explained in {page}{next}\n")))?)
 }
 
 /// Runs one lesson before the reader's eyes.
