@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::binaries::Binaries;
 use crate::lessons::Lesson;
 use crate::python::{Python, has_twin, missing_module};
-use crate::run::{self, Check};
+use crate::run::{self, Check, Words};
 use crate::screen::{Mark, Screen};
 use crate::{Stop, diff};
 
@@ -84,16 +84,17 @@ struct Row<'a> {
 pub(crate) fn compare(
     screen: &mut Screen,
     lessons: &[&Lesson],
+    (noun, _): Words,
     pythons: &[Python],
     binaries: &Binaries,
     timeout: Duration,
 ) -> Result<bool, Stop> {
     if !screen.json {
         let versions: Vec<String> = pythons.iter().map(Python::version).collect();
-        let s = if lessons.len() == 1 { "" } else { "s" };
         let count = lessons.len();
+        let noun = if count == 1 { noun.trim_end_matches('s') } else { noun };
         screen.line(&format!(
-            "looplab tour: {count} lesson{s} on looplab and on CPython {}\n",
+            "looplab tour: {count} {noun} on looplab and on CPython {}\n",
             versions.join(", ")
         ))?;
     }

@@ -106,11 +106,12 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
         Command::Practice { words } => practice(&words),
         Command::Compare { lessons: names, all: every, chapters, python } => {
             let package = if chapters { Package::Chapters } else { Package::Lessons };
+            let words = if chapters { run::CHAPTERS } else { run::LESSONS };
             let all = if chapters { lessons::find(&lessons::chapters())? } else { all };
             let lessons = if every { all.iter().collect() } else { lessons::resolve_each(&all, &names)? };
             let pythons = python::find(&python)?;
             let binaries = binaries::build(&lessons, package, options.no_build)?;
-            compare::compare(&mut screen, &lessons, &pythons, &binaries, options.timeout)
+            compare::compare(&mut screen, &lessons, words, &pythons, &binaries, options.timeout)
         }
         Command::Trace { lesson, jsonl } => {
             let lesson = lessons::resolve(&all, &lesson)?;
