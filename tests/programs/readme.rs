@@ -99,7 +99,7 @@ fn the_page_on_testing_serves_and_asks_without_a_socket() {
     let place = tempfile::tempdir().expect("a folder");
     let recorded = place.path().join("turns.txt");
     let variables = [("LOOPLAB_TRACE", recorded.to_str().expect("a path"))];
-    let dependencies = "[dependencies]\nlooplab = { path = \"../looplab\" }\n";
+    let dependencies = "[dependencies]\nlooplab = { path = \"../looplab\", features = [\"xray\"] }\n";
     let ended = run(place.path(), "served", dependencies, &program, &variables);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let table = fs::read_to_string(recorded).expect("a trace");
