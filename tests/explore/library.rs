@@ -31,7 +31,7 @@ pub(super) fn holds(names: &[&str], program: fn(&World) -> Result<()>) {
     assert!(report.schedules() > 10 && report.left_out() == 0, "{report}");
 }
 
-/// For CI: `cargo test --release --test explore -- --ignored pairs`.
+/// For CI: `cargo test --test explore -- --ignored pairs`.
 #[test]
 #[ignore = "runs some hundred thousand schedules"]
 fn every_two_disturbances_in_pairs() {

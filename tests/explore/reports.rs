@@ -130,6 +130,11 @@ fn a_repeated_schedule_is_traced_with_its_disturbance() {
         support::Process::start(&mut command).end().fine();
         let trace = std::fs::read_to_string(&file).expect("a trace");
         assert!(trace.contains(shown), "{trace}");
+        if form == "jsonl" {
+            let told = looplab::xray::sentences(&trace).expect("a trace");
+            let said = told.iter().find(|sentence| sentence.text.contains("explorer")).expect("a sentence");
+            assert_eq!(said.text, "The explorer disturbs the program: cancel main.");
+        }
     }
 }
 
