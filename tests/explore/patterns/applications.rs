@@ -1,7 +1,8 @@
 //! Lessons 42, 45 and 47: what of an application's end needs no socket.
 
 mod lesson_42 {
-    use super::super::{check, holds, main_task};
+    use super::super::{breaks, check, holds, main_task};
+    use looplab::explore::Explore;
     use looplab::{Error, Result, ReturnWhen, create_task, gather, sleep, wait};
     use std::time::Duration;
 
@@ -11,9 +12,8 @@ mod lesson_42 {
     }
 
     // Explored:
-    #[test]
-    fn what_the_deadline_leaves_is_cancelled_and_awaited() {
-        let program = main_task(async |_| {
+    fn explored() -> Explore {
+        main_task(async |_| {
             let in_flight = [create_task(request(2)), create_task(request(3600))];
             let (done, left) =
                 wait(in_flight, ReturnWhen::AllCompleted, Some(Duration::from_secs(5))).await?;
@@ -24,9 +24,17 @@ mod lesson_42 {
                 cancelled && done.len() + outcomes.len() == 2,
                 "a request was neither answered nor cancelled",
             )
-        });
-        // Its own cancellation leaves what it has begun to the sweep.
-        holds(program.stops().cancel("Task").pairs());
+        })
+    }
+
+    #[test]
+    fn what_the_deadline_leaves_is_cancelled_and_awaited() {
+        holds(explored().stops().cancel("Task").pairs());
+    }
+
+    #[test]
+    fn a_cancelled_wait_leaves_the_requests_to_the_sweep() {
+        breaks(explored().cancel("main"), "cancel:main#1@3.1", "left behind: the task Task");
     }
 }
 

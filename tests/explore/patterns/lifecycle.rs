@@ -1,7 +1,7 @@
 //! Lesson 36: a set of background tasks.
 
 mod lesson_36 {
-    use super::super::{check, holds, main_task};
+    use super::super::{breaks, check, holds, main_task};
     use looplab::explore::Explore;
     use looplab::{Result, Task, create_task, gather, sleep};
     use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
@@ -43,14 +43,20 @@ mod lesson_36 {
                 set.keep(create_task(async move { sleep(hour).await }));
                 ended
             }));
-            sleep(Duration::from_secs(2)).await?;
+            let served = sleep(Duration::from_secs(2)).await;
             background.end().await?;
-            check(background.0.borrow().is_empty(), "a task is left in the set")
+            check(background.0.borrow().is_empty(), "a task is left in the set")?;
+            served
         })
     }
 
     #[test]
     fn the_set_is_empty_at_the_end_whichever_tasks_are_cancelled() {
         holds(explored().stops().cancel("Task").pairs());
+    }
+
+    #[test]
+    fn a_cancelled_end_leaves_what_was_kept_meanwhile() {
+        breaks(explored().cancel("main"), "cancel:main#1@8.1", "left behind: the task Task");
     }
 }
