@@ -18,8 +18,8 @@ use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Where to serve: a socket that listens already (connections wait in it until the startup is done), or an address or a name
-/// in memory that is bound when the startup is done.
+/// Where to serve. In a socket that listens already, connections wait until the startup is done. An address, or a name in
+/// memory, is bound when it is done.
 pub enum Site {
     /// A socket that listens already.
     Socket(std::net::TcpListener),
