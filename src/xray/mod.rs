@@ -50,4 +50,4 @@ pub(crate) use recorder::from_env;
 #[cfg(feature = "explore")]
 pub(crate) use recorder::recording_in_memory;
 pub use replay::Replay;
-pub use story::{Sentence, sentences};
+pub use story::{ReadyNames, Sentence, sentences};

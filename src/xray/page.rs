@@ -29,6 +29,10 @@ pub(super) const HEAD: &str = concat!(
     include_str!("page/source.js"),
     include_str!("page/strip.js"),
     include_str!("page/search.js"),
+    include_str!("page/align.js"),
+    include_str!("page/compare.js"),
+    include_str!("page/ask.js"),
+    include_str!("page/lanes.js"),
     include_str!("page/main.js"),
     "</script>\n",
 );

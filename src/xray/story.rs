@@ -26,6 +26,24 @@ pub struct Sentence {
     pub who: String,
     /// The sentence. Names stand between backticks.
     pub text: String,
+    /// Where in the program it happened: a file's name and a line.
+    pub place: Option<String>,
+    /// The ready queue after the event.
+    pub queue: ReadyNames,
+}
+
+/// The names of the entries in a ready queue, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadyNames {
+    /// The entries of this turn's batch that have run, in order.
+    pub ran: Vec<String>,
+    /// The entry that runs.
+    pub running: Option<String>,
+    /// The entries of this turn's batch that have still to run.
+    pub left: Vec<String>,
+    /// The entries behind the divider: for the next turn or run. Before the batch is frozen, all entries.
+    pub behind: Vec<String>,
 }
 
 /// Tells a trace, which is the text of a `.jsonl` file.
@@ -75,6 +93,8 @@ struct Moment {
     phase: Polling,
     /// The entry that runs.
     current: Option<u64>,
+    /// The entries that this turn has taken from the queue.
+    taken: Vec<u64>,
     size: u64,
     nth: u64,
     /// Why and how long the last poll of this turn might sleep (`Some(None)`: for ever), and when it began.
@@ -134,12 +154,15 @@ impl Story {
         };
         let kind = if kind == "park" && line.get("on").is_none() { "yield" } else { kind };
         let (who, text) = WORDS.sentence(kind, &teller.facts());
+        let (place, queue) = (teller.place(), teller.queue());
         Ok(Some(Sentence {
             s: line["s"].as_u64().unwrap_or_default(),
             event_loop: number,
             turn: state.turn,
             who,
             text,
+            place,
+            queue,
         }))
     }
 }
@@ -158,6 +181,7 @@ impl Moment {
             "turn" => {
                 self.forget_poll();
                 (self.phase, self.size, self.nth) = (Polling::Other, 0, 0);
+                self.taken.clear();
             }
             "sel" => {
                 self.why = event["why"].as_str().unwrap_or_default().to_owned();
@@ -175,6 +199,7 @@ impl Moment {
             }
             "run" | "skip" => {
                 (self.phase, self.nth) = (Polling::Other, self.nth + 1);
+                self.taken.extend(number("q"));
                 if kind == "run" {
                     self.current = number("q");
                 }
@@ -196,6 +221,7 @@ impl Moment {
             _ => {}
         }
         self.forget_poll();
+        self.taken.clear();
         (self.phase, self.size) = (Polling::Other, 0);
     }
 
@@ -248,6 +274,25 @@ impl Teller<'_> {
 
     fn number(&self, key: &str) -> Option<u64> {
         self.event[key].as_u64()
+    }
+
+    /// Returns where it happened. A wakeup's place is where its task was made, which says nothing here.
+    fn place(&self) -> Option<String> {
+        let src = self.number("src").or(self.event["stack"][0].as_u64());
+        src.filter(|_| self.event["kind"] != "wakeup").and_then(|src| self.definitions.place(src))
+    }
+
+    fn queue(&self) -> ReadyNames {
+        let name = |q: &u64| self.name(self.index.entry(*q));
+        let ready: Vec<u64> = self.state.ready.iter().map(|entry| entry.q).collect();
+        let (left, behind) = ready.split_at((self.state.left as usize).min(ready.len()));
+        let current = self.moment.current;
+        ReadyNames {
+            ran: self.moment.taken.iter().filter(|q| Some(**q) != current).map(name).collect(),
+            running: current.as_ref().map(name),
+            left: left.iter().map(name).collect(),
+            behind: behind.iter().map(name).collect(),
+        }
     }
 
     /// Returns a field of the event that is a text or a number.

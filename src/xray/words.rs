@@ -1,7 +1,12 @@
 //! The table of words: one sentence for each event, for the page and for the terminal alike.
 //!
-//! `page/words.json` holds the sentences as templates, and says which facts choose one. This file
-//! reads it as `page/words.js` does. A test compares the two at every event of every lesson.
+//! `page/words.json` holds the sentences as templates. This file reads it as `page/words.js` does. A
+//! test compares the two at every event of every lesson.
+//!
+//! For each kind of event, the first row counts whose `if` holds. `who` speaks, `say` is the
+//! sentence. `if` is a list of facts joined by ` & `: `a` is there, `!a` is not, `a=b` is equal,
+//! `a!=b` is not. `{a}` is a fact, `{a|one|many}` a count with its noun, `{a?one|many}` only the
+//! noun, `{@row}` a row of `parts`.
 
 use serde::Deserialize;
 use std::collections::HashMap;

@@ -17,6 +17,11 @@
 //! | No width scrolls sideways, and nothing is asked of a network. | `steps::no_width_scrolls_sideways` |
 //! | A screen reader and keys reach everything, with enough contrast. | `steps::axe_finds_nothing_in_either_theme` |
 //! | A long trace opens and steps in the time that a reader does not notice. | `speed::a_trace_of_140_000_events_opens_and_steps_at_once` |
+//! | Lessons and their twins are the same in order and output. | `compare::lessons_and_their_twins_are_the_same_in_order_and_output` |
+//! | Two loops of one trace are compared. | `compare::two_loops_of_one_trace_are_compared_and_a_row_leads_to_its_moment` |
+//! | Each lesson has questions, and the trace gives their answers. | `predict::each_lesson_has_two_questions_and_the_trace_gives_their_answers` |
+//! | While a question is open, nothing on the page gives the answer. | `predict::what_is_to_come_is_hidden_until_the_answer` |
+//! | An answer is graded and explained. | `predict::each_kind_of_question_is_graded` |
 //! | A program prints the same on each CPython with `xray.py`, and its trace holds. | `python::every_twin_prints_the_same_with_xray_py_and_its_trace_holds` |
 //! | The page says of a twin's run what Rust says. | `python::the_page_says_of_a_twins_run_what_rust_says` |
 //! | `xray.py` runs a program with its arguments, its status and its name `__main__`. | `python::xray_py_refuses_what_it_cannot_do_and_keeps_the_programs_arguments_and_status` |
@@ -24,7 +29,9 @@
 //! | The pictures show the lessons in three widths and both themes. | `shots::pictures` |
 
 mod browser;
+mod compare;
 mod lessons;
+mod predict;
 mod python;
 mod shots;
 mod speed;

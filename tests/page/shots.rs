@@ -4,6 +4,7 @@ use crate::browser::Browser;
 use crate::lessons::page_of;
 use serde_json::json;
 use std::fs;
+use std::path::Path;
 use support::{root, watchdog};
 
 /// Lessons, each with a moment at which its page has much to show.
@@ -27,23 +28,38 @@ fn pictures() {
     for (lesson, moment) in MOMENTS {
         let _watchdog = watchdog();
         let file = page_of(lesson, folder.path());
-        for (width, height) in [(1400, 1000), (900, 1300), (390, 844)] {
-            for theme in ["light", "dark"] {
-                browser.resize(width, height);
-                browser.open(&file, &format!("{moment}&theme={theme}"));
-                // Into the turn, to its last entry.
-                browser.eval(
-                    "(() => { const { page, traces: [trace], go } = xray; const turn = trace.turns[trace.turnOf[page.at]];
-                        go(turn.ran.at(-1)?.run + 1 || page.at); })()",
-                );
-                let answer = browser.call("Page.captureScreenshot", json!({ "format": "png" }));
-                let picture = decode(answer["data"].as_str().expect("a picture"));
-                let name = format!("{}-{width}-{theme}.png", &lesson[..2]);
-                fs::write(shots.join(name), picture).expect("a picture is written");
-            }
-        }
+        // Into the turn, to its last entry.
+        let to_entry = "(() => { const { page, traces: [trace], go } = xray; const turn = trace.turns[trace.turnOf[page.at]];
+            go(turn.ran.at(-1)?.run + 1 || page.at); })()";
+        take(&mut browser, &file, moment, to_entry, &lesson[..2]);
+    }
+    let wrong = "(() => { const { page, traces: [trace] } = xray; const { kind, right } = trace.questions[page.question];
+        if (kind !== 'order') document.querySelectorAll('.option')[right === 0 ? 1 : 0].click(); })()";
+    for (lesson, link, then, name) in [
+        ("01_stop_finishes_the_turn", "view=predict", "1", "predict-asked"),
+        ("01_stop_finishes_the_turn", "view=predict", wrong, "predict-answered"),
+        ("33_shield", "view=compare", "1", "compare"),
+    ] {
+        let _watchdog = watchdog();
+        take(&mut browser, &page_of(lesson, folder.path()), link, then, name);
     }
     browser.is_content();
+}
+
+/// Takes a picture in three widths and both themes.
+fn take(browser: &mut Browser, file: &Path, link: &str, then: &str, name: &str) {
+    for (width, height) in [(1400, 1000), (900, 1300), (390, 844)] {
+        for theme in ["light", "dark"] {
+            browser.resize(width, height);
+            browser.open(file, &format!("{link}&theme={theme}"));
+            browser.eval(then);
+            let answer = browser.call("Page.captureScreenshot", json!({ "format": "png" }));
+            let picture = decode(answer["data"].as_str().expect("a picture"));
+            let shots = root().join("target/xray/shots");
+            fs::write(shots.join(format!("{name}-{width}-{theme}.png")), picture)
+                .expect("a picture is written");
+        }
+    }
 }
 
 /// Decodes base64, which is all that the pictures need of a crate.

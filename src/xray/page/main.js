@@ -10,6 +10,9 @@ const traces = [];
 const page = {
   trace: 0, at: 0, unit: 'callback', chosen: null, task: null, theme: '', playing: 0,
   dialog: '', // 'search' or 'keys'
+  view: '', // 'predict' or 'compare'
+  question: 0, answers: new Map(), tapped: [], // Predict
+  sides: [], only: false, // Compare
   query: '', forward: false, near: false, seen: { ready: new Set(), tasks: new Set(), timers: new Set() },
 };
 
@@ -17,6 +20,7 @@ function addTrace(text, name) {
   const trace = readTrace(text, name);
   if (trace.events.length === 0) return false;
   trace.replay = new Replay(trace);
+  Object.defineProperty(trace, 'questions', { get: () => (trace.asked ??= questionsOf(trace)) });
   trace.outs = [...trace.events.keys()].filter((i) => trace.events[i].e === 'out');
   const program = trace.meta.prog ?? name;
   trace.mainFile = [...trace.files.keys()].find((file) => /[^/]*$/.exec(file)[0].replace(/\.\w+$/, '') === program) ?? [...trace.files.keys()][0];
@@ -58,7 +62,8 @@ function titleOf(trace, program) {
 // ---- moving
 
 function go(at, near = false) {
-  const last = traces[page.trace].events.length - 1;
+  // While a question is open, what comes after its moment stays hidden.
+  const last = openQuestion()?.at ?? traces[page.trace].events.length - 1;
   const to = Math.max(0, Math.min(last, at));
   page.forward = to > page.at;
   page.near = near;
@@ -70,7 +75,7 @@ function step(direction, unit = page.unit) {
   const stops = traces[page.trace].stops[unit];
   page.chosen = null;
   const to = direction > 0 ? stops.find((i) => i > page.at) : stops.findLast((i) => i < page.at);
-  if (to === undefined) stopPlaying();
+  if (to === undefined || to > (openQuestion()?.at ?? to)) stopPlaying();
   else go(to, true);
 }
 
@@ -90,7 +95,7 @@ function stopPlaying() {
 function seek(direction, test) {
   const { events } = traces[page.trace];
   for (let i = page.at + direction; i >= 0 && i < events.length; i += direction) {
-    if (test(events[i])) return go(i);
+    if (test(events[i])) return i > (openQuestion()?.at ?? i) ? undefined : go(i);
   }
 }
 
@@ -106,6 +111,8 @@ function isDark() {
 }
 
 const ACTIONS = {
+  ...PREDICT,
+  ...COMPARE,
   first: () => go(0),
   last: () => go(Infinity),
   back: () => step(-1),
@@ -132,7 +139,11 @@ const ACTIONS = {
   },
   search: () => toggle('search'),
   keys: () => toggle('keys'),
-  close: () => page.dialog && toggle(page.dialog),
+  close: () => {
+    if (page.dialog) toggle(page.dialog);
+    else if (page.view === 'compare') ACTIONS.compare();
+    else if (page.view === 'predict') ACTIONS.predict();
+  },
   theme: () => {
     page.theme = isDark() ? 'light' : 'dark';
     draw();
@@ -155,7 +166,8 @@ const ACTIONS = {
   },
   trace: (value) => {
     Object.assign(page, { trace: Number(value), at: 0, chosen: null, task: null });
-    draw();
+    if (page.view === 'predict') toQuestion(0, true);
+    else draw();
   },
 };
 
@@ -175,7 +187,8 @@ const KEYS = [
   [[' '], 'play', 'Space', 'play or pause'], [['g'], 'unit', 'g', 'step by another unit'],
   [['n'], 'taskNext', 'n', 'next step of the chosen task'], [['N'], 'taskBack', 'N', 'its previous step'],
   [['o'], 'outputNext', 'o', 'next output'], [['O'], 'outputBack', 'O', 'previous output'],
-  [['w'], 'why', 'w', 'why did this run?'], [['/'], 'search', '/', 'search'], [['t'], 'theme', 't', 'light or dark'], [['?'], 'keys', '?', 'keys and colours'], [['Escape'], 'close', 'Esc', 'close'],
+  [['w'], 'why', 'w', 'why did this run?'], [['/'], 'search', '/', 'search'], [['p'], 'predict', 'p', 'predict what happens'],
+  [['Enter'], 'nextQuestion', 'Enter', 'next question'], [['d'], 'compare', 'd', 'compare two runs'], [['t'], 'theme', 't', 'light or dark'], [['?'], 'keys', '?', 'keys and colours'], [['Escape'], 'close', 'Esc', 'close'],
 ];
 
 function onKey(event) {
@@ -185,8 +198,11 @@ function onKey(event) {
   const button = event.target.closest?.('button, summary');
   if (event.key === ' ' && button) return; // Space presses the button that has the focus
   const name = `${event.shiftKey && event.key.startsWith('Arrow') ? 'Shift+' : ''}${event.key}`;
+  if (page.view === 'predict' && !page.dialog && /^[1-9]$/.test(name)) return ACTIONS.answer(Number(name) - 1);
+  if (name === 'Enter' && button) return; // Enter presses it, too
   const known = KEYS.find(([keys]) => keys.includes(name));
   if (!known || (page.dialog && !['close', 'keys'].includes(known[1]))) return;
+  if (page.view === 'compare' && !['close', 'keys', 'compare', 'theme'].includes(known[1])) return;
   event.preventDefault();
   ACTIONS[known[1]]();
 }
@@ -219,6 +235,11 @@ function readLink() {
   if (link.has('s')) at = events.findIndex((event) => event.s >= number('s'));
   else if (link.has('turn')) at = turns.find((turn) => turn.n === number('turn') && turn.l === (number('loop') ?? 1) && turn.run === (number('run') ?? turn.run))?.first;
   page.at = at === undefined || at < 0 ? 0 : at;
+  if (link.get('view') === 'compare') openCompare();
+  if (link.get('view') === 'predict' && page.view !== 'predict') {
+    page.view = 'predict';
+    toQuestion(0, true);
+  }
   page.forward = false;
 }
 
@@ -231,6 +252,7 @@ function writeLink() {
     const link = new URLSearchParams({ s: traces[page.trace].events[page.at].s, step: page.unit });
     if (page.trace > 0) link.set('trace', page.trace + 1);
     if (page.theme) link.set('theme', page.theme);
+    if (page.view) link.set('view', page.view);
     try {
       history.replaceState(null, '', `#${link}`);
     } catch {
@@ -247,7 +269,7 @@ function viewOfNow() {
   const event = trace.events[page.at];
   const loops = trace.replay.at(page.at);
   const s = loops.get(event.l ?? 1);
-  return { ...page, trace, event, s, loop: trace.loops.get(s.l), turn: currentTurn(page.at, trace), sentence: sentenceAt(trace, loops, page.at) };
+  return { ...page, hides: openQuestion() !== undefined, trace, event, s, loop: trace.loops.get(s.l), turn: currentTurn(page.at, trace), sentence: sentenceAt(trace, loops, page.at) };
 }
 
 function draw() {
@@ -256,12 +278,13 @@ function draw() {
   document.documentElement.dataset.theme = isDark() ? 'dark' : 'light';
   document.title = `${view.trace.title} · X-ray`;
   const places = view.near && !matchMedia('(prefers-reduced-motion: reduce)').matches ? chipPlaces() : undefined;
+  const question = openQuestion();
   render(frame(view), document.getElementById('page'));
   if (places) moveChips(places);
   const canvas = document.querySelector('.strip canvas');
   if (canvas) drawStrip(canvas, view);
   showLine();
-  document.getElementById('live').textContent = `Turn ${view.s.turn}. ${part('who', view.sentence)}: ${view.sentence.say.replaceAll('`', '')}`;
+  document.getElementById('live').textContent = (question?.text ?? `Turn ${view.s.turn}. ${part('who', view.sentence)}: ${view.sentence.say}`).replaceAll('`', '');
   page.seen = { ready: new Set([...view.s.ready, ...view.s.ran].map((entry) => entry.q)), tasks: new Set([...view.s.tasks, ...view.s.ended]), timers: new Set(view.s.timers) };
   page.near = false;
   writeLink();
@@ -300,16 +323,20 @@ function nothingToShow() {
 
 function frame(view) {
   return html`${header(view)}
-    <main>
+    ${page.view === 'compare' ? compareView() : xrayView(view)}
+    ${page.dialog === 'search' ? searchDialog(view) : page.dialog === 'keys' ? keysDialog() : nothing}`;
+}
+
+function xrayView(view) {
+  return html`<main>
       ${stripPane(view)}
-      <div class="saying"><span class="pill ${view.sentence.who}">${part('who', view.sentence)}</span><p class="sentence">${withNames(view.sentence.say)}</p></div>
+      ${page.view === 'predict' ? questionCard(view) : html`<div class="saying"><span class="pill ${view.sentence.who}">${part('who', view.sentence)}</span><p class="sentence">${withNames(view.sentence.say)}</p></div>`}
       ${steppingBar(view)}
       <div class="panes">
-        <div class="left">${turnPane(view)}${queuePane(view)}${tasksPane(view)}${timersPane(view)}${outsidePane(view)}</div>
+        <div class="left">${turnPane(view)}${queuePane(view)}${tasksPane(view)}${timersPane(view)}${outsidePane(view)}${lanesPane(view)}</div>
         <div class="right">${sourcePane(view)}${outputPane(view)}${whyPane(view)}</div>
       </div>
-    </main>
-    ${page.dialog === 'search' ? searchDialog(view) : page.dialog === 'keys' ? keysDialog() : nothing}`;
+    </main>`;
 }
 
 function header({ trace }) {
@@ -322,11 +349,16 @@ function header({ trace }) {
     <svg class="logo" viewBox="0 0 32 32" aria-hidden="true"><circle cx="16" cy="16" r="12"></circle><path d="M16 4a12 12 0 0 1 12 12"></path></svg>
     <div class="title"><h1>${trace.title}</h1><p>${facts.filter(Boolean).join(' · ')}</p></div>
     <div class="tools">
-      ${traces.length > 1 ? html`<div class="choice" role="group" aria-label="trace">${traces.map((other, i) => html`<button data-act="trace" data-value=${i} aria-pressed=${i === page.trace}>${other.name}</button>`)}</div>` : nothing}
+      ${traces.length > 1 && page.view !== 'compare' ? html`<div class="choice" role="group" aria-label="trace">${traces.map((other, i) => html`<button data-act="trace" data-value=${i} aria-pressed=${i === page.trace}>${other.name}</button>`)}</div>` : nothing}
+      ${modeButton('predict', 'Predict', 'Predict what happens (p)')}${modeButton('compare', 'Compare', 'Compare two runs (d)')}
       ${tool('search', 'Search (/)', icon('search'))}${tool('theme', 'Light or dark (t)', icon('theme'))}${tool('keys', 'Keys and colours (?)', '?')}
     </div>
   </header>
   ${trace.about ? html`<details class="about"><summary>What this program shows</summary>${trace.about.split('\n\n').map((text) => html`<p>${withNames(text)}</p>`)}</details>` : nothing}`;
+}
+
+function modeButton(act, words, label) {
+  return html`<button class="step ${page.view === act ? 'main' : ''}" data-act=${act} aria-pressed=${page.view === act} title=${label}>${words}</button>`;
 }
 
 function tool(act, label, content, extra = '') {
@@ -352,7 +384,7 @@ function steppingBar(view) {
 }
 
 function searchDialog(view) {
-  const found = search(view.trace, page.query);
+  const found = search(view.trace, page.query, openQuestion()?.at);
   return html`<div class="veil"><div class="dialog" role="dialog" aria-modal="true" aria-label="Search">
     <input type="search" placeholder="a name, an output, turn 5, stop …" aria-label="Search" .value=${page.query} @input=${(event) => { page.query = event.target.value; draw(); }}
       @keydown=${(event) => { if (event.key === 'Enter' && found.length) ACTIONS.found(found[0].at); }}>
@@ -396,5 +428,5 @@ async function onDrop(event) {
 }
 
 // For the console, and for the tests.
-window.xray = { traces, page, go, addTrace, Replay, sentenceAt };
+window.xray = { traces, page, go, addTrace, draw, Replay, sentenceAt, questionsOf, rowsOf, align, signOf };
 document.addEventListener('DOMContentLoaded', begin);

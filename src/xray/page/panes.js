@@ -57,7 +57,7 @@ function phaseFact({ trace, loop, s }, phase) {
       const news = look.ready?.length ? look.ready.map(([fd]) => `fd ${fd}`).join(', ') : look.wake ?? 'nothing new';
       return `${slept}, ${news}`;
     }
-    case 3: return look.collected?.length ? look.collected.slice(0, 3).map((q) => nameOf(trace, loop, loop.entries[q])).join(', ') + (look.collected.length > 3 ? ' …' : '') : 'nothing';
+    case 3: return openQuestion()?.kind === 'order' ? '?' : look.collected?.length ? look.collected.slice(0, 3).map((q) => nameOf(trace, loop, loop.entries[q])).join(', ') + (look.collected.length > 3 ? ' …' : '') : 'nothing';
     case 4: return html`a batch of <b>${s.size}</b>`;
     case 5: return s.size === 0 ? 'nothing' : `${s.nth} of ${s.size}`;
     default: return look.stopped ? 'it was set: leave' : s.stopping ? 'set' : 'not set';
@@ -103,6 +103,7 @@ function tick(share) {
 /** The two boxes: the batch, and what stands behind the divider. */
 function queuePane(view) {
   const { s } = view;
+  if (openQuestion()?.kind === 'order') return pane('queue', 'Ready queue', '', empty('hidden until the order is chosen'));
   const frozen = s.phase === 'freeze' || s.phase === 'run' || (s.phase === 'stop' && s.size > 0);
   if (!frozen) {
     const title = s.running ? 'Ready, not frozen yet' : s.run > 0 && s.ready.length > 0 ? 'Stays for the next run' : 'Ready, before a run';
@@ -111,7 +112,7 @@ function queuePane(view) {
   }
   const batch = [...s.ran, ...s.ready.slice(0, s.left)];
   const behind = s.ready.slice(s.left);
-  const next = s.stopping || s.phase === 'stop' ? 'Waits for the next run' : 'Waits for the next turn';
+  const next = openQuestion() ? 'Behind the divider' : s.stopping || s.phase === 'stop' ? 'Waits for the next run' : 'Waits for the next turn';
   return pane('queue', 'Ready queue', `${s.left} left of ${s.size}`, html`
     <div class="box frozen"><h3>This turn’s batch <b>${s.size}</b></h3>${batch.length ? chips(view, batch, s.ran.length) : empty('empty')}</div>
     <div class="box divided"><h3>${next}${behind.length ? html` <b>${behind.length}</b>` : nothing}</h3>${behind.length ? chips(view, behind) : empty('nothing yet')}</div>`);

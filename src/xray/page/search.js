@@ -2,11 +2,11 @@
 
 const FOUND = 40;
 
-function search(trace, text) {
+function search(trace, text, until = Infinity) {
   const wanted = text.trim().toLowerCase();
   if (wanted === '') return [];
   const found = [];
-  for (let i = 0; i < trace.events.length && found.length < FOUND; i++) {
+  for (let i = 0; i < trace.events.length && i <= until && found.length < FOUND; i++) {
     const hit = searchable(trace, trace.events[i]);
     if (hit && `${hit[0]} ${hit[1]}`.toLowerCase().includes(wanted)) found.push({ at: i, kind: hit[0], text: hit[1], turn: trace.turns[trace.turnOf[i]]?.n });
   }

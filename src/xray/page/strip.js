@@ -55,6 +55,12 @@ function drawStrip(canvas, view) {
   let label = 0; // where the last label ends
   for (const place of layout.columns) {
     const t = trace.turns[place.turn];
+    if (view.hides && place.turn > turn) {
+      c.fillStyle = colour('dim');
+      c.textAlign = 'left';
+      c.fillText('not yet', place.x + 6, layout.height / 2);
+      break;
+    }
     if (place.begins) label = runLabel(c, colour, trace, t, place, layout, label);
     drawTurn(c, colour, view, t, place, layout, place.turn === turn);
   }
@@ -93,23 +99,23 @@ function drawTurn(c, colour, view, t, place, layout, current) {
   const pad = wide ? 2 : 0.5;
   let x = place.x + pad;
   let room = place.width - 2 * pad - (wide ? 2 : 0);
-  if (t.slept > 0) {
+  if (view.hides && current ? view.s.look.slept > 0 : t.slept > 0) {
     const sleep = Math.min(10, room / 3);
     hatch(c, colour('dim'), x, top, sleep, bottom - top);
     x += sleep + 1;
     room -= sleep + 1;
   }
   const step = layout.named ? 20 : 8;
-  t.ran.slice(0, layout.rows).forEach((entry, i) => {
+  t.ran.slice(0, layout.rows).filter((entry) => !view.hides || entry.run <= at).forEach((entry, i) => {
     const y = layout.named ? top + i * step : bottom - (i + 1) * step;
     drawBlock(c, colour, view, entry, { x, y, width: room, height: step - 2 }, layout, at >= entry.run);
   });
-  if (t.ran.length > layout.rows) {
+  if (t.ran.length > layout.rows && !view.hides) {
     c.fillStyle = colour('dim');
     c.textAlign = 'right';
     if (layout.column >= 24) c.fillText(`+${t.ran.length - layout.rows}`, x + room, top - 2);
   }
-  if (t.stop) {
+  if (view.hides && current ? view.s.stopping : t.stop) {
     c.fillStyle = colour('alarm');
     c.fillRect(place.x + place.width - 2, top - 2, 2, bottom - top + 4);
   }

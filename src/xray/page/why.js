@@ -10,10 +10,10 @@ function causesOf(trace, l, q) {
   const links = [];
   const first = loop.entries[q];
   if (!first) return links;
-  const turn = trace.turns[trace.turnOf[first.run]];
+  const turn = first.run > (openQuestion()?.at ?? Infinity) ? undefined : trace.turns[trace.turnOf[first.run]];
   const facts = { first: true, x: nameOf(trace, loop, first) };
   if (turn) Object.assign(facts, { turn: turn.n, nth: turn.ran.indexOf(first) + 1, size: turn.ran.length });
-  links.push({ text: part('why', facts), at: first.run ?? first.due ?? first.push, colour: colourOf(trace, first) });
+  links.push({ text: part('why', facts), at: (turn ? first.run : undefined) ?? first.due ?? first.push, colour: colourOf(trace, first) });
   let entry = first;
   while (entry && links.length < LONGEST_CHAIN) {
     if (entry.due !== undefined) links.push({ text: part('why', { due: true }), at: entry.due, colour: 'loop' });

@@ -8,7 +8,7 @@ With FILE.jsonl the same events are written as JSON Lines. Without -o the page i
 working directory. With --virtual the loop's clock jumps to the next timer, so no time is lost in sleeps.
 
 Needs CPython 3.8 or later and nothing else. The program prints what it prints without this file. asyncio
-keeps its own turn and its tasks in C. This file hears of events where asyncio uses its queue, its heap and
+keeps its own turn and its tasks in C. This file records events where asyncio uses its queue, its heap and
 its selector. Loops that are not asyncio's own (uvloop) give no events. Part of looplab: docs/xray.md.
 """
 import asyncio
@@ -34,7 +34,7 @@ import weakref
 
 # The page up to its trace. In looplab's own folder it is put together from the files beside this one.
 PAGE = ""
-PARTS = "icons trace replay names words panes why source strip search main"
+PARTS = "icons trace replay names words panes why source strip search align compare ask lanes main"
 
 USAGE = "usage: python3 xray.py [--virtual] [-o FILE.html|FILE.jsonl] PROGRAM.py [ARGUMENT...]"
 ENCODE = json.JSONEncoder(separators=(",", ":")).encode
@@ -47,7 +47,7 @@ LIBRARY = os.path.dirname(os.path.dirname(asyncio.__file__))
 OWN = {
     "_run_until_complete_cb": "run_until_complete",
     "_read_from_self": "read_signals",
-    "_set_result_unless_cancelled": "sleep",
+    "_set_result_unless_cancelled": "set_result_unless_cancelled",
     "_on_timeout": "timeout",
     "_release_waiter": "timeout",
     "_on_completion": "wait",
@@ -57,9 +57,13 @@ OWN = {
     "_on_task_done": "task group",
     "_set_state": "job.set_result",
     "_call_check_cancel": "job.check_cancel",
-    "_accept_connection": "accept",
+    "_accept_connection": "accept_connection",
     "_sock_connect_cb": "connect",
-    "_sock_write_done": "connect",
+    "_sock_write_done": "remove_writer",
+    "_add_reader": "add_reader",
+    "_call_connection_lost": "call_connection_lost",
+    "connection_made": "connection_made",
+    "connection_made.<locals>.callback": "client_connected",
     "_read_ready": "read_ready",
     "_write_ready": "write_ready",
 }
@@ -256,6 +260,13 @@ def label_of(callback):
     return name if isinstance(name, str) else type(callback).__qualname__
 
 
+def own_label(label):
+    """Returns looplab's name for one of asyncio's own callbacks, or asyncio's own."""
+    parts = label.split(".")
+    known = OWN.get(".".join(parts[-3:])) or OWN.get(parts[-1])
+    return known or label
+
+
 def is_asyncio(callback):
     module = getattr(function_of(callback), "__module__", None)
     return isinstance(module, str) and module.lstrip("_").startswith("asyncio")
@@ -434,12 +445,11 @@ class Loop:
             fields["src"] = self.trace.place(frames.first)
         if via == "threadsafe" and label.endswith("_set_state") and id(args[0]) in self.known:
             self.job_over(args[0], args[1])
-        if is_asyncio(callback) and (done or via == "io" or frames.by_library):
+        # The program may pass `loop.stop` itself.
+        given = label.startswith("BaseEventLoop.")
+        if is_asyncio(callback) and not given and (done or via == "io" or frames.by_library):
             fields["own"] = True
-            name = label.split(".")[-1]
-            fields["cb"] = OWN.get(name, label)
-            if name == "_release_waiter" and done:
-                fields["cb"] = "wait_for"
+            fields["cb"] = "wait_for" if done and label == "_release_waiter" else own_label(label)
         return fields
 
     @guarded
@@ -563,9 +573,11 @@ class Loop:
         if is_asyncio(callback) and frames.by_library:
             own = True
             task = self.task_number(self.task) if self.task is not None else None
-            label = "wait" if "_wait" in frames.names else OWN.get(label.split(".")[-1], label)
-            if label == "sleep":
+            if label == "_set_result_unless_cancelled":
+                label = "sleep"
                 self.future(handle._args[0], "sleep", src)
+            else:
+                label = "wait" if "_wait" in frames.names else own_label(label)
         known = self.entry_of(handle, "handles")
         known[3] = "heap"
         self.trace.emit(
@@ -685,7 +697,7 @@ class Loop:
                 known[2] = self.trace.place(sys._getframe(1))
                 label = label_of(after._callback)
                 if is_asyncio(after._callback):
-                    label = OWN.get(label.split(".")[-1], label)
+                    label = own_label(label)
                 self.trace.emit("reg", self, fd=fd, dir=direction, h=known[0], cb=label, by=self.by())
 
     @guarded
