@@ -329,7 +329,7 @@ fn a_wrong_name_is_answered_with_the_nearest_one() {
             "\"task\" is part of several names:\n      05_create_task_after_stop: A title.\n      35_taskgroup: A title.\n",
         ),
     ];
-    for command in ["run", "compare", "trace", "xray"] {
+    for command in ["run", "compare", "trace", "diff", "step", "xray"] {
         for (name, answer) in cases {
             let refused = place.tour(&[command, name]);
             assert_status(&refused, 2);
@@ -551,6 +551,99 @@ fn xray_leaves_a_page_of_the_lesson_and_its_twin_with_their_source() {
     assert_eq!((&source["s"], &source["t"]), (&5.into(), &7.into()), "it goes on where the trace ended");
     assert_eq!((&source["k"], &source["v"]), (&"file".into(), &"examples/01_paged.rs".into()));
     assert!(source["text"].as_str().is_some_and(|text| text.starts_with("//! A title.")), "{source}");
+}
+
+/// A lesson and its twin whose traces are these files.
+fn traced(rust: &str, python: &str) -> (Place, Command) {
+    let place = Place::new();
+    let file = |name: &str, text: &str| {
+        let path = place.folder.path().join(name);
+        fs::write(&path, text).expect("a trace");
+        path.display().to_string()
+    };
+    let (rust, written) = (file("rust.jsonl", rust), file("python.jsonl", python));
+    place.lesson("01_any", &format!("cat {rust} > $LOOPLAB_TRACE"), "");
+    place.file("01_any.py", "");
+    let python = place.python("3 99 0", &format!("cat {written} > $4"));
+    let mut tour = Command::new(place.programs().join("tour"));
+    tour.args(["--no-build", "--lessons"]).arg(place.lessons()).env("LOOPLAB_PYTHON", python);
+    (place, tour)
+}
+
+const ONE_CALLBACK: &str = r#"{"s":0,"t":0,"e":"meta","v":1,"rt":"looplab 0.1.0","unit":"ns","clock":"virtual"}
+{"s":1,"t":0,"e":"loop","ev":"new"}
+{"s":2,"t":0,"e":"push","q":1,"h":1,"via":"call_soon","kind":"cb","cb":"main::hello"}
+{"s":3,"t":0,"e":"loop","ev":"run"}
+{"s":4,"t":0,"e":"turn","n":1}
+{"s":5,"t":0,"e":"batch","n":1}
+{"s":6,"t":0,"e":"run","q":1,"h":1}
+{"s":7,"t":0,"e":"out","text":"hello\n","by":1}
+{"s":8,"t":0,"e":"ret","q":1}
+"#;
+
+#[test]
+fn step_tells_the_whole_run_without_a_terminal() {
+    let (_place, mut tour) = traced(ONE_CALLBACK, "");
+    let told = output(tour.args(["step", "1", "--ascii"]));
+    assert_status(&told, 0);
+    let lines = [
+        " 01 A title.",
+        "",
+        "turn 0        program An event loop is made.",
+        "              queue   |",
+        "              program The program queues hello. It waits for a run to begin.",
+        "              queue   | hello",
+        "              program Run 1 begins. 1 entry already in the queue.",
+        "turn 1        loop    Turn 1. 1 entry in the queue.",
+        "              loop    I freeze the batch: 1 entry runs in this turn. Whatever it queues waits for the next turn.",
+        "              queue   hello |",
+        "              code    hello runs: 1 of 1.",
+        "              queue   >hello |",
+        "              code    hello prints \"hello\".",
+        "              code    hello gives control back. The batch is done. The stop flag is not set: another turn.",
+        "              queue   +hello |",
+    ];
+    assert_eq!(stdout(&told).lines().collect::<Vec<_>>(), lines);
+}
+
+#[test]
+fn diff_says_what_two_runs_have_in_common_and_refuses_what_has_no_reason() {
+    let same = ONE_CALLBACK.replace("main::hello", "hello_world.hello");
+    let (_place, mut tour) = traced(ONE_CALLBACK, &same);
+    let shown = output(tour.args(["diff", "1"]));
+    assert_status(&shown, 0);
+    assert!(stdout(&shown).contains("looplab and Python 3.99: 1 callbacks the same\n"), "{}", stdout(&shown));
+    let (_place, mut tour) = traced(ONE_CALLBACK, &ONE_CALLBACK.replace("main::hello", "main.other"));
+    let shown = output(tour.args(["diff", "1"]));
+    assert_status(&shown, 1);
+    for part in [
+        "0 callbacks the same, 2 on one side only",
+        "Rust    turn 1   hello  hello",
+        "Python  turn 1   other  hello",
+        "no reason is listed: Python | code other",
+    ] {
+        assert!(stdout(&shown).contains(part), "{part}: {}", stdout(&shown));
+    }
+}
+
+/// The reasons are those of CPython 3.15. Without one of this version on the PATH or in `LOOPLAB_PYTHON` there is
+/// nothing to hold them against.
+#[test]
+fn every_difference_between_the_lessons_runs_has_its_reason() {
+    let named = std::env::var("LOOPLAB_PYTHON").unwrap_or_default();
+    let all = named.split(':').filter(|name| !name.is_empty()).chain(["python3.15"]);
+    let answers = |name: &&str| {
+        let asked = Command::new(name).args(["-c", "import sys; print(sys.version_info[1])"]).output();
+        asked.is_ok_and(|output| output.stdout == b"15\n")
+    };
+    let Some(python) = all.into_iter().find(answers) else {
+        return support::complain("no CPython 3.15 here: the reasons of `tour diff` are not tested");
+    };
+    let mut diff = Command::new(tour());
+    let shown =
+        output(diff.args(["diff", "--all", "--no-build"]).env("LOOPLAB_PYTHON", python).env("PATH", ""));
+    assert_status(&shown, 0);
+    assert!(stdout(&shown).matches("callbacks the same").count() > 30, "{}", stdout(&shown));
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! | Keys step forward and back, and each moment has a link. | `steps::keys_step_forward_and_back_through_the_same_sentences` |
 //! | Buttons, search, strip and themes do what they say. | `steps::search_strip_chips_and_theme_lead_to_their_moments` |
 //! | The chain of causes of what runs is what the trace says. | `steps::the_chain_of_causes_leads_back_to_the_signal` |
+//! | Arrows lead from what queued to what ran. | `steps::arrows_lead_from_what_queued_to_what_ran` |
 //! | Output stands beside what printed it. | `steps::output_stands_beside_what_printed_it` |
 //! | Play ends at the end, and a trace can be dropped onto the page. | `steps::play_steps_by_itself_and_a_dropped_trace_joins_the_page` |
 //! | A page that is cut off anywhere opens. | `steps::a_page_that_is_cut_off_in_a_line_opens_and_ends_there` |

@@ -80,7 +80,12 @@ fn run(command: &mut Command) -> Output {
 
 fn what_is_seen(output: &Output) -> (ExitStatus, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status, text(&output.stdout), text(&output.stderr))
+    // Addresses of objects differ from one run to the next.
+    let said = text(&output.stderr);
+    let mut parts = said.split("0x").map(str::to_owned);
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_hexdigit()).to_owned());
+    (output.status, text(&output.stdout), first + &rest.collect::<Vec<_>>().join(""))
 }
 
 /// A trace is valid by the schema, each `run` takes what a `push` queued, each event has its
@@ -139,6 +144,11 @@ fn every_twin_prints_the_same_with_xray_py_and_its_trace_holds() {
     let mut jobs = Vec::new();
     for (minor, python) in &pythons {
         for twin in twins() {
+            // Without it (before 3.9) a thread waits for ever, with `xray.py` and without.
+            let text = fs::read_to_string(&twin).expect("a twin");
+            if *minor < 9 && text.contains("to_thread") {
+                continue;
+            }
             let clocks =
                 if Some(*minor) == newest { &[Some("--virtual"), None][..] } else { &[Some("--virtual")] };
             jobs.push((*minor, python.clone(), twin, clocks));

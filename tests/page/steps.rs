@@ -185,6 +185,28 @@ fn the_chain_of_causes_leads_back_to_the_signal() {
 }
 
 #[test]
+fn arrows_lead_from_what_queued_to_what_ran() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));
+    browser.open(&page_of("05_create_task_after_stop", folder.path()), "turn=6&loop=2&step=callback");
+    while !browser.sentence().contains("cleanup goes on after its await") {
+        browser.press("ArrowRight");
+    }
+    let rows = "[...document.querySelectorAll('.lane')].map((name) => name.textContent)";
+    assert_eq!(browser.eval(rows), json!(["the loop’s own", "callbacks", "cleanup"]));
+    let count = |selector: &str| format!("document.querySelectorAll('.lanes {selector}').length");
+    assert_eq!(browser.eval(&count(".call")), 7, "a block for each callback of the second loop");
+    assert_eq!(browser.eval(&count(".call.to-come")), 1);
+    // From the self-pipe over the handler, the first step and the end of its sleep.
+    assert_eq!(browser.eval(&count(".arrow.bold")), 4);
+    assert_eq!(browser.text("document.querySelector('.call.now title').textContent"), "cleanup");
+    let first = "document.querySelector('.call').dispatchEvent(new MouseEvent('click', { bubbles: true }))";
+    browser.eval(first);
+    assert!(browser.sentence().ends_with("runs: 1 of 1."), "{}", browser.sentence());
+    browser.is_content();
+}
+
+#[test]
 fn play_steps_by_itself_and_a_dropped_trace_joins_the_page() {
     let Some(mut browser) = Browser::start() else { return };
     let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));

@@ -21,6 +21,8 @@ Examples:
   cargo run --example tour compare --all --python python3.12 --python ~/py313/bin/python
   cargo run --example tour find 'already running' the lessons that explain an error
   cargo run --example tour trace 05               one row per turn of its loop
+  cargo run --example tour diff 05                where its runs on looplab and on CPython part, and why
+  cargo run --example tour step 05                its run in words, forward and back
   cargo run --example tour xray 05                a page that replays its run, for a browser
   cargo run --example tour xray -- --python       xray.py, which makes such a page of any asyncio program
   cargo run --example tour build 01               a chapter of docs/build, which grows the loop from nothing
@@ -137,6 +139,27 @@ pub(crate) enum Command {
         /// What to do: nothing for the next exercise, watch, list, hint, solution, verify, breaks
         #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
+    },
+    /// Trace a lesson on looplab and on CPython, and show where the two runs part, and why
+    ///
+    /// Callbacks are aligned by what they are, which task, and what they print, never by time or turn. A difference
+    /// is good if its reason is listed. Both runs are in virtual time. Needs a CPython (see `compare`).
+    Diff {
+        /// A number (05 or 5), a name, or a part of a name that only one lesson has
+        #[arg(value_name = "LESSON", required_unless_present = "all")]
+        lessons: Vec<String>,
+        /// Every lesson
+        #[arg(long, conflicts_with = "lessons")]
+        all: bool,
+    },
+    /// Run one lesson and tell its run step by step, forward and back, in plain lines
+    ///
+    /// Each event is one sentence, and the ready queue is shown when it changes: ✓ has run, ▶ runs, ┃ is the
+    /// divider between this turn's batch and what waits. Without a terminal the whole run is printed.
+    Step {
+        /// A number (05 or 5), a name, or a part of a name that only one lesson has
+        #[arg(value_name = "LESSON")]
+        lesson: String,
     },
     /// Run one lesson and write a page that replays its run; prints the page's path
     ///

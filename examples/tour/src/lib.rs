@@ -8,10 +8,11 @@
 //! tour a lesson is a program, a text and a twin in Python. So its check cannot be fooled by a bug in the
 //! library. From looplab it has only the page of X-ray and its words.
 //!
-//! Where to read: `lessons` finds them, `binaries` builds them, `child` runs one process, `run`, `compare`,
-//! `trace` and `xray` are the four things to do with a lesson; `list` and `find` name lessons; `screen` and `diff` are what the eye sees,
-//! `interrupt` is Ctrl-C.
+//! Where to read: `lessons` finds them, `binaries` builds them, `child` runs one process. `run`, `compare`, `trace`,
+//! `xray`, `parts` (`tour diff`) and `step` are what can be done with a lesson; `align` puts two traces side by side.
+//! `list` and `find` name lessons; `screen` and `diff` are what the eye sees, `interrupt` is Ctrl-C.
 
+mod align;
 mod binaries;
 mod child;
 mod cli;
@@ -21,9 +22,11 @@ mod find;
 mod interrupt;
 mod lessons;
 mod list;
+mod parts;
 mod python;
 mod run;
 mod screen;
+mod step;
 mod trace;
 mod xray;
 
@@ -118,6 +121,16 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
             let binaries = binaries::build(&[lesson], Package::Lessons, options.no_build)?;
             let form = if jsonl || options.json { trace::Form::JsonLines } else { trace::Form::TurnTable };
             trace::trace(&mut screen, lesson, &binaries, options.timeout, form)
+        }
+        Command::Diff { lessons: names, all: every } => {
+            let lessons = if every { all.iter().collect() } else { lessons::resolve_each(&all, &names)? };
+            let binaries = binaries::build(&lessons, Package::Lessons, options.no_build)?;
+            parts::diff(&mut screen, &lessons, &binaries, options.timeout)
+        }
+        Command::Step { lesson } => {
+            let lesson = lessons::resolve(&all, &lesson)?;
+            let binaries = binaries::build(&[lesson], Package::Lessons, options.no_build)?;
+            step::step(&mut screen, lesson, &binaries, options.timeout)
         }
         Command::Xray { lesson, python: _ } => {
             let Some(lesson) = lesson else { return xray::write_python(&mut screen) };

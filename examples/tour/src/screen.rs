@@ -110,6 +110,23 @@ impl Screen {
         if self.ascii { "..." } else { "…" }
     }
 
+    /// Returns the signs before an entry that ran and one that runs, and the sign between batch and rest.
+    pub(crate) fn queue_signs(&self) -> [&'static str; 3] {
+        if self.ascii { ["+", ">", "|"] } else { ["✓", "▶", "┃"] }
+    }
+
+    /// Returns a text with typographic signs in ASCII, if that was asked for.
+    pub(crate) fn plain(&self, text: &str) -> String {
+        if !self.ascii {
+            return text.to_string();
+        }
+        text.replace(['“', '”'], "\"")
+            .replace('’', "'")
+            .replace('…', "...")
+            .replace('µ', "u")
+            .replace('→', "->")
+    }
+
     /// The margin before a lesson's own words.
     pub(crate) fn gutter(&self) -> &'static str {
         if self.ascii { "  | " } else { "  │ " }
@@ -124,6 +141,11 @@ impl Screen {
         let kept: String = text.chars().take(room.saturating_sub(dots.chars().count())).collect();
         format!("{}{dots}", kept.trim_end())
     }
+}
+
+/// Writes a question to standard error. The answer comes behind it, on the same line.
+pub(crate) fn ask(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes one line to standard error. A standard error that is not read is no reason to stop.

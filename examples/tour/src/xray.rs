@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::binaries::Binaries;
 use crate::lessons::Lesson;
-use crate::python::{self, has_twin, missing_module};
+use crate::python::{self, Python, has_twin, missing_module};
 use crate::run::{Check, clean};
 use crate::screen::{Mark, Screen, notice};
 use crate::{Stop, child};
@@ -37,7 +37,11 @@ pub(crate) fn xray(
     timeout: Duration,
 ) -> Result<bool, Stop> {
     let (check, rust) = rust_run(screen, lesson, binaries, timeout)?;
-    let traces: Vec<Traced> = rust.into_iter().chain(python_run(lesson, timeout)?).collect();
+    let pythons = match python::find(&[]) {
+        Err(Stop::Cannot(_)) => Vec::new(),
+        found => found?,
+    };
+    let traces: Vec<Traced> = rust.into_iter().chain(python_run(lesson, &pythons, timeout)?).collect();
     if traces.is_empty() {
         notice("no page: this lesson makes no loop, so there are no turns to show");
         return Ok(check.ok());
@@ -96,12 +100,15 @@ pub(crate) fn rust_run(
     Ok((check, traced))
 }
 
-/// Runs the lesson's twin on the newest Python that has what it needs. There is no trace without a Python.
-pub(crate) fn python_run(lesson: &Lesson, timeout: Duration) -> Result<Option<Traced>, Stop> {
+/// Runs the lesson's twin on the newest of these Pythons that has what it needs. There is no trace without one.
+pub(crate) fn python_run(
+    lesson: &Lesson,
+    pythons: &[Python],
+    timeout: Duration,
+) -> Result<Option<Traced>, Stop> {
     if !has_twin(lesson) {
         return Ok(None);
     }
-    let Ok(pythons) = python::find(&[]) else { return Ok(None) };
     let folder = folder()?;
     let at = |name: &str| -> PathBuf { folder.path().join(name) };
     fs::write(at("xray.py"), looplab::xray::python()).map_err(|error| cannot(&at("xray.py"), error))?;
