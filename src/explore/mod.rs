@@ -177,7 +177,7 @@ impl Explore {
     ///         server.wait_closed().await
     ///     })
     /// }).peers([PeerFault::Cut]).run()?;
-    /// assert!(report.to_string().contains("took `pay 10` for an order"), "{report}");
+    /// assert!(report.to_string().contains("took `pa` for an order"), "{report}");
     /// # Ok::<(), Error>(())
     /// ```
     #[must_use]
