@@ -3,8 +3,8 @@
 use looplab::explore::{Explore, World};
 use looplab::sync::{Barrier, Condition, Event, Lock, Queue, Semaphore};
 use looplab::{
-    Error, EventLoop, Result, ReturnWhen, Task, TaskGroup, as_completed, create_task, gather, shield, sleep,
-    timeout, wait, wait_for, yield_now,
+    Error, EventLoop, Result, ReturnWhen, Task, TaskGroup, as_completed, create_task, current_task, gather,
+    shield, sleep, timeout, wait, wait_for, yield_now,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -314,13 +314,19 @@ fn a_wait_with_a_limit_leaves_no_timer() {
 fn a_gather_that_is_cancelled_cancels_its_children() {
     holds(&["main"], |world| {
         let guarded = world.clone();
+        let forgotten = Rc::new(Cell::new(false));
+        let check = forgotten.clone();
+        world.finally(move || if check.get() { Err(Error::msg("a child goes on")) } else { Ok(()) });
         world.main(async move {
+            let main = current_task();
             let children: Vec<_> = (1..=2)
                 .map(|n| {
-                    let guard = guarded.guard();
+                    let (guard, main, forgotten) = (guarded.guard(), main.clone(), forgotten.clone());
                     worker("child", async move {
                         let _guard = guard;
-                        sleep(ms(n)).await
+                        sleep(ms(n)).await?;
+                        forgotten.set(forgotten.get() || main.is_some_and(|main| main.cancelling() > 0));
+                        Ok(())
                     })
                 })
                 .collect();
