@@ -12,7 +12,6 @@ use crate::trace::Record;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 #[cfg(feature = "xray")]
 use crate::event_loop::Recording;
@@ -156,7 +155,7 @@ impl Execution {
         }
         self.ended = ended.err().map(|error| stable_text(&error.to_string()));
         for _ in 0..LAST_TURNS {
-            if lp.next_deadline() != Some(Duration::ZERO) {
+            if lp.next_deadline() != Some(std::time::Duration::ZERO) {
                 break;
             }
             lp.run_once().map_err(|error| format!("after the main task's end: {error}"))?;

@@ -62,6 +62,8 @@ impl Browser {
             support::complain("no Chromium here: the page is not tested");
             return None;
         };
+        // A build may take longer than a test's watchdog allows.
+        support::examples();
         let profile = tempfile::tempdir().expect("a folder for the browser");
         let mut process = Command::new("sh")
             .args(["-c", r#"exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null"#])

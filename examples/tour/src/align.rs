@@ -1,7 +1,7 @@
 //! Two traces side by side: one row for each callback, aligned by what it is, which task, and what it printed.
 //!
-//! Time and turns align nothing, because two runtimes may need other turns for the same. The page's `align.js`
-//! follows the same rules, and a test holds the two against each other.
+//! Time and turns align nothing, because two runtimes may need other turns for the same. The page's `align.js` follows
+//! the same rules, so a change here is a change there.
 
 use std::collections::{HashMap, HashSet};
 
