@@ -1,7 +1,7 @@
 """A gathering that fails leaves the other tasks running.
 
 `gather` returns with the first failure, and a cancelled child is one. The code behind it believes that all
-is over. A group ends its other children first."""
+is over. A group waits for its other children first."""
 import asyncio
 
 async def fetch():

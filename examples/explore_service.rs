@@ -1,4 +1,4 @@
-//! A service under exploration: a server, a worker with jobs on threads, and SIGTERM.
+//! A service under exploration: a server, a worker with jobs, and SIGTERM.
 //!
 //! Clients send orders, a line each. The server says `taken` to each, and a worker saves it in a job. On SIGTERM, or when
 //! it is cancelled, the service sends its clients away, saves what it has taken, and ends. It keeps one promise: what was

@@ -53,7 +53,7 @@ impl EventLoop {
     }
 
     // ANCHOR: add
-    /// Has the loop call `handler` for each delivery of the signal (`loop.add_signal_handler`).
+    /// Has the loop call `handler` when the signal has come, at least once (`loop.add_signal_handler`).
     fn add_signal_handler(&self, signal: i32, handler: impl Fn() + 'static) -> io::Result<()> {
         self.remove_signal_handler(signal)?;
         let (read, write) = UnixStream::pair()?;

@@ -1,7 +1,6 @@
 """A run is turns until the stop flag; everything else about starting and stopping is bookkeeping."""
-import asyncio, warnings
+import asyncio
 
-warnings.simplefilter("ignore")               # of asyncio's loop that is never run
 loop = asyncio.new_event_loop()
 
 def show(what, call, *args, said):

@@ -62,7 +62,7 @@ impl Remote {
 }
 
 // ANCHOR: pool
-/// Threads that take jobs from a channel. A thread is started when a job comes and none is idle.
+/// Threads that take jobs from a channel. Each job starts a thread, until there are `most`.
 struct Pool {
     jobs: Sender<Job>,
     queue: Receiver<Job>,
@@ -200,7 +200,7 @@ impl EventLoop {
     }
 
     fn turn(&self) -> io::Result<()> {
-        let idle = self.0.ready.borrow().is_empty();
+        let idle = self.0.ready.borrow().is_empty() && !self.0.stopping.get();
         let found = self.deliver(idle);
         let timeout = if idle && !found { None } else { Some(Duration::ZERO) };
         match self.0.poll.borrow_mut().poll(&mut Events::with_capacity(8), timeout) {

@@ -1355,7 +1355,7 @@ impl EventLoop {
         Ok(removed.is_some())
     }
 
-    /// Calls `handler` for each delivery of the signal (`loop.add_signal_handler`).
+    /// Has the loop call `handler` when the signal has come, at least once (`loop.add_signal_handler`).
     ///
     /// # Errors
     /// If the loop is closed, or the system refuses it.

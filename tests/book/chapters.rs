@@ -135,7 +135,7 @@ fn every_page_has_its_parts_and_its_links_lead_somewhere() {
         let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
         let count = source.lines().filter(is_code).count().to_string();
         let count = if count.len() > 3 { format!("{},{}", &count[..1], &count[1..]) } else { count };
-        assert!(page.contains(&format!("{count} lines")), "{name} has {count} lines of code");
+        assert!(page.contains(&format!("{count} lines of code")), "{name} has {count} lines of code");
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap_or(link);
             assert!(link.starts_with("http") || folder.join(file).exists(), "{name}: {link}");
