@@ -352,7 +352,8 @@ impl Inner {
     /// registered. A possible Ctrl-C does not count: a hanging program must not hang silently.
     pub(super) fn somebody_may_wake_it(&self) -> bool {
         let signals = self.signals.borrow();
-        self.has_senders() || self.signal_handlers.borrow().keys().any(|signal| !signals.has_fuse(*signal))
+        self.has_senders()
+            || self.signal_handlers.borrow().keys().any(|signal| !signals.is_of_runner(*signal))
     }
 
     fn deadlock(&self) -> Error {

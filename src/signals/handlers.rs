@@ -85,7 +85,7 @@ impl EventLoop {
     #[doc(alias = "loop.remove_signal_handler")]
     pub fn remove_signal_handler(&self, signal: impl Into<Signal>) -> Result<bool> {
         let signal = signal.into().number();
-        if self.0.signals.borrow().has_fuse(signal) {
+        if self.0.signals.borrow().is_of_runner(signal) {
             return Ok(false);
         }
         self.unregister_signal(signal)

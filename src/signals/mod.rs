@@ -184,14 +184,14 @@ impl Signals {
     }
 
     fn start(&mut self, signum: i32, registry: &Registry, token: Token) -> Result<()> {
-        // The descriptors come first: this step can fail, and nothing has changed yet. An outdated
-        // pipe cannot be used. Its action for a signal that is added again would run before the
-        // recorder, and wake too early.
         self.serial += 1;
         if self.alone {
             self.add(signum, None);
             return Ok(());
         }
+        // The descriptors come first: this step can fail, and nothing has changed yet. An outdated
+        // pipe cannot be used. Its action for a signal that is added again would run before the
+        // recorder, and wake too early.
         if self.pipe.as_ref().is_none_or(|pipe| pipe.outdated) {
             self.open_pipe(registry, token)?;
         }
@@ -246,9 +246,9 @@ impl Signals {
         Ok(())
     }
 
-    /// Returns whether [`kill_after`](Self::kill_after) is in force: the handler is not the
-    /// program's own.
-    pub(crate) fn has_fuse(&self, signum: i32) -> bool {
+    /// Returns whether the handler is the runner's, which has called
+    /// [`kill_after`](Self::kill_after), and not the program's.
+    pub(crate) fn is_of_runner(&self, signum: i32) -> bool {
         self.watched.iter().any(|watch| watch.signal == signum && watch.of_runner)
     }
 
