@@ -53,7 +53,7 @@ pub(crate) struct Reactor {
     reported: Vec<Token>,
     /// The last poll that has reported the self-pipe of the signals, and its place in that poll.
     signals_reported: (u64, usize),
-    /// Room for the next poll's events. A poll begins with the events of sockets in memory in it.
+    /// An empty list, for its room: the next poll's events.
     room: Vec<PollEvent>,
     /// The number of the last poll.
     polls: u64,
@@ -140,18 +140,11 @@ impl Reactor {
         self.is_empty() && self.memory.is_quiet()
     }
 
-    /// Begins a poll with the sockets in memory that are ready. Returns whether there are any.
-    #[inline]
-    pub(super) fn poll_memory(&mut self) -> bool {
-        if !self.memory.is_quiet() {
-            self.memory.report(&mut self.room);
-        }
-        !self.room.is_empty()
-    }
-
-    /// Ends a poll that did not ask the kernel.
-    pub(super) fn found_in_memory(&mut self) -> PollEvents {
-        PollEvents { ready: std::mem::take(&mut self.room), ..PollEvents::default() }
+    /// Polls the sockets in memory alone, without a look at the kernel.
+    pub(super) fn poll_memory(&mut self) -> PollEvents {
+        let mut found = PollEvents { ready: std::mem::take(&mut self.room), ..PollEvents::default() };
+        self.memory.report(&mut found.ready);
+        found
     }
 
     /// Sets or removes the callback of one side of a socket's registration; returns the one before.
@@ -376,10 +369,11 @@ impl Reactor {
         }
     }
 
-    /// Notes the events of a poll, first those of what the last poll has reported, too.
+    /// Notes the events of a poll. Sockets in memory come first, then what the last poll has
+    /// reported, too.
     fn collect(&mut self) -> PollEvents {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        let mut found = PollEvents { ready: std::mem::take(&mut self.room), ..PollEvents::default() };
+        let mut found = self.poll_memory();
         if events.iter().nth(1).is_none() {
             events.iter().for_each(|event| self.note(event, &mut found));
         } else {

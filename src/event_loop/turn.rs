@@ -157,17 +157,19 @@ impl EventLoop {
 
     fn poll_for_real(&self, timeout: Option<Duration>) -> Result<PollEvents> {
         let lp = &*self.0;
-        let timeout = if lp.reactor.borrow_mut().poll_memory() { Some(Duration::ZERO) } else { timeout };
+        let ready_in_memory = || lp.reactor.borrow().memory.is_ready();
+        let timeout = if ready_in_memory() { Some(Duration::ZERO) } else { timeout };
         if timeout == Some(Duration::ZERO) && lp.nothing_outside() {
-            return Ok(lp.reactor.borrow_mut().found_in_memory());
+            return Ok(lp.reactor.borrow_mut().poll_memory());
         }
         lp.rearm()?;
         if timeout != Some(Duration::ZERO) {
             self.call_hook(|parking| &mut parking.on_park);
             lp.look_for_results();
-            // A message or a signal may have come just before.
-            let awaited = lp.inbox.going_to_sleep() && lp.ready.is_empty() && !lp.signals_wait();
-            let timeout = if awaited { timeout } else { Some(Duration::ZERO) };
+            // A message or a signal may have come just before. The destructor of an orphan may have
+            // queued, timed or stopped something, or made a socket in memory ready.
+            let awaited = lp.inbox.going_to_sleep() && !lp.signals_wait() && !ready_in_memory();
+            let timeout = if awaited { lp.poll_timeout().wait } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
             lp.inbox.awake();
             self.call_hook(|parking| &mut parking.on_unpark);
@@ -184,6 +186,10 @@ impl EventLoop {
         let lp = &*self.0;
         let batch = self.poll_for_real(Some(Duration::ZERO))?;
         if batch.signals.is_some() || !batch.ready.is_empty() || !lp.inbox.is_empty() {
+            return Ok(batch);
+        }
+        // The destructor of an orphan has queued, timed or stopped something.
+        if lp.poll_timeout().wait != timeout {
             return Ok(batch);
         }
         if lp.signals_wait() {

@@ -1,13 +1,15 @@
 //! Descriptors: which cannot be watched, what happens to numbers that are used again, and many of them. A registration
 //! belongs to the file that was registered and not to its number.
 
-use looplab::{Error, Result, get_running_loop};
+use looplab::net::memory::MemoryStream;
+use looplab::{Error, EventLoop, Result, get_running_loop, stop};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::time::Duration;
 use support::{Drops, Lab, OnDrop, child, says, words};
 
 /// One turn that does not wait.
@@ -193,6 +195,42 @@ fn a_destructor_of_a_reader_that_lost_its_descriptor_may_leave_another_such_read
         turn(&lab).expect("a turn");
         assert_eq!(words(), ["last"], "the peer is gone");
         assert_eq!(lab.snapshot().io.len(), 1);
+    });
+    ended.fine();
+}
+
+/// Adds a reader that closes its descriptor and is not removed. The next poll drops it, with what it holds.
+fn lose_reader(lp: &EventLoop, held: impl Sized + 'static) -> Result<()> {
+    let (ours, _theirs) = five_bytes()?;
+    let (fd, owner) = (ours.as_raw_fd(), Cell::new(Some(ours)));
+    lp.add_reader(&fd, move || {
+        let _its_own = &held;
+        drop(owner.take());
+    })
+}
+
+#[test]
+fn no_poll_sleeps_on_what_the_destructor_of_a_lost_reader_has_done() {
+    let ended = child!(|| {
+        for lab in [Lab::new, Lab::in_real_time] {
+            let lab = lab();
+            let read = lab.run_until_complete(async {
+                let (ours, peer) = MemoryStream::pair()?;
+                lose_reader(&get_running_loop()?, peer)?;
+                ours.read(&mut [0; 8]).await
+            });
+            assert_eq!(read.expect("no deadlock"), 0, "the end of the stream");
+
+            let _late = lab.call_later(Duration::from_secs(3600), says("late")).expect("it is open");
+            let soon = |lp: &EventLoop| drop(lp.call_soon(stop));
+            let timed = |lp: &EventLoop| drop(lp.call_later(Duration::ZERO, stop));
+            for does in [EventLoop::stop, soon, timed] {
+                let lp = lab.lp.clone();
+                lose_reader(&lab, OnDrop(move || does(&lp))).expect("it is open");
+                lab.run_forever().expect("it is stopped");
+                assert!(words().is_empty(), "no time has passed");
+            }
+        }
     });
     ended.fine();
 }
