@@ -14,7 +14,7 @@ use super::registration::Orphan;
 use super::running::delist;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
-use crate::panics::drop_quietly;
+use crate::panics::{drop_all, drop_quietly};
 use crate::trace::Life;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -75,13 +75,16 @@ impl EventLoop {
         lp.signals.borrow_mut().close();
         let readers = lp.reactor.borrow_mut().close();
         let messages = lp.inbox.close();
-        // Queued jobs still run and running ones continue; `close` does not wait for them.
+        // The jobs of a pool's threads still run; `close` does not wait for them. An explored loop
+        // drops its own.
+        let explored_jobs = lp.explored.take_jobs();
         let (jobs, executor) = (lp.jobs.take_all(), lp.jobs.close_default_executor());
         lp.life_changed(Life::Closed);
 
         drop(executor);
         drop_quietly(messages);
         drop_quietly(jobs);
+        drop_all(explored_jobs);
         ready.into_iter().for_each(end);
         timers.into_iter().for_each(|timer| end(timer));
         for Orphan { callback, .. } in readers {

@@ -37,7 +37,7 @@ struct WaitingJob {
     kept: bool,
 }
 
-/// Which job it is.
+/// What a job does.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum JobKind {
     /// A function of the program.
@@ -85,7 +85,13 @@ impl Explored {
         }
     }
 
-    /// Takes the first job that is `chosen`, which gets its place, too.
+    /// Takes all jobs, for `close`.
+    pub(super) fn take_jobs(&self) -> Vec<Arc<dyn Job>> {
+        let jobs = self.0.as_ref().map(|asked| asked.jobs.take()).unwrap_or_default();
+        jobs.into_iter().map(|waiting| waiting.job).collect()
+    }
+
+    /// Takes the first job for which `chosen` returns true; it gets the job's place as well.
     fn take_job(&self, chosen: impl Fn(usize, &WaitingJob) -> bool) -> Option<WaitingJob> {
         let mut jobs = self.0.as_ref()?.jobs.borrow_mut();
         let at = jobs.iter().enumerate().position(|(i, job)| chosen(i, job))?;
@@ -149,5 +155,26 @@ impl Inner {
             && (!self.reactor.borrow().is_empty()
                 || !self.signal_handlers.borrow().is_empty()
                 || self.has_senders())
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "explore")]
+mod tests {
+    use crate::{EventLoop, Result};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_loop_that_closes_drops_the_functions_of_its_jobs() -> Result<()> {
+        let lp = EventLoop::builder().explored().build()?;
+        let held = Arc::new(());
+        let function = {
+            let held = held.clone();
+            move || drop(held)
+        };
+        let _job = lp.run_in_executor(function)?;
+        lp.close()?;
+        assert_eq!(Arc::strong_count(&held), 1);
+        Ok(())
     }
 }
