@@ -1,9 +1,11 @@
 //! Connections within one loop: sockets without a kernel, for tests of servers and clients in virtual time.
 //!
-//! They guarantee what TCP sockets guarantee, and that every run is the same. Readiness is reported in the poll of the next
-//! turn, and what became ready first is reported first. A connect takes one turn. Bytes arrive at once, and up to 64 KiB fit
-//! into each direction. A negative number stands for the descriptor. Virtual time does not pass while they wait, because only
-//! the loop's own code can write to them.
+//! They guarantee what TCP sockets guarantee, and that every run is the same. One exception is that
+//! `shutdown(Read)` fails the peer's writes at once. Readiness is reported in the poll of the next
+//! turn, and what became ready first is reported first. A connect is answered in the poll of the
+//! next turn. Bytes arrive at once, and up to 64 KiB fit into each direction. A negative number
+//! stands for the descriptor. Virtual time does not pass while they wait, because only the loop's
+//! own code can write to them.
 //!
 //! They do not connect two loops, and the number of connections that wait to be accepted has no limit.
 //!
@@ -198,7 +200,8 @@ impl MemoryStream {
         self.0.socket().reset();
     }
 
-    /// Lets nothing arrive at either end, until [`resume`](Self::resume). What is written meanwhile fills the connection.
+    /// Lets nothing but a reset arrive at either end, until [`resume`](Self::resume). What is
+    /// written meanwhile fills the connection.
     ///
     /// ```
     /// use looplab::net::memory::MemoryStream;
@@ -250,7 +253,7 @@ impl MemoryStream {
 
 byte_stream!(MemoryStream: End);
 
-/// Connects, or is refused, after one turn.
+/// Connects. Succeeds or is refused in the poll of the next turn.
 async fn connect(name: &str, place: Place) -> Result<MemoryStream> {
     let (end, is_answered) = Backlog::dial(&get_running_loop()?, name);
     let stream = MemoryStream::new(end, place);

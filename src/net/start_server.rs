@@ -201,9 +201,10 @@ impl StartServer {
         Self { backlog, ..self }
     }
 
-    /// Sets whether it accepts connections at once, which is the default (`start_server(start_serving=…)`). Otherwise
-    /// [`Server::start_serving`] or [`Server::serve_forever`] begin. Earlier connections wait in the kernel. There is an
-    /// example at [`Server::start_serving`].
+    /// Sets whether it accepts connections at once, which is the default
+    /// (`start_server(start_serving=…)`). Otherwise [`Server::start_serving`] or
+    /// [`Server::serve_forever`] begin. Earlier connections wait in the kernel, or in memory. There
+    /// is an example at [`Server::start_serving`].
     pub fn start_serving(self, serving: bool) -> Self {
         Self { serving, ..self }
     }

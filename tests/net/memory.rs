@@ -264,6 +264,18 @@ fn a_reset_fails_reads_and_breaks_writes_at_both_ends() {
 }
 
 #[test]
+fn a_write_of_nothing_to_a_closed_peer_is_not_its_first_write() {
+    run(|_| async move {
+        let (ours, theirs) = MemoryStream::pair()?;
+        drop(theirs);
+        assert_eq!(ours.write(b"").await?, 0);
+        assert_eq!(ours.write(b"lost").await?, 4);
+        assert_eq!(kind(ours.write(b"more").await), Some(ErrorKind::BrokenPipe));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_closed_peer_is_noticed_as_with_tcp() {
     /// What reads and writes say after the peer has closed.
     async fn after<S>(pair: (S, S), unread: bool) -> Result<Vec<String>>

@@ -26,6 +26,7 @@ pub(crate) struct Backlog {
 #[derive(Default)]
 pub(super) struct Network {
     listening: RefCell<BTreeMap<String, Weak<Backlog>>>,
+    #[cfg(feature = "explore")]
     wires: RefCell<Vec<Weak<Wire>>>,
 }
 
@@ -38,12 +39,19 @@ impl Network {
     /// Makes a connection. `name` is the second end's; otherwise an end has its number as its name.
     pub(super) fn pair(&self, lp: &EventLoop, name: Option<&str>) -> (End, End) {
         let wire = Wire::new(lp, name);
+        #[cfg(feature = "explore")]
+        self.list(&wire);
+        wire.peers().map(End::new).into()
+    }
+
+    /// Lists a connection for the explorer.
+    #[cfg(feature = "explore")]
+    fn list(&self, wire: &Rc<Wire>) {
         let mut wires = self.wires.borrow_mut();
         if wires.len() == wires.capacity() {
             wires.retain(|wire| wire.strong_count() > 0);
         }
-        wires.push(Rc::downgrade(&wire));
-        wire.peers().map(End::new).into()
+        wires.push(Rc::downgrade(wire));
     }
 }
 

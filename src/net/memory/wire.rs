@@ -3,6 +3,8 @@
 //! It guarantees what TCP does. Bytes arrive in order, the end of the stream after them. An end that closes with unread bytes
 //! resets the other one. The first write to an end that has closed is lost, and the next one is a broken pipe. After every
 //! change both ends tell the loop what they are ready for.
+//!
+//! There is one exception: after `shutdown(Read)` the peer's writes fail at once, as on a Unix socket.
 
 use crate::event_loop::{EventLoop, MemorySource, Watch};
 use crate::net::async_fd::ByteStream;
@@ -34,12 +36,13 @@ pub(crate) struct End(Peer);
 /// One end of a connection in memory, for everything but its closing.
 pub(crate) struct Peer {
     wire: Rc<Wire>,
-    number: usize,
+    /// The index of its state in the wire.
+    side: usize,
 }
 
 pub(super) struct Wire {
     ends: [EndState; 2],
-    /// Nothing arrives at either end.
+    /// Nothing arrives at either end but a reset.
     stalled: Cell<bool>,
 }
 
@@ -84,12 +87,12 @@ impl Wire {
     }
 
     pub(super) fn peers(self: &Rc<Self>) -> [Peer; 2] {
-        [0, 1].map(|number| Peer { wire: self.clone(), number })
+        [0, 1].map(|side| Peer { wire: self.clone(), side })
     }
 
     /// Tells the loop what both ends are ready for.
     fn tell(&self) {
-        for [own, other] in [[0, 1], [1, 0]].map(|numbers| numbers.map(|number| &self.ends[number])) {
+        for [own, other] in [[0, 1], [1, 0]].map(|sides| sides.map(|side| &self.ends[side])) {
             let arrived = own.eof.get() || !own.received.borrow().is_empty();
             let read = own.reset.get() || arrived && !self.stalled.get();
             let fails = own.reset.get() || other.eof.get() || other.closed.get();
@@ -101,11 +104,11 @@ impl Wire {
 
 impl Peer {
     fn own(&self) -> &EndState {
-        &self.wire.ends[self.number]
+        &self.wire.ends[self.side]
     }
 
     fn other(&self) -> &EndState {
-        &self.wire.ends[1 - self.number]
+        &self.wire.ends[1 - self.side]
     }
 
     /// Returns the negative number that stands for its descriptor.
@@ -165,13 +168,16 @@ impl Peer {
         if own.reset.get() || other.eof.get() {
             return Err(io::Error::from_raw_os_error(BROKEN_PIPE));
         }
+        if data.is_empty() {
+            return Ok(0);
+        }
         if other.closed.get() {
             // Its answer is a reset.
             other.eof.set(true);
             return Ok(data.len());
         }
         let n = data.len().min(ROOM - other.received.borrow().len());
-        if n == 0 && !data.is_empty() {
+        if n == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
         let sent = n.min(own.cut_at.get() - own.sent.get());
@@ -208,7 +214,7 @@ impl Peer {
 
     /// Tells whether it is the end that connected, or the only open one.
     pub(crate) fn is_first(&self) -> bool {
-        self.number == 0 || self.other().closed.get()
+        self.side == 0 || self.other().closed.get()
     }
 
     /// Returns how many bytes it has sent.

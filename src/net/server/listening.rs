@@ -47,7 +47,8 @@ impl ServerSocket {
         self.name.clone()
     }
 
-    /// Returns the number of its descriptor (`fileno`), which is valid while the server is open.
+    /// Returns the number of its descriptor (`fileno`), which is valid while the server is open;
+    /// negative for a socket in memory.
     #[must_use]
     pub fn fileno(&self) -> RawFd {
         self.fd
