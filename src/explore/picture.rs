@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Writes the page into `target/looplab`, and returns its path. A page that cannot be written is no failure of the program.
 pub(super) fn write(plan: &Plan, test: &str, schedule: &Schedule) -> Option<String> {
+    let path = folder()?.join(format!("{}.html", test.replace("::", "-")));
     let traces = [trace(plan, schedule), trace(plan, &Schedule::default())];
     let page = xray::page(&[("disturbed", &traces[0]), ("undisturbed", &traces[1])]);
-    let path = folder()?.join(format!("{}.html", test.replace("::", "-")));
     std::fs::create_dir_all(path.parent()?).ok()?;
     std::fs::write(&path, page).ok()?;
     let here = std::env::current_dir().ok();

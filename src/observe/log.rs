@@ -217,7 +217,7 @@ impl Log {
 
     /// The turns from the first of these to the last, and those around them.
     pub(crate) fn between(&self, first: u64, last: u64) -> String {
-        self.table(first.saturating_sub(AROUND)..=last + AROUND)
+        self.table(first.saturating_sub(AROUND)..=last.saturating_add(AROUND))
     }
 
     fn table(&self, turns: std::ops::RangeInclusive<u64>) -> String {
