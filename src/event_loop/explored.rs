@@ -62,12 +62,20 @@ impl Explored {
         }
     }
 
-    /// Keeps a job until nothing else can happen. It counts as begun, so that no cancellation withdraws it.
-    pub(crate) fn keep_job(&self, number: u64) {
-        let Some(asked) = &self.0 else { return };
-        for waiting in asked.jobs.borrow_mut().iter_mut().filter(|waiting| waiting.number == number) {
-            waiting.kept |= waiting.job.header().begin();
-        }
+    /// Tells whether a job has not run yet.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        let has = |asked: &Asked| asked.jobs.borrow().iter().any(|waiting| waiting.number == number);
+        self.0.as_deref().is_some_and(has)
+    }
+
+    /// Keeps a job until nothing else can happen. It counts as begun, so that no cancellation withdraws it. Returns false if
+    /// it has run or was withdrawn.
+    pub(crate) fn keep_job(&self, number: u64) -> bool {
+        let Some(asked) = &self.0 else { return false };
+        let mut jobs = asked.jobs.borrow_mut();
+        let Some(waiting) = jobs.iter_mut().find(|waiting| waiting.number == number) else { return false };
+        waiting.kept |= waiting.job.header().begin();
+        waiting.kept
     }
 
     /// Has the next poll report the ready descriptor at this place first.
@@ -120,12 +128,14 @@ impl EventLoop {
         false
     }
 
-    /// Ends a job now, and queues the call that sets its result.
-    pub(crate) fn end_job(&self, number: u64) {
+    /// Ends a job now, and queues the call that sets its result. Returns false if it has run or was withdrawn.
+    pub(crate) fn end_job(&self, number: u64) -> bool {
         let chosen = |_: usize, job: &WaitingJob| job.number == number && job.kind == JobKind::Function;
-        if self.end_first_job(chosen) {
+        let ended = self.end_first_job(chosen);
+        if ended {
             self.receive_at_most(None);
         }
+        ended
     }
 
     /// Runs a job as a thread of its pool would. Returns false if it was withdrawn.

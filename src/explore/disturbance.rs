@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::event_loop::EventLoop;
-use crate::net::memory::peers;
+use crate::net::memory::{Peer, peers};
 use crate::observe::names::stable;
 use crate::task::TaskRef;
 use signal_hook::low_level::signal_name;
@@ -55,12 +55,13 @@ pub(super) enum Disturbance {
 pub enum PeerFault {
     /// The connection is reset, for both of its ends.
     Reset,
-    /// Nothing arrives any more at either end. Only a timeout helps against it.
+    /// Nothing but a reset arrives any more at either end. Only a timeout helps against it.
     Stall,
-    /// One end sends no more: the other one reads the end of the stream.
+    /// One end sends no more: the other one reads the end of the stream. The program's own writes at the half-closed end fail
+    /// with `Broken pipe`.
     HalfClose,
     /// The process of one end dies after each byte that it writes: the other one reads up to there, and then the end of the
-    /// stream.
+    /// stream. Bytes that are written in the entry that makes the connection are not cut: there is no point between.
     Cut,
 }
 
@@ -138,6 +139,19 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
+    /// Tells whether no kind is chosen.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { stops, cancels, signals, errors, jobs, ties, peers, drops } = self;
+        let any = *stops || *jobs || *ties || *drops;
+        !any && cancels.is_empty() && signals.is_empty() && errors.is_empty() && peers.is_empty()
+    }
+
+    /// Lists the names of tasks that are chosen.
+    pub(super) fn task_names(&self) -> Vec<&str> {
+        let cancelled = self.cancels.iter().flatten();
+        cancelled.chain(self.errors.iter().map(|(name, _)| name)).map(String::as_str).collect()
+    }
+
     /// Lists what can be done at a visit, in the order in which it is tried.
     pub(super) fn at(&self, visit: &Visit) -> Vec<Disturbance> {
         let Visit { point, .. } = visit;
@@ -178,40 +192,39 @@ impl Kinds {
         self.errors.iter().find(|(name, _)| name == task).map(|(_, make)| make)
     }
 
-    /// Disturbs the program, from within the observer of its loop.
-    pub(super) fn act(&self, disturbance: &Disturbance, lp: &EventLoop, point: Point) {
+    /// Disturbs the program, from within the observer of its loop. Returns false if what is to be disturbed is not there. (A
+    /// tie shows that only at the poll.)
+    pub(super) fn act(&self, disturbance: &Disturbance, lp: &EventLoop, point: Point) -> bool {
         let find = |task: &Subject| lp.all_tasks().into_iter().find(|other: &TaskRef| other.id() == task.id);
         match disturbance {
             Disturbance::Stop => lp.stop(),
             Disturbance::Cancel(task) => {
-                if let Some(task) = find(task) {
-                    task.cancel_msg(format!("explore: at {point}"));
-                }
+                let Some(task) = find(task) else { return false };
+                task.cancel_msg(format!("explore: at {point}"));
             }
-            Disturbance::Signal(signal) => lp.0.deliver_signal(*signal),
+            Disturbance::Signal(signal) => return lp.0.deliver_signal(*signal),
             Disturbance::Error(task) => {
-                let waiting = find(task);
-                let make = waiting.as_ref().and_then(|task| self.error_for(&stable(&task.name())));
-                if let (Some(waiting), Some(make)) = (waiting, make) {
-                    waiting.throw(lp, make());
-                }
+                let Some(waiting) = find(task) else { return false };
+                let Some(make) = self.error_for(&stable(&waiting.name())) else { return false };
+                return waiting.throw(lp, make());
             }
-            Disturbance::Job(job) => lp.end_job(job.id),
-            Disturbance::Late(job) => lp.0.explored.keep_job(job.id),
+            Disturbance::Job(job) => return lp.end_job(job.id),
+            Disturbance::Late(job) => return lp.0.explored.keep_job(job.id),
             Disturbance::Tie(place) => lp.0.explored.put_first(*place),
             Disturbance::Peer(fault, end, bytes) => {
-                let peer =
-                    peers(lp).into_iter().find(|peer| u64::from(peer.number().unsigned_abs()) == end.id);
-                match (fault, peer) {
-                    (_, None) => {}
-                    (PeerFault::Reset, Some(peer)) => peer.reset(),
-                    (PeerFault::Stall, Some(peer)) => peer.set_stalled(true),
-                    (PeerFault::HalfClose, Some(peer)) => drop(peer.shutdown(Shutdown::Write)),
-                    (PeerFault::Cut, Some(peer)) => peer.cut_after(*bytes),
+                let is_end = |peer: &Peer| u64::from(peer.number().unsigned_abs()) == end.id;
+                let open = peers(lp).into_iter().find(|peer| is_end(peer) && peer.is_open());
+                let Some(peer) = open else { return false };
+                match fault {
+                    PeerFault::Reset => peer.reset(),
+                    PeerFault::Stall => peer.set_stalled(true),
+                    PeerFault::HalfClose => drop(peer.shutdown(Shutdown::Write)),
+                    PeerFault::Cut => peer.cut_after(*bytes),
                 }
             }
             Disturbance::Drop => lp.0.request_exit(Error::Exit(1)),
         }
+        true
     }
 }
 
@@ -277,7 +290,7 @@ impl Disturbance {
             Self::Error(Subject { name, .. }) => format!("fail what {name} waits for"),
             Self::Job(Subject { name, .. }) => format!("end the job {name}"),
             Self::Late(Subject { name, .. }) => format!("let the job {name} end last"),
-            Self::Tie(place) => format!("take ready descriptor {} first", place + 1),
+            Self::Tie(place) => format!("take ready descriptor {} first", place.saturating_add(1)),
             Self::Peer(PeerFault::Cut, Subject { id, name }, bytes) => {
                 let s = if *bytes == 1 { "" } else { "s" };
                 format!("cut socket -{id} of {name} after {bytes} byte{s}")

@@ -75,7 +75,8 @@ impl Execution {
             Err(error) => Err(format!("no loop can be made: {error}")),
         };
         let panicked = take_destructor_panic().map(|panic| format!("a destructor panicked: {panic}"));
-        execution.failure = followed.err().or(panicked).map(|failure| stable_text(&failure));
+        let observer = script.take_panic().map(|panic| format!("the explorer's observer panicked: {panic}"));
+        execution.failure = observer.or(followed.err()).or(panicked).map(|failure| stable_text(&failure));
         execution.turns = script.turns();
         execution.visits = script.take_visits();
         execution.story = script.take_story();
@@ -127,16 +128,17 @@ impl Execution {
         let lp = world.event_loop();
         let built = catch(|| (plan.program)(world)).and_then(|built| built);
         built.map_err(|error| format!("the program cannot be built: {error}"))?;
-        let ended = match (world.main_task(), world.take_runs()) {
+        let mut runs = world.take_runs();
+        let ended = match (world.main_task(), runs.pop()) {
             (Some(main), None) => loop {
                 match lp.run_until_complete(&main) {
                     Err(Error::StoppedBeforeComplete) if script.stopped.take() => {}
                     ended => break ended,
                 }
             },
-            (None, Some(runs)) => {
+            (None, Some(program)) if runs.is_empty() => {
                 script.runs_itself.set(true);
-                catch(|| runs(lp)).and_then(|ended| ended)
+                catch(|| program(lp)).and_then(|ended| ended)
             }
             _ => {
                 let text = "the program needs world.main, world.runs or world.runner, and only one of them";
@@ -192,7 +194,10 @@ fn left_over(lp: &EventLoop, excused: &[String]) -> Result<(), String> {
     let tasks = state.tasks.iter().map(|task| format!("the task {}", named(&task.name, task.place)));
     let timers = state.timers.iter().filter(|timer| !timer.cancelled);
     let timers = timers.map(|timer| format!("the timer {}", named(&timer.label, timer.place)));
-    let io = state.io.iter().map(|io| format!("the descriptor {}", io.fd));
+    // A negative number stands for a socket in memory.
+    let io = state.io.iter().map(|io| {
+        if io.fd < 0 { format!("the socket {}", io.fd) } else { format!("the descriptor {}", io.fd) }
+    });
     let signals = state.signals.iter().map(|signal| format!("the handler of signal {}", signal.signal));
     let jobs = state.jobs.iter().map(|job| format!("the job {}", named(&job.label, Some(job.place))));
     let left = tasks.chain(timers).chain(io).chain(signals).chain(jobs);

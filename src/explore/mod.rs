@@ -21,6 +21,7 @@ mod search;
 mod world;
 
 use crate::error::{Error, Result};
+use crate::panics::to_stderr;
 use crate::signals::signal::Signal;
 use disturbance::Kinds;
 use execution::Plan;
@@ -114,7 +115,8 @@ impl Explore {
     }
 
     /// Fails the await at which a task with this name is suspended, at each point, as a failing peer would. The error is
-    /// thrown at the await; what is awaited goes on. A second call for the same name has no effect.
+    /// thrown at the await; what is awaited goes on. A second call for the same name has no effect. An await of a future that
+    /// is not looplab's takes no error: the task is polled once more.
     ///
     /// ```
     /// use looplab::explore::Explore;
@@ -152,7 +154,8 @@ impl Explore {
     }
 
     /// Lets peers misbehave: each connection of [`net::memory`](crate::net::memory) has each of these faults at each point. A
-    /// [`Cut`](PeerFault::Cut) comes after each byte that an end writes.
+    /// [`Cut`](PeerFault::Cut) comes after each byte that an end writes, but for those that are written in the entry that
+    /// makes the connection.
     ///
     /// ```
     /// use looplab::explore::{Explore, PeerFault};
@@ -237,12 +240,14 @@ impl Explore {
         self
     }
 
-    /// Explores, and panics with the report if a schedule fails. For tests.
+    /// Explores, and panics with the report if a schedule fails. For tests. If schedules were left out, it prints the report
+    /// to standard error.
     ///
     /// With the feature `xray` it also writes a page of the smallest failing schedule, `target/looplab/TEST.html`.
     ///
     /// # Panics
-    /// If the undisturbed program breaks a promise or is not deterministic, or if a schedule fails.
+    /// If the undisturbed program breaks a promise or is not deterministic, or if a schedule fails. Also if kinds are chosen,
+    /// and nothing in the program can be disturbed so: a task's name may be wrong.
     pub fn check(mut self) {
         #[cfg_attr(not(feature = "xray"), allow(unused_mut))]
         let mut report = self.0.run().unwrap_or_else(|error| panic!("explore: {error}"));
@@ -251,6 +256,15 @@ impl Explore {
             report.picture = picture::write(&self.0.plan, test, &first.schedule);
         }
         assert!(report.failures.is_empty(), "{report}");
+        let kinds = &self.0.plan.kinds;
+        assert!(
+            kinds.is_empty() || report.schedules + report.left_out > 0,
+            "explore: nothing was explored: the program has nothing that could be disturbed so; chosen tasks: {:?}",
+            kinds.task_names()
+        );
+        if report.left_out > 0 {
+            to_stderr(report.to_string().trim_end());
+        }
     }
 
     /// Explores and returns what was found. With `LOOPLAB_EXPLORE` in the environment only the schedule that it names is run,

@@ -1,10 +1,11 @@
 //! The observer of one run: what it still has to do to the program, and what it has seen.
 //!
-//! It acts at the announcement of a turn, which comes before the poll, and at that of an entry, which has left the queue and has
-//! not run. There it also records what a later schedule could disturb.
+//! It acts at the announcement of a turn, which comes before the poll, and at that of an entry, which has left the queue and
+//! has not run. There it also records what a later schedule could disturb.
 
 use super::disturbance::{Disturbance, Kinds, Point, Subject, Visit, VisitedPeer};
 use super::schedule::{Injection, Schedule};
+use crate::error::catch;
 use crate::event_loop::{EventLoop, get_running_loop};
 use crate::observe::names::stable;
 use crate::threads::run_in_executor::SHUTDOWN;
@@ -36,6 +37,12 @@ pub(super) enum Recorded {
 pub(super) struct Script {
     kinds: Arc<Kinds>,
     injections: RefCell<Vec<Injection>>,
+    /// The disturbances that found nothing to disturb.
+    missed: RefCell<Vec<Injection>>,
+    /// A tie that the next poll decides, and its point.
+    tie: Cell<Option<(usize, Point)>>,
+    /// With what text the observer itself panicked first.
+    panicked: RefCell<Option<String>>,
     pub(super) most_turns: u64,
     recorded: Recorded,
     turn: Cell<u64>,
@@ -50,8 +57,8 @@ pub(super) struct Script {
     /// Whether the main task is done: later points are not the program's.
     pub(super) over: Cell<bool>,
     began: Cell<Option<Instant>>,
-    /// The tasks that are not done: their names, and whether they are suspended.
-    tasks: RefCell<BTreeMap<u64, (String, bool)>>,
+    /// The names of the tasks that are not done.
+    tasks: RefCell<BTreeMap<u64, String>>,
     jobs: RefCell<BTreeMap<u64, String>>,
     known_jobs: RefCell<BTreeSet<u64>>,
     signals: RefCell<Vec<i32>>,
@@ -70,6 +77,9 @@ impl Script {
         Self {
             kinds,
             injections: RefCell::new(schedule.0.clone()),
+            missed: RefCell::default(),
+            tie: Cell::default(),
+            panicked: RefCell::default(),
             most_turns,
             recorded,
             turn: Cell::default(),
@@ -105,12 +115,27 @@ impl Script {
         self.story.take()
     }
 
-    /// Takes the disturbances whose points the run did not come to.
+    /// Takes the disturbances that found nothing to disturb, and those whose points the run did not come to.
     pub(super) fn take_left(&self) -> Schedule {
-        Schedule(self.injections.take())
+        self.end_tie(0);
+        let mut left = self.missed.take();
+        left.append(&mut self.injections.borrow_mut());
+        Schedule(left)
     }
 
+    /// Takes the text of the observer's own panic.
+    pub(super) fn take_panic(&self) -> Option<String> {
+        self.panicked.take()
+    }
+
+    /// Keeps a panic, of the program's closures for instance. The loop would only log it, and the schedule would pass.
     pub(super) fn observe(&self, record: &Record<'_>) {
+        if let Err(panic) = catch(|| self.record(record)) {
+            self.panicked.borrow_mut().get_or_insert(panic.to_string());
+        }
+    }
+
+    fn record(&self, record: &Record<'_>) {
         // An entry runs after what disturbs it; a turn begins before.
         let runs = matches!(record.event, Event::Run { .. });
         if let Some(log) = self.log.as_ref().filter(|_| !runs) {
@@ -129,7 +154,8 @@ impl Script {
                 self.entry.set(0);
                 if n > self.most_turns && !self.over.get() {
                     self.gave_up.set(true);
-                    return self.on_loop(EventLoop::stop);
+                    self.on_loop(EventLoop::stop);
+                    return;
                 }
                 self.tell(|| format!("turn {n} at {:?}", self.time_of(record)));
                 self.arrive(String::new());
@@ -142,14 +168,14 @@ impl Script {
             }
             Event::Skip { q, .. } => drop(self.queued.borrow_mut().remove(&q)),
             Event::Task { task, name, .. } => {
-                let waits = self.tasks.borrow().get(&task).is_some_and(|(_, waits)| *waits);
-                self.tasks.borrow_mut().insert(task, (stable(name), waits));
+                drop(self.tasks.borrow_mut().insert(task, stable(name)));
             }
             Event::TaskDone { task, .. } => drop(self.tasks.borrow_mut().remove(&task)),
             Event::SignalRegistered { signal, .. } => self.signals.borrow_mut().push(signal),
             Event::SignalUnregistered { signal, .. } => {
                 self.signals.borrow_mut().retain(|other| *other != signal)
             }
+            Event::Polled { events, .. } => self.polled(events.len()),
             Event::Push { label, place, .. } | Event::Timer { label, place, .. } if self.nearly_gave_up() => {
                 self.repeat(named(label, place));
             }
@@ -171,26 +197,28 @@ impl Script {
                 let timer = self.timers.borrow_mut().remove(&h).unwrap_or_default();
                 self.queued.borrow_mut().insert(q, timer);
             }
-            Event::Step { task, .. } => self.set_waiting(task, false),
-            Event::Park { task, .. } => self.set_waiting(task, true),
             Event::Job { job, label, .. } if label != SHUTDOWN => {
                 drop(self.jobs.borrow_mut().insert(job, label.to_owned()))
             }
             Event::JobEnds { job, .. } => drop(self.jobs.borrow_mut().remove(&job)),
-            Event::Polled { events, .. } => {
-                self.tell(|| format!("ready descriptors in turn {}: {}", self.turn.get(), events.len()));
-                let here = Point { turn: self.turn.get(), entry: 0 };
-                if let Some(visit) = self.visits.borrow_mut().last_mut().filter(|visit| visit.point == here) {
-                    visit.found = events.len();
-                }
-            }
             _ => {}
         }
     }
 
-    fn set_waiting(&self, task: u64, waits: bool) {
-        if let Some(task) = self.tasks.borrow_mut().get_mut(&task) {
-            task.1 = waits;
+    /// A tie is missed if too few descriptors are ready at its poll, or if there is no poll.
+    fn end_tie(&self, found: usize) {
+        if let Some((place, point)) = self.tie.take().filter(|(place, _)| *place >= found) {
+            self.missed.borrow_mut().push(Injection { point, disturbance: Disturbance::Tie(place) });
+        }
+    }
+
+    /// Learns how many descriptors this poll found ready.
+    fn polled(&self, found: usize) {
+        self.end_tie(found);
+        self.tell(|| format!("ready descriptors in turn {}: {found}", self.turn.get()));
+        let here = Point { turn: self.turn.get(), entry: 0 };
+        if let Some(visit) = self.visits.borrow_mut().last_mut().filter(|visit| visit.point == here) {
+            visit.found = found;
         }
     }
 
@@ -201,7 +229,9 @@ impl Script {
             let next = self.injections.borrow().first().filter(|next| next.point == point).cloned();
             let Some(next) = next else { break };
             self.injections.borrow_mut().remove(0);
-            self.disturb(&next.disturbance, point);
+            if !self.disturb(&next.disturbance, point) {
+                self.missed.borrow_mut().push(next);
+            }
         }
         if self.records_visits() && self.injections.borrow().is_empty() && !self.over.get() {
             let visit = self.visit(point, entry);
@@ -210,17 +240,17 @@ impl Script {
     }
 
     fn visit(&self, point: Point, entry: String) -> Visit {
-        let tasks = self.tasks.borrow();
-        let task = |(id, (name, _)): (&u64, &(String, bool))| Subject { id: *id, name: name.clone() };
-        let jobs = self.jobs.borrow();
-        let jobs: Vec<_> = jobs.iter().map(|(id, name)| Subject { id: *id, name: name.clone() }).collect();
+        let subject = |(id, name): (&u64, &String)| Subject { id: *id, name: name.clone() };
+        let mut jobs: Vec<_> = self.jobs.borrow().iter().map(subject).collect();
+        // A job that has run is listed by the loop until its result is set.
+        self.on_loop(|lp| jobs.retain(|job| lp.0.explored.has(job.id)));
         let mut known = self.known_jobs.borrow_mut();
         Visit {
             point,
             entry,
             continues: !self.runs_itself.get(),
-            tasks: tasks.iter().map(task).collect(),
-            waiting: tasks.iter().filter(|(_, (_, waits))| *waits).map(task).collect(),
+            tasks: self.tasks.borrow().iter().map(subject).collect(),
+            waiting: self.visit_waiting(),
             signals: self.signals.borrow().clone(),
             new_jobs: jobs.iter().filter(|job| known.insert(job.id)).cloned().collect(),
             jobs,
@@ -229,17 +259,26 @@ impl Script {
         }
     }
 
-    fn visit_peers(&self) -> Vec<VisitedPeer> {
-        let mut peers = Vec::new();
-        if !self.kinds.peers.is_empty() {
-            let mut visits = self.visits.borrow_mut();
-            let before = visits.last_mut().map(|visit| &mut visit.peers[..]).unwrap_or_default();
-            self.on_loop(|lp| peers = VisitedPeer::all(lp, before));
+    fn visit_waiting(&self) -> Vec<Subject> {
+        if self.kinds.errors.is_empty() {
+            return Vec::new();
         }
-        peers
+        let tasks = self.on_loop(EventLoop::all_tasks).unwrap_or_default();
+        let waiting = tasks.iter().filter(|task| task.is_suspended());
+        waiting.map(|task| Subject { id: task.id(), name: stable(&task.name()) }).collect()
     }
 
-    fn disturb(&self, disturbance: &Disturbance, point: Point) {
+    fn visit_peers(&self) -> Vec<VisitedPeer> {
+        if self.kinds.peers.is_empty() {
+            return Vec::new();
+        }
+        let mut visits = self.visits.borrow_mut();
+        let before = visits.last_mut().map(|visit| &mut visit.peers[..]).unwrap_or_default();
+        self.on_loop(|lp| VisitedPeer::all(lp, before)).unwrap_or_default()
+    }
+
+    /// Returns false if there was nothing to disturb.
+    fn disturb(&self, disturbance: &Disturbance, point: Point) -> bool {
         let what = disturbance.describe();
         if let Some(log) = &self.log {
             log.mark(format!("✂ {what}"));
@@ -247,14 +286,17 @@ impl Script {
         match disturbance {
             Disturbance::Stop => self.stopped.set(true),
             Disturbance::Drop => self.dropped.set(true),
-            Disturbance::Late(job) => drop(self.known_jobs.borrow_mut().insert(job.id)),
+            Disturbance::Late(job) => _ = self.known_jobs.borrow_mut().insert(job.id),
+            Disturbance::Tie(place) => self.tie.set(Some((*place, point))),
             _ => {}
         }
-        self.on_loop(|lp| {
+        let acted = self.on_loop(|lp| {
             lp.0.disturbed(&what);
-            self.kinds.act(disturbance, lp, point);
+            let acted = self.kinds.act(disturbance, lp, point);
             self.learn_names(lp);
+            acted
         });
+        acted.unwrap_or_default()
     }
 
     /// Learns the names of what a disturbance has queued: an observer is not called for what it does itself.
@@ -275,10 +317,8 @@ impl Script {
     }
 
     /// The observer is called for events of a run only, but for the loop's last ones.
-    fn on_loop(&self, act: impl FnOnce(&EventLoop)) {
-        if let Ok(lp) = get_running_loop() {
-            act(&lp);
-        }
+    fn on_loop<R>(&self, act: impl FnOnce(&EventLoop) -> R) -> Option<R> {
+        get_running_loop().ok().map(|lp| act(&lp))
     }
 
     fn records_visits(&self) -> bool {
@@ -311,7 +351,7 @@ impl Script {
 
     /// Names what a run that does not end does again and again, and the tasks that are not done.
     pub(super) fn why_endless(&self) -> String {
-        let tasks: Vec<_> = self.tasks.borrow().values().map(|(name, _)| name.clone()).collect();
+        let tasks: Vec<_> = self.tasks.borrow().values().cloned().collect();
         let repeated: Vec<_> = self.repeated.take().into_iter().collect();
         let (tasks, repeated) = (tasks.join(", "), repeated.join(", "));
         format!(

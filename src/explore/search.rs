@@ -110,8 +110,16 @@ impl Search {
             if sample.wanted == wanted_after {
                 return found;
             }
-            let first = self.execute(&singles[i].0, Recorded::Visits);
-            for (schedule, before) in self.schedules_after(&singles[i].0, &first) {
+            let (single, before) = &singles[i];
+            let all = self.schedules_after(single, &self.execute(single, Recorded::Visits));
+            let (counted, now) = (pairs[i], all.len() as u64);
+            if counted != now {
+                let message = format!(
+                    "the program is not deterministic after this: {counted} schedules could come next, and then {now}"
+                );
+                return vec![failure(single.clone(), before.clone(), message)];
+            }
+            for (schedule, before) in all {
                 if sample.keeps() {
                     let second = self.run_compared(&schedule, Recorded::Failure, undisturbed, progress);
                     if let Some(message) = second.failure {

@@ -38,7 +38,8 @@ pub struct World(Rc<WorldState>);
 struct WorldState {
     lp: EventLoop,
     main: RefCell<Option<TaskRef>>,
-    runs: RefCell<Option<Runs>>,
+    /// The programs that run the loop themselves. Only one is allowed.
+    runs: RefCell<Vec<Runs>>,
     finally: RefCell<Vec<Finally>>,
     notes: RefCell<Vec<String>>,
     log: Option<Log>,
@@ -91,8 +92,9 @@ impl World {
         Ok(())
     }
 
-    /// Takes a program that runs the loop itself, with `run_forever` for instance. It stands for the main task. Such a program
-    /// cannot be continued after a stop, so [`Explore::stops`](super::Explore::stops) leaves it alone.
+    /// Takes a program that runs the loop itself, with `run_forever` for instance. It stands for the main task. With a second
+    /// one, or a main task beside it, the program is refused. Such a program cannot be continued after a stop, so
+    /// [`Explore::stops`](super::Explore::stops) leaves it alone.
     ///
     /// ```
     /// use looplab::explore::Explore;
@@ -109,13 +111,14 @@ impl World {
     /// }).signals([Signal::SIGTERM]).allow_left("timer").check();
     /// ```
     pub fn runs(&self, program: impl FnOnce(&EventLoop) -> Result<()> + 'static) {
-        *self.0.runs.borrow_mut() = Some(Box::new(program));
+        self.0.runs.borrow_mut().push(Box::new(program));
     }
 
-    /// Takes a program that is given to a [`Runner`](crate::Runner). The runner is made of these options, on the world's loop,
-    /// and closed after the program. Its handler of SIGINT is there on any thread, so
-    /// [`Explore::signals`](super::Explore::signals) delivers SIGINT as Ctrl-C does: the first cancels main, the second interrupts. The process
-    /// gets no signal, and no handler.
+    /// Takes a program that is given to a [`Runner`](crate::Runner), as [`runs`](Self::runs) does otherwise. The runner is
+    /// made of these options on the world's loop, and closed after the program. The options of
+    /// [`RunnerBuilder::event_loop`] have no effect. The handler of SIGINT is there on any thread, so
+    /// [`Explore::signals`](super::Explore::signals) delivers SIGINT as Ctrl-C does: the first cancels main, the second
+    /// interrupts. The process gets no signal, and no handler.
     ///
     /// ```
     /// use looplab::explore::Explore;
@@ -163,8 +166,8 @@ impl World {
         self.0.main.borrow().clone()
     }
 
-    pub(super) fn take_runs(&self) -> Option<Runs> {
-        self.0.runs.borrow_mut().take()
+    pub(super) fn take_runs(&self) -> Vec<Runs> {
+        self.0.runs.take()
     }
 
     pub(super) fn take_checks(&self) -> Vec<Finally> {
@@ -182,7 +185,7 @@ impl World {
     /// Ends the world's own references, so that only what the program leaks stays.
     pub(super) fn end(&self) {
         drop_quietly(self.0.main.take());
-        drop_quietly(self.0.runs.take());
+        drop_all(self.0.runs.take());
         drop_all(self.0.finally.take());
     }
 }

@@ -38,6 +38,8 @@ pub(super) use backlog::Backlog;
 #[cfg(feature = "explore")]
 pub(crate) use backlog::peers;
 pub(super) use wire::End;
+#[cfg(feature = "explore")]
+pub(crate) use wire::Peer;
 
 use super::async_fd::{AsyncFd, OpKind};
 use super::connect::CONNECT;

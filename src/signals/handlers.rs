@@ -143,9 +143,13 @@ impl EventLoop {
 
 #[cfg(feature = "explore")]
 impl crate::event_loop::Inner {
-    /// Delivers a signal to this loop alone. Without a handler nothing happens.
-    pub(crate) fn deliver_signal(&self, signal: i32) {
-        self.signals.borrow_mut().deliver(signal);
+    /// Delivers a signal to this loop alone. Returns false if it has no handler.
+    pub(crate) fn deliver_signal(&self, signal: i32) -> bool {
+        let handled = self.signal_handlers.borrow().contains_key(&signal);
+        if handled {
+            self.signals.borrow_mut().deliver(signal);
+        }
+        handled
     }
 }
 

@@ -239,13 +239,23 @@ impl TaskRef {
         self.0.info()
     }
 
-    /// Throws an error at the await where the task is suspended, in its next step. Does nothing if it is not suspended.
+    /// Tells whether it waits at an await that has not succeeded. After a success its wakeup is queued.
     #[cfg(feature = "explore")]
-    pub(crate) fn throw(&self, lp: &EventLoop, error: Error) {
-        if self.0.parked.get() {
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.0.parked.get() && self.0.queued.get().is_none()
+    }
+
+    /// Throws an error at the await where the task is suspended, in its next step. Returns false if it is not suspended.
+    ///
+    /// The await of a future that is not looplab's takes no error: the task is polled once more, and the error is lost.
+    #[cfg(feature = "explore")]
+    pub(crate) fn throw(&self, lp: &EventLoop, error: Error) -> bool {
+        let suspended = self.is_suspended();
+        if suspended {
             drop_quietly(self.0.context.refused.replace(Some(Box::new(error))));
             self.0.clone().wake(lp, None);
         }
+        suspended
     }
 
     pub(crate) fn cancel_undelivered(&self) -> bool {

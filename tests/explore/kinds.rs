@@ -65,6 +65,28 @@ fn an_error_of_a_peer_fails_the_await_of_the_named_task() {
     assert_eq!(report.schedules(), 0);
 }
 
+#[test]
+fn an_error_does_not_undo_an_await_that_has_succeeded() {
+    let waits = |world: &World| {
+        world.main(async {
+            let answer = get_running_loop()?.create_future::<()>();
+            let asked = answer.clone();
+            let query = async move {
+                match asked.clone().await {
+                    Err(_) if asked.done() => Err(Error::msg("an answer is lost")),
+                    _ => Ok(()),
+                }
+            };
+            let query = Task::builder().name("db").spawn(query);
+            sleep(ms(5)).await?;
+            answer.set_result(())?;
+            query.await
+        })
+    };
+    let report = explored(Explore::new(waits).errors("db", || Error::msg("reset")));
+    assert!(report.failures().is_empty() && report.schedules() >= 2, "{report}");
+}
+
 /// Loads two parts by jobs, which are done in an order of their own.
 fn load(world: &World, in_order: bool) -> Result<()> {
     let noting = world.clone();

@@ -1,7 +1,8 @@
 //! What the explorer says, and what it refuses.
 
 use looplab::explore::{Explore, Report, Schedule, World};
-use looplab::{Error, EventLoop, Result, create_task, shield, sleep};
+use looplab::net::memory::MemoryListener;
+use looplab::{Error, EventLoop, Result, Runner, create_task, shield, sleep};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -115,6 +116,35 @@ fn a_schedule_repeated_by_its_name_fails_in_the_same_way() {
 }
 
 #[test]
+fn a_disturbance_that_finds_nothing_to_disturb_fails_its_schedule() {
+    let test = "reports::a_disturbance_that_finds_nothing_to_disturb_fails_its_schedule";
+    if support::role().is_some() {
+        let report = explored(Explore::new(long));
+        for failure in report.failures() {
+            support::report(&failure.message);
+        }
+        std::process::exit(0);
+    }
+    for schedule in [
+        "cancel:worker#9@7",
+        "signal:SIGTERM@7",
+        "error:main#1@7",
+        "job:load#9@7",
+        "late:load#9@7",
+        "reset:echo#9@7.1",
+        "tie:1@7",
+        "tie:18446744073709551615@7,stop@9",
+        "stop@18446744073709551615",
+    ] {
+        let mut command = support::command(test, "repeat");
+        let ended = support::Process::start(command.env("LOOPLAB_EXPLORE", schedule)).end();
+        // The stop does what it says.
+        let missed = schedule.trim_end_matches(",stop@9");
+        assert_eq!(ended.fine(), [format!("the program never came to {missed}: is it the same program?")]);
+    }
+}
+
+#[test]
 fn a_repeated_schedule_is_traced_with_its_disturbance() {
     let test = "reports::a_repeated_schedule_is_traced_with_its_disturbance";
     if support::role().is_some() {
@@ -212,6 +242,25 @@ fn a_program_whose_times_or_notes_differ_is_refused_too() {
 }
 
 #[test]
+fn a_program_that_differs_after_a_disturbance_fails_with_the_disturbance() {
+    let forgets = |world: &World| {
+        static CANCELLED: AtomicU32 = AtomicU32::new(0);
+        world.main(async {
+            if sleep(ms(1)).await.is_err() {
+                for _ in 0..CANCELLED.fetch_add(1, SeqCst) {
+                    sleep(ms(1)).await?;
+                }
+            }
+            Ok::<(), Error>(())
+        })
+    };
+    let report = explored(Explore::new(forgets).cancels().pairs().threads(1));
+    let first = &report.failures()[0];
+    assert_eq!(first.schedule.to_string(), "cancel:main#1@2", "{report}");
+    assert!(first.message.starts_with("the program is not deterministic after this: "), "{report}");
+}
+
+#[test]
 fn an_undisturbed_program_that_breaks_a_promise_is_told_first() {
     let leaves = |world: &World| {
         world.main(async {
@@ -231,10 +280,26 @@ fn an_undisturbed_program_that_breaks_a_promise_is_told_first() {
 #[test]
 fn a_program_without_a_main_task_is_refused() {
     let error = Explore::new(|_| Ok(())).run().expect_err("refused").to_string();
-    assert_eq!(
-        error,
-        "the undisturbed program breaks a promise: the program needs world.main, world.runs or world.runner, and only one of them"
-    );
+    let refused = "the undisturbed program breaks a promise: the program needs world.main, world.runs or world.runner, and only one of them";
+    assert_eq!(error, refused);
+    let twice = |world: &World| {
+        world.runs(|_| Ok(()));
+        world.runner(Runner::builder(), |_| Ok(()));
+        Ok(())
+    };
+    assert_eq!(Explore::new(twice).run().expect_err("refused").to_string(), refused);
+}
+
+#[test]
+fn a_socket_in_memory_that_is_left_behind_is_called_a_socket() {
+    let leaves = |world: &World| {
+        world.main(async {
+            create_task(async { MemoryListener::bind("shop")?.accept().await.map(drop) });
+            sleep(ms(1)).await
+        })
+    };
+    let error = Explore::new(leaves).allow_left("Task").run().expect_err("refused").to_string();
+    assert_eq!(error, "the undisturbed program breaks a promise: left behind: the socket -1");
 }
 
 #[test]
@@ -280,6 +345,32 @@ fn a_panic_of_a_check_fails_the_schedule() {
 #[should_panic(expected = "explore: 3 of 13 schedules fail")]
 fn check_panics_with_the_report() {
     Explore::new(careless).cancel("main").check();
+}
+
+#[test]
+#[should_panic(expected = "nothing that could be disturbed so; chosen tasks: [\"mian\"]")]
+fn check_panics_if_a_name_is_mistyped() {
+    Explore::new(careless).cancel("mian").check();
+}
+
+#[test]
+fn check_prints_the_report_if_schedules_were_left_out() {
+    let ended = support::child!(|| Explore::new(long).stops().at_most(3).check());
+    let said = &ended.stderr;
+    assert!(
+        said.contains("explore: all of 3 schedules pass") && said.contains("more were left out"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_panic_of_an_errors_closure_fails_the_schedule() {
+    let report = explored(Explore::new(long).errors("main", || panic!("no error today")));
+    let message = &report.failures()[0].message;
+    assert!(
+        message.starts_with("the explorer's observer panicked: ") && message.contains("no error today"),
+        "{report}"
+    );
 }
 
 #[test]
