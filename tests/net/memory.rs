@@ -265,7 +265,7 @@ fn a_reset_fails_reads_and_breaks_writes_at_both_ends() {
 
 #[test]
 fn a_write_of_nothing_to_a_closed_peer_is_not_its_first_write() {
-    run(|_| async move {
+    let said = run(|_| async move {
         let (ours, theirs) = MemoryStream::pair()?;
         drop(theirs);
         assert_eq!(ours.write(b"").await?, 0);
@@ -273,6 +273,7 @@ fn a_write_of_nothing_to_a_closed_peer_is_not_its_first_write() {
         assert_eq!(kind(ours.write(b"more").await), Some(ErrorKind::BrokenPipe));
         Ok(())
     });
+    assert!(said[0].ends_with("returned ()"), "{said:?}");
 }
 
 #[test]
