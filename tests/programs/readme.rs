@@ -23,6 +23,8 @@ fn page(name: &str) -> String {
 fn cargo(place: &Path) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(place).env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme"));
+    // As in this repository's Cargo.toml: what is kept for a second build takes more room than all the rest.
+    cargo.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     cargo
 }
 

@@ -30,6 +30,8 @@ fn build(folder: &Path) -> Result<std::path::PathBuf> {
     fs::write(folder.join("src/main.rs"), PROGRAM)?;
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--offline", "--target-dir", "target"]).current_dir(folder);
+    // As in this repository's Cargo.toml.
+    cargo.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     let built = cargo.output()?;
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     Ok(folder.join("target/debug/without-xray"))
