@@ -9,10 +9,12 @@
 use super::registration::PollEvent;
 use super::running::{running, set_running};
 use super::{EventLoop, Inner};
+use crate::error::Result;
 use crate::panics::drop_quietly;
 use crate::threads::pool::Job;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The name of the thread that the trace shows for a job.
 const THREAD: &str = "explorer";
@@ -108,17 +110,25 @@ impl Explored {
 }
 
 impl EventLoop {
-    /// Ends the next job, because nothing else is to be done now. Returns false if each one is kept.
-    pub(super) fn end_next_job(&self) -> bool {
+    /// Ends the next job, or lets the time of the first timer come, because nothing is ready. Kept jobs end if there is
+    /// neither.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`](crate::Error::Deadlock) if nothing will ever happen.
+    pub(super) fn poll_alone(&self, timeout: Option<Duration>) -> Result<()> {
         let free = |i: usize, job: &WaitingJob| !job.kept && (i == 0 || job.kind == JobKind::Function);
-        self.end_first_job(free)
+        match timeout {
+            _ if self.end_first_job(free) => Ok(()),
+            Some(wait) => {
+                self.0.pass_time(wait);
+                Ok(())
+            }
+            None if self.end_first_job(|_, _| true) => Ok(()),
+            None => Err(self.0.deadlock()),
+        }
     }
 
-    /// Ends the first job, because nothing else will ever happen. Returns false if there is none.
-    pub(super) fn end_kept_job(&self) -> bool {
-        self.end_first_job(|_, _| true)
-    }
-
+    /// Ends the first job for which `chosen` returns true. Returns false if there is none.
     fn end_first_job(&self, chosen: impl Fn(usize, &WaitingJob) -> bool) -> bool {
         while let Some(waiting) = self.0.explored.take_job(&chosen) {
             if self.run_job(waiting) {

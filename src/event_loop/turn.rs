@@ -195,14 +195,13 @@ impl EventLoop {
         if lp.signals_wait() {
             return self.poll_for_real(Some(Duration::ZERO));
         }
-        if lp.explored.is_on() && self.end_next_job() {
-            return Ok(batch);
+        if lp.explored.is_on() {
+            return self.poll_alone(timeout).map(|()| batch);
         }
-        let watched = !lp.explored.is_on() && (!lp.reactor.borrow().is_empty() || !lp.jobs.is_empty());
+        let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.is_empty();
         match timeout {
             Some(wait) if !watched => {
-                lp.clock.advance(wait);
-                lp.timers.follow(lp.clock.now());
+                lp.pass_time(wait);
                 Ok(batch)
             }
             Some(wait) => {
@@ -212,13 +211,6 @@ impl EventLoop {
                     lp.clock.advance(began.elapsed().min(wait));
                 }
                 Ok(batch)
-            }
-            None if lp.explored.is_on() => {
-                if self.end_kept_job() {
-                    Ok(batch)
-                } else {
-                    Err(lp.deadlock())
-                }
             }
             None if watched || lp.somebody_may_wake_it() => self.poll_for_real(None),
             None => Err(lp.deadlock()),
@@ -362,7 +354,13 @@ impl Inner {
             || self.signal_handlers.borrow().keys().any(|signal| !signals.is_of_runner(*signal))
     }
 
-    fn deadlock(&self) -> Error {
+    /// Lets virtual time jump to the first deadline.
+    pub(super) fn pass_time(&self, wait: Duration) {
+        self.clock.advance(wait);
+        self.timers.follow(self.clock.now());
+    }
+
+    pub(super) fn deadlock(&self) -> Error {
         let mut text = String::from(if self.waits_for_outside() {
             "deadlock: nothing is ready, no timer is set, and nothing within the program wakes the loop"
         } else {
