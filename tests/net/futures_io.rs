@@ -93,23 +93,31 @@ fn hyper_says_hello_over_a_kept_connection() -> Result<()> {
     Ok(())
 }
 
+/// Posts 300,000 bytes by hyper's client and looks at the answer.
+async fn post<S>(stream: FuturesIo<S>, path: &str) -> Result<()>
+where
+    FuturesIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(stream).await.map_err(Error::other)?;
+    let connection = create_task(async move { connection.await.map_err(Error::other) });
+    let body = "x".repeat(300_000);
+    let request = Request::post(path).body(Full::<Bytes>::from(body.clone())).map_err(Error::other)?;
+    let response = sender.send_request(request).await.map_err(Error::other)?;
+    let text = response.into_body().collect().await.map_err(Error::other)?.to_bytes();
+    assert_eq!(text.len(), "hello, ".len() + body.len());
+    drop(sender);
+    connection.await?;
+    Ok(())
+}
+
 #[test]
 fn hypers_client_talks_to_hypers_server_on_one_loop() -> Result<()> {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let server = create_task(async move { serve(listener.accept().await?.0).await });
-        let stream = FuturesIo::new(TcpStream::connect(address).await?);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(stream).await.map_err(Error::other)?;
-        let connection = create_task(async move { connection.await.map_err(Error::other) });
-        let body = "x".repeat(300_000);
-        let request = Request::post("/").body(Full::<Bytes>::from(body.clone())).map_err(Error::other)?;
-        let response = sender.send_request(request).await.map_err(Error::other)?;
-        let text = response.into_body().collect().await.map_err(Error::other)?.to_bytes();
-        assert_eq!(text.len(), "hello, ".len() + body.len());
-        drop(sender);
-        connection.await?;
+        post(FuturesIo::new(TcpStream::connect(address).await?), "/").await?;
         server.await
     })
 }
@@ -122,17 +130,7 @@ fn hyper_answers_in_memory_after_an_hour_of_virtual_time() -> Result<()> {
     lp.run_until_complete(async {
         let listener = MemoryListener::bind("hello")?;
         let server = create_task(async move { serve(listener.accept().await?.0).await });
-        let stream = FuturesIo::new(MemoryStream::connect("hello").await?);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(stream).await.map_err(Error::other)?;
-        let connection = create_task(async move { connection.await.map_err(Error::other) });
-        let body = "x".repeat(300_000);
-        let request = Request::post("/slow").body(Full::<Bytes>::from(body.clone())).map_err(Error::other)?;
-        let response = sender.send_request(request).await.map_err(Error::other)?;
-        let text = response.into_body().collect().await.map_err(Error::other)?.to_bytes();
-        assert_eq!(text.len(), "hello, ".len() + body.len());
-        drop(sender);
-        connection.await?;
+        post(FuturesIo::new(MemoryStream::connect("hello").await?), "/slow").await?;
         server.await
     })?;
     assert_eq!(lp.time() - began, Duration::from_secs(3600));
