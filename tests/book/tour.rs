@@ -310,6 +310,14 @@ fn a_lesson_hears_nothing_of_the_readers_looplab_variables() {
 }
 
 #[test]
+fn a_wrong_chapter_is_not_called_a_lesson() {
+    let refused = output(Command::new(tour()).args(["build", "11"]));
+    assert_status(&refused, 2);
+    let answer = String::from_utf8_lossy(&refused.stderr);
+    assert!(answer.contains("there is no chapter \"11\"; the nearest:\n      10_looplab: "), "{answer}");
+}
+
+#[test]
 fn a_wrong_name_is_answered_with_the_nearest_one() {
     let place = Place::new();
     place.lesson("05_create_task_after_stop", "", "").lesson("33_shield", "", "").lesson(

@@ -176,11 +176,20 @@ pub(crate) fn resolve<'a>(all: &'a [Lesson], wanted: &str) -> Result<&'a Lesson,
     };
     match matches[..] {
         [only] => Ok(only),
-        [] => Err(Stop::Cannot(format!(
-            "there is no lesson {wanted:?}; the nearest:{}\n      `{TOUR} list` lists them all, `{TOUR} find {wanted}` \
-             looks into them",
-            titles(&nearest(all, &name))
-        ))),
+        [] => {
+            let near = titles(&nearest(all, &name));
+            let text = if all.first().is_some_and(|program| program.folder == chapters()) {
+                format!(
+                    "there is no chapter {wanted:?}; the nearest:{near}\n      docs/build/index.md lists them all"
+                )
+            } else {
+                format!(
+                    "there is no lesson {wanted:?}; the nearest:{near}\n      `{TOUR} list` lists them all, `{TOUR} find \
+                     {wanted}` looks into them"
+                )
+            };
+            Err(Stop::Cannot(text))
+        }
         _ => Err(Stop::Cannot(format!("{wanted:?} is part of several names:{}", titles(&matches)))),
     }
 }
