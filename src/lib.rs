@@ -2,7 +2,7 @@
 //! semantics on.
 //!
 //! Ten chapters, then the same shapes in `event_loop`, `task`, `threads`. [Build the loop yourself](book::build) grows the
-//! loop from nothing. [Chapter 1](book::build::ready_queue) is 57 lines.
+//! loop from nothing. [Chapter 1](book::build::ready_queue) is 57 lines of code.
 //!
 //! ```
 //! use looplab::{EventLoop, Error, create_task, sleep};
@@ -48,7 +48,7 @@
 //! | `event_loop/` | `ready`, `callback`, `timers`, `reactor`, `inbox`, `clock`: the parts that a turn goes through |
 //! | `signals/` | from a signal's delivery to its handler's turn |
 //! | `task/`, `combine/` | futures and tasks: the step and cancellation; combinators |
-//! | `net/` | sockets, streams and servers |
+//! | `net/` | sockets, streams and servers, also in memory |
 //! | `sync/` | locks, events, queues between tasks |
 //! | `threads/` | the blocking thread pool, on crossbeam-channel, and its jobs |
 //! | `runner.rs` | whole programs: `run`, and what Ctrl-C means |
