@@ -52,5 +52,5 @@ fn ten_times_as_many_schedules_need_no_more_memory() {
 #[test]
 #[ignore = "takes minutes in a debug build"]
 fn a_million_schedules_need_no_more_memory_than_a_hundred_thousand() {
-    does_not_grow(30, 1_000_000, 1 << 23);
+    does_not_grow(24, 1_000_000, 1 << 23);
 }
