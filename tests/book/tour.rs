@@ -152,14 +152,15 @@ fn a_lesson_of_the_package_is_built_and_prints_its_transcript() {
 }
 
 #[test]
-fn the_list_shows_number_title_and_one_line() {
+fn the_list_shows_number_title_one_line_page_and_source() {
     let place = Place::new();
     place.lesson("05_five", "", "").lesson("03_three", "", "");
     let list = place.tour(&["list"]);
     assert_status(&list, 0);
     assert_eq!(
         stdout(&list),
-        "looplab tour: 2 lessons\n\n 03 A title.\n    One line in two.\n 05 A title.\n    One line in two.\n"
+        "looplab tour: 2 lessons\n\n 03 A title.\n    One line in two.\n    docs/lessons/stopping.md, examples/03_three.rs\n \
+         05 A title.\n    One line in two.\n    docs/lessons/stopping.md, examples/05_five.rs\n"
     );
 }
 

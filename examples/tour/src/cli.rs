@@ -59,7 +59,6 @@ With --json standard output is one object; progress and errors stay on standard 
     about = "Runs the lessons of looplab and checks each against what CPython prints",
     after_help = EXAMPLES,
     after_long_help = format!("{EXAMPLES}\n\n{JSON}"),
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -72,7 +71,7 @@ pub(crate) struct Cli {
 /// What to do; nothing named means `run` with every lesson.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the lessons: number, title, one line
+    /// List the lessons: number, title, one line, page and source
     List,
     /// Find the lessons that explain an error text, a symptom, a name of asyncio or a snippet
     ///

@@ -6,7 +6,7 @@ use crate::Stop;
 use crate::lessons::{self, Lesson};
 use crate::screen::{Ink, Screen};
 
-/// Number, title, and one line about each lesson.
+/// Number, title, one line about each lesson, and where its program and its page are.
 pub(crate) fn print(screen: &mut Screen, lessons: &[Lesson]) -> Result<(), Stop> {
     if screen.json {
         let lessons: Vec<Value> = lessons.iter().map(as_json).collect();
@@ -17,6 +17,9 @@ pub(crate) fn print(screen: &mut Screen, lessons: &[Lesson]) -> Result<(), Stop>
         let title = screen.cut(&lesson.title, screen.width - 4);
         screen.line(&format!(" {:02} {title}", lesson.number))?;
         about(screen, lesson, 4)?;
+        if let Some(page) = lessons::page(lesson) {
+            screen.line(&screen.ink(Ink::Dim, &format!("    {page}, examples/{}.rs", lesson.name)))?;
+        }
     }
     Ok(())
 }
