@@ -146,12 +146,6 @@ impl Kinds {
         !any && cancels.is_empty() && signals.is_empty() && errors.is_empty() && peers.is_empty()
     }
 
-    /// Lists the names of tasks that are chosen.
-    pub(super) fn task_names(&self) -> Vec<&str> {
-        let cancelled = self.cancels.iter().flatten();
-        cancelled.chain(self.errors.iter().map(|(name, _)| name)).map(String::as_str).collect()
-    }
-
     /// Lists what can be done at a visit, in the order in which it is tried.
     pub(super) fn at(&self, visit: &Visit) -> Vec<Disturbance> {
         let Visit { point, .. } = visit;
@@ -354,7 +348,7 @@ impl fmt::Display for Subject {
     }
 }
 
-fn name_of(signal: i32) -> String {
+pub(super) fn name_of(signal: i32) -> String {
     signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned)
 }
 

@@ -18,6 +18,7 @@ mod report;
 mod schedule;
 mod script;
 mod search;
+mod targets;
 mod world;
 
 use crate::error::{Error, Result};
@@ -246,8 +247,8 @@ impl Explore {
     /// With the feature `xray` it also writes a page of the smallest failing schedule, `target/looplab/TEST.html`.
     ///
     /// # Panics
-    /// If the undisturbed program breaks a promise or is not deterministic, or if a schedule fails. Also if kinds are chosen,
-    /// and nothing in the program can be disturbed so: a task's name may be wrong.
+    /// If a schedule fails, or if [`run`](Self::run) fails. Also if kinds are chosen, and nothing in the program can be
+    /// disturbed so.
     pub fn check(mut self) {
         #[cfg_attr(not(feature = "xray"), allow(unused_mut))]
         let mut report = self.0.run().unwrap_or_else(|error| panic!("explore: {error}"));
@@ -259,8 +260,7 @@ impl Explore {
         let kinds = &self.0.plan.kinds;
         assert!(
             kinds.is_empty() || report.schedules + report.left_out > 0,
-            "explore: nothing was explored: the program has nothing that could be disturbed so; chosen tasks: {:?}",
-            kinds.task_names()
+            "explore: nothing was explored: the program has nothing that could be disturbed so"
         );
         if report.left_out > 0 {
             to_stderr(report.to_string().trim_end());
@@ -271,8 +271,9 @@ impl Explore {
     /// after the undisturbed program, and `LOOPLAB_TRACE` records it.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if the undisturbed program breaks a promise or is not deterministic; [`Error::Value`] if
-    /// `LOOPLAB_EXPLORE` names no schedule.
+    /// [`Error::Runtime`] if the undisturbed program breaks a promise or is not deterministic. [`Error::Value`] if
+    /// `LOOPLAB_EXPLORE` names no schedule. [`Error::Value`] if no schedule fails, and a task or a signal that is named
+    /// was never there to be disturbed: the name may be mistyped.
     pub fn run(mut self) -> Result<Report> {
         self.0.run()
     }

@@ -6,6 +6,7 @@ use super::execution::{Execution, Plan};
 use super::report::{Failure, Report, SHOWN};
 use super::schedule::{Injection, Schedule};
 use super::script::Recorded;
+use super::targets::Targets;
 use crate::environment;
 use crate::error::{Error, Result};
 use std::io::{IsTerminal, Write};
@@ -47,14 +48,20 @@ impl Search {
             report.schedules = 1;
             report.failures = self.repeat(schedule, &undisturbed).into_iter().collect();
         } else {
-            report.failures = self.search_all(&undisturbed, &mut report);
+            let targets = Targets::new(&self.plan.kinds);
+            targets.look(&undisturbed.visits);
+            report.failures = self.search_all(&undisturbed, &targets, &mut report);
+            // A failure is reported first: what comes after it may have hidden the target.
+            if report.failures.is_empty() {
+                targets.check()?;
+            }
         }
         report.took = began.elapsed();
         Ok(report)
     }
 
     /// Runs all single disturbances, and then the pairs of those that did not fail by themselves.
-    fn search_all(&self, undisturbed: &Execution, report: &mut Report) -> Vec<Failure> {
+    fn search_all(&self, undisturbed: &Execution, targets: &Targets, report: &mut Report) -> Vec<Failure> {
         let progress = Progress::new();
         let mut singles = self.schedules_after(&Schedule::default(), undisturbed);
         let mut sample = self.sample(singles.len() as u64, report);
@@ -64,6 +71,7 @@ impl Search {
             let (schedule, before) = &singles[i];
             let recorded = if self.pairs { Recorded::Visits } else { Recorded::Failure };
             let execution = self.run_compared(schedule, recorded, undisturbed, &progress);
+            targets.look(&execution.visits);
             // What fails by itself says nothing new in a pair.
             let pairs = if execution.failure.is_none() { self.count_after(&execution) } else { 0 };
             (execution.failure.map(|message| failure(schedule.clone(), before.clone(), message)), pairs)

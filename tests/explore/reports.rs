@@ -2,7 +2,10 @@
 
 use looplab::explore::{Explore, Report, Schedule, World};
 use looplab::net::memory::MemoryListener;
-use looplab::{Error, EventLoop, Result, Runner, create_task, shield, sleep};
+use looplab::sync::Event;
+use looplab::{
+    Error, EventLoop, Result, Runner, Signal, Task, create_task, get_running_loop, shield, sleep, yield_now,
+};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -348,9 +351,61 @@ fn check_panics_with_the_report() {
 }
 
 #[test]
-#[should_panic(expected = "nothing that could be disturbed so; chosen tasks: [\"mian\"]")]
+#[should_panic(
+    expected = "nothing is disturbed by .cancel(\"mian\"): no task has this name at any point; the tasks are: Task, main."
+)]
 fn check_panics_if_a_name_is_mistyped() {
     Explore::new(careless).cancel("mian").check();
+}
+
+#[test]
+#[should_panic(expected = "the program has nothing that could be disturbed so")]
+fn check_panics_if_nothing_can_be_disturbed() {
+    Explore::new(long).jobs().check();
+}
+
+/// Every name counts by itself, whatever else is disturbed.
+#[test]
+fn a_name_that_is_never_found_fails_the_exploration() {
+    let refused = |explore: Explore| explore.run().expect_err("a name is mistyped").to_string();
+    let task = refused(Explore::new(careless).cancel("wroker").stops());
+    assert!(task.starts_with("nothing is disturbed by .cancel(\"wroker\")"), "{task}");
+    let error = refused(Explore::new(careless).errors("db", || Error::msg("reset")).stops());
+    assert!(error.contains(".errors(\"db\", …): no task of this name waits"), "{error}");
+    let signal = refused(Explore::new(careless).signals([Signal::SIGTERM]).stops().pairs());
+    assert!(signal.contains(".signals([SIGTERM]): the program handles it at no poll"), "{signal}");
+}
+
+/// A task that only another disturbance makes is found in pairs.
+#[test]
+fn a_name_may_come_with_another_disturbance() {
+    let program = |world: &World| {
+        world.main(async {
+            let lp = get_running_loop()?;
+            let stop = Event::new();
+            let minute = lp.call_later(ms(60_000), {
+                let stop = stop.clone();
+                move || stop.set()
+            })?;
+            let set = stop.clone();
+            lp.add_signal_handler(Signal::SIGTERM, move || {
+                let set = set.clone();
+                Task::builder().name("cleanup").spawn(async move {
+                    set.set();
+                    Ok::<(), Error>(())
+                });
+            })?;
+            let stopped = stop.wait().await;
+            yield_now().await?;
+            minute.cancel();
+            lp.remove_signal_handler(Signal::SIGTERM)?;
+            stopped
+        })
+    };
+    let explore = || Explore::new(program).signals([Signal::SIGTERM]).cancel("cleanup");
+    let alone = explore().run().expect_err("no cleanup without a signal").to_string();
+    assert!(alone.contains(".cancel(\"cleanup\")") && alone.contains("needs pairs()"), "{alone}");
+    explore().pairs().run().expect("the cleanup is found");
 }
 
 #[test]
@@ -385,7 +440,7 @@ fn a_signal_that_is_delivered_reaches_the_handler_and_not_the_process() {
         });
         Ok(())
     };
-    let report = explored(Explore::new(waits).signals([15, 2]).pairs());
+    let report = explored(Explore::new(waits).signals([15]).pairs());
     assert!(report.failures().is_empty() && report.schedules() >= 3, "{report}");
 }
 
