@@ -7,11 +7,11 @@
 #![cfg_attr(not(feature = "explore"), allow(dead_code, reason = "only an explorer makes an explored loop"))]
 
 use super::registration::PollEvent;
-use super::running::{running, set_running};
+use super::running::{all_here, running, set_running};
 use super::{EventLoop, Inner};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::panics::drop_quietly;
-use crate::threads::pool::Job;
+use crate::threads::pool::{Executor, Job};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ struct Asked {
     first: Cell<usize>,
     /// The jobs that have not begun, in order of submission.
     jobs: RefCell<Vec<WaitingJob>>,
+    /// The job that runs now. A job may run others, by the shutdown of another pool.
+    running: RefCell<Option<Arc<dyn Job>>>,
 }
 
 struct WaitingJob {
@@ -101,6 +103,17 @@ impl Explored {
         jobs.into_iter().map(|waiting| waiting.job).collect()
     }
 
+    fn set_running_job(&self, job: Option<Arc<dyn Job>>) -> Option<Arc<dyn Job>> {
+        self.0.as_ref().and_then(|asked| asked.running.replace(job))
+    }
+
+    /// Tells whether a job of this pool runs now.
+    fn runs_job_of(&self, pool: &Executor) -> bool {
+        let running =
+            |asked: &Asked| asked.running.borrow().as_ref().is_some_and(|job| job.header().is_of(pool));
+        self.0.as_deref().is_some_and(running)
+    }
+
     /// Takes the first job for which `chosen` returns true; it gets the job's place as well.
     fn take_job(&self, chosen: impl Fn(usize, &WaitingJob) -> bool) -> Option<WaitingJob> {
         let mut jobs = self.0.as_ref()?.jobs.borrow_mut();
@@ -148,6 +161,28 @@ impl EventLoop {
         ended
     }
 
+    /// Does for the pool's jobs on this loop what `Executor::shutdown` does for those of threads.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] if a job of the pool would wait for itself.
+    pub(crate) fn shut_pool_down(&self, pool: &Executor, wait: bool, cancel: bool) -> Result<()> {
+        let of_pool =
+            |_: usize, job: &WaitingJob| job.kind == JobKind::Function && job.job.header().is_of(pool);
+        if cancel {
+            let unbegun = |i: usize, job: &WaitingJob| of_pool(i, job) && !job.kept;
+            while let Some(WaitingJob { job, .. }) = self.0.explored.take_job(unbegun) {
+                if job.header().cancel() {
+                    job.end(None);
+                }
+            }
+        }
+        if wait && self.0.explored.runs_job_of(pool) {
+            return Err(Error::Runtime("cannot join current thread".into()));
+        }
+        while wait && self.end_first_job(of_pool) {}
+        Ok(())
+    }
+
     /// Runs a job as a thread of its pool would. Returns false if it was withdrawn.
     fn run_job(&self, WaitingJob { job, kind, kept, .. }: WaitingJob) -> bool {
         let thread = Arc::from(THREAD);
@@ -159,13 +194,20 @@ impl EventLoop {
             // A thread of a pool has no running loop.
             let outer = running();
             set_running(None);
+            let outer_job = self.0.explored.set_running_job(Some(job.clone()));
             job.run(&thread);
+            drop(self.0.explored.set_running_job(outer_job));
             set_running(outer);
             job.header().finish();
         }
         self.0.inbox.line().job_ran_here(job, &thread);
         true
     }
+}
+
+/// Returns the explored loops of this thread.
+pub(crate) fn explored_here() -> impl Iterator<Item = EventLoop> {
+    all_here().into_iter().filter(|lp| lp.0.explored.is_on())
 }
 
 impl Inner {

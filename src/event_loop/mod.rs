@@ -41,7 +41,7 @@ pub use running::stop;
 pub(crate) use callback::{Callback, Header, WhenDone, call};
 pub(crate) use close::{Dependant, Dependence};
 pub(crate) use exceptions::report;
-pub(crate) use explored::{Explored, JobKind};
+pub(crate) use explored::{Explored, JobKind, explored_here};
 pub(crate) use reactor::SIGNALS;
 pub(crate) use ready::{Entry, Failed};
 pub(crate) use running::{running, running_loop as get_running_loop};

@@ -168,3 +168,10 @@ pub(crate) fn find(id: LoopId) -> Option<EventLoop> {
         .try_with(|loops| loops.borrow().iter().find(|(other, _)| *other == id).map(|(_, lp)| lp.clone()));
     found.ok().flatten().and_then(|lp| lp.upgrade()).map(EventLoop)
 }
+
+/// Returns the open loops of this thread.
+pub(super) fn all_here() -> Vec<EventLoop> {
+    let listed = |loops: &RefCell<Vec<(LoopId, Weak<Inner>)>>| loops.borrow().clone();
+    let loops = LOOPS.try_with(listed).unwrap_or_default().into_iter();
+    loops.filter_map(|(_, lp)| lp.upgrade()).map(EventLoop).filter(|lp| !lp.is_closed()).collect()
+}

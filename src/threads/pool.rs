@@ -198,23 +198,6 @@ impl Executor {
         ExecutorBuilder::default()
     }
 
-    /// Refuses further jobs (`Executor.shutdown`). May be called from any thread, and again.
-    ///
-    /// Jobs that have not begun still run, but with `cancel` they never do, and awaiting one fails with
-    /// [`Error::Cancelled`]. On the thread of its running loop such a job is done at once, else by a call to its loop. With
-    /// `wait` the method blocks until all threads have ended, so a callback should not call it that way.
-    ///
-    /// # Errors
-    /// [`Error::Runtime`] if a job waits that way for its own pool, which would last forever. The pool is shut down all the
-    /// same.
-    pub fn shutdown(&self, wait: bool, cancel: bool) -> Result<()> {
-        self.close();
-        if cancel {
-            self.cancel_queued();
-        }
-        if wait { self.join() } else { Ok(()) }
-    }
-
     /// Returns how many threads there are now.
     #[must_use]
     pub fn threads(&self) -> usize {
@@ -268,7 +251,7 @@ impl Executor {
     }
 
     /// Arrow 4, for all jobs that have not begun. Those that were withdrawn before are only dropped.
-    fn cancel_queued(&self) {
+    pub(super) fn cancel_queued(&self) {
         let queued: Vec<_> = {
             let state = self.pool().state();
             let firsts = state.threads.iter().filter_map(|thread| lock(&thread.first).take());
@@ -448,6 +431,11 @@ fn quietly(action: impl FnOnce()) {
 }
 
 impl JobHeader {
+    /// Tells whether the job was submitted to this pool.
+    pub(crate) fn is_of(&self, executor: &Executor) -> bool {
+        Arc::ptr_eq(&self.pool, executor.pool())
+    }
+
     pub(crate) fn has_begun(&self) -> bool {
         self.state.load(Relaxed) == BEGUN
     }

@@ -6,7 +6,7 @@
 
 use super::pool::{Executor, Job, JobHeader, lock};
 use crate::error::{Error, Result, catch};
-use crate::event_loop::{EventLoop, Inner, JobKind, Line, get_running_loop};
+use crate::event_loop::{EventLoop, Inner, JobKind, Line, explored_here, get_running_loop};
 use crate::observe::names::short_name;
 use crate::panics::{Guarded, drop_quietly};
 use crate::task::done_callback::add_done_callback;
@@ -183,6 +183,29 @@ impl EventLoop {
                 Err(error.into())
             }
         }
+    }
+}
+
+impl Executor {
+    /// Refuses further jobs (`Executor.shutdown`). May be called from any thread, and again.
+    ///
+    /// Jobs that have not begun still run, but with `cancel` they never do, and awaiting one fails with
+    /// [`Error::Cancelled`]. On the thread of its running loop such a job is done at once, else by a call to its loop. With
+    /// `wait` the method blocks until all threads have ended, so a callback should not call it that way.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] if a job waits that way for its own pool, which would last forever. The pool is shut down all the
+    /// same.
+    pub fn shutdown(&self, wait: bool, cancel: bool) -> Result<()> {
+        self.close();
+        if cancel {
+            self.cancel_queued();
+        }
+        // These loops run the jobs themselves, so the pool has none of them.
+        for lp in explored_here() {
+            lp.shut_pool_down(self, wait, cancel)?;
+        }
+        if wait { self.join() } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 const SIGINT: Signal = Signal::SIGINT;
@@ -60,9 +62,6 @@ fn an_error_of_a_peer_fails_the_await_of_the_named_task() {
     fails(careless.errors("db", reset), "error:db#2@3", "a connection is lost");
     let careful = || Explore::new(|world| query(world, |_| true));
     passes(careful().errors("db", reset).cancels().pairs());
-    // A task that is not suspended has no await that could fail.
-    let report = explored(careful().errors("another", reset));
-    assert_eq!(report.schedules(), 0);
 }
 
 #[test]
@@ -162,6 +161,56 @@ fn jobs_start_no_threads_and_run_without_a_running_loop() {
         })
     };
     passes(Explore::new(here).jobs().stops());
+}
+
+/// Submits two jobs to a pool, and shuts it down in the same callback.
+fn shut_down(world: &World, cancel: bool, waits: bool) -> Result<()> {
+    let ran = Arc::new(AtomicU32::new(0));
+    world.main(async move {
+        let (lp, pool) = (get_running_loop()?, looplab::Executor::new(1));
+        let job = || {
+            let ran = ran.clone();
+            lp.run_in(&pool, move || ran.fetch_add(1, SeqCst))
+        };
+        let jobs = [job()?, job()?];
+        pool.shutdown(waits, cancel)?;
+        let at_return = ran.load(SeqCst);
+        if waits && at_return != if cancel { 0 } else { 2 } {
+            return Err(Error::msg(format!("{at_return} jobs had run when it returned")));
+        }
+        if lp.run_in(&pool, || ()).is_ok() || pool.queued() > 0 && (waits || cancel) {
+            return Err(Error::msg("the pool is not shut down"));
+        }
+        for job in jobs {
+            match (job.await, cancel) {
+                (Ok(_), false) | (Err(Error::Cancelled(_)), true) => {}
+                (ended, _) => return Err(Error::msg(format!("a job ended with {ended:?}"))),
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_pool_that_is_shut_down_cancels_its_jobs_or_waits_for_them() {
+    for (cancel, waits) in [(false, false), (false, true), (true, false), (true, true)] {
+        let explore = Explore::new(move |world| shut_down(world, cancel, waits));
+        let report = explored(explore.jobs().stops().pairs());
+        assert!(report.failures().is_empty() && report.schedules() > 0, "{report}");
+    }
+}
+
+#[test]
+fn a_job_that_would_wait_for_its_own_pool_is_refused() {
+    let waits = |world: &World| {
+        world.main(async {
+            let pool = looplab::Executor::new(1);
+            let own = pool.clone();
+            let refused = get_running_loop()?.run_in(&pool, move || own.shutdown(true, false).is_err())?;
+            if refused.await? { Ok(()) } else { Err(Error::Exit(1)) }
+        })
+    };
+    passes(Explore::new(waits).jobs().stops());
 }
 
 /// Reads two sockets that have data in the same poll.
