@@ -1,15 +1,18 @@
-//! Gathering: several at once, one result.
+//! `gather`: several at once, one result.
 //!
-//! It promises asyncio's `gather`, as of 3.12: children start at the call; the first failure goes to the awaiter at once
-//! and the siblings run on; with `return_exceptions` every outcome is a value; cancelling it cancels the children, and it
-//! is over when they all are, cancelled even if each of them swallowed the request.
+//! It guarantees asyncio's `gather` as of 3.12. The children start at the call. The first failure goes to the awaiter at
+//! once, and the siblings run on. With `return_exceptions` every outcome is a value. Cancelling the gathering cancels the
+//! children. It is over when all of them are, and then cancelled, even if each child swallowed the request.
+//!
+//! It does not cancel the siblings of a child that fails: [`TaskGroup`](crate::TaskGroup) does.
 
 mod children;
 
-pub use children::{Tuple, Values, gather_tuple};
+pub use children::{Tuple, Values};
 
+use super::wait::distinct;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, report, running};
+use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, get_running_loop, report, running};
 use crate::task::TaskRef;
 use crate::task::cancel;
 use crate::task::done_callback::add_done_callback;
@@ -17,10 +20,8 @@ use crate::task::ensure::{EnsureFuture, Ensured};
 use crate::task::future_core::{AnyFuture, Begin, CancelMessage, FutureCore, FutureOf, downcast};
 use crate::task::leaf::Leaf;
 use crate::trace::{Done, Place};
-use children::Children;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
@@ -30,7 +31,7 @@ use std::task::{Context, Poll, ready};
 /// Runs several bodies, tasks or futures at once, and awaits all of them (`asyncio.gather`). The results come in the
 /// order of the arguments. Bodies become tasks now, not at the await.
 ///
-/// The first error goes to the awaiter at once; the others run on, and what they fail with later is dropped. See
+/// The first error goes to the awaiter at once. The others run on, and later errors are dropped; see
 /// [`Gather::return_exceptions`]. For arguments of different types there is [`gather!`](crate::gather!).
 ///
 /// ```
@@ -52,85 +53,74 @@ where
     gather_at(Location::caller(), children)
 }
 
-/// The same where the caller of a function of looplab is the place to show.
+/// Gathers as [`gather`], and shows `place` in traces and reports.
 pub(crate) fn gather_at<I>(place: Place, children: I) -> Gather<Vec<<I::Item as EnsureFuture>::Value>>
 where
     I: IntoIterator<Item: EnsureFuture<Value: Clone>>,
 {
-    let Some(lp) = running() else { return Gather::failed(Error::NoRunningLoop) };
-    let ensured: Result<Vec<_>> =
-        children.into_iter().map(|child| Ok(child.ensure(&lp, place)?.of_loop(&lp)?.share())).collect();
-    match ensured {
-        Ok(sources) => Gather::start(&lp, place, Box::new(sources)),
-        Err(error) => Gather::failed(error),
-    }
+    gather_with(place, |lp| {
+        children.into_iter().map(|child| Ok(child.ensure(lp, place)?.of_loop(lp)?.share())).collect()
+    })
 }
 
-/// Several at once; made by [`gather`]. Awaiting it gives the values.
+/// What [`gather!`](crate::gather!) calls.
+#[doc(hidden)]
+#[track_caller]
+pub fn gather_tuple<C: Tuple>(children: C) -> Gather<C::Values> {
+    let place = Location::caller();
+    gather_with(place, |lp| children.ensure(lp, place))
+}
+
+/// Gathers the children that `ensure` returns, on the running loop. An error is kept for the await.
+fn gather_with<V: Values>(place: Place, ensure: impl FnOnce(&EventLoop) -> Result<V::Children>) -> Gather<V> {
+    let gathered = |lp: EventLoop| Ok(Gathered::start(&lp, place, ensure(&lp)?));
+    Gather { state: get_running_loop().and_then(gathered) }
+}
+
+/// Gathers tasks of a loop that need not run. Fails inside another running loop, as `gather` of such tasks does there.
+pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Result<GatherAll<Vec<()>>> {
+    let here = running().unwrap_or_else(|| lp.clone());
+    let children: Result<Vec<_>> =
+        tasks.iter().map(|task| Ok(task.ensure(lp, place)?.of_loop(&here)?.share())).collect();
+    Ok(Gather { state: Ok(Gathered::start(lp, place, children?)) }.return_exceptions())
+}
+
+/// Several at once. Created by [`gather`]. Awaiting it gives the values.
 #[must_use = "the children run, but their values are not awaited"]
 pub struct Gather<V: Values> {
     state: Result<Rc<Gathered<V>>>,
 }
 
-/// A gathering whose outcomes are all values; made by [`Gather::return_exceptions`].
+/// A gathering whose outcomes are all values. Created by [`Gather::return_exceptions`].
 #[must_use = "the children run, but their values are not awaited"]
 pub struct GatherAll<V: Values>(Gather<V>);
 
 /// A gathering and its children, whose values it reads.
 struct Gathered<V: Values> {
     cell: Rc<GatherCell>,
-    children: Box<dyn Children<V>>,
+    children: V::Children,
 }
 
-/// The gathering itself, whatever the types of its children.
+/// The future of a gathering. It does not know the types of the children.
 struct GatherCell {
     core: FutureCore,
-    /// In the order of the arguments; one that was given twice is here twice, and is asked twice to cancel, as in
-    /// asyncio. Weak, for each child that is not done holds the gathering in its callback; `Gathered` keeps them alive.
+    /// In the order of the arguments. A child that was given twice is here twice, and is asked twice to cancel, as in
+    /// asyncio. Weak, because each pending child holds the gathering in its callback; `Gathered` keeps them alive.
     children: Vec<Weak<dyn AnyFuture>>,
-    /// How many different ones they are.
+    /// The number of different children.
     count: usize,
     return_exceptions: Cell<bool>,
-    /// Children that were done at the call; looked at once it is known whether exceptions are wanted as values.
+    /// Children that were done at the call, until `settle` looks at them.
     done_at_once: RefCell<Vec<Rc<dyn AnyFuture>>>,
     finished: Cell<usize>,
-    /// Children that are done, until all are, if exceptions are wanted as values: these are read together. asyncio keeps
-    /// them, too, when the handle of the gathering is dropped.
+    /// With `return_exceptions`, the finished children until all are finished: they are read together. asyncio keeps them
+    /// too, when the handle of the gathering is dropped.
     unread: RefCell<Vec<Rc<dyn AnyFuture>>>,
-    /// `cancel` reached a child: the end will be a cancellation whatever the children make of it.
+    /// `cancel` reached a child, so the end will be a cancellation, whatever the children make of it.
     cancel_requested: Cell<bool>,
 }
 
 impl<V: Values> Gather<V> {
-    fn failed(error: Error) -> Self {
-        Self { state: Err(error) }
-    }
-
-    fn start(lp: &EventLoop, place: Place, children: Box<dyn Children<V>>) -> Self {
-        let mut unique = children.futures();
-        let all = unique.iter().map(Rc::downgrade).collect();
-        let mut seen = HashSet::new();
-        unique.retain(|child| seen.insert(std::ptr::from_ref(child.core())));
-        let (done, pending): (Vec<_>, Vec<_>) = unique.into_iter().partition(|child| child.core().done());
-        let cell = Rc::new(GatherCell {
-            core: FutureCore::future(lp, "gather", place),
-            children: all,
-            count: seen.len(),
-            return_exceptions: Cell::new(false),
-            done_at_once: RefCell::new(done),
-            finished: Cell::new(0),
-            unread: RefCell::default(),
-            cancel_requested: Cell::new(false),
-        });
-        for child in pending {
-            let (cell, weak) = (cell.clone(), Rc::downgrade(&child));
-            add_done_callback(child, place, "gather", move |_| {
-                weak.upgrade().map_or(Ok(()), |child| cell.child_done(child))
-            });
-        }
-        Self { state: Ok(Rc::new(Gathered { cell, children })) }
-    }
-
     /// Collects every outcome as a value: an error or a cancellation of a child does not end the gathering
     /// (`return_exceptions=True`). Call it before anything else.
     ///
@@ -151,8 +141,8 @@ impl<V: Values> Gather<V> {
         GatherAll(self)
     }
 
-    /// Cancels the children that are not done (`outer.cancel()`), and returns whether any accepted. The gathering is over
-    /// when all of them are, and then cancelled.
+    /// Cancels the children that are not done (`outer.cancel()`), and returns whether any of them accepted. The gathering is
+    /// over when all of them are, and then cancelled.
     pub fn cancel(&self) -> bool {
         self.settled().is_some_and(|cell| cancel::cancel(cell, &None))
     }
@@ -163,8 +153,8 @@ impl<V: Values> Gather<V> {
         self.settled().is_none_or(|cell| cell.core.done())
     }
 
-    /// Returns whether it was cancelled *as a future*. As in asyncio, one that ends because its children were cancelled is not:
-    /// the cancellation is its error.
+    /// Returns whether it was cancelled *as a future*. As in asyncio, a gathering that ends because its children were
+    /// cancelled is not cancelled itself: the cancellation is its error.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.settled().is_some_and(|cell| cell.core.cancelled())
@@ -185,18 +175,43 @@ impl<V: Values> Gather<V> {
 }
 
 impl<V: Values> Gathered<V> {
+    fn start(lp: &EventLoop, place: Place, children: V::Children) -> Rc<Self> {
+        let all = V::futures(&children);
+        let weak = all.iter().map(Rc::downgrade).collect();
+        let different = distinct(all, Rc::clone);
+        let count = different.len();
+        let (done, pending): (Vec<_>, Vec<_>) = different.into_iter().partition(|child| child.core().done());
+        let cell = Rc::new(GatherCell {
+            core: FutureCore::future(lp, "gather", place),
+            children: weak,
+            count,
+            return_exceptions: Cell::new(false),
+            done_at_once: RefCell::new(done),
+            finished: Cell::new(0),
+            unread: RefCell::default(),
+            cancel_requested: Cell::new(false),
+        });
+        for child in pending {
+            let (cell, weak) = (cell.clone(), Rc::downgrade(&child));
+            add_done_callback(child, place, "gather", move |_| {
+                weak.upgrade().map_or(Ok(()), |child| cell.child_done(child))
+            });
+        }
+        Rc::new(Self { cell, children })
+    }
+
     fn values(&self) -> Result<V> {
         self.cell.core.check_error()?;
-        self.children.values()
+        V::values(&self.children)
     }
 
     fn results(&self) -> Result<V::Results> {
         self.cell.core.check_error()?;
-        Ok(self.children.results())
+        Ok(V::results(&self.children))
     }
 }
 
-/// If it was never awaited: errors of children that were done at the call are its own now, and are reported as such.
+/// Settles a gathering that was never awaited: the errors of children that were done at the call are reported as its own.
 impl<V: Values> Drop for Gathered<V> {
     fn drop(&mut self) {
         self.cell.settle();
@@ -217,8 +232,8 @@ impl<V: Values> GatherAll<V> {
 }
 
 impl GatherCell {
-    /// Looks at the children that were done at the call. This happens late, when the gathering is first looked at: only
-    /// then is it known whether exceptions are wanted as values.
+    /// Looks at the children that were done at the call. This happens when the gathering is first used, because only then
+    /// `return_exceptions` is decided.
     fn settle(self: &Rc<Self>) {
         let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
         let nothing_to_do = self.children.is_empty() && !self.core.done();
@@ -250,7 +265,7 @@ impl GatherCell {
             }
             return Ok(());
         }
-        // Errors that are wanted as values are read only now, all together.
+        // With `return_exceptions` the errors are read only now, all together.
         let children = self.living_children();
         drop(self.unread.take());
         for child in &children {
@@ -271,7 +286,7 @@ impl GatherCell {
     }
 }
 
-/// If it failed and was not awaited to the end: the error is reported, as asyncio does.
+/// Reports an error that no await has read, as asyncio does.
 impl Drop for GatherCell {
     fn drop(&mut self) {
         if let Some(error) = self.core.take_unretrieved() {
@@ -288,7 +303,7 @@ impl AnyFuture for GatherCell {
     }
 
     fn begin_cancel(&self, _: &CancelMessage) -> Begin {
-        // Unlike that of a plain future, a vain cancellation does not count as reading the error.
+        // Cancelling a plain future that has failed counts as reading its error; here it does not.
         if self.core.done() { Begin::Decided(false) } else { Begin::Forward(self.living_children()) }
     }
 
@@ -316,14 +331,6 @@ impl<V: Values> EnsureFuture for GatherAll<V> {
     }
 }
 
-/// Gathers tasks of a loop that need not run. Fails inside of another running loop, as `gather` of such tasks does there.
-pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Result<GatherAll<Vec<()>>> {
-    let here = running().unwrap_or_else(|| lp.clone());
-    let children: Result<Vec<_>> =
-        tasks.iter().map(|task| Ok(task.ensure(lp, place)?.of_loop(&here)?.share())).collect();
-    Ok(Gather::start(lp, place, Box::new(children?)).return_exceptions())
-}
-
 impl<V: Values> IntoFuture for Gather<V> {
     type Output = Result<V>;
     type IntoFuture = Gathering<V, V>;
@@ -340,10 +347,10 @@ impl<V: Values> IntoFuture for GatherAll<V> {
     }
 }
 
-/// Awaits a gathering; made by awaiting one.
+/// Awaits a gathering. Created by awaiting a [`Gather`] or [`GatherAll`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Gathering<V: Values, R> {
-    /// `None` if it could not be made.
+    /// `None` if the gathering has failed to start.
     leaf: Option<Leaf>,
     gather: Gather<V>,
     read: fn(&Gathered<V>) -> Result<R>,

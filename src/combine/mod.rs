@@ -1,6 +1,7 @@
-//! What waits for several things, or bounds a wait: `gather`, `wait`, `timeout`, `TaskGroup` and their kin.
+//! The combinators, which wait for several things or limit a wait: `gather`, `wait`, `timeout`, `TaskGroup` and others.
 //!
-//! Each of them stands on tasks, futures and timers alone, and does what its namesake in asyncio does.
+//! Each one guarantees what asyncio's function of that name does. All are built of the same three parts. There is a done
+//! callback on each task or future, and a timer. The awaiting task is suspended on a future of the combinator.
 
 mod as_completed;
 mod cancellable;

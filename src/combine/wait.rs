@@ -103,18 +103,24 @@ pub fn wait<I>(
 where
     I: IntoIterator<Item: Waitable>,
 {
-    let place = Location::caller();
-    let mut seen = HashSet::new();
-    let is_new = |one: &I::Item| seen.insert(std::ptr::from_ref(one.waited().core()));
-    let unique: Vec<I::Item> = several.into_iter().filter(is_new).collect();
+    let (several, place) = (distinct(several, I::Item::waited), Location::caller());
     async move {
-        if unique.is_empty() {
+        if several.is_empty() {
             return Err(Error::Value("Set of Tasks/Futures is empty.".into()));
         }
-        let futures = unique.iter().map(Waitable::waited).collect();
+        let futures = several.iter().map(Waitable::waited).collect();
         wait_until(when, timeout, place, futures).await?;
-        Ok(unique.into_iter().partition(|one| one.waited().core().done()))
+        Ok(several.into_iter().partition(|one| one.waited().core().done()))
     }
+}
+
+/// Keeps each future once, at its first place: combinators count handles of the same future as one.
+pub(super) fn distinct<T>(
+    several: impl IntoIterator<Item = T>,
+    future: impl Fn(&T) -> Rc<dyn AnyFuture>,
+) -> Vec<T> {
+    let mut seen = HashSet::new();
+    several.into_iter().filter(|one| seen.insert(std::ptr::from_ref(future(one).core()))).collect()
 }
 
 /// Waits until enough of `futures` are done (`_wait`).

@@ -1,53 +1,56 @@
 //! What can be gathered together: a list of one type, or a tuple of several.
 
-use super::Gather;
-use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, running};
+use crate::error::Result;
+use crate::event_loop::EventLoop;
 use crate::panics::{Apart, Guarded};
 use crate::task::ensure::EnsureFuture;
 use crate::task::future_core::{AnyFuture, FutureOf};
 use crate::trace::Place;
-use std::panic::Location;
 use std::rc::Rc;
 
-/// Children with values of the type `V`: a list of one type, or a tuple.
-pub(super) trait Children<V: Values> {
-    fn futures(&self) -> Vec<Rc<dyn AnyFuture>>;
-    fn values(&self) -> Result<V>;
-    fn results(&self) -> V::Results;
+/// The values of a gathering: a `Vec<T>`, or a tuple.
+///
+/// It cannot be implemented elsewhere, because other crates cannot name what its methods return.
+#[allow(private_interfaces)]
+pub trait Values: Sized + 'static {
+    /// What they are with `return_exceptions`: each a result.
+    type Results: 'static;
+    /// The children, from which the values are read.
+    #[doc(hidden)]
+    type Children: 'static;
+    #[doc(hidden)]
+    fn futures(children: &Self::Children) -> Vec<Rc<dyn AnyFuture>>;
+    #[doc(hidden)]
+    fn values(children: &Self::Children) -> Result<Self>;
+    #[doc(hidden)]
+    fn results(children: &Self::Children) -> Self::Results;
 }
 
-impl<T: 'static> Children<Vec<T>> for Vec<FutureOf<T>> {
-    fn futures(&self) -> Vec<Rc<dyn AnyFuture>> {
-        self.iter().map(|child| child.future.clone()).collect()
+/// A clone of a value may panic, or a child may have failed. The values that are there by then are dropped one by one.
+#[allow(private_interfaces)]
+impl<T: 'static> Values for Vec<T> {
+    type Results = Vec<Result<T>>;
+    type Children = Vec<FutureOf<T>>;
+
+    fn futures(children: &Self::Children) -> Vec<Rc<dyn AnyFuture>> {
+        children.iter().map(|child| child.future.clone()).collect()
     }
 
-    fn values(&self) -> Result<Vec<T>> {
-        // A clone that panics, or an error, leaves those that are there already: they are dropped one by one.
-        let mut values = Apart::from(Vec::with_capacity(self.len()));
-        for child in self {
+    fn values(children: &Self::Children) -> Result<Self> {
+        let mut values = Apart::from(Vec::with_capacity(children.len()));
+        for child in children {
             values.push(child.outcome()?);
         }
         Ok(values.take())
     }
 
-    fn results(&self) -> Vec<Result<T>> {
-        let mut results = Apart::from(Vec::with_capacity(self.len()));
-        for child in self {
+    fn results(children: &Self::Children) -> Self::Results {
+        let mut results = Apart::from(Vec::with_capacity(children.len()));
+        for child in children {
             results.push(child.outcome());
         }
         results.take()
     }
-}
-
-/// The values of a gathering: a `Vec<T>`, or a tuple. It cannot be implemented elsewhere.
-pub trait Values: 'static {
-    /// What they are with `return_exceptions`: each a result.
-    type Results: 'static;
-}
-
-impl<T: 'static> Values for Vec<T> {
-    type Results = Vec<Result<T>>;
 }
 
 /// Runs bodies, tasks and futures of different types at once; the results are a tuple. See [`gather`](fn@crate::gather).
@@ -64,42 +67,32 @@ macro_rules! gather {
     ($($child:expr),+ $(,)?) => { $crate::gather_tuple(($($child,)+)) };
 }
 
-/// What [`gather!`](crate::gather!) calls.
-#[doc(hidden)]
-#[track_caller]
-pub fn gather_tuple<C: Tuple>(children: C) -> Gather<C::Values> {
-    let place = Location::caller();
-    match running() {
-        Some(lp) => children.start(&lp, place),
-        None => Gather::failed(Error::NoRunningLoop),
-    }
-}
-
 /// A tuple of what can be gathered.
 #[doc(hidden)]
 pub trait Tuple {
     type Values: Values;
-    fn start(self, lp: &EventLoop, place: Place) -> Gather<Self::Values>;
+    /// Starts the bodies, in order, and returns the children.
+    fn ensure(self, lp: &EventLoop, place: Place) -> Result<<Self::Values as Values>::Children>;
 }
 
 macro_rules! tuple {
     ($($name:ident $index:tt),+) => {
+        #[allow(private_interfaces)]
         impl<$($name: 'static),+> Values for ($($name,)+) {
             type Results = ($(Result<$name>,)+);
-        }
+            type Children = ($(FutureOf<$name>,)+);
 
-        impl<$($name: 'static),+> Children<($($name,)+)> for ($(FutureOf<$name>,)+) {
-            fn futures(&self) -> Vec<Rc<dyn AnyFuture>> {
-                vec![$(self.$index.future.clone()),+]
+            fn futures(children: &Self::Children) -> Vec<Rc<dyn AnyFuture>> {
+                vec![$(children.$index.future.clone()),+]
             }
 
-            fn values(&self) -> Result<($($name,)+)> {
-                let values = ($(Guarded::new(self.$index.outcome()?),)+);
+            fn values(children: &Self::Children) -> Result<Self> {
+                let values = ($(Guarded::new(children.$index.outcome()?),)+);
                 Ok(($(values.$index.into_inner(),)+))
             }
 
-            fn results(&self) -> ($(Result<$name>,)+) {
-                let results = ($(Guarded::new(self.$index.outcome()),)+);
+            fn results(children: &Self::Children) -> Self::Results {
+                let results = ($(Guarded::new(children.$index.outcome()),)+);
                 ($(results.$index.into_inner(),)+)
             }
         }
@@ -107,12 +100,8 @@ macro_rules! tuple {
         impl<$($name: EnsureFuture<Value: Clone>),+> Tuple for ($($name,)+) {
             type Values = ($($name::Value,)+);
 
-            fn start(self, lp: &EventLoop, place: Place) -> Gather<Self::Values> {
-                let ensured = (|| Ok(($(self.$index.ensure(lp, place)?.of_loop(lp)?.share(),)+)))();
-                match ensured {
-                    Ok(sources) => Gather::start(lp, place, Box::new(sources)),
-                    Err(error) => Gather::failed(error),
-                }
+            fn ensure(self, lp: &EventLoop, place: Place) -> Result<<Self::Values as Values>::Children> {
+                Ok(($(self.$index.ensure(lp, place)?.of_loop(lp)?.share(),)+))
             }
         }
     };
