@@ -1,13 +1,14 @@
-//! Several at once, one after the other as they end.
+//! `as_completed`: several at once, given in the order in which they end.
 //!
-//! It guarantees asyncio's `as_completed`. Everything starts at the call. Each await gives what ended next. A timeout fails
-//! the awaits that are left and cancels nothing. Bodies start in the order of the arguments, which asyncio leaves to a set.
+//! It guarantees asyncio's `as_completed`. Everything starts at the call, and each await gives what ended next. A timeout
+//! fails the awaits that are left, and cancels nothing. Bodies start in the order of the arguments, which asyncio leaves to
+//! a set.
 //!
-//! What ended is in a queue, first in, first out. A waiter that is cancelled after it was woken passes the wake-up on, and
-//! an await that is cancelled or dropped does not count. So nothing that ended is lost. (CPython since 3.14 does not count
+//! What has ended is in a queue, first in, first out. A waiter that is cancelled after it was woken passes the wake-up on.
+//! An await that is cancelled or dropped does not count, so nothing that ended is lost. (CPython since 3.14 does not count
 //! an await that fails in any way. Without a running loop every await fails, and a loop over them never ends.)
 
-use super::timeout::set_timer;
+use super::wait::distinct;
 use crate::error::{Error, Result};
 use crate::event_loop::{TimerHandle, get_running_loop, running};
 use crate::sync::wait_queue::WaitQueue;
@@ -16,7 +17,7 @@ use crate::task::done_callback::DoneCallback;
 use crate::task::ensure::{EnsureFuture, Ensured};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
@@ -24,15 +25,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Runs several bodies, tasks or futures at once, and gives what they come to in the order in which they end
-/// (`asyncio.as_completed`). Bodies become tasks now. What is given twice counts once.
+/// Runs several bodies, tasks or futures at once, and gives their outcomes in the order in which they end
+/// (`asyncio.as_completed`). Bodies become tasks now. Several handles of one future count once.
 ///
-/// It is an iterator of awaitables, one for each; and with [`next_done`](AsCompleted::next_done) it tells which one
-/// ended. Dropping it, or leaving the `for` loop, cancels nothing: the rest runs on, and failures that are never read are
+/// It is an iterator of awaitables, one for each argument. [`next_done`](AsCompleted::next_done) also says which one ended.
+/// Dropping it, or leaving the `for` loop, cancels nothing: the rest runs on, and failures that are never read are
 /// reported. An await that is cancelled or dropped half-way takes no result: the iterator gives one awaitable more.
 ///
-/// Without a loop the first await fails with [`Error::NoRunningLoop`], and with something of another loop with
-/// [`Error::Value`], which CPython raises at the call. Neither suspends, and then there is nothing more.
+/// Without a running loop the first await fails with [`Error::NoRunningLoop`]. If an argument belongs to another loop, it
+/// fails with [`Error::Value`], which CPython raises at the call. Neither suspends, and no await comes after it.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, as_completed, sleep};
@@ -68,20 +69,20 @@ where
     }
 }
 
-/// Several at once, in the order in which they end; made by [`as_completed`].
+/// Several at once, in the order in which they end. Created by [`as_completed`].
 #[must_use = "they run, but are not awaited"]
 pub struct AsCompleted<T: 'static>(Result<Rc<Several<T>>, Option<Error>>);
 
-/// One that ended: its place among the arguments, and itself.
+/// One that ended: its place among the arguments, and its handle.
 type One<T> = (usize, Ensured<T>);
 
 struct Several<T: 'static> {
     place: Place,
-    /// How many may still be awaited.
+    /// The number of awaits that are left.
     left: Cell<usize>,
-    /// Those that have not ended, by their place among the arguments.
+    /// The pending ones, by their places among the arguments.
     todo: RefCell<BTreeMap<usize, (Ensured<T>, DoneCallback)>>,
-    /// Those that ended and were not awaited yet; `None` for one that the timeout came before.
+    /// The ended ones that were not awaited yet. `None` is one that was pending at the timeout.
     done: RefCell<VecDeque<Option<One<T>>>>,
     waiters: WaitQueue,
     timer: RefCell<Option<TimerHandle>>,
@@ -101,24 +102,19 @@ impl<T: 'static> AsCompleted<T> {
             waiters: WaitQueue::default(),
             timer: RefCell::default(),
         });
-        let mut seen = HashSet::new();
-        for (index, one) in ensured.into_iter().enumerate() {
-            let future = one.future();
-            if !seen.insert(std::ptr::from_ref(future.core())) {
-                continue;
-            }
+        for (index, one) in distinct(ensured.into_iter().enumerate(), |(_, one)| one.future()) {
             // Weak: when nothing can await them any more, the callbacks end.
             let weak = Rc::downgrade(&several);
             let ended = move || weak.upgrade().iter().for_each(|several| several.ended(index));
-            let callback = DoneCallback::new(future, place, "as_completed", ended);
+            let callback = DoneCallback::new(one.future(), place, "as_completed", ended);
             several.todo.borrow_mut().insert(index, (one, callback));
         }
         several.left.set(several.todo.borrow().len());
         Self(Ok(several))
     }
 
-    /// Sets a limit for all of them together, which begins now (`as_completed(…, timeout=…)`). When it is over, every
-    /// await that is left fails with [`Error::TimedOut`]; what has not ended runs on. Call it before anything else.
+    /// Limits the time for all of them together, from now on (`as_completed(…, timeout=…)`). After that time, every await
+    /// that is left fails with [`Error::TimedOut`], and what is pending runs on. Call it before anything else.
     ///
     /// ```
     /// use looplab::{Clock, Error, EventLoop, as_completed, create_task, sleep};
@@ -139,11 +135,11 @@ impl<T: 'static> AsCompleted<T> {
         if let (Ok(several), Some(timeout)) = (&self.0, timeout)
             && !several.todo.borrow().is_empty()
         {
-            let over = Rc::downgrade(several);
-            let ring = move || over.upgrade().iter().for_each(|several| several.time_is_over());
-            let name = "as_completed";
-            let timer = get_running_loop()
-                .and_then(|lp| set_timer(&lp, several.place, name, lp.0.clock.deadline(timeout), ring));
+            let weak = Rc::downgrade(several);
+            let time_out = move || weak.upgrade().iter().for_each(|several| several.time_out());
+            let timer = get_running_loop().and_then(|lp| {
+                lp.set_timer_named(several.place, "as_completed", lp.0.clock.deadline(timeout), time_out)
+            });
             match timer {
                 Ok(timer) => *several.timer.borrow_mut() = Some(timer),
                 Err(error) => return Self::failed(error),
@@ -152,13 +148,13 @@ impl<T: 'static> AsCompleted<T> {
         self
     }
 
-    /// Waits for the next one to end, and returns its place among the arguments and its outcome (`async for` over
-    /// `as_completed`, which gives the tasks). `None` when all were given.
+    /// Waits until the next one ends, and returns its place among the arguments and its outcome; `None` after the last.
+    /// (`async for` over `as_completed` gives the tasks.)
     ///
-    /// A wait that is cancelled or dropped loses nothing: the next call gives what this one would have.
+    /// A wait that is cancelled or dropped loses nothing: the next call gives what this one would have given.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] when the limit is over; [`Error::Cancelled`] if the waiter is cancelled.
+    /// [`Error::TimedOut`] when the time is over; [`Error::Cancelled`] if the waiter is cancelled.
     ///
     /// ```
     /// use looplab::{EventLoop, as_completed, create_task, yield_now};
@@ -175,13 +171,19 @@ impl<T: 'static> AsCompleted<T> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub async fn next_done(&mut self) -> Result<Option<(usize, Result<T>)>> {
+        let Some(several) = self.claim() else { return Ok(None) };
+        let (index, one) = several?.next().await?;
+        Ok(Some((index, one.take())))
+    }
+
+    /// Counts an await. Returns what it waits for, or the error with which it fails; `None` if no await is left.
+    fn claim(&mut self) -> Option<Result<Rc<Several<T>>>> {
         match &mut self.0 {
-            Ok(several) if several.claim() => {
-                let (index, one) = several.clone().next().await?;
-                Ok(Some((index, one.take())))
+            Ok(several) => {
+                several.left.set(several.left.get().checked_sub(1)?);
+                Some(Ok(several.clone()))
             }
-            Ok(_) => Ok(None),
-            Err(error) => error.take().map_or(Ok(None), Err),
+            Err(error) => error.take().map(Err),
         }
     }
 
@@ -197,12 +199,8 @@ impl<T: 'static> Iterator for AsCompleted<T> {
     type Item = Completed<T>;
 
     fn next(&mut self) -> Option<Completed<T>> {
-        let next = match &mut self.0 {
-            Ok(several) if several.claim() => Ok(several.clone()),
-            Ok(_) => return None,
-            Err(error) => Err(error.take()?),
-        };
-        Some(Completed(Box::pin(async move { next?.next().await?.1.take() })))
+        let several = self.claim()?;
+        Some(Completed(Box::pin(async move { several?.next().await?.1.take() })))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -212,7 +210,8 @@ impl<T: 'static> Iterator for AsCompleted<T> {
 
 impl<T: 'static> ExactSizeIterator for AsCompleted<T> {}
 
-/// Awaits the next that ends; given by the iterator [`AsCompleted`]. The one that is awaited first gets the first.
+/// Awaits the next one that ends. Created by the iterator [`AsCompleted`]. The first await gets the first one that ends,
+/// whichever of these is awaited.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Completed<T>(Pin<Box<dyn std::future::Future<Output = Result<T>>>>);
 
@@ -225,13 +224,7 @@ impl<T> std::future::Future for Completed<T> {
 }
 
 impl<T: 'static> Several<T> {
-    /// Counts an await; false if all have been.
-    fn claim(&self) -> bool {
-        let left = self.left.get().checked_sub(1);
-        left.inspect(|left| self.left.set(*left)).is_some()
-    }
-
-    /// One has ended, unless the timeout came before.
+    /// Passes one that ended to the next await, unless the timeout came before.
     fn ended(&self, index: usize) {
         let ended = self.todo.borrow_mut().remove(&index);
         let Some((one, _)) = ended else { return };
@@ -241,7 +234,8 @@ impl<T: 'static> Several<T> {
         }
     }
 
-    fn time_is_over(&self) {
+    /// Fails the awaits of all that are pending, and removes their callbacks.
+    fn time_out(&self) {
         let (_ones, callbacks): (Vec<_>, Vec<_>) = self.todo.take().into_values().unzip();
         for callback in callbacks {
             drop(callback);
@@ -254,7 +248,7 @@ impl<T: 'static> Several<T> {
         self.waiters.pop_and_wake(1);
     }
 
-    /// Waits for the next one to end, for an await that was counted.
+    /// Waits until the next one ends, for an await that was counted.
     async fn next(self: Rc<Self>) -> Result<One<T>> {
         loop {
             let next = self.done.borrow_mut().pop_front();
@@ -271,7 +265,7 @@ impl<T: 'static> Several<T> {
         }
     }
 
-    /// A wait failed or was dropped: its await does not count, and another waiter takes its wake-up.
+    /// Uncounts an await whose wait failed or was dropped. Another waiter takes its wake-up.
     fn abandoned(&self, waiter: &Future<()>) {
         self.left.set(self.left.get() + 1);
         if waiter.done() && !waiter.cancelled() && !self.done.borrow().is_empty() {
@@ -284,7 +278,7 @@ impl<T: 'static> Several<T> {
     }
 }
 
-/// Ends the timer when nothing can await them any more. The callbacks end with the entries of `todo`.
+/// Cancels the timer when nothing can await them any more. The callbacks end with the entries of `todo`.
 impl<T: 'static> Drop for Several<T> {
     fn drop(&mut self) {
         self.stop_timer();

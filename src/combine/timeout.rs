@@ -1,12 +1,11 @@
-//! Deadlines: a scope that cancels its task when its time is over.
+//! `timeout`: a scope that cancels its task when its time is over.
 //!
-//! It promises what asyncio's `timeout` does: the body runs inside the caller's task, without another task and without
-//! another turn; when the time is over that *task* is cancelled, and the cancellation that comes out of the body becomes
-//! [`Error::TimedOut`] at the scope's end, if it is the scope's own. A cancellation from outside is never swallowed: the
-//! counts of `cancelling()` tell the two apart. One thing is different on purpose: a cancellation that was requested
-//! before the scope was entered, and is still on its way when the time is over, stays a cancellation.
+//! It guarantees what asyncio's `timeout` does. The body runs in the caller's task, at no cost of turns. When the time is
+//! over, that *task* is cancelled. If the body ends with this cancellation, it becomes [`Error::TimedOut`] at the scope's
+//! end. A cancellation from outside is never swallowed: the counts of `cancelling()` distinguish the two.
+//! (Unlike in asyncio, a cancellation that was requested before the scope, and is not delivered by its end, stays one.)
 //!
-//! It does not interrupt a body that never suspends, and it does not bound the body's cleanup.
+//! It does not interrupt a body that never suspends, and does not limit the body's cleanup.
 //!
 //! ```text
 //!   CREATED ──1 run──▶ ACTIVE ──2 the body ends────────▶ FINISHED
@@ -15,7 +14,7 @@
 
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, TimerHandle, get_running_loop};
+use crate::event_loop::{TimerHandle, get_running_loop};
 use crate::outcome::Outcome;
 use crate::task::{TaskRef, current_task};
 use crate::trace::Place;
@@ -25,23 +24,22 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Runs a body, in this task, for `delay` at most (`async with asyncio.timeout(delay)`); `None` for no limit.
+/// Runs a body in this task, for `delay` at most (`async with asyncio.timeout(delay)`). `None` is no limit.
 ///
-/// When the time is over the task is cancelled where it is suspended. The body may clean up, await included; then its
-/// [`Error::Cancelled`] becomes [`Error::TimedOut`] here. A body that swallows the cancellation is not timed out: its
+/// When the time is over, the task is cancelled where it is suspended. The body may clean up, and may await meanwhile. Then
+/// its [`Error::Cancelled`] becomes [`Error::TimedOut`] here. A body that swallows the cancellation is not timed out: its
 /// value counts. If the task was cancelled from outside too, that wins, and the error stays a cancellation. The time
-/// begins when the scope is entered, that is, at the first poll; a zero `delay` lets the body run to its first
-/// suspension.
+/// begins when the scope is entered, at the first poll. A zero `delay` lets the body run to its first suspension.
 ///
-/// A body may borrow from its surroundings. For a limit that can be moved or asked about there is [`Timeout`]; to give
-/// up a *task* that was made before, there is [`wait_for`](crate::wait_for).
+/// A body may borrow from its surroundings. A [`Timeout`] is a limit that can be moved, and asked whether it has expired. To
+/// limit the wait for a *task* that exists, use [`wait_for`](crate::wait_for).
 ///
-/// Dropped half-way, it drops the body and takes its timer back, and the request of its own if it had made one already.
-/// Since it cancels the whole task, use it around a `select!` or `join!` and not inside one of its branches.
+/// Dropping it half-way drops the body and cancels its timer. If it has cancelled the task already, that request is
+/// withdrawn. It cancels the whole task, so use it around a `select!` or `join!`, and not inside a branch of one.
 ///
 /// # Errors
-/// [`Error::TimedOut`]; whatever the body fails with; [`Error::Runtime`] outside of a task, [`Error::NoRunningLoop`]
-/// without a loop.
+/// [`Error::TimedOut`]; the error of the body; [`Error::Runtime`] outside of a task; [`Error::NoRunningLoop`] without a
+/// running loop.
 ///
 /// ```
 /// use looplab::{Clock, Error, EventLoop, sleep, timeout};
@@ -67,8 +65,8 @@ where
     async move { Timeout::after(delay)?.enter(place, body).await }
 }
 
-/// Runs a body, in this task, until the loop's [`time`](EventLoop::time) is `when` (`asyncio.timeout_at`); otherwise as
-/// [`timeout`]. A time in the past means: until its first suspension.
+/// Runs a body in this task, until the loop's [`time`](crate::EventLoop::time) is `when` (`asyncio.timeout_at`). Otherwise
+/// it is [`timeout`]. With a time in the past the body runs to its first suspension.
 ///
 /// # Errors
 /// As [`timeout`].
@@ -99,8 +97,8 @@ where
     async move { limit.enter(place, body).await }
 }
 
-/// A limit that can be moved while its body runs, and asked afterwards (`asyncio.Timeout`). Cloning gives another handle
-/// of the same limit.
+/// A limit that can be moved while its body runs, and asked afterwards whether it has expired (`asyncio.Timeout`). A clone
+/// is another handle of the same limit.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, Timeout, get_running_loop, sleep};
@@ -135,20 +133,21 @@ enum TimeoutState {
 struct TimeoutInner {
     state: Cell<TimeoutState>,
     when: Cell<Option<Instant>>,
-    /// The timer that ends the time, or a queued callback if the time was over at once.
+    /// The timer, or a queued callback if the time was over at once.
     alarm: RefCell<Option<TimerHandle>>,
     task: RefCell<Option<TaskRef>>,
-    /// The number of requests before the scope: as many must be left for the cancellation to be this scope's own.
+    /// The count of `cancelling()` before the scope. If it is higher after the scope's own request is withdrawn, then the
+    /// task was cancelled from outside, too.
     before: Cell<u32>,
-    /// The task's step in which the scope was entered, if a cancellation was on its way by then.
+    /// The task's step in which the scope was entered, if a cancellation was requested but not delivered by then.
     earlier: Cell<Option<u64>>,
 }
 
 impl Timeout {
-    /// Makes a limit that begins now (`asyncio.timeout(delay)`); `None` for none.
+    /// Makes a limit that begins now (`asyncio.timeout(delay)`). `None` is no limit.
     ///
     /// # Errors
-    /// [`Error::NoRunningLoop`] without a loop: there is no clock.
+    /// [`Error::NoRunningLoop`] without a running loop, because the limit needs its clock.
     ///
     /// ```
     /// use looplab::Timeout;
@@ -160,7 +159,7 @@ impl Timeout {
         Ok(Self::at(delay.into().map(|delay| lp.0.clock.deadline(delay))))
     }
 
-    /// Makes a limit at a time of the loop's clock (`asyncio.timeout_at(when)`); `None` for none.
+    /// Makes a limit at a time of the loop's clock (`asyncio.timeout_at(when)`). `None` is no limit.
     ///
     /// ```
     /// use looplab::Timeout;
@@ -179,8 +178,8 @@ impl Timeout {
         }))
     }
 
-    /// Arrow 1: runs `body` in this task under the limit (`async with`), once. See [`timeout`] for what it promises,
-    /// also when it is dropped.
+    /// Runs `body` in this task under the limit, once (`async with`). See [`timeout`] for its promises, also for those when
+    /// it is dropped.
     ///
     /// # Errors
     /// As [`timeout`], and [`Error::Runtime`] for a limit that was used before.
@@ -200,7 +199,7 @@ impl Timeout {
         self.0.when.get()
     }
 
-    /// Returns whether its time was over while the body ran (`Timeout.expired`). It stays true if the body swallowed the
+    /// Returns whether the time was over while the body ran (`Timeout.expired`). This stays true if the body swallowed the
     /// cancellation, or if a cancellation from outside won.
     #[doc(alias = "Timeout.expired")]
     #[must_use]
@@ -208,12 +207,12 @@ impl Timeout {
         matches!(self.0.state.get(), TimeoutState::Expiring | TimeoutState::Expired)
     }
 
-    /// Moves the end, to the past also, or takes the limit away with `None` (`Timeout.reschedule`). From any callback or
-    /// task of the loop, while the body runs.
+    /// Moves the end, which may be in the past, or removes the limit with `None` (`Timeout.reschedule`). Any callback or task
+    /// of the loop may call it while the body runs.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if the body has not begun, if its time is over, or if it has ended;
-    /// [`Error::NoRunningLoop`] between two runs.
+    /// [`Error::Runtime`] if the body has not begun or has ended, or if the time is over; [`Error::NoRunningLoop`] between
+    /// two runs.
     ///
     /// ```
     /// use looplab::Timeout;
@@ -246,25 +245,8 @@ impl Timeout {
     }
 }
 
-/// Sets a combinator's timer, shown under the combinator's name, at the place where the combinator was called.
-pub(crate) fn set_timer<F, R>(
-    lp: &EventLoop,
-    place: Place,
-    name: &'static str,
-    when: Instant,
-    function: F,
-) -> Result<TimerHandle>
-where
-    F: FnOnce() -> R + 'static,
-    R: Outcome,
-{
-    lp.0.check_open()?;
-    let callback = lp.named_once(place, name, function);
-    lp.0.schedule(when, callback.clone());
-    Ok(TimerHandle::new(callback, when, lp.downgrade()))
-}
-
 impl TimeoutInner {
+    /// Takes arrow 1.
     fn begin(&self) -> Result<()> {
         if self.state.get() != TimeoutState::Created {
             return Err(Error::Runtime("Timeout has already been entered".into()));
@@ -282,19 +264,18 @@ impl TimeoutInner {
         self.stop_alarm();
         let Some(when) = when else { return Ok(()) };
         let lp = get_running_loop()?;
+        lp.0.check_open()?;
         // Weak: a limit without handles has no task to cancel.
         let scope = Rc::downgrade(self);
-        let ring = move || scope.upgrade().map_or((), |scope| scope.expire());
-        let name = "timeout";
-        let alarm = if when <= lp.time() {
-            lp.0.check_open()?;
-            let callback = lp.named_once(place, name, ring);
+        let expire = move || scope.upgrade().iter().for_each(|scope| scope.expire());
+        let callback = lp.named_once(place, "timeout", expire);
+        if when <= lp.time() {
+            // Before all that the next poll finds (`call_soon` in asyncio).
             lp.0.enqueue(callback.clone(), None);
-            TimerHandle::new(callback, when, lp.downgrade())
         } else {
-            set_timer(&lp, place, name, when, ring)?
-        };
-        *self.alarm.borrow_mut() = Some(alarm);
+            lp.0.schedule(when, callback.clone());
+        }
+        *self.alarm.borrow_mut() = Some(TimerHandle::new(callback, when, lp.downgrade()));
         Ok(())
     }
 
@@ -302,11 +283,11 @@ impl TimeoutInner {
         self.alarm.take().iter().for_each(TimerHandle::cancel);
     }
 
-    /// Arrow 3.
+    /// Takes arrow 3.
     fn expire(&self) {
         let task = self.task.borrow().clone();
         let (TimeoutState::Active, Some(task)) = (self.state.get(), task) else { return };
-        // asyncio counts a request from before the scope as dealt with (gh-134471), and so takes it for its own.
+        // asyncio takes a request from before the scope for its own (gh-134471).
         if self.earlier.get().is_some_and(|step| task.step_number() == step || task.cancel_undelivered()) {
             self.before.set(self.before.get().saturating_sub(1));
         }
@@ -315,8 +296,7 @@ impl TimeoutInner {
         drop(self.alarm.take());
     }
 
-    /// Arrows 2 and 4: returns whether a cancellation that comes out of the body is this scope's own. Only the first call
-    /// counts.
+    /// Takes arrow 2 or 4 at the first call. Returns whether a cancellation with which the body ends is the scope's own.
     fn leave(&self) -> bool {
         self.stop_alarm();
         let task = self.task.borrow_mut().take();
@@ -344,7 +324,7 @@ fn word(state: TimeoutState) -> &'static str {
     }
 }
 
-/// `<Timeout [active]>`, as Python shows one, without the time: an `Instant` is no number.
+/// Writes `<Timeout [active]>`, as Python does, but without the time: an `Instant` is no number.
 impl fmt::Debug for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<Timeout [{}]>", word(self.0.state.get()))

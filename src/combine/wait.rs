@@ -3,7 +3,6 @@
 //! It guarantees asyncio's turns: there is no shortcut for what is done already. It never cancels what it waits for, and
 //! never raises their errors. A timeout is no error. The states at the wake-up decide what counts as done.
 
-use super::timeout::set_timer;
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::event_loop::{TimerHandle, get_running_loop};
@@ -136,7 +135,7 @@ async fn wait_until(
         let waiter = Future::of_kind(&lp, "wait", place);
         let set_timer = |timeout| {
             let (woken, over) = (waiter.clone(), lp.0.clock.deadline(timeout));
-            set_timer(&lp, place, "wait", over, move || release(&woken))
+            lp.set_timer_named(place, "wait", over, move || release(&woken))
         };
         let timer = timeout.map(set_timer).transpose()?;
         (waiter, timer)

@@ -22,7 +22,7 @@ use crate::observe::names::{is_own, shorten};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
-use std::any::{Any, type_name_of_val};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -267,16 +267,7 @@ impl<F> Drop for WhenDone<F> {
 }
 
 impl EventLoop {
-    /// Makes a callback that calls a function of the user's once.
-    pub(crate) fn once<R: Outcome>(
-        &self,
-        place: Place,
-        function: impl FnOnce() -> R + 'static,
-    ) -> Rc<dyn Callback> {
-        self.named_once(place, type_name_of_val(&function), function)
-    }
-
-    /// Makes a callback as [`once`](Self::once), under a name of looplab's.
+    /// Makes a callback that calls a function once.
     pub(crate) fn named_once<R: Outcome>(
         &self,
         place: Place,
@@ -287,17 +278,7 @@ impl EventLoop {
         Rc::new(Once::new(Header::new(id, EntryKind::Callback, place, name), function))
     }
 
-    /// Makes a callback that calls a function of the user's again and again.
-    pub(crate) fn repeated<R: Outcome>(
-        &self,
-        kind: EntryKind,
-        place: Place,
-        function: impl FnMut() -> R + 'static,
-    ) -> Rc<dyn Callback> {
-        self.named_repeated(kind, place, type_name_of_val(&function), function)
-    }
-
-    /// Makes a callback as [`repeated`](Self::repeated), under a name of looplab's.
+    /// Makes a callback that calls a function again and again.
     pub(crate) fn named_repeated<R: Outcome>(
         &self,
         kind: EntryKind,

@@ -308,11 +308,22 @@ impl EventLoop {
         when: Instant,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<TimerHandle> {
+        self.set_timer_named(place, type_name_of_val(&callback), when, callback)
+    }
+
+    /// Sets a timer under a name of looplab's.
+    pub(crate) fn set_timer_named<R: Outcome>(
+        &self,
+        place: Place,
+        name: &'static str,
+        when: Instant,
+        callback: impl FnOnce() -> R + 'static,
+    ) -> Result<TimerHandle> {
         if let Err(closed) = self.0.check_open() {
             drop_quietly(callback);
             return Err(closed);
         }
-        let callback = self.once(place, callback);
+        let callback = self.named_once(place, name, callback);
         self.0.schedule(when, callback.clone());
         Ok(TimerHandle::new(callback, when, self.downgrade()))
     }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::panics::Guarded;
 use crate::trace::{Direction, EntryKind, Place, Ready};
+use std::any::type_name_of_val;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;
@@ -103,7 +104,8 @@ impl EventLoop {
     ) -> Result<()> {
         let callback = Guarded::new(callback);
         self.0.check_open()?;
-        let callback: Rc<dyn Callback> = self.repeated(EntryKind::Io, place, callback.into_inner());
+        let name = type_name_of_val(&*callback);
+        let callback = self.named_repeated(EntryKind::Io, place, name, callback.into_inner());
         let before = self.0.add_to_reactor(|reactor| {
             reactor.add(Registration::new(self, fd, Owner::User), direction, &callback)
         })?;
