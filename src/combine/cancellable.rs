@@ -1,4 +1,7 @@
-//! Making a future that is not looplab's interruptible.
+//! `cancellable`: a foreign future at whose await a cancellation is delivered.
+//!
+//! It guarantees that the await ends with the cancellation, and that the foreign future is dropped with it. It does not
+//! change how the future is woken.
 
 use crate::error::Result;
 use crate::event_loop::get_running_loop;
@@ -9,11 +12,11 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Makes a foreign future a place where a cancellation is delivered.
+/// Wraps a future of another crate, so that a cancellation is delivered at its await.
 ///
-/// A task that awaits a future of another crate can be asked to cancel, but nothing can be thrown there: the request
-/// waits for the next await of looplab's. Wrapped, the await ends with [`Error::Cancelled`](crate::Error::Cancelled) and
-/// the foreign future is dropped with it.
+/// A task that awaits such a future can be cancelled, but no error can be thrown there: the request waits for the next await
+/// of looplab's. In the wrapper, the await ends with [`Error::Cancelled`](crate::Error::Cancelled), and the foreign future
+/// is dropped. (asyncio can throw at every await.)
 ///
 /// ```
 /// use looplab::{Error, EventLoop, cancellable, create_task, yield_now};
@@ -32,12 +35,12 @@ pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
     Cancellable { foreign: Box::pin(foreign.into_future()), place: Location::caller(), waiting: None }
 }
 
-/// Made by [`cancellable`].
+/// A foreign future that can be cancelled. Created by [`cancellable`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Cancellable<F> {
     foreign: Pin<Box<F>>,
     place: Place,
-    /// Awaits a future that nothing completes, from the first suspension on: a cancellation is thrown there.
+    /// From the first suspension on, awaits a future that never completes: a cancellation is thrown there.
     waiting: Option<Join<()>>,
 }
 

@@ -1,7 +1,7 @@
-//! A coroutine driven by hand: `send`, `throw` and `close` without a loop.
+//! `Coroutine`: a body driven by hand, with `send`, `throw` and `close`, without a loop.
 //!
 //! It guarantees what a Python coroutine object does. `send` runs to the next suspension, `throw` raises an error at the
-//! await where it is suspended, `close` asks it to end. It is for looking at suspension itself: tasks run real programs.
+//! await where it is suspended, `close` asks it to end. It is for the study of suspension; programs use tasks.
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -29,27 +29,27 @@ use std::task::{Poll, Waker};
 /// assert!(matches!(coroutine.throw(Error::cancelled()), Step::Returned(Ok(123))));
 /// ```
 ///
-/// One that was never started is not entered at all, by a `throw` neither; and one that is dropped unstarted is no error
-/// in Rust, where Python warns `coroutine '…' was never awaited`: the compiler warns instead (`unused_must_use`).
+/// A body that was never started is not entered by `throw` either. Dropping an unstarted one is no error. (Python warns
+/// `coroutine '…' was never awaited`. In Rust the compiler warns, with `unused_must_use`.)
 #[doc(alias("types.CoroutineType"))]
 pub struct Coroutine<T: 'static> {
     cell: Rc<TaskCell>,
-    /// Thrown, but no await took it: thrown again by the next `send`.
+    /// Was thrown, but no await took it. The next `send` throws it again.
     untaken: Option<Error>,
     value: PhantomData<fn() -> T>,
 }
 
-/// Where a coroutine came to.
+/// What a coroutine has done.
 #[derive(Debug)]
 pub enum Step<T> {
     /// It is suspended at an await.
     Suspended,
-    /// It is finished (`StopIteration` with a value, or the error that came out).
+    /// It is finished, with a value (`StopIteration` in Python) or with an error.
     Returned(Result<T>),
 }
 
 impl<T: 'static> Coroutine<T> {
-    /// Takes a body, and does not start it.
+    /// Makes a coroutine of a body, and does not start it.
     pub fn new<F>(body: F) -> Self
     where
         F: Future<Output: Outcome<Value = T>> + 'static,
@@ -59,7 +59,7 @@ impl<T: 'static> Coroutine<T> {
         Self { cell, untaken: None, value: PhantomData }
     }
 
-    /// Runs it to its next suspension, or to its end (`coro.send(None)`). After the end it answers with the
+    /// Runs it to its next suspension, or to its end (`coro.send(None)`). After the end, this returns the
     /// [`Error::Runtime`] `cannot reuse already awaited coroutine`.
     #[doc(alias("coroutine.send"))]
     pub fn send(&mut self) -> Step<T> {
@@ -67,9 +67,9 @@ impl<T: 'static> Coroutine<T> {
         self.resume(thrown)
     }
 
-    /// Raises `error` at the await where it is suspended, and runs on from there (`coro.throw`). One that never started
-    /// ends with the error and is not entered. An await of a future that is not looplab's cannot raise; the error then
-    /// waits for the next one that can.
+    /// Raises `error` at the await where it is suspended, and runs on from there (`coro.throw`). If it was never started, it
+    /// is not entered, and ends with the error. The await of a foreign future cannot raise: the error then waits for the next
+    /// await that can.
     #[doc(alias("coroutine.throw"))]
     pub fn throw(&mut self, error: Error) -> Step<T> {
         if !self.cell.started.replace(true) && self.cell.has_body() {
@@ -79,12 +79,12 @@ impl<T: 'static> Coroutine<T> {
         self.resume(Some(error))
     }
 
-    /// Ends it (`coro.close`): raises [`Error::CoroutineExit`] where it is suspended, so that it can clean up; one that
-    /// never started is only dropped. Closing a finished one does nothing.
+    /// Ends it (`coro.close`): raises [`Error::CoroutineExit`] where it is suspended, so that it can clean up. If it was
+    /// never started, it is only dropped. If it is finished, this does nothing.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if it awaits again instead of ending; it is dropped then. Any other error that it ends with, except
-    /// for `CoroutineExit`, which means that it obeyed.
+    /// [`Error::Runtime`] if it awaits again instead of ending; it is dropped then. Any other error with which it ends, except
+    /// `CoroutineExit`, which is the expected one.
     #[doc(alias("coroutine.close"))]
     pub fn close(&mut self) -> Result<()> {
         if !self.cell.started.get() || !self.cell.has_body() {

@@ -1,8 +1,10 @@
-//! Shielding: waiting for something without handing a cancellation on to it.
+//! `shield`: a wait that does not forward a cancellation.
 //!
-//! It guarantees asyncio's `shield`. What is shielded starts at the call. Cancelling the waiter ends the wait and reaches no
-//! further; cancelling what is shielded ends the wait as cancelled. It costs one turn more than waiting directly, unless
-//! what is shielded is done. It does not protect from the end of the loop: `close` destroys a shielded task.
+//! It guarantees asyncio's `shield`. The inner body, task or future starts at the call. Cancelling the waiter ends the wait
+//! and does not reach the inner one. Cancelling the inner one ends the wait as cancelled. It costs one turn more than
+//! waiting directly, unless the inner one is done at the call.
+//!
+//! It does not protect from the end of the loop: `close` destroys a shielded task.
 
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{EventLoop, running};
@@ -19,17 +21,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// Waits for a body, task or future in such a way that a cancellation of the waiter does not reach it
-/// (`asyncio.shield`). A body becomes a task now, not at the await.
+/// Waits for a body, task or future, and does not forward a cancellation of the waiter to it (`asyncio.shield`). A body
+/// becomes a task now, not at the await.
 ///
-/// Keep a handle of what is shielded, to wait for it after the cancellation. Dropping the shield does not reach it
-/// either. If it fails when the wait is over already, the failure is not read, and it is reported once, when the last
-/// handle is dropped: `Task exception was never retrieved`.
+/// Keep a handle of the inner task, to wait for it after the cancellation. Dropping the shield does not reach it either. If
+/// it fails after the wait is over, that failure is never read. It is reported once, when the last handle is dropped:
+/// `Task exception was never retrieved`.
 ///
 /// # Errors
-/// Awaiting fails with what the inner one fails with, and with [`Error::Cancelled`] if the waiter is cancelled. If the
-/// inner one was cancelled, the error has no message, as in asyncio. It fails with [`Error::Runtime`]
-/// if the inner one is of another loop and not done, and with [`Error::NoRunningLoop`] without a loop.
+/// Awaiting fails with the error of the inner one, and with [`Error::Cancelled`] if the waiter is cancelled. If the inner
+/// one was cancelled, the error has no message, as in asyncio. Awaiting fails with [`Error::Runtime`] if the inner one
+/// belongs to another loop and is not done, and with [`Error::NoRunningLoop`] without a running loop.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, shield, yield_now};
@@ -57,29 +59,28 @@ where
     Shield(inner.ensure(&lp, place).map(|inner| cover(inner.reported(), place)))
 }
 
-/// Something that is waited for without being cancelled; made by [`shield`]. It can be awaited, by value or by
-/// reference, gathered, and given to [`wait_for`](crate::wait_for) and its like, as a future can.
+/// A wait that does not forward a cancellation. Created by [`shield`]. As a future, it can be awaited by value or by
+/// reference, gathered, and given to [`wait_for`](crate::wait_for) and the other combinators.
 #[must_use = "what is shielded runs, but is not awaited"]
 #[derive(Clone)]
 pub struct Shield<T>(Result<FutureOf<T>>);
 
-/// The outer future; or the inner one itself, if it is done.
+/// Makes the outer future. An inner one that is done is its own outer future.
 fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> FutureOf<T> {
     let inner = inner.share();
     if inner.future.core().done() {
         return inner;
     }
-    // Of the inner one's loop, as in asyncio: only there can its end be passed on. Without that loop it never ends.
+    // As in asyncio, the outer one belongs to the inner one's loop, whose turns end both. Without that loop neither ends.
     let Some(lp) = inner.future.core().event_loop() else { return inner };
     let outer = Future::of_kind(&lp, "shield", place);
-    let name = "shield";
     // Weak, because the inner one holds both callbacks, one of them through the outer one.
-    let (weak, told) = (inner.downgrade(), outer.clone());
-    let pass_on = add_done_callback(inner.future.clone(), place, name, move |_| {
-        weak().map_or(Ok(()), |inner| pass_on(&inner, &told))
+    let (weak, waiting) = (inner.downgrade(), outer.clone());
+    let pass_on = add_done_callback(inner.future.clone(), place, "shield", move |_| {
+        weak().map_or(Ok(()), |inner| pass_on(&inner, &waiting))
     });
     let weak = Rc::downgrade(&inner.future);
-    add_done_callback(outer.any_future(), place, name, move |_| {
+    add_done_callback(outer.any_future(), place, "shield", move |_| {
         let inner = weak.upgrade().filter(|inner| !inner.core().done());
         if let Some(inner) = inner {
             inner.core().drop_waiter(pass_on.0);
@@ -91,8 +92,8 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> FutureOf<T> {
     FutureOf { future: outer.any_future(), source: Some(Rc::new((outer, source))), read }
 }
 
-/// Completes the outer future, because the inner one is done. If the outer one was cancelled, the outcome is not read, so
-/// that a failure is reported, once. (Before 3.14, asyncio loses it if both ended in the same turn.)
+/// Completes the outer future with the outcome of the inner one. If the outer one was cancelled, the outcome is not read, so
+/// that a failure is reported. (Before 3.14, asyncio loses it if both ended in the same turn.)
 fn pass_on<T: 'static>(inner: &FutureOf<T>, outer: &Future<T>) -> Result<()> {
     if outer.cancelled() {
         return Ok(());
@@ -101,7 +102,7 @@ fn pass_on<T: 'static>(inner: &FutureOf<T>, outer: &Future<T>) -> Result<()> {
         outer.cancel();
         return Ok(());
     }
-    // It is cloned, which is the user's code: a panic there must not leave the outer one pending.
+    // The value is cloned, which is user code: a panic there must not leave the outer one pending.
     match catch(|| inner.outcome()).unwrap_or_else(Err) {
         Ok(value) => outer.set_result(value),
         Err(error) => outer.set_error(error),
@@ -109,34 +110,34 @@ fn pass_on<T: 'static>(inner: &FutureOf<T>, outer: &Future<T>) -> Result<()> {
 }
 
 impl<T: Clone + 'static> Shield<T> {
-    /// Ends the wait (`outer.cancel()`); what is shielded runs on. False if it is over. If the inner one was done at the
-    /// call, there is nothing to end.
+    /// Ends the wait (`outer.cancel()`), and returns false if it is over. The inner one runs on. If it was done at the call
+    /// of [`shield`], the wait is over.
     pub fn cancel(&self) -> bool {
         self.0.as_ref().is_ok_and(|source| cancel::cancel(source.future.clone(), &None))
     }
 
-    /// Whether the wait is over.
+    /// Returns whether the wait is over.
     #[must_use]
     pub fn done(&self) -> bool {
         self.0.as_ref().map_or(true, |source| source.future.core().done())
     }
 
-    /// Whether the wait was cancelled, from either side.
+    /// Returns whether the wait was cancelled, from either side.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.0.as_ref().is_ok_and(|source| source.future.core().cancelled())
     }
 
-    /// The result, once the wait is over.
+    /// Returns the result, if the wait is over.
     ///
     /// # Errors
-    /// [`Error::InvalidState`] if it is not; else as awaiting it.
+    /// [`Error::InvalidState`] if it is not; otherwise the errors of awaiting it.
     pub fn result(&self) -> Result<T> {
         self.0.as_ref().map_err(Clone::clone)?.outcome()
     }
 }
 
-/// Awaits a [`Shield`]; made by awaiting one.
+/// Awaits a [`Shield`]. Created by awaiting one.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Shielded<T: 'static>(Result<Join<T>, Option<Error>>);
 

@@ -1,7 +1,7 @@
-//! Waiting for some of several: `asyncio.wait`.
+//! `wait`: waits until all, the first, or the first failure of several is done.
 //!
-//! It guarantees asyncio's turns: there is no shortcut for what is done already. It never cancels what it waits for, and
-//! never raises their errors. A timeout is no error. The states at the wake-up decide what counts as done.
+//! It guarantees asyncio's `wait`, with its turns: it suspends even if all are done at the call. It never cancels what it
+//! waits for, and never raises their errors. A timeout is no error. The states at the wake-up decide what counts as done.
 
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
@@ -68,16 +68,16 @@ impl<W: Waitable> Waitable for &W {
     }
 }
 
-/// Those that are done, and those that are not.
+/// The done ones, and the pending ones.
 pub type DoneAndPending<W> = (Vec<W>, Vec<W>);
 
 /// Waits until all, the first, or the first failure of several is done, or until `timeout` has passed (`asyncio.wait`).
-/// Returns those that are done and those that are not, in the order of the arguments.
+/// Returns the done ones and the pending ones, in the order of the arguments.
 ///
-/// It cancels nothing, also when it is cancelled itself, and reads no result: those that are done keep their errors.
+/// It cancels nothing, even if it is cancelled itself, and reads no result: the done ones keep their errors.
 ///
 /// Awaiting fails with [`Error::Value`] if there is nothing to wait for, with [`Error::Cancelled`] if the waiter is
-/// cancelled, and with [`Error::NoRunningLoop`] without a loop.
+/// cancelled, and with [`Error::NoRunningLoop`] without a running loop.
 ///
 /// ```
 /// use looplab::{EventLoop, ReturnWhen, create_task, sleep, wait};
@@ -145,7 +145,7 @@ async fn wait_until(
         let (left, waiter, timer, watched) = (left.clone(), waiter.clone(), timer.clone(), future.clone());
         DoneCallback::new(future, place, "wait", move || {
             left.set(left.get() - 1);
-            // The last one's error is not looked at, as in asyncio: it does not count as read.
+            // As in asyncio, the error of the last one is not looked at, so it does not count as read.
             let enough = left.get() == 0
                 || match when {
                     ReturnWhen::AllCompleted => false,
@@ -159,7 +159,7 @@ async fn wait_until(
             release(&waiter)
         })
     });
-    // The timer ends first (`finally` in asyncio's `_wait`).
+    // Dropped in reverse order: the timer ends first (`finally` in asyncio's `_wait`).
     let _callbacks: Vec<_> = callbacks.collect();
     let _timer = DropGuard::new(|| timer.iter().for_each(TimerHandle::cancel));
     (&waiter).await

@@ -1,10 +1,10 @@
-//! Waiting for one thing, and no longer than that.
+//! `wait_for`: waits for one body, task or future, for a limited time.
 //!
-//! It promises asyncio's `wait_for` as of 3.12: the wait takes place in the caller's task, so it costs no turn; what is
-//! waited for is cancelled when the time is over, and the error comes only when that cancellation is finished. What it
-//! does not promise follows from that: a body that takes long to clean up makes it late, and one that swallows the
-//! cancellation makes it return a value. Two-stage shutdowns, which ask and then wait for a bounded time, use
-//! [`wait`](crate::wait).
+//! It guarantees asyncio's `wait_for` as of 3.12. A body runs in the caller's task, so it costs no turn. When the time is
+//! over, the target is cancelled, and the error comes only after the target is done.
+//!
+//! So it does not guarantee to end in time: a target may take long to clean up. A target that swallows the cancellation
+//! makes it return a value. To ask a task to end and then wait for a limited time, use [`wait`](crate::wait).
 
 use super::wait::release;
 use crate::error::{Error, Result};
@@ -20,20 +20,20 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Waits for a body, task or future, for `timeout` at most (`asyncio.wait_for`); `None` for no limit.
+/// Waits for a body, task or future, for `timeout` at most (`asyncio.wait_for`). `None` is no limit.
 ///
-/// A body runs inside this task; its time begins at the first poll. When the time is over, what is waited for is
-/// cancelled; when *that* is finished this fails with [`Error::TimedOut`], or gives the value or the error that came
-/// instead. To give up waiting and leave a task running, wrap it in [`shield`](crate::shield). With a zero `timeout` it
-/// gives the result of what is done, and cancels everything else: a body is not even begun then.
+/// A body runs in this task, and its time begins at the first poll. When the time is over, the target is cancelled. Once the
+/// target is done, this fails with [`Error::TimedOut`], or gives the value or the error with which the target ended instead.
+/// To give up the wait and leave a task running, wrap it in [`shield`](crate::shield). With a zero `timeout`, a target that
+/// is done gives its result, and any other is cancelled: a body does not even begin.
 ///
-/// If the waiting task is cancelled, so is what it waits for, and a result that arrived in the same turn is lost to it.
-/// Dropped half-way, it drops a body; a task or future that was given goes on.
+/// If the waiting task is cancelled, so is the target, and a result that arrived in the same turn is lost. Dropping it
+/// half-way drops a body; a task or future continues.
 ///
 /// # Errors
-/// [`Error::TimedOut`]; what the target fails with; [`Error::Cancelled`] if the waiter or the target was cancelled;
-/// [`Error::Runtime`] if the target is of another loop and not done ([`Error::Value`] without time to wait), or outside of
-/// a task; [`Error::NoRunningLoop`] without a loop.
+/// [`Error::TimedOut`]; the error of the target; [`Error::Cancelled`] if the waiter or the target was cancelled;
+/// [`Error::Runtime`] if the target belongs to another loop and is not done ([`Error::Value`] for a zero `timeout`), or
+/// outside of a task; [`Error::NoRunningLoop`] without a running loop.
 ///
 /// ```
 /// use looplab::{Clock, Error, EventLoop, create_task, sleep, wait_for};
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// Without any time to wait. The target becomes a task, if it is none, because it has to be one to be cancelled.
+/// Takes the result of a target that is done, or cancels it. A body becomes a task, because only a task can be cancelled.
 async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as EnsureFuture>::Value> {
     let target = {
         // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
@@ -75,7 +75,7 @@ async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensur
         if target.future().core().done() {
             return target.take();
         }
-        // On another loop the end of the cancellation may never come: asyncio waits for it all the same.
+        // Another loop may never end the cancellation. asyncio waits for it nevertheless.
         target.of_loop(&lp)?
     };
     cancel_and_wait(target.future(), place).await?;
@@ -85,8 +85,9 @@ async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensur
     }
 }
 
-/// Cancels, and waits until that is finished. Through a future of its own: a wait on the target itself would hand a
-/// cancellation of the waiter on to it, and would end only when it does.
+/// Cancels a target and waits until it is done.
+///
+/// Alternative: await the target itself. Problem: a cancellation of the waiter would be forwarded, and end with the target.
 async fn cancel_and_wait(on: Rc<dyn AnyFuture>, place: Place) -> Result<()> {
     let waiter = Future::of_kind(&get_running_loop()?, "wait_for", place);
     let woken = waiter.clone();
