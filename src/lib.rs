@@ -121,7 +121,7 @@ pub use event_loop::{
     public_running_loop as get_running_loop, stop,
 };
 pub use observe::trace;
-pub use outcome::Outcome;
+pub use outcome::{Drained, Outcome};
 pub use runner::{Runner, RunnerBuilder, main, run};
 pub use signals::signal::{self, Signal};
 pub use task::*;

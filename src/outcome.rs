@@ -5,6 +5,7 @@
 //! refused with a hint, because nothing would run it.
 
 use crate::error::{Error, Result};
+use std::any::Any;
 
 /// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>`, a plain value, a task, or `!`.
 ///
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), looplab::Error>(())
 /// ```
 ///
-/// Plain values are `bool`, `char`, the numbers, `String` and `&'static str`. An `Option` is an outcome if its content is
+/// Plain values are `bool`, `char`, the numbers, `String`, `&'static str` and [`Drained`]. An `Option` is an outcome if its content is
 /// one, and an error in it is an error. A task's body returns any other value as `Ok(value)`.
 ///
 /// # What does not compile
@@ -99,13 +100,60 @@ macro_rules! plain {
     )+};
 }
 
-plain! { bool char i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 String &'static str }
+plain! { bool char i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 String &'static str Drained }
 
 /// Alternative: an `Option` of anything. Problem: the error in `Some(Err(…))` would be lost.
 impl<T: Outcome> Outcome for Option<T> {
     type Value = Option<T::Value>;
     fn into_result(self) -> Result<Option<T::Value>> {
         self.map(T::into_result).transpose()
+    }
+}
+
+/// The answer of a reader or writer that used its descriptor until it would block.
+///
+/// A reader is called again in the next turn if its descriptor is still ready. To learn whether it is, the loop registers
+/// the descriptor with the kernel again after each call (`epoll_ctl`). After a call that returned `Drained` it need not,
+/// for the kernel reports by itself what comes later. asyncio has no such answer: its selector is level-triggered by
+/// itself.
+///
+/// Return it only after a read or write that failed with [`WouldBlock`](std::io::ErrorKind::WouldBlock). After a call that
+/// left something and returned it all the same, the reader sleeps until more bytes come. It has no effect once the peer has
+/// hung up, or the descriptor has failed: a reader that stays is called in every turn then. A callback that is neither
+/// reader nor writer may return it without any effect.
+///
+/// A reader that sometimes stops earlier returns an `Option`:
+///
+/// ```
+/// use looplab::{Drained, EventLoop};
+/// use std::{io::{ErrorKind, Read, Write}, os::unix::net::UnixStream};
+/// let lp = EventLoop::new()?;
+/// let (mut ours, mut theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let fd = ours.try_clone()?;
+/// lp.add_reader(&fd, move || loop {
+///     match ours.read(&mut [0; 16]) {
+///         Ok(0) => {
+///             looplab::stop()?;                      // the end of the stream
+///             return Ok(None);
+///         }
+///         Ok(n) => println!("{n} bytes"),
+///         Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Some(Drained)),
+///         Err(error) => return Err(error.into()),
+///     }
+/// })?;
+/// theirs.write_all(b"hello")?;
+/// lp.call_soon(move || drop(theirs))?;
+/// lp.run_forever()?;
+/// # Ok::<(), looplab::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained;
+
+impl Drained {
+    /// Tells whether a callback has returned it.
+    pub(crate) fn is_said_by(value: &dyn Any) -> bool {
+        value.is::<Self>() || value.downcast_ref() == Some(&Some(Self))
     }
 }
 

@@ -19,7 +19,7 @@ use super::ready::{Entry, Failed};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::observe::names::{is_own, shorten};
-use crate::outcome::Outcome;
+use crate::outcome::{Drained, Outcome};
 use crate::panics::drop_quietly;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
@@ -43,6 +43,11 @@ pub(crate) trait Callback: Entry {
     /// Drops what the function owns, because the loop is closed. A registered one does nothing here: `close` cancels it
     /// later.
     fn forget(&self) {}
+
+    /// Tells whether its last call has drained its descriptor, and forgets it.
+    fn take_drained(&self) -> bool {
+        false
+    }
 
     /// Takes the future whose completion queues this callback.
     fn bind(&self, _future: Rc<dyn Any>) {}
@@ -176,11 +181,14 @@ pub(crate) struct Repeated<F: 'static> {
     header: Header,
     slot: RefCell<Option<F>>,
     discarded: Cell<bool>,
+    /// The last call has returned [`Drained`].
+    drained: Cell<bool>,
 }
 
 impl<F> Repeated<F> {
     pub(crate) fn new(header: Header, function: F) -> Self {
-        Self { header, slot: RefCell::new(Some(function)), discarded: Cell::new(false) }
+        let slot = RefCell::new(Some(function));
+        Self { header, slot, discarded: Cell::new(false), drained: Cell::new(false) }
     }
 
     fn take(&self) -> Option<F> {
@@ -195,7 +203,12 @@ impl<R: Outcome, F: FnMut() -> R> Callback for Repeated<F> {
 
     fn call(&self, _: &EventLoop) -> Result<()> {
         let Some(mut function) = self.take() else { return Ok(()) };
-        let result = call(&mut function);
+        self.drained.set(false);
+        let result = call(|| {
+            let value = function().into_result()?;
+            self.drained.set(Drained::is_said_by(&value));
+            Ok(())
+        });
         if self.discarded.get() {
             drop_quietly(function);
         } else {
@@ -207,6 +220,10 @@ impl<R: Outcome, F: FnMut() -> R> Callback for Repeated<F> {
     fn discard(&self) {
         self.discarded.set(true);
         drop_quietly(self.take());
+    }
+
+    fn take_drained(&self) -> bool {
+        self.drained.take()
     }
 }
 

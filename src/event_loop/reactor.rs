@@ -8,7 +8,8 @@
 //! Some facts about epoll, and what follows:
 //! - mio is always edge-triggered. Level-triggering is had by *re-arming*: before the next poll every registration that
 //!   was reported is registered again, which makes the kernel report it again if it is still ready. Alternative: ask
-//!   `poll(2)` for each descriptor. Problem: it costs a call for those that are not ready as well.
+//!   `poll(2)` for each descriptor. Problem: it costs a call for those that are not ready as well. Alternative: re-arm only
+//!   now and then. Problem: an edge that has been reported looks like a drained descriptor, so a turn would be missed.
 //! - A level-triggered epoll puts what it has reported back to the end of its list at once. So what it reports twice running
 //!   comes first, in the order of the first time, and what becomes ready later comes after it. Re-arming comes too late for
 //!   that order, so each registration keeps the place at which it was last reported, and so does the self-pipe of the

@@ -2,8 +2,9 @@
 //!
 //! A registration has two sides, one for each [`Direction`], and each side has at most one callback. A reader of the user's
 //! is reported in every turn in which its descriptor is ready: the reactor arms it again after each report, which takes a
-//! system call. The owner of a socket in looplab can spare that call, because it knows when it has *drained* a side: a read
-//! or write found that it would block. (So does one of TCP that came back short.) The kernel reports all that comes later:
+//! system call. A side that is *drained* spares that call: a read or write found that it would block. (So does one of TCP
+//! that came back short.) The owner of a socket in looplab says so, and a callback of the user's by returning
+//! [`Drained`](crate::Drained). The kernel reports all that comes later:
 //!
 //! ```text
 //!               1 the poll reports it                     2 the owner reads, and there may be more
@@ -93,8 +94,10 @@ impl Side {
         self.callback()
     }
 
+    /// Tells whether it must be armed again: a callback waits, and neither its call nor the owner has drained the side.
     fn is_due(&self) -> bool {
-        self.has_callback() && !self.drained.get()
+        let drained = |callback: Rc<dyn Callback>| callback.take_drained() && !self.ended.get();
+        !self.drained.get() && self.callback().is_some_and(|callback| !drained(callback))
     }
 }
 
@@ -192,7 +195,8 @@ impl Registration {
     /// Tells whether it must be armed again to be reported.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.reader.is_due() || self.writer.is_due()
+        // Both are asked, because the answer of a callback's last call is taken.
+        self.reader.is_due() | self.writer.is_due()
     }
 
     /// Arrow 3, if the kernel will report what comes.

@@ -26,6 +26,9 @@ impl EventLoop {
     /// or failed (`loop.add_reader`). It is level-triggered: what is not read is reported again. A
     /// reader that was there is replaced. May be called while the loop runs.
     ///
+    /// Being level-triggered costs a system call for each event. A reader that reads until the
+    /// descriptor would block spares it by returning [`Drained`](crate::Drained).
+    ///
     /// The loop does not own the descriptor. Remove the reader before closing it. A reader whose
     /// descriptor was closed is not called any more. While a duplicate of the descriptor exists, it
     /// may be called once, even if the number names another file by then.
@@ -71,7 +74,7 @@ impl EventLoop {
     }
 
     /// Calls `callback` in every turn in which the descriptor is ready to be written
-    /// (`loop.add_writer`).
+    /// (`loop.add_writer`). Returning [`Drained`](crate::Drained) says that it would block now.
     ///
     /// # Errors
     /// As [`add_reader`](Self::add_reader).

@@ -11,6 +11,7 @@
 //! | Timers run in the order of their deadlines, equal ones in the order of their calls. | `handles_and_timers::equal_deadlines_run_first_come_first_served` |
 //! | A cancelled handle never runs, and its callback is dropped at once. | `handles_and_timers::a_cancelled_callback_is_dropped_at_once_and_once` |
 //! | A reader is called in each turn in which its descriptor is ready. | `readers_and_writers::a_reader_that_reads_nothing_is_called_in_every_turn` |
+//! | A reader that says it drained its descriptor costs no system call. | `readers_and_writers::a_reader_that_says_it_drained_and_did_not_sleeps_until_more_comes` |
 //! | A reused descriptor gets no events of the old file. | `descriptors::a_reused_descriptor_never_gets_another_registrations_events_while_a_duplicate_lives_on` |
 //! | An error goes to the exception handler, with name and place. | `exceptions::a_callback_that_fails_or_panics_is_reported_with_its_name_and_place` |
 //! | An exit leaves the run, and the rest of its turn stays queued. | `exits::a_handler_may_leave_the_loop_and_the_rest_of_the_turn_stays` |
