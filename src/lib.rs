@@ -117,8 +117,8 @@ pub use builder::Builder;
 pub use combine::*;
 pub use error::{Error, ErrorGroup, IoError, Result};
 pub use event_loop::{
-    Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, TaskInfo, TimerHandle,
-    public_running_loop as get_running_loop, stop,
+    Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, RemoteHandle, TaskInfo,
+    TimerHandle, public_running_loop as get_running_loop, stop,
 };
 pub use observe::trace;
 pub use outcome::{Drained, Outcome};

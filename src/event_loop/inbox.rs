@@ -140,11 +140,15 @@ impl Line {
     }
 
     /// Has the loop call `function`. From the loop's own thread it is queued at once, after the entries before it.
-    fn call<R: Outcome>(&self, place: Place, function: impl FnOnce() -> R + Send + 'static) -> Result<()> {
+    fn call<R: Outcome>(
+        &self,
+        place: Place,
+        name: &'static str,
+        function: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<()> {
         match running::find(self.id) {
-            Some(lp) => lp.queue(place, function).map(drop),
+            Some(lp) => lp.queue_named(place, name, function).map(drop),
             None => {
-                let name = type_name_of_val(&function);
                 let call = move || function().into_result().map(drop);
                 let function: Guarded<Box<dyn FnOnce() -> Result<()> + Send>> = Guarded::new(Box::new(call));
                 let thread = self.traced.then(|| std::thread::current().name().unwrap_or("unnamed").into());
@@ -476,14 +480,25 @@ impl Remote {
     }
 
     /// Runs `function` on the loop's thread and wakes the loop if it sleeps (`call_soon_threadsafe`). From the loop's
-    /// own thread it is queued at once, behind what was queued before.
+    /// own thread it is queued at once, behind what was queued before. For a handle that cancels the call, see
+    /// [`call_soon_cancellable`](Self::call_soon_cancellable).
     ///
     /// # Errors
     /// [`Error::Closed`] after the loop's end; the function is dropped.
     #[doc(alias("loop.call_soon_threadsafe", "call_soon_threadsafe"))]
     #[track_caller]
     pub fn call_soon<R: Outcome>(&self, function: impl FnOnce() -> R + Send + 'static) -> Result<()> {
-        self.line.call(Location::caller(), function)
+        self.line.call(Location::caller(), type_name_of_val(&function), function)
+    }
+
+    /// Runs `function` as [`call_soon`](Self::call_soon) does, under a name of the caller's.
+    pub(super) fn call_named<R: Outcome>(
+        &self,
+        place: Place,
+        name: &'static str,
+        function: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<()> {
+        self.line.call(place, name, function)
     }
 
     /// Stops the loop at the end of the turn in which the request arrives, and wakes it if it sleeps. (asyncio's

@@ -19,6 +19,7 @@ mod reactor;
 mod ready;
 mod registration;
 mod registrations;
+mod remote_handle;
 mod run;
 mod running;
 mod snapshot;
@@ -34,6 +35,7 @@ pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
 pub(crate) use inbox::Line;
 pub use inbox::Remote;
+pub use remote_handle::RemoteHandle;
 /// The public function detects a fork; the library's own callers do not need that.
 pub use running::get_running_loop as public_running_loop;
 pub use running::stop;
