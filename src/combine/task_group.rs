@@ -3,7 +3,7 @@
 //! It promises what asyncio's `TaskGroup` does, as of 3.15: the scope is left only when every child is done; the first
 //! failure cancels the other children and, if it is still running, the body; all failures come out together as
 //! [`Error::Group`]; a cancellation of the parent cancels the children; and the count of `cancelling()` is afterwards
-//! what it would be without the group. A cancelled child is no failure.
+//! what it would be without the group. A cancelled child is no failure. A group that is cancelled itself ends without one.
 //!
 //! Children are asked to cancel in the order in which they were made, where asyncio leaves that to a set. The children
 //! own what they use: a scope that could be dropped half-way cannot lend.
@@ -11,7 +11,8 @@
 //! ```text
 //!             1 scope            3 the body ends            5 no child is left
 //!   the group ──▶ ENTERED ──────────────▶ EXITING ──────────────────▶ FINISHED
-//!                    │ 2 a child fails       │ 4 a child fails, or the parent is cancelled
+//!                    │ 2 a child fails,      │ 4 the same, or the parent is cancelled
+//!                    │   or `cancel`         │
 //!                    └───▶ ABORTING: children (and in 2 the parent) are cancelled ───▶ EXITING, as above
 //! ```
 
@@ -24,7 +25,7 @@ use crate::task::done_callback::{CallbackId, add_done_callback};
 use crate::task::spawn::TaskBuilder;
 use crate::task::{Future, Task, TaskRef, current_task};
 use crate::trace::Place;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
@@ -49,12 +50,15 @@ use std::task::Poll;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[doc(alias = "asyncio.TaskGroup")]
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct TaskGroup(Rc<GroupInner>);
 
+#[derive(Default)]
 struct GroupInner {
-    parent: TaskRef,
-    place: Place,
+    /// The task in which the scope runs. Empty until the group is entered.
+    parent: OnceCell<TaskRef>,
+    /// `cancel` was called before that.
+    cancel_on_enter: Cell<bool>,
     /// Those that are not done, by number, which is the order in which they were made.
     children: RefCell<BTreeMap<u64, (TaskRef, CallbackId)>>,
     errors: RefCell<Apart<Vec<Error>>>,
@@ -95,6 +99,9 @@ impl TaskGroup {
     /// assert_eq!(sum, 3);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    ///
+    /// If [`cancel`](Self::cancel) has cut the body off, there is no value, and the scope fails with [`Error::Runtime`].
+    /// Where that may happen, use [`run`](Self::run).
     #[doc(alias("asyncio.TaskGroup", "TaskGroup"))]
     #[track_caller]
     pub fn scope<B, F>(body: B) -> impl std::future::Future<Output = Result<<F::Output as Outcome>::Value>>
@@ -104,34 +111,116 @@ impl TaskGroup {
     {
         let place = Location::caller();
         async move {
-            let group = Self::enter(place)?;
-            let _leave = DropGuard::new(|| group.0.leave());
-            let outcome = {
-                let mut body = Box::pin(async { body(group.clone()).await.into_result() });
-                // A panic of the body is its error, so that the children end before the scope does.
-                poll_fn(|cx| catch(|| body.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic))))
-                    .await
-            };
-            group.exit(outcome).await
+            let group = Self::new();
+            let value = group.run_at(place, body).await?;
+            value.ok_or_else(|| {
+                Error::Runtime(format!("TaskGroup {group:?} was cancelled before its body returned").into())
+            })
         }
     }
 
-    fn enter(place: Place) -> Result<Self> {
+    /// Makes a group that is not entered (`asyncio.TaskGroup()`), for [`run`](Self::run). Another part of the program may
+    /// hold it before, to [`cancel`](Self::cancel) whatever will run in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs a body in this group (`async with group`), as [`scope`](Self::scope) does in a new one. A group runs one body.
+    ///
+    /// Returns `None` if [`cancel`](Self::cancel) has cut the body off. In Python such a body just ends.
+    ///
+    /// # Errors
+    /// Those of [`scope`](Self::scope); [`Error::Runtime`] if the group was entered before.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, TaskGroup, sleep};
+    /// use std::time::Duration;
+    /// let lp = EventLoop::new()?;
+    /// let group = TaskGroup::new();
+    /// let switch = group.clone();
+    /// lp.call_soon(move || switch.cancel())?;
+    /// let value = lp.run_until_complete(async move {
+    ///     group.run(async |_| sleep(Duration::from_secs(3600)).await).await
+    /// })?;
+    /// assert_eq!(value, None);                            // cut off, and no error
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[doc(alias("asyncio.TaskGroup", "TaskGroup"))]
+    #[track_caller]
+    pub fn run<B, F>(
+        &self,
+        body: B,
+    ) -> impl std::future::Future<Output = Result<Option<<F::Output as Outcome>::Value>>>
+    where
+        B: FnOnce(Self) -> F,
+        F: std::future::Future<Output: Outcome>,
+    {
+        self.run_at(Location::caller(), body)
+    }
+
+    async fn run_at<B, F>(&self, place: Place, body: B) -> Result<Option<<F::Output as Outcome>::Value>>
+    where
+        B: FnOnce(Self) -> F,
+        F: std::future::Future<Output: Outcome>,
+    {
+        self.enter()?;
+        let _leave = DropGuard::new(|| self.0.leave());
+        let outcome = {
+            let mut body = Box::pin(async { body(self.clone()).await.into_result() });
+            // A panic of the body is its error, so that the children end before the scope does.
+            poll_fn(|cx| catch(|| body.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic))))
+                .await
+        };
+        self.exit(place, outcome).await
+    }
+
+    fn enter(&self) -> Result<()> {
+        if self.0.parent.get().is_some() {
+            return Err(Error::Runtime(format!("TaskGroup {self:?} has already been entered").into()));
+        }
         get_running_loop()?;
         let Some(parent) = current_task() else {
-            return Err(Error::Runtime("TaskGroup <TaskGroup> cannot determine the parent task".into()));
+            return Err(Error::Runtime(
+                format!("TaskGroup {self:?} cannot determine the parent task").into(),
+            ));
         };
-        Ok(Self(Rc::new(GroupInner {
-            parent,
-            place,
-            children: RefCell::default(),
-            errors: RefCell::default(),
-            base_error: RefCell::default(),
-            exiting: Cell::new(false),
-            aborting: Cell::new(false),
-            cancelled_parent: Cell::new(false),
-            all_done: RefCell::default(),
-        })))
+        self.0.parent.get_or_init(|| parent);
+        if self.0.cancel_on_enter.get() {
+            self.cancel();
+        }
+        Ok(())
+    }
+
+    /// Cancels the group (`TaskGroup.cancel`, since Python 3.15): its children that are not done, and the body if it is
+    /// still running. The scope then ends without [`Error::Cancelled`].
+    ///
+    /// Before the group is entered, this cancels it at its entry. May be called at any time and more than once; once the
+    /// scope has ended it does nothing. The body is cut off at its next suspension, and may clean up there.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, TaskGroup, sleep};
+    /// use std::time::Duration;
+    /// let lp = EventLoop::new()?;
+    /// lp.run_until_complete(TaskGroup::scope(|group| async move {
+    ///     group.create_task(sleep(Duration::from_secs(3600)));
+    ///     group.cancel();                                  // what it was for is done
+    ///     Ok(())
+    /// }))?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[doc(alias = "TaskGroup.cancel")]
+    pub fn cancel(&self) {
+        let group = &*self.0;
+        let Some(parent) = group.parent.get() else { return group.cancel_on_enter.set(true) };
+        let over = group.exiting.get() && !group.has_children();
+        if over || group.aborting.get() {
+            return;
+        }
+        group.abort();
+        if !group.cancelled_parent.replace(true) {
+            parent.cancel();
+        }
     }
 
     /// Makes a child (`TaskGroup.create_task`). From the body, from other children, or from callbacks; also while the
@@ -158,28 +247,35 @@ impl TaskGroup {
     }
 
     fn check_open(&self) -> Result<()> {
-        let state = if self.0.exiting.get() && self.0.children.borrow().is_empty() {
-            "finished"
+        let state = if self.0.parent.get().is_none() {
+            "has not been entered"
+        } else if self.0.exiting.get() && !self.0.has_children() {
+            "is finished"
         } else if self.0.aborting.get() {
-            "shutting down"
+            "is shutting down"
         } else {
             return Ok(());
         };
-        Err(Error::Runtime(format!("TaskGroup {self:?} is {state}").into()))
+        Err(Error::Runtime(format!("TaskGroup {self:?} {state}").into()))
     }
 
     fn adopt(&self, child: TaskRef, place: Place) {
         let (group, number) = (self.0.clone(), child.id());
         let id =
             add_done_callback(child.any_future(), place, "task group", move |_| group.child_done(number));
-        self.0.children.borrow_mut().insert(number, (child, id));
+        // An eager child may have cancelled the group before it was one of its children.
+        let late = self.0.aborting.get() && !child.done();
+        self.0.children.borrow_mut().insert(number, (child.clone(), id));
+        if late {
+            child.cancel();
+        }
     }
 
     /// Arrows 3 to 5.
-    async fn exit<T: 'static>(&self, outcome: Result<T>) -> Result<T> {
+    async fn exit<T: 'static>(&self, place: Place, outcome: Result<T>) -> Result<Option<T>> {
         let group = &*self.0;
         group.exiting.set(true);
-        let mut cancellation = None;
+        let (mut cancellation, mut last_request) = (None, None);
         if let Err(error) = &outcome {
             if error.leaves_the_loop() {
                 group.base_error.borrow_mut().get_or_insert_with(|| error.clone());
@@ -192,16 +288,27 @@ impl TaskGroup {
             }
         }
         while group.has_children() {
-            match group.wait_for_children().await {
+            match group.wait_for_children(place).await {
                 Ok(()) => {}
-                // More requests while the group is aborting change nothing: it has to wait all the same.
+                // More requests while the group is aborting do not end the wait.
                 Err(error) if error.is_cancelled() => {
                     if !group.aborting.get() {
-                        cancellation = Some(error);
+                        cancellation = Some(error.clone());
                         group.abort();
                     }
+                    last_request = Some(error);
                 }
                 Err(error) => return Err(error),
+            }
+        }
+        if group.cancelled_parent.get() && group.base_error.borrow().is_none() {
+            group.cancelled_parent.set(false);
+            if group.parent().uncancel() == 0 {
+                // Only the group has cancelled the parent.
+                cancellation = None;
+            } else {
+                // A request from outside is left. It may have come together with the group's own.
+                cancellation = cancellation.or(last_request);
             }
         }
         group.verdict(outcome, cancellation)
@@ -209,12 +316,17 @@ impl TaskGroup {
 }
 
 impl GroupInner {
+    /// Returns the task of the scope, which has been entered.
+    fn parent(&self) -> &TaskRef {
+        self.parent.get().expect("only an entered group has children and an end")
+    }
+
     fn has_children(&self) -> bool {
         !self.children.borrow().is_empty()
     }
 
-    async fn wait_for_children(&self) -> Result<()> {
-        let all_done = Future::of_kind(&get_running_loop()?, "task group", self.place);
+    async fn wait_for_children(&self, place: Place) -> Result<()> {
+        let all_done = Future::of_kind(&get_running_loop()?, "task group", place);
         *self.all_done.borrow_mut() = Some(all_done.clone());
         let ended = all_done.await;
         self.all_done.borrow_mut().take();
@@ -246,7 +358,7 @@ impl GroupInner {
         if !self.aborting.get() && !self.cancelled_parent.get() {
             self.abort();
             self.cancelled_parent.set(true);
-            self.parent.cancel();
+            self.parent().cancel();
         }
         Ok(())
     }
@@ -256,7 +368,7 @@ impl GroupInner {
         self.exiting.set(true);
         let children = self.children.take();
         // A closed loop ends its tasks itself.
-        let open = self.parent.event_loop().is_some_and(|lp| !lp.is_closed());
+        let open = self.parent().event_loop().is_some_and(|lp| !lp.is_closed());
         for (child, id) in children.into_values() {
             child.remove_done_callback(id);
             if open {
@@ -264,34 +376,31 @@ impl GroupInner {
             }
         }
         if self.cancelled_parent.replace(false) {
-            self.parent.uncancel();
+            self.parent().uncancel();
         }
     }
 
-    /// Returns what comes out of the scope once every child is done.
-    fn verdict<T: 'static>(&self, outcome: Result<T>, mut cancellation: Option<Error>) -> Result<T> {
-        let by_group = self.cancelled_parent.replace(false);
+    /// Returns what comes out of the scope once every child is done: the body's value, or `None` for a body that was cut off.
+    fn verdict<T: 'static>(&self, outcome: Result<T>, cancellation: Option<Error>) -> Result<Option<T>> {
+        self.cancelled_parent.set(false);
         let outcome = outcome.map(Guarded::new);
         if let Some(error) = self.base_error.borrow_mut().take() {
             return Err(error);
-        }
-        if by_group && self.parent.uncancel() == 0 {
-            // Only the group has cancelled the parent.
-            cancellation = None;
         }
         let mut errors = self.errors.take();
         let only_closed = errors.is_empty() && matches!(outcome, Err(Error::CoroutineExit));
         match (outcome, cancellation) {
             (_, Some(cancellation)) if errors.is_empty() => return Err(cancellation),
-            (Ok(value), _) if errors.is_empty() => return Ok(value.into_inner()),
+            (Ok(value), _) if errors.is_empty() => return Ok(Some(value.into_inner())),
             (Err(error), _) if !error.is_cancelled() => errors.push(error),
+            _ if errors.is_empty() => return Ok(None),
             _ => {}
         }
-        if self.parent.cancelling() > 0 {
+        if self.parent().cancelling() > 0 {
             // The failures come first, but the parent was cancelled from outside: it will hear of that at its next
             // suspension, and its count stays what it was.
-            self.parent.uncancel();
-            self.parent.cancel();
+            self.parent().uncancel();
+            self.parent().cancel();
         }
         if only_closed {
             // As in 3.15: what closes the coroutine is to hear that it obeyed.
@@ -321,10 +430,10 @@ impl TaskBuilder {
         F: std::future::Future<Output: Outcome> + 'static,
     {
         let place = Location::caller();
-        let lp = group.check_open().and_then(|()| group.0.parent.event_loop().ok_or(Error::Closed));
+        let lp = group.check_open().and_then(|()| group.0.parent().event_loop().ok_or(Error::Closed));
         let child = self.create_at(place, lp.as_ref().map_err(Error::clone), body);
-        // A task that could not be made is done already.
-        if !child.done() {
+        // A task that could not be made belongs to no loop. An eager one may be done, and is a child all the same.
+        if child.event_loop().is_some() {
             group.adopt(child.to_ref(), place);
         }
         child
@@ -341,6 +450,10 @@ impl fmt::Debug for TaskGroup {
         if errors > 0 {
             write!(f, " errors={errors}")?;
         }
-        f.write_str(if self.0.aborting.get() { " cancelling>" } else { " entered>" })
+        f.write_str(match self.0.parent.get() {
+            _ if self.0.aborting.get() => " cancelling>",
+            Some(_) => " entered>",
+            None => ">",
+        })
     }
 }

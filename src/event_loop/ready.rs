@@ -49,7 +49,7 @@ pub(crate) trait Entry {
 /// An entry that has failed, and its error.
 pub(crate) struct Failed {
     pub(super) entry: Rc<dyn Entry>,
-    pub(super) error: Error,
+    pub(crate) error: Error,
 }
 
 impl Failed {

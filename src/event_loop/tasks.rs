@@ -45,6 +45,8 @@ impl TaskKey {
 pub(crate) struct TaskTable {
     slots: RefCell<slab::Slab<(u32, Rc<dyn AnyTask>)>>,
     generation: Cell<u32>,
+    /// Whether new tasks make their first step at once.
+    pub(crate) eager: Cell<bool>,
 }
 
 impl TaskTable {

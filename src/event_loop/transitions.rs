@@ -307,6 +307,15 @@ impl Inner {
         self.trace(|| Event::Step { task, thrown });
     }
 
+    /// Makes an eager task the one whose step it is, inside of the entry that runs. Returns the task whose step that was.
+    pub(crate) fn begin_eager_step(&self, task: u64) -> Option<u64> {
+        self.running_task.replace(Some(task))
+    }
+
+    pub(crate) fn end_eager_step(&self, outer: Option<u64>) {
+        self.running_task.set(outer);
+    }
+
     pub(crate) fn suspended(&self, task: u64, on: &[Wait]) {
         self.trace(|| Event::Park { task, on });
     }

@@ -5,7 +5,7 @@ use super::future::Future;
 use super::future_core::{AnyFuture, FutureOf};
 use super::handles::{Task, TaskRef};
 use super::join::Join;
-use super::spawn::{Prepared, spawn};
+use super::spawn::{Prepared, TaskBuilder, spawn};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, get_running_loop};
 use crate::outcome::Outcome;
@@ -88,7 +88,7 @@ where
     type Value = <F::Output as Outcome>::Value;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
-        Prepared { name: None, body: self }.ensure(lp, place)
+        Prepared { options: TaskBuilder::default(), body: self }.ensure(lp, place)
     }
 }
 
@@ -99,7 +99,7 @@ where
     type Value = <F::Output as Outcome>::Value;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
-        let task = spawn(lp, place, self.name, self.body)?;
+        let task = spawn(lp, place, self.options, self.body)?;
         // There is no other handle.
         task.0.report_destroyed.set(false);
         Ok(Ensured::New(task))

@@ -12,6 +12,7 @@ pub(crate) mod cell;
 mod context;
 mod current;
 pub(crate) mod done_callback;
+mod eager;
 pub(crate) mod ensure;
 pub(crate) mod future;
 pub(crate) mod future_core;
@@ -24,6 +25,7 @@ pub(crate) mod spawn;
 pub(crate) mod step;
 
 pub use done_callback::CallbackId;
+pub use eager::TaskFactory;
 pub use ensure::EnsureFuture;
 pub use future::Future;
 pub(crate) use future_core::Holder;

@@ -6,6 +6,7 @@
 
 use super::cell::TaskCell;
 use super::current;
+use super::eager::TaskFactory;
 use super::future::Future;
 use super::handles::{Task, TaskRef};
 use crate::error::{Error, Result};
@@ -30,10 +31,12 @@ use std::rc::Rc;
 #[derive(Clone, Debug, Default)]
 pub struct TaskBuilder {
     name: Option<Rc<str>>,
+    /// How it begins, if not as the loop's factory says.
+    factory: Option<TaskFactory>,
 }
 
 impl Task<()> {
-    /// Returns the options for a task: its name.
+    /// Returns the options for a task: its name, and how it begins.
     #[must_use]
     pub fn builder() -> TaskBuilder {
         TaskBuilder::default()
@@ -43,11 +46,11 @@ impl Task<()> {
 /// A body with options, not yet a task; made by [`TaskBuilder::prepare`], taken wherever a body is.
 #[derive(Debug)]
 pub struct Prepared<F> {
-    pub(crate) name: Option<Rc<str>>,
+    pub(crate) options: TaskBuilder,
     pub(crate) body: F,
 }
 
-/// Awaited directly, it is its body: no task is made, so the name is unused.
+/// Awaited directly, it is its body: no task is made, so the options are unused.
 impl<F: std::future::Future> IntoFuture for Prepared<F> {
     type Output = F::Output;
     type IntoFuture = F;
@@ -62,6 +65,37 @@ impl TaskBuilder {
     #[must_use]
     pub fn name(mut self, name: impl Into<Rc<str>>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Makes the first step at once, inside of this call (`create_task(coro, eager_start=True)`). A body that never
+    /// suspends is done when the call returns, without a turn of the loop. If the loop does not run, the step is queued.
+    ///
+    /// The body runs before the caller has the handle, and inside of the caller's own step. If it fails with an error that
+    /// leaves the loop, the run ends once the caller is suspended or returns. (In asyncio, `create_task` raises it.)
+    ///
+    /// ```
+    /// use looplab::{EventLoop, Task};
+    /// let lp = EventLoop::new()?;
+    /// lp.run_until_complete(async {
+    ///     let task = Task::builder().eager().spawn(async { Ok("at once") });
+    ///     assert_eq!(task.result()?, "at once");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[doc(alias = "eager_start")]
+    #[must_use]
+    pub fn eager(mut self) -> Self {
+        self.factory = Some(TaskFactory::Eager);
+        self
+    }
+
+    /// Queues the first step, whatever the loop's factory says (`create_task(coro, eager_start=False)`).
+    #[doc(alias = "eager_start")]
+    #[must_use]
+    pub fn queued(mut self) -> Self {
+        self.factory = Some(TaskFactory::Queued);
         self
     }
 
@@ -95,7 +129,7 @@ impl TaskBuilder {
         F: std::future::Future<Output: Outcome> + 'static,
     {
         let spawned = match lp {
-            Ok(lp) => spawn(lp, place, self.name.clone(), body),
+            Ok(lp) => spawn(lp, place, self.clone(), body),
             Err(error) => {
                 drop_quietly(body);
                 Err(error)
@@ -115,7 +149,7 @@ impl TaskBuilder {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        Prepared { name: self.name, body }
+        Prepared { options: self, body }
     }
 }
 
@@ -151,7 +185,7 @@ impl EventLoop {
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
-        spawn(self, place, None, body)
+        spawn(self, place, TaskBuilder::default(), body)
     }
 
     /// Makes a future whose result is set by hand (`loop.create_future`). Still made on a closed loop, as in asyncio.
@@ -175,11 +209,11 @@ impl EventLoop {
     }
 }
 
-/// Arrow 1 of `cell`: makes a task and queues its first step.
+/// Arrow 1 of `cell`: makes a task and queues its first step, or makes that step if the task is eager.
 pub(crate) fn spawn<F>(
     lp: &EventLoop,
     place: Place,
-    name: Option<Rc<str>>,
+    options: TaskBuilder,
     body: F,
 ) -> Result<Task<<F::Output as Outcome>::Value>>
 where
@@ -189,7 +223,7 @@ where
         drop_quietly(body);
         return Err(closed);
     }
-    let task = TaskCell::new::<<F::Output as Outcome>::Value>(Some(lp), place, name);
+    let task = TaskCell::new::<<F::Output as Outcome>::Value>(Some(lp), place, options.name);
     task.body.set(Some(Box::pin(body)));
     task.key.set(Some(lp.0.tasks.insert(task.clone())));
     // Set before the trace shows the task: it is queued from its first moment on.
@@ -198,7 +232,11 @@ where
         let parent = current::current_task().map(|task| task.core.id());
         lp.0.task_named(task.core.id(), &task.name(), type_name::<F>(), parent, place);
     }
-    task.clone().enqueue(lp, EntryKind::Step, None);
+    if lp.starts_eagerly(options.factory) {
+        task.clone().start_eagerly(lp);
+    } else {
+        task.clone().enqueue(lp, EntryKind::Step, None);
+    }
     Ok(Task::new(task))
 }
 

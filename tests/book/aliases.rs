@@ -21,7 +21,7 @@ const NAMES: &str = "
     StreamWriter.drain StreamWriter.is_closing StreamWriter.transport StreamWriter.wait_closed
     StreamWriter.write StreamWriter.write_eof StreamWriter.writelines Task.add_done_callback Task.cancel
     Task.cancelled Task.cancelling Task.done Task.exception Task.get_loop Task.get_name
-    Task.remove_done_callback Task.result Task.set_name Task.uncancel TaskGroup.create_task Timeout.expired
+    Task.remove_done_callback Task.result Task.set_name Task.uncancel TaskGroup.cancel TaskGroup.create_task Timeout.expired
     Timeout.reschedule Timeout.when asyncio.ALL_COMPLETED asyncio.AbstractEventLoop asyncio.Barrier
     asyncio.BaseEventLoop asyncio.BoundedSemaphore asyncio.BrokenBarrierError asyncio.CancelledError
     asyncio.Condition asyncio.Event asyncio.FIRST_COMPLETED asyncio.FIRST_EXCEPTION asyncio.Future
@@ -30,7 +30,7 @@ const NAMES: &str = "
     asyncio.Queue asyncio.QueueEmpty asyncio.QueueFull asyncio.QueueShutDown asyncio.Runner asyncio.Semaphore
     asyncio.Server asyncio.StreamReader asyncio.StreamWriter asyncio.Task asyncio.TaskGroup asyncio.Timeout
     asyncio.TimerHandle asyncio.TimerHandle.cancel asyncio.TimerHandle.cancelled asyncio.TimerHandle.when
-    asyncio.Transport asyncio.all_tasks asyncio.as_completed asyncio.create_task asyncio.current_task
+    asyncio.Transport asyncio.all_tasks asyncio.as_completed asyncio.create_task asyncio.current_task asyncio.eager_task_factory
     asyncio.ensure_future asyncio.gather asyncio.get_running_loop asyncio.new_event_loop
     asyncio.open_connection asyncio.open_unix_connection asyncio.run asyncio.run_coroutine_threadsafe
     asyncio.shield asyncio.sleep asyncio.start_server asyncio.start_unix_server asyncio.timeout
@@ -38,9 +38,9 @@ const NAMES: &str = "
     coroutine.close coroutine.send coroutine.throw group.create_task loop.add_reader loop.add_signal_handler
     loop.add_writer loop.call_at loop.call_exception_handler loop.call_later loop.call_soon
     loop.call_soon_threadsafe loop.close loop.create_future loop.create_task loop.default_exception_handler
-    loop.get_debug loop.is_closed loop.is_running loop.remove_reader loop.remove_signal_handler
+    loop.get_debug loop.get_task_factory loop.is_closed loop.is_running loop.remove_reader loop.remove_signal_handler
     loop.remove_writer loop.run_forever loop.run_in_executor loop.run_until_complete loop.set_debug
-    loop.set_default_executor loop.set_exception_handler loop.shutdown_default_executor
+    loop.set_default_executor loop.set_exception_handler loop.set_task_factory loop.shutdown_default_executor
     loop.slow_callback_duration loop.sock_accept loop.sock_connect loop.sock_recv_into loop.sock_recvfrom_into
     loop.sock_sendall loop.sock_sendto loop.stop loop.time signal.Signals signal.raise_signal
     types.CoroutineType

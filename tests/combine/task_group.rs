@@ -1,11 +1,10 @@
 //! `TaskGroup`: asyncio's rules of section 1.6, one test each. The turns and the counts of `cancelling()` are those of
 //! CPython 3.13, but for the room `own`. The arrows are those of `src/combine/task_group.rs`.
 //!
-//! Here are the failures of children and body. Rooms of their own have: cancellation from outside (`cancelled`), nested
-//! groups and late children (`nested`), and what only looplab has (`own`).
-//!
-//! "Has not been entered" and "has already been entered" have no counterpart: a scope is entered by running it, once.
+//! Here are the failures of children and body. Rooms of their own have: cancellation from outside (`cancelled`), the group's
+//! own (`cancel`), nested groups and late children (`nested`), and what only looplab has (`own`).
 
+mod cancel;
 mod cancelled;
 mod nested;
 mod own;

@@ -190,7 +190,10 @@ class Bodies:
             self.say(who, f"{s} gave {await self.shields[s]}")
 
     async def on_group(self, who, g, ops):
-        async with asyncio.TaskGroup() as group:
+        value = None
+        group = self.groups[g] if g in self.fresh else asyncio.TaskGroup()
+        self.fresh.discard(g)
+        async with group:
             self.put(self.groups, g, group)
             self.say(who, f"enters {g}")
             value = await self.all(who, ops)

@@ -3,9 +3,7 @@
 use crate::body::{all, body};
 use crate::errors::show;
 use crate::world::{Awaited, Gathered, World, list, text};
-use looplab::{
-    Error, Result, ReturnWhen, Task, TaskGroup, Timeout, as_completed, gather, shield, wait, wait_for,
-};
+use looplab::{Error, Result, ReturnWhen, Task, Timeout, as_completed, gather, shield, wait, wait_for};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -272,15 +270,18 @@ impl World {
         g: &str,
         ops: &Value,
     ) -> Result<Option<String>> {
-        let value = TaskGroup::scope(|group| {
+        let fresh = self.fresh.borrow_mut().remove(g);
+        let group = self.groups.borrow().get(g).filter(|_| fresh).cloned().unwrap_or_default();
+        let value = group.run(|group| {
             let before = self.groups.borrow_mut().insert(g.to_owned(), group);
             drop(before);
             self.say(who, format_args!("enters {g}"));
             all(self.clone(), who.clone(), list(ops).to_vec())
-        })
-        .await?;
+        });
+        let value = value.await?;
         self.say(who, format_args!("leaves {g}"));
-        Ok(value)
+        // A body that the group has cut off ends without a value, and without an error.
+        Ok(value.flatten())
     }
 
     /// `async with timeout()`.

@@ -39,7 +39,19 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 11] = [
     ("futures", &["future", "set", "fail", "add", "remove", "done", "result", "error"]),
     (
         "tasks",
-        &["task", "cancel", "uncancel", "cancelling", "tasks", "current", "other_task", "name", "rename"],
+        &[
+            "task",
+            "cancel",
+            "uncancel",
+            "cancelling",
+            "tasks",
+            "current",
+            "other_task",
+            "name",
+            "rename",
+            "eager",
+            "factory",
+        ],
     ),
     ("bodies", &["await", "sleep", "return", "try", "repeat"]),
     (
@@ -68,6 +80,8 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 11] = [
             "expired",
             "group",
             "group_task",
+            "group_new",
+            "group_cancel",
         ],
     ),
     (
@@ -95,7 +109,7 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 11] = [
 ];
 
 /// The errors, as both sides write them; `…` stands for the program's own words.
-pub(crate) const ERRORS: [&str; 46] = [
+pub(crate) const ERRORS: [&str; 47] = [
     "Boom(…)",
     "BrokenBarrierError(Abort or reset of barrier)",
     "BrokenBarrierError(Barrier aborted)",
@@ -123,6 +137,7 @@ pub(crate) const ERRORS: [&str; 46] = [
     "RuntimeError(Runner is closed)",
     "RuntimeError(Runner.run() cannot be called from a running event loop)",
     "RuntimeError(Task cannot await on itself)",
+    "RuntimeError(TaskGroup <…> has not been entered)",
     "RuntimeError(TaskGroup <…> is finished)",
     "RuntimeError(TaskGroup <…> is shutting down)",
     "RuntimeError(This event loop is already running)",

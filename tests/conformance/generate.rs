@@ -24,13 +24,15 @@ pub(crate) struct Dialect {
     /// `gather` refuses another loop's future at the call, `as_completed` gives a slot back, and a runner runs whatever can
     /// be awaited: since 3.14.
     pub(crate) fourteen: bool,
+    /// Groups that can be cancelled, and eager tasks that can be children of one without cancelling it too early: since 3.15.
+    pub(crate) fifteen: bool,
 }
 
 impl Dialect {
-    pub(crate) const LATEST: Self = Self { in_place: true, thirteen: true, fourteen: true };
+    pub(crate) const LATEST: Self = Self { in_place: true, thirteen: true, fourteen: true, fifteen: true };
 
     pub(crate) fn of(minor: u64) -> Self {
-        Self { in_place: minor >= 12, thirteen: minor >= 13, fourteen: minor >= 14 }
+        Self { in_place: minor >= 12, thirteen: minor >= 13, fourteen: minor >= 14, fifteen: minor >= 15 }
     }
 }
 
@@ -299,7 +301,7 @@ impl Parts {
         };
         let scene = match self.theme {
             Theme::Combinators => prop::option::weighted(0.05, shutting_down()).boxed(),
-            Theme::Outside if self.runner => prop::option::weighted(0.4, jobs_in_the_shutdown()).boxed(),
+            Theme::Outside if self.runner => prop::option::weighted(0.8, jobs_in_the_shutdown()).boxed(),
             _ => Just(None).boxed(),
         };
         let runner = self.runner;
@@ -429,6 +431,8 @@ impl Parts {
             (7, op("add", vec![x(), c(), key()])),
             (2, op("remove", vec![x(), key()])),
             (8, op("task", vec![self.name('t'), self.name('b')])),
+            (2 * u32::from(self.dialect.fifteen), op("eager", vec![self.name('t'), self.name('b')])),
+            (u32::from(self.dialect.fifteen), op("factory", vec![one_of(&["eager", "eager", "queued"])])),
             (3 * u32::from(self.dialect.thirteen), op("uncancel", vec![x()])),
             (1, op("cancelling", vec![x()])),
             (1, self.second_loop()),

@@ -4,7 +4,10 @@ use crate::body::body;
 use crate::combine::{of_one_kind, split};
 use crate::errors::{make_error, show};
 use crate::world::{Awaited, Gathered, World, made, shown_name, text};
-use looplab::{Error, Executor, Result, Task, all_tasks, as_completed, current_task, gather, shield};
+use looplab::{
+    Error, Executor, Result, Task, TaskFactory, TaskGroup, all_tasks, as_completed, current_task, gather,
+    shield,
+};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -69,6 +72,15 @@ impl World {
             "task" => {
                 let body = body(self.clone(), x.into(), text(arg(2)).to_owned());
                 self.name_task(x, made(Task::builder().name(x).spawn_on(&self.lp, body))?);
+                None
+            }
+            "eager" => {
+                let body = body(self.clone(), x.into(), text(arg(2)).to_owned());
+                self.name_task(x, made(Task::builder().name(x).eager().spawn_on(&self.lp, body))?);
+                None
+            }
+            "factory" => {
+                self.lp.set_task_factory(if x == "eager" { TaskFactory::Eager } else { TaskFactory::Queued });
                 None
             }
             "fail" if closed => None,
@@ -233,6 +245,19 @@ impl World {
             }
             "shield_done" => {
                 self.shields.borrow().get(x).map(|shield| format!("{} {}", shield.done(), shield.cancelled()))
+            }
+            "group_new" => {
+                let before = self.groups.borrow_mut().insert(x.to_owned(), TaskGroup::new());
+                drop(before);
+                self.fresh.borrow_mut().insert(x.to_owned());
+                None
+            }
+            "group_cancel" => {
+                let group = self.groups.borrow().get(x).filter(|_| !closed).cloned();
+                if let Some(group) = group {
+                    group.cancel();
+                }
+                None
             }
             "group_task" => {
                 let group = self.groups.borrow().get(x).filter(|_| !closed).cloned();

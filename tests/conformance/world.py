@@ -10,7 +10,7 @@ import signal
 from body import Bodies
 from crowds import Crowds
 from descriptors import Descriptors
-from errors import show, make_error
+from errors import TROUBLE, show, make_error
 from runs import Runs
 from sync import Sync
 
@@ -28,7 +28,7 @@ class World(Bodies, Runs, Sync, Crowds, Descriptors):
         self.program, self.log, self.late = program, [], []
         self.tasks, self.futures, self.handles, self.registered = {}, {}, {}, {}
         self.gathers, self.shields, self.groups, self.limits, self.things = {}, {}, {}, {}, {}
-        self.completing = {}
+        self.completing, self.fresh, self.eager_names = {}, set(), {}
         self.ends, self.bursts = {}, []
         self.graveyard, self.names, self.spent, self.signals = [], {}, {}, set()
         self.loop, self.other, self.runner = new_loop(), new_loop(), None
@@ -89,7 +89,10 @@ class World(Bodies, Runs, Sync, Crowds, Descriptors):
     def name_of(self, future):
         if hasattr(future, "get_coro"):
             name = future.get_name() if hasattr(future, "get_name") else "Task-"
-            name = future.get_coro().__name__ if name.startswith("Task-") else name
+            if name.startswith("Task-"):
+                # A task that ended in its eager step has no coroutine.
+                coro = future.get_coro()
+                name = self.eager_names.get(id(future), "?") if coro is None else coro.__name__
             return "runner" if name in RUNNERS or re.fullmatch("runner/[^/]*", name) else name
         return self.names.get(id(future), "shield")
 
@@ -252,6 +255,27 @@ class World(Bodies, Runs, Sync, Crowds, Descriptors):
         finally:
             self.loop.is_closed() and coro.close()
 
+    def do_eager(self, who, t, body):
+        coro = self.body(t, body)
+        try:
+            self.put(self.tasks, t, self.make_eager(self.loop, coro))
+        finally:
+            self.loop.is_closed() and coro.close()
+
+    def do_factory(self, who, kind):
+        self.loop.set_task_factory(self.make_eager if kind == "eager" else None)
+
+    def make_eager(self, loop, coro, **options):
+        loop._check_closed()  # as `create_task` does
+        name = coro.__name__
+        try:
+            task = asyncio.Task(coro, loop=loop, eager_start=True, **options)
+        except (KeyboardInterrupt, SystemExit):
+            TROUBLE.append("an exit in an eager step, which create_task raises")
+            raise
+        self.eager_names[id(task)] = name
+        return task
+
     def do_other_task(self, who, t, body):
         self.put(self.tasks, t, self.other.create_task(self.body(t, body)))
 
@@ -324,6 +348,14 @@ class World(Bodies, Runs, Sync, Crowds, Descriptors):
     def do_shield_done(self, who, s):
         if s in self.shields:
             return f"{self.shields[s].done()} {self.shields[s].cancelled()}".lower()
+
+    def do_group_new(self, who, g):
+        self.put(self.groups, g, asyncio.TaskGroup())
+        self.fresh.add(g)
+
+    def do_group_cancel(self, who, g):
+        if g in self.groups and not self.loop.is_closed():
+            self.groups[g].cancel()
 
     def do_group_task(self, who, g, t, body):
         if g in self.groups and not self.loop.is_closed():

@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) gathers: Named<Gathered>,
     pub(crate) shields: Named<Shield<String>>,
     pub(crate) groups: Named<TaskGroup>,
+    /// Groups that nobody has entered yet.
+    pub(crate) fresh: RefCell<HashSet<String>>,
     pub(crate) limits: Named<Timeout>,
     pub(crate) completing: Named<AsCompleted<String>>,
     pub(crate) things: Named<Thing>,
@@ -140,7 +142,8 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 
 /// Fails if the task could not be made, as `create_task` raises in asyncio.
 pub(crate) fn made<T>(task: Task<T>) -> Result<Task<T>> {
-    match task.done().then(|| task.error()).transpose()?.flatten() {
+    // One that failed in its eager step was made, and its error is unread.
+    match task.event_loop().is_none().then(|| task.error()).transpose()?.flatten() {
         Some(error) => Err(error),
         None => Ok(task),
     }
@@ -188,6 +191,7 @@ impl World {
                 gathers: RefCell::default(),
                 shields: RefCell::default(),
                 groups: RefCell::default(),
+                fresh: RefCell::default(),
                 limits: RefCell::default(),
                 completing: RefCell::default(),
                 things: RefCell::default(),

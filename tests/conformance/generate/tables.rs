@@ -9,6 +9,7 @@ impl Parts {
         let new = u32::from(self.dialect.in_place);
         let groups = u32::from(self.dialect.thirteen);
         let fourteen = u32::from(self.dialect.fourteen);
+        let fifteen = u32::from(self.dialect.fifteen);
         let (g, s, u, x) = (|| self.name('g'), || self.name('s'), || self.name('u'), || self.name('x'));
         vec![
             (4 * new, op("gather_new", vec![g(), one_of(&["first", "all"]), self.several()])),
@@ -19,6 +20,8 @@ impl Parts {
             (2, op("shield_cancel", vec![s()])),
             (2, op("shield_done", vec![s()])),
             (8 * groups, op("group_task", vec![u(), self.name('t'), self.name('b')])),
+            (4 * fifteen, op("group_cancel", vec![u()])),
+            (fifteen, op("group_new", vec![u()])),
             (4, op("reschedule", vec![x(), self.maybe_seconds()])),
             (2, op("expired", vec![x()])),
         ]
@@ -153,6 +156,17 @@ impl Parts {
                         "timeout",
                         vec![x(), self.seconds(), list(either(vec![(1, swallowed), (1, moved)]), 3)],
                     )
+                }),
+            ));
+            // A timeout that has expired is moved.
+            table.push((
+                1,
+                self.same('x', |x| {
+                    let over = op("timeout", vec![x(), number(0, 1), just(json!([["sleep", 2]]))]);
+                    let moved = op("reschedule", vec![x(), self.maybe_seconds()]);
+                    let over = over.prop_map(|over| json!([over])).boxed();
+                    let moved = moved.prop_map(|moved| json!([moved])).boxed();
+                    op("try", vec![over, one_of(&["error"]), moved, one_of(&["swallow"])])
                 }),
             ));
             if self.dialect.thirteen {
