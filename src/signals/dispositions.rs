@@ -101,7 +101,8 @@ pub(super) fn put_out_fuse(signum: i32, fuse: SigId) {
     }
 }
 
-/// Returns whether a delivery now would do what the default does.
+/// Returns whether a delivery now would do what the default does: neither a loop nor other code
+/// handles the signal.
 pub(super) fn is_default_now(signum: i32) -> bool {
     match dispositions().get(&signum) {
         Some(disposition) => disposition.watchers == 0 && disposition.default_armed.is_some(),

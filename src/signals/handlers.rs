@@ -1,9 +1,9 @@
 //! Signal handlers: the callbacks that a loop runs for the signals that it catches.
 //!
-//! A signal only queues a callback. Adding again replaces the handler, and a handler may remove
-//! itself. [`Signals`] catches the signals.
+//! It guarantees that a signal only queues a callback, that adding again replaces the handler, and
+//! that a handler may remove itself. It does not catch signals: `Signals` does.
 
-use super::Signals;
+use super::dispositions::is_default_now;
 use super::signal::{Signal, check_number};
 use crate::error::Result;
 use crate::event_loop::{EventLoop, PushInfo, SIGNALS, running};
@@ -119,7 +119,7 @@ impl EventLoop {
     ) -> Result<Option<u64>> {
         let is_default = match self.0.explored.is_on() {
             true => !self.0.signal_handlers.borrow().contains_key(&signal),
-            false => Signals::is_default(signal),
+            false => is_default_now(signal),
         };
         if !is_default {
             return Ok(None);

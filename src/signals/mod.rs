@@ -62,7 +62,7 @@ mod ring;
 pub mod signal;
 
 use crate::error::{Error, Result};
-use dispositions::{check_caught, is_default_now, light_fuse, put_out_fuse, start_recording, stop_recording};
+use dispositions::{check_caught, light_fuse, put_out_fuse, start_recording, stop_recording};
 use mio::{Interest, Registry, Token};
 use ring::{Arrivals, CAPACITY, bit};
 use signal::check_number;
@@ -89,7 +89,7 @@ pub(crate) struct Signals {
     /// The pipe before, while bytes wait in it. It keeps their place among the ready descriptors.
     replaced: Option<SelfPipe>,
     arrivals: Arc<Arrivals>,
-    /// Arrivals that are out of the ring, because a signal was removed, but not yet taken.
+    /// Arrivals that have left the ring, because a signal was removed, but were not taken yet.
     waiting: Vec<Arrival>,
     /// Whether the pipe was read since the last poll.
     was_read: bool,
@@ -250,12 +250,6 @@ impl Signals {
     /// [`kill_after`](Self::kill_after), and not the program's.
     pub(crate) fn is_of_runner(&self, signum: i32) -> bool {
         self.watched.iter().any(|watch| watch.signal == signum && watch.of_runner)
-    }
-
-    /// Returns whether a delivery would do what the default does: neither a loop nor other code
-    /// handles it.
-    pub(crate) fn is_default(signum: i32) -> bool {
-        check_number(signum).is_ok() && is_default_now(signum)
     }
 
     /// Delivers a signal to this loop alone, as if it had just been caught. Does nothing if this loop does not watch it.
