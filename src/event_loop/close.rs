@@ -1,13 +1,13 @@
-//! The end of a loop.
+//! `close`: the end of a loop.
 //!
-//! `close` drops whatever the user gave to the loop and closes the loop's descriptors, however long
-//! handles, futures and remotes are kept. Every pending task is reported and its body dropped, in
-//! order of creation. Destructors that run meanwhile see a closed loop. It does not cancel tasks:
-//! the program does that before.
+//! It drops everything that the program gave to the loop, and closes the loop's descriptors, even
+//! if handles, futures and remotes are kept. Every pending task is reported and its body dropped,
+//! in order of creation. Destructors that run meanwhile see a closed loop. It does not cancel
+//! tasks: the program does that before.
 //!
-//! Some things end with a loop although the loop does not own them: futures that have callbacks,
-//! servers. `close` ends each such dependant in order of registration. The loop holds a dependant
-//! weakly, so a registration here keeps nothing alive.
+//! Servers, and futures that have callbacks, end with a loop that does not own them. `close` ends
+//! these dependants in order of registration. The loop holds them weakly, so a registration keeps
+//! nothing alive.
 
 use super::ready::Entry;
 use super::registration::Orphan;
@@ -62,7 +62,7 @@ impl EventLoop {
         if lp.closed.replace(true) {
             return Ok(());
         }
-        // Everything is taken out before any value of the user's is dropped, so a destructor sees a
+        // Everything is taken out before a value of the user is dropped, so a destructor sees a
         // closed and empty loop.
         let tasks = lp.tasks.take_all();
         let dependants = lp.dependants.take_all();
@@ -156,9 +156,9 @@ impl Drop for Inner {
     }
 }
 
-/// Something that a loop ends when it is closed.
+/// An object that `close` ends although the loop does not own it.
 pub(crate) trait Dependant {
-    /// Drops values of the user's that only the closed loop would have used, one by one, each
+    /// Drops the values of the user that only the closed loop would have used, one by one, each
     /// guarded against a panic.
     fn loop_closed(&self);
 }
@@ -179,7 +179,7 @@ impl Dependants {
     }
 }
 
-/// A dependant's registration; dropping it ends it.
+/// A dependant's registration, which ends when this is dropped.
 pub(crate) struct Dependence {
     lp: Weak<Inner>,
     slot: usize,
@@ -187,7 +187,7 @@ pub(crate) struct Dependence {
 
 impl Drop for Dependence {
     fn drop(&mut self) {
-        // A closed loop has no registrations, and makes none.
+        // A closed loop has no registrations.
         let Some(lp) = self.lp.upgrade().filter(|lp| !lp.closed.get()) else { return };
         let removed = lp.dependants.slots.borrow_mut().try_remove(self.slot);
         drop(removed);
@@ -195,7 +195,7 @@ impl Drop for Dependence {
 }
 
 impl EventLoop {
-    /// Registers `dependant` for `close`; `None` if the loop is closed already.
+    /// Registers `dependant` for `close`. Returns `None` if the loop is closed already.
     pub(crate) fn add_dependant(&self, dependant: Weak<dyn Dependant>) -> Option<Dependence> {
         let lp = &*self.0;
         lp.check_open().ok()?;

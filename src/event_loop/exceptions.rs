@@ -1,9 +1,10 @@
-//! The exception handler: where the errors go that no caller receives.
+//! The exception handler, which gets the errors that no caller receives.
 //!
-//! No error and no panic of a callback is lost, and none stops the loop. It goes to the handler
-//! that was set, and from there to the default one if that fails. The default one logs it, and
-//! without a logger writes it to standard error. The two errors that mean "leave the loop" never
-//! come here.
+//! It guarantees that no error and no panic of a callback is lost, and that none stops the loop.
+//! Each goes to the handler that the program has set. If there is none, or if it fails, the default
+//! handler logs the error, or writes it to standard error if the program has no logger.
+//!
+//! It does not handle the two errors that leave the loop: they end the run.
 
 use super::callback::call;
 use super::ready::Entry;
@@ -26,16 +27,16 @@ thread_local! {
 
 type Handler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
 
-/// The handler that was set, and an error with which it leaves the loop.
+/// The handler of the program, and an error with which a handler leaves the loop.
 #[derive(Default)]
 pub(super) struct Exceptions {
     handler: RefCell<Option<Handler>>,
     exit: Cell<Option<Error>>,
-    /// Whether there is one. The turn looks after each entry.
+    /// Whether `exit` holds an error. The turn looks at this after each entry.
     exit_requested: Cell<bool>,
 }
 
-/// What an exception handler gets (the `context` dictionary of asyncio).
+/// Describes an error to an exception handler (the `context` dictionary of asyncio).
 ///
 /// ```
 /// use looplab::{Error, EventLoop, ExceptionContext};
@@ -64,8 +65,8 @@ pub struct HandleInfo {
     pub place: Option<Place>,
 }
 
-/// The task that failed or was destroyed. It is a description and no handle: the last handle is
-/// being dropped.
+/// The task that failed or was destroyed. This is a description and no handle, because the last
+/// handle is being dropped.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskInfo {
@@ -77,7 +78,7 @@ pub struct TaskInfo {
     pub place: Place,
 }
 
-/// The future that failed: a description.
+/// The future that failed. This is a description and no handle.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FutureInfo {
@@ -148,7 +149,7 @@ impl ExceptionContext {
         self.future.as_ref()
     }
 
-    /// Returns what a handler got that failed itself.
+    /// Returns the context that a handler got which failed itself.
     #[must_use]
     pub fn context(&self) -> Option<&ExceptionContext> {
         self.context.as_deref()
@@ -168,13 +169,13 @@ impl fmt::Display for ExceptionContext {
             write!(f, "\ncontext: {}", context.message)?;
         }
         if let Some(FutureInfo { id, place }) = &self.future {
-            write!(f, "\nfuture: <Future {id} created at {}:{}>", place.file(), place.line())?;
+            write!(f, "\nfuture: <Future {id}{}>", created_at(place))?;
         }
         if let Some(HandleInfo { label, place }) = &self.handle {
-            write!(f, "\nhandle: <Handle {label}{}>", At(*place))?;
+            write!(f, "\nhandle: <Handle {label}{}>", place.map_or_else(String::new, created_at))?;
         }
         if let Some(TaskInfo { name, place, .. }) = &self.task {
-            write!(f, "\ntask: <Task '{name}' created at {}:{}>", place.file(), place.line())?;
+            write!(f, "\ntask: <Task '{name}'{}>", created_at(place))?;
         }
         match &self.error {
             Some(error) => write!(f, "\n{error:?}"),
@@ -183,15 +184,8 @@ impl fmt::Display for ExceptionContext {
     }
 }
 
-struct At(Option<Place>);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(place) => write!(f, " created at {}:{}", place.file(), place.line()),
-            None => Ok(()),
-        }
-    }
+fn created_at(place: Place) -> String {
+    format!(" created at {}:{}", place.file(), place.line())
 }
 
 impl EventLoop {
@@ -246,7 +240,7 @@ impl EventLoop {
             return self.default_exception_handler(context);
         };
         let answer = call(|| handler(self, context));
-        // The handler may have been replaced meanwhile, and this be its last reference.
+        // This may be the last reference, because a handler may replace itself.
         drop_quietly(handler);
         drop(level);
         match answer {
@@ -270,8 +264,8 @@ impl EventLoop {
     }
 }
 
-/// Calls the exception handler of `lp`, or the default one without a loop, and drops the context.
-/// The error in it is the user's, and this may be its last reference.
+/// Calls the exception handler of `lp`, or the default one without a loop. Then drops the context,
+/// which may hold the last reference to an error of the user.
 pub(crate) fn report(lp: Option<EventLoop>, context: ExceptionContext) {
     match lp {
         Some(lp) => lp.call_exception_handler(&context),
@@ -280,7 +274,7 @@ pub(crate) fn report(lp: Option<EventLoop>, context: ExceptionContext) {
     drop_quietly(context);
 }
 
-/// Writes a report, also for what has no loop any more.
+/// Logs a report, as the default handler does.
 fn write_report(context: &ExceptionContext) {
     log_error!("{context}");
 }
@@ -293,7 +287,7 @@ impl Inner {
             self.exceptions.exit.set(Some(error));
             self.exceptions.exit_requested.set(true);
         } else {
-            // No run can be left, and the next one has nothing to do with it.
+            // There is no run to leave, and the next one must not end by this error.
             log_error!("an exception handler cannot leave a loop that does not run: {error:?}");
         }
     }
@@ -304,8 +298,8 @@ impl Inner {
         self.exceptions.exit_requested.get()
     }
 
-    /// Returns what ends the run: the entry's own exit before one that an exception handler has requested. Neither can end
-    /// the next run.
+    /// Returns what ends the run: the entry's own exit, or else the one that an exception handler
+    /// has requested. Either is taken, so that it does not end the next run.
     pub(super) fn take_exit(&self, own: ControlFlow<Box<Error>>) -> ControlFlow<Box<Error>> {
         self.exceptions.exit_requested.set(false);
         let requested = self.exceptions.exit.take();
@@ -324,6 +318,6 @@ impl Inner {
 /// Describes a callback that failed.
 pub(super) fn in_callback(entry: &dyn Entry, error: Error) -> ExceptionContext {
     let handle = HandleInfo::of(entry);
-    let message = format!("Exception in callback {}{}", handle.label, At(handle.place));
+    let message = format!("Exception in callback {}{}", handle.label, created_at(entry.place()));
     ExceptionContext { handle: Some(handle), ..ExceptionContext::new(message).with_error(error) }
 }

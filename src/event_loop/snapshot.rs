@@ -1,4 +1,7 @@
-//! The loop's structures as data.
+//! `snapshot`: the loop's structures as data.
+//!
+//! Everything is read between two transitions, so the parts agree with each other. Nothing changes,
+//! and no user code runs.
 
 use super::Inner;
 use super::callback::Callback;

@@ -1,18 +1,14 @@
 //! The timers: a heap by (deadline, sequence), with asyncio's rules for cancelled ones.
 //!
-//! Equal deadlines come out in the order in which they were set. (asyncio's heap compares deadlines
-//! only: a row of `docs/differences.md`.) A cancelled timer is dropped when it comes to the head,
-//! or in a rebuild when more than 100 are scheduled and more than half of them are cancelled. The
-//! timers do not read the clock.
+//! Timers with equal deadlines run in the order in which they were set. (asyncio's heap compares
+//! deadlines only: see `docs/differences.md`.) A cancelled timer is dropped when it is the first,
+//! or in a rebuild if more than half of over 100 timers are cancelled. Nothing here reads the clock.
 //!
-//! The heap holds keys of 16 bytes; the callbacks are in slots beside it, in the order in which
-//! they came. So sifting moves little, and a rebuild visits the callbacks in the order of memory.
-//! Alternative: callbacks on the heap itself. Problem: a rebuild of a million missed the cache
-//! three times for each.
-//!
-//! Popping a large heap is slow: each pop walks from the head to a leaf, mostly outside of the
-//! cache. So when many timers are due in one turn, only the first are popped. The rest are taken
-//! out in one pass and sorted, which gives the same order.
+//! The heap holds keys of 16 bytes. The callbacks are in slots beside it, in the order in which they
+//! came, so sifting moves little, and a rebuild visits the callbacks in the order of memory.
+//! Alternative: callbacks on the heap. Problem: a rebuild of a million missed the cache three times
+//! for each. A pop from a large heap walks to a leaf, mostly outside of the cache. So if many timers
+//! are due in one turn, most of them are taken out in one pass and sorted, for the same order.
 
 use super::callback::{Callback, Header};
 use slab::Slab;
@@ -25,20 +21,21 @@ use std::time::{Duration, Instant};
 /// The heap is never rebuilt below this many timers (`_MIN_SCHEDULED_TIMER_HANDLES`).
 const MIN_SCHEDULED: usize = 100;
 
-/// How many timers are popped in one turn before the other due ones are sorted: a few, and one for
-/// each so many that remain. The second number bounds the cost of the pass if few of them are due.
+/// How many timers are popped in one turn before the other due ones are sorted. One more is popped
+/// for every `REMAIN_FOR_EACH` that remain, so that the pass over all of them pays even if few are
+/// due.
 const POPPED_FIRST: usize = 16;
 const REMAIN_FOR_EACH: usize = 64;
 
-/// How far the clock may be ahead of the zero.
+/// How far the clock may be ahead of the zero before the zero moves.
 const FOLLOWS_AFTER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 pub(super) struct Timers {
     /// The zero of the deadlines. It [follows](Self::follow) the clock.
     zero: Cell<Instant>,
     scheduled: RefCell<Scheduled>,
-    /// How many on the heap are cancelled. It does not drift as asyncio's counter does: a cancelled
-    /// timer that is popped because it is due is subtracted, too.
+    /// How many on the heap are cancelled. asyncio's counter drifts; here a cancelled timer that is
+    /// popped because it is due is subtracted, too.
     cancelled: Cell<usize>,
 }
 
@@ -46,18 +43,18 @@ pub(super) struct Timers {
 struct Scheduled {
     heap: BinaryHeap<Reverse<Key>>,
     entries: Slab<Rc<dyn Callback>>,
-    /// What the next key gets.
+    /// The sequence of the next key.
     sequence: u32,
 }
 
-/// The order of the timers, and the slot of the callback. No two have the same sequence, so the
+/// The order of the timers, and the slot of the callback. No two keys have the same sequence, so the
 /// slot is never compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     /// Nanoseconds after or before the zero, within the 292 years of an `i64`.
     when: i64,
-    /// The order among equal deadlines. It counts the timers that were ever set; when the numbers
-    /// run out, the timers that are left are renumbered.
+    /// The order among equal deadlines. It counts all timers that were set. When the numbers run
+    /// out, the timers that are left are renumbered.
     sequence: u32,
     slot: u32,
 }
@@ -65,7 +62,7 @@ struct Key {
 /// A timer that was taken because it is due.
 pub(super) struct Due {
     pub(super) callback: Rc<dyn Callback>,
-    /// For how many nanoseconds it has been due.
+    /// How many nanoseconds ago it was due.
     pub(super) late: u64,
 }
 
@@ -147,7 +144,7 @@ impl Timers {
     /// Takes the first timer if it is due. A cancelled one comes too, as in asyncio: the turn skips it.
     pub(super) fn pop_due(&self, now: i64) -> Option<Due> {
         let scheduled = &mut *self.scheduled.borrow_mut();
-        let key = scheduled.pop_key_if(|key| key.when <= now)?;
+        let key = scheduled.pop_due_key(now)?;
         Some(Due { callback: self.take(scheduled, key), late: now.abs_diff(key.when) })
     }
 
@@ -156,7 +153,7 @@ impl Timers {
     pub(super) fn take_due(&self, now: i64, mut queue: impl FnMut(Rc<dyn Callback>)) {
         let scheduled = &mut *self.scheduled.borrow_mut();
         let mut popped = 0;
-        while let Some(key) = scheduled.pop_key_if(|key| key.when <= now) {
+        while let Some(key) = scheduled.pop_due_key(now) {
             queue(self.take(scheduled, key));
             popped += 1;
             if popped >= POPPED_FIRST + scheduled.heap.len() / REMAIN_FOR_EACH {
@@ -231,17 +228,17 @@ impl Scheduled {
         keys
     }
 
-    /// Pops the first key if it is as asked. Its callback must be taken next.
-    fn pop_key_if(&mut self, asked: impl FnOnce(&Key) -> bool) -> Option<Key> {
+    /// Pops the first key if its timer is due. The callback must be taken next.
+    fn pop_due_key(&mut self, now: i64) -> Option<Key> {
         let Reverse(first) = self.heap.peek()?;
-        if !asked(first) {
+        if first.when > now {
             return None;
         }
         self.heap.pop().map(|Reverse(key)| key)
     }
 
-    /// Removes the keys of all that are due and returns them in order. Their callbacks must be
-    /// taken next.
+    /// Removes the keys of all timers that are due and returns them in order. Their callbacks must
+    /// be taken next.
     #[cold]
     fn sort_out(&mut self, now: i64) -> Vec<Key> {
         let mut due = Vec::new();

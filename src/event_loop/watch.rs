@@ -1,11 +1,11 @@
-//! What waits for descriptors: readers and writers of the user's, and the registrations of looplab's own sockets.
+//! Watching descriptors: the readers and writers of the program, and the sockets of looplab.
 //!
-//! Both give the same promises. Readiness only queues a callback, setting one again replaces it, a callback may remove
-//! itself, and one that was removed before its turn does not run. An event never reaches a registration that is gone.
+//! It guarantees the same for both. Readiness only queues a callback. Setting a callback again
+//! replaces it. A callback may remove itself, and one that was removed before its turn does not run.
+//! An event never reaches a registration that is gone.
 //!
-//! A socket's registration costs less: see [`Registration`] for how [`Watch::drained`] spares a system call for each event.
-//! While a `Watch` has no callback, the loop has nothing to wait for on its descriptor. How descriptors are watched is the
-//! reactor's matter.
+//! A socket's [`Watch`] costs less than a reader: [`Watch::drained`] spares a system call for each
+//! event, see [`Registration`]. The reactor asks the kernel; this file does not.
 
 use super::callback::Callback;
 use super::reactor::{Added, Reactor};
@@ -29,9 +29,9 @@ impl EventLoop {
     /// Being level-triggered costs a system call for each event. A reader that reads until the
     /// descriptor would block spares it by returning [`Drained`](crate::Drained).
     ///
-    /// The loop does not own the descriptor. Remove the reader before closing it. A reader whose
-    /// descriptor was closed is not called any more. While a duplicate of the descriptor exists, it
-    /// may be called once, even if the number names another file by then.
+    /// The loop does not own the descriptor. Remove the reader before you close it. A reader whose
+    /// descriptor was closed is not called any more. But while a duplicate of the descriptor exists,
+    /// it may be called once, even if the number names another file by then.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed) after `close`. [`Error::Io`](crate::Error::Io),
@@ -67,7 +67,8 @@ impl EventLoop {
     /// returns false on a closed loop.
     ///
     /// # Errors
-    /// None today. The result is one for the sake of signal handlers, whose removal can fail.
+    /// None today. The type is that of [`remove_signal_handler`](Self::remove_signal_handler), which
+    /// can fail.
     #[doc(alias = "loop.remove_reader")]
     pub fn remove_reader(&self, source: &impl AsRawFd) -> Result<bool> {
         Ok(self.unregister(source.as_raw_fd(), Direction::Read))
@@ -127,17 +128,20 @@ impl EventLoop {
     }
 }
 
-/// One descriptor on one loop. Dropping it ends the registration: do that before the descriptor is closed.
+/// One descriptor on one loop. Dropping it ends the registration: do that before the descriptor is
+/// closed.
 pub(crate) struct Watch(Rc<Registration>);
 
 impl Watch {
-    /// Makes no system call: the first callback does.
+    /// Makes a watch without a system call, which setting the first callback makes.
     pub(crate) fn new(lp: &EventLoop, fd: RawFd) -> Self {
         Self(Rc::new(Registration::new(lp, fd, Owner::Socket)))
     }
 
+    /// Checks that `lp` is its loop.
+    ///
     /// # Errors
-    /// [`Error::Runtime`] if `lp` is not its loop.
+    /// [`Error::Runtime`] if it is another one.
     pub(crate) fn check_loop(&self, lp: &EventLoop) -> Result<()> {
         if std::ptr::eq(self.0.lp.as_ptr(), Rc::as_ptr(&lp.0)) {
             return Ok(());
@@ -158,18 +162,19 @@ impl Watch {
         }
     }
 
-    /// Tells whether its loop is open; costs nothing while the descriptor is registered.
+    /// Tells whether its loop is open. This costs nothing while the descriptor is registered.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.0.interest().is_some() || self.event_loop().is_ok()
     }
 
-    /// Calls `callback` in every turn in which the descriptor may be ready, until [`unset`](Self::unset). It replaces the
-    /// callback before, and is level-triggered unless it calls [`drained`](Self::drained).
+    /// Calls `callback` in every turn in which the descriptor may be ready, until
+    /// [`unset`](Self::unset). It replaces the callback before. It is level-triggered, unless it
+    /// calls [`drained`](Self::drained).
     ///
     /// # Errors
-    /// [`Error::Closed`] on a closed loop; [`Error::Io`] if the kernel refuses; [`Error::Runtime`] if the descriptor has
-    /// a reader or writer of the user's.
+    /// [`Error::Closed`] on a closed loop; [`Error::Io`] if the kernel refuses; [`Error::Runtime`]
+    /// if the program has a reader or writer of the descriptor.
     pub(crate) fn call<R: Outcome>(
         &self,
         direction: Direction,
@@ -183,7 +188,7 @@ impl Watch {
 
     /// Sets a callback as [`call`](Self::call) does. `lp` is its loop.
     pub(crate) fn set(&self, lp: &EventLoop, direction: Direction, callback: Rc<dyn Callback>) -> Result<()> {
-        // The kernel watches a side that is drained, and reports what comes.
+        // The kernel already watches a side that is drained, and reports what comes.
         if !self.0.is_drained(direction) {
             lp.0.add_to_reactor(|reactor| reactor.watch(&self.0, direction))?;
         }
@@ -195,7 +200,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Removes the callback; a call of it that is queued already does not run. Tells whether there was one.
+    /// Removes the callback, and tells whether there was one. A call of it that is queued already
+    /// does not run.
     pub(crate) fn unset(&self, direction: Direction) -> bool {
         let Some(lp) = self.0.lp.upgrade().map(EventLoop) else { return false };
         let removed = lp.0.unset(&self.0, direction);
@@ -205,8 +211,8 @@ impl Watch {
         })
     }
 
-    /// Notes that an attempt would block: a system call said so, or came back short where that proves it (a write, and a
-    /// read of TCP: see `readiness`). The kernel reports whatever changes from now on.
+    /// Notes that an attempt would block: a system call has said so, or a short count has proved it
+    /// (of a write, or of a read from TCP). The kernel reports every change from now on.
     #[inline]
     pub(crate) fn drained(&self, direction: Direction) {
         self.0.drained(direction);
@@ -224,7 +230,7 @@ impl Watch {
         self.0.is_claimed(direction)
     }
 
-    /// Returns the right to wait for one direction; `None` if an operation has it.
+    /// Returns the right to wait for one direction, or `None` if another operation has it.
     pub(crate) fn claim(&self, direction: Direction) -> Option<Claim> {
         self.0.claim(direction).then(|| Claim {
             registration: self.0.clone(),
@@ -243,7 +249,8 @@ impl Drop for Watch {
     }
 }
 
-/// What a socket in memory tells its loop: what it is ready for. The next poll reports it.
+/// The loop's side of a socket in memory: the socket says what it is ready for, and the next poll
+/// reports it.
 pub(crate) struct MemorySource(Rc<Registration>);
 
 impl MemorySource {
@@ -278,7 +285,8 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Takes the right again, for the same descriptor, after it was released; false if another operation has it.
+    /// Takes the right again after it was released, for the same descriptor. Returns false if
+    /// another operation has it.
     #[inline]
     pub(crate) fn renew(&mut self, direction: Direction) -> bool {
         self.direction = direction;
@@ -286,8 +294,8 @@ impl Claim {
         self.held.get()
     }
 
-    /// Removes the callback, if there is one. A queued call of it stays. `lp` is its loop. Once the right is released the
-    /// callback is another operation's, and stays.
+    /// Removes the callback, if there is one, but not a queued call of it. `lp` is its loop. If the
+    /// right is released, the callback may be another operation's, and stays.
     #[inline]
     pub(crate) fn end_wait(&self, lp: &EventLoop) {
         if self.held.get() {
@@ -295,7 +303,7 @@ impl Claim {
         }
     }
 
-    /// Gives the right back and removes the callback, if there still is one.
+    /// Releases the right, and removes the callback if there still is one.
     #[inline]
     pub(crate) fn release(&self) {
         self.held.set(false);
