@@ -1,12 +1,12 @@
-//! The environment variables that looplab obeys, and the processes in which it obeys none.
+//! The environment variables of looplab.
 //!
-//! A process that has more rights than its user ignores all of them, with one warning on standard
-//! error. A trace would write a file with those rights, and virtual time would cut waits short.
-//! Linux shows the rights in `/proc`. Other systems are not checked: their calls need another
-//! package or unsafe code.
+//! It guarantees that a process which has more rights than its user ignores all of them, with one
+//! warning on standard error. A trace would write a file with those rights, and virtual time would
+//! cut waits short. Linux shows the rights in `/proc`. Other systems are not checked: their calls
+//! need another package or unsafe code.
 //!
-//! The warning does not go to the logger. A program without a logger would show nothing, and the
-//! user would look for the trace in vain.
+//! Alternative: a warning through `log`. Problem: many programs have no logger, and their users
+//! would look for the trace in vain.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,9 +23,9 @@ pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "looplab: {text}");
 }
 
-/// Returns how the process got rights that its user does not have, if it has any. The first use of
-/// a variable finds out. A process that drops its rights later still has an environment from a
-/// stranger.
+/// Returns how the process got rights that its user does not have, if it has such rights. The first
+/// call decides for good: a process that drops its rights later still has an environment that it
+/// cannot trust.
 fn raised_privileges() -> Option<&'static str> {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {

@@ -16,7 +16,7 @@ use std::ops::Deref;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// What every fallible call of looplab returns.
+/// The result of every call of looplab that can fail.
 ///
 /// ```
 /// fn first() -> looplab::Result<()> {
@@ -73,20 +73,20 @@ pub enum Error {
     /// A deadline passed (`TimeoutError`).
     #[doc(alias = "TimeoutError")]
     TimedOut,
-    /// The future or task is not in the state which the call needs (`asyncio.InvalidStateError`).
+    /// The future or task is not in the state that the call needs (`asyncio.InvalidStateError`).
     #[doc(alias("asyncio.InvalidStateError", "InvalidStateError"))]
     InvalidState(&'static str),
     /// This loop runs already, on this or on another thread.
     AlreadyRunning,
     /// Another loop runs on this thread.
     AnotherLoopRunning,
-    /// The loop was closed and cannot be used any more.
+    /// The loop is closed.
     Closed,
     /// `close()` was called while the loop runs.
     CloseWhileRunning,
-    /// The loop stopped before the future given to `run_until_complete` was done; nothing is lost, run it again.
+    /// The loop stopped before the future given to `run_until_complete` was done. Nothing is lost: run it again.
     StoppedBeforeComplete,
-    /// The call needs a running loop on this thread and there is none.
+    /// The call needs a running loop on this thread, and there is none.
     NoRunningLoop,
     /// Nothing can ever wake the loop again (virtual time only). The text names the first twenty
     /// waiting tasks and what each waits for. While a [`Remote`](crate::Remote) counts, the loop
@@ -306,13 +306,13 @@ impl Deref for ErrorGroup {
     }
 }
 
-/// The source is the cause: what is below the text. A group's is its first error.
+/// The source is the cause. The source of a group is its first error.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
             Self::Other(error) => error.source(),
-            // The first one: a source is a chain, and a group a tree.
+            // Sources are a chain, and a group is a tree.
             Self::Group(errors) => errors.first().map(|error| error as &(dyn std::error::Error + 'static)),
             _ => None,
         }
@@ -327,7 +327,7 @@ impl From<SystemError> for Error {
     }
 }
 
-/// So that a `main` can end with it; [`main`](crate::main) prints the error as well.
+/// Lets a `main` return the error's exit status. [`main`](crate::main) prints the error as well.
 impl From<Error> for ExitCode {
     fn from(error: Error) -> Self {
         Self::from(error.exit_status())

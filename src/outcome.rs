@@ -157,8 +157,7 @@ impl Drained {
     }
 }
 
-/// The type `!`. Stable Rust cannot name it yet, but can reach it as the return type of `fn() ->
-/// !`.
+/// The type `!`. Stable Rust cannot name it yet, but can reach it: it is what `fn() -> !` returns.
 type Never = <fn() -> ! as sealed::Returns>::Value;
 
 impl Outcome for Never {

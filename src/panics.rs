@@ -44,7 +44,7 @@ thread_local! {
     static LOGGING: Cell<u32> = const { Cell::new(0) };
     #[cfg(feature = "explore")]
     static PANICKED: Cell<Option<Arc<str>>> = const { Cell::new(None) };
-    static GRAVES: RefCell<VecDeque<Box<dyn Any>>> = const { RefCell::new(VecDeque::new()) };
+    static DEFERRED: RefCell<VecDeque<Box<dyn Any>>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// One level of something that can run inside of itself on this thread.
@@ -100,11 +100,12 @@ pub(crate) fn drop_quietly<T: 'static>(value: T) {
 }
 
 fn drop_nested<T: 'static>(value: T) {
-    let Some(_level) = Nested::enter(&DROPPING, DROPS) else { return bury(value) };
+    let Some(_level) = Nested::enter(&DROPPING, DROPS) else { return defer(value) };
     drop_here(value);
     if DROPPING.get() == DROPS {
-        while let Some(grave) = GRAVES.try_with(|graves| graves.borrow_mut().pop_front()).ok().flatten() {
-            drop_here(grave);
+        let next = || DEFERRED.try_with(|deferred| deferred.borrow_mut().pop_front()).ok().flatten();
+        while let Some(value) = next() {
+            drop_here(value);
         }
     }
 }
@@ -123,12 +124,12 @@ pub(crate) fn take_destructor_panic() -> Option<Arc<str>> {
     PANICKED.take()
 }
 
-/// Puts a value into the queue. While the thread's locals are destroyed there is no queue, and it
-/// is dropped here.
+/// Puts a value into the queue. While the thread's locals are destroyed there is no queue, and the
+/// value is dropped here.
 #[cold]
-fn bury<T: 'static>(value: T) {
+fn defer<T: 'static>(value: T) {
     let mut value = Some(Box::new(value));
-    let _ = GRAVES.try_with(|graves| value.take().map(|value| graves.borrow_mut().push_back(value)));
+    let _ = DEFERRED.try_with(|deferred| value.take().map(|value| deferred.borrow_mut().push_back(value)));
     if let Some(value) = value {
         drop_here(value);
     }
@@ -139,7 +140,7 @@ pub(crate) fn drop_all<C: IntoIterator<Item: 'static>>(values: C) {
     values.into_iter().for_each(drop_quietly);
 }
 
-/// A value of the user that is dropped quietly with its owner.
+/// A value of the user. [`drop_quietly`] drops it when its owner is dropped.
 pub(crate) struct Guarded<T: 'static>(Option<T>);
 
 impl<T: 'static> Guarded<T> {
@@ -147,7 +148,7 @@ impl<T: 'static> Guarded<T> {
         Self(Some(value))
     }
 
-    /// Takes the value out; it is the caller's then.
+    /// Takes the value out. The caller drops it from then on.
     pub(crate) fn into_inner(mut self) -> T {
         self.0.take().expect("it is taken once, by value")
     }
@@ -174,12 +175,12 @@ impl<T: 'static> Drop for Guarded<T> {
     }
 }
 
-/// A collection of values of the user that are dropped one by one with their owner.
+/// A collection of values of the user. [`drop_all`] drops them when their owner is dropped.
 #[derive(Default)]
 pub(crate) struct Apart<C: IntoIterator<Item: 'static> + Default>(C);
 
 impl<C: IntoIterator<Item: 'static> + Default> Apart<C> {
-    /// Takes the collection out; it is the caller's then.
+    /// Takes the collection out. The caller drops it from then on.
     pub(crate) fn take(&mut self) -> C {
         std::mem::take(&mut self.0)
     }
@@ -221,8 +222,8 @@ pub(crate) fn text_of(args: fmt::Arguments<'_>) -> String {
     text
 }
 
-/// Logs a text. Without a logger it goes to standard error, as with `logging.lastResort`. So it does if the logger panics,
-/// or runs inside of itself too deep.
+/// Logs a text. If there is no logger, if the logger panics, or if it runs too deep inside of itself, the text goes to
+/// standard error, as with Python's `logging.lastResort`.
 pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
     if log::max_level() == log::LevelFilter::Off {
         if !has_logger() {
@@ -239,8 +240,8 @@ pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
 
 /// Returns whether the program has a logger, for one whose highest level is `Off`.
 ///
-/// `log` does not tell. Its own logger, which stands for none, has no fields and enables nothing. Alternative: the level
-/// alone. Problem: `RUST_LOG=off` gives that too, and such a program wants silence.
+/// `log` does not say. In place of none it has a logger without fields, which enables nothing. Alternative: the level alone.
+/// Problem: `RUST_LOG=off` gives the same level, and such a program wants silence.
 fn has_logger() -> bool {
     let logger = log::logger();
     let error = log::Metadata::builder().level(log::Level::Error).target("looplab").build();

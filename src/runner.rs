@@ -455,8 +455,8 @@ fn signal_error(signal: i32) -> Error {
     if signal == SIGINT { Error::KeyboardInterrupt } else { Error::Exit(128 + signal) }
 }
 
-/// Returns whether this is the main thread: as in Python, Ctrl-C is for a loop there. The standard library gives this name to
-/// no other thread.
+/// Returns whether this is the main thread: as in Python, Ctrl-C is for a loop there. The standard library gives the name
+/// `main` to this thread only.
 fn is_main_thread() -> bool {
     thread::current().name() == Some("main")
 }

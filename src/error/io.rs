@@ -31,20 +31,20 @@ pub struct IoError {
     said: Option<Arc<Said>>,
 }
 
-/// The text instead of the system's, and the attempts behind it.
+/// A text in place of the system's, and the failed attempts that it is about.
 struct Said {
     text: String,
     attempts: Vec<IoError>,
 }
 
 impl IoError {
-    /// Gives the system's error another text.
+    /// Makes an error with another text than the system's.
     pub(crate) fn told(system: io::Error, text: String) -> Self {
         Self { system: Arc::new(system), said: Some(Arc::new(Said { text, attempts: Vec::new() })) }
     }
 
-    /// Joins the errors of several attempts, with the first one's number and kind. `None` if the
-    /// list is empty.
+    /// Joins the errors of several attempts, with the number and kind of the first. Returns `None`
+    /// if there are none.
     pub(crate) fn several(attempts: Vec<IoError>, text: String) -> Option<Self> {
         let system = attempts.first()?.system.clone();
         Some(Self { system, said: Some(Arc::new(Said { text, attempts })) })

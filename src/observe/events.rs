@@ -1,6 +1,6 @@
-//! The events, and the enums that they carry. `super::trace` says what an event promises.
+//! The events, and the enums that they carry. [`crate::trace`] says what an event guarantees.
 //!
-//! The enums know their words in a trace (`as_str`), so that lines, snapshots and tests write the same ones.
+//! `as_str` of an enum is its word in a trace, so that lines, snapshots and tests write the same words.
 
 use crate::error::Error;
 use std::panic::Location;
@@ -12,7 +12,7 @@ pub type Place = &'static Location<'static>;
 /// What can happen on a loop. The names of the fields are those of the trace's lines (`docs/trace.md`).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the fields are told once, in the table of docs/trace.md")]
+#[allow(missing_docs, reason = "the table of docs/trace.md describes the fields")]
 pub enum Event<'a> {
     /// The loop was made, began to run, ended a run, was closed.
     Loop(Life),
@@ -188,7 +188,7 @@ pub struct Ready {
     pub write: bool,
 }
 
-/// What ended a poll, if it was no descriptor of the program's.
+/// What ended a poll, other than a descriptor of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wake {
@@ -278,7 +278,7 @@ impl EntryKind {
     }
 }
 
-/// Something that can be awaited.
+/// A future or task that can be awaited, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     /// A future.
@@ -295,9 +295,9 @@ pub struct Wait {
     pub on: On,
     /// Its kind: `"sleep"`, `"future"`, `"task"`, `"gather"`, `"foreign"` …
     pub kind: &'static str,
-    /// Where the awaited thing was made. For `sleep` and its like that is where it is awaited.
+    /// Where the future or task was made. For a function of looplab's, such as `sleep`, this is where it was called.
     pub place: Option<Place>,
-    /// The number of the task that owns it, if it is a lock, at this moment.
+    /// The number of the task that holds it at this moment, if it is a lock.
     pub holder: Option<u64>,
 }
 

@@ -1,8 +1,8 @@
-//! `Log`: an observer for tests. It keeps what ran and what the program noted, turn by turn, and asserts promises about it.
+//! `Log`: an observer for tests. It keeps what ran and what the program noted, turn by turn, and has assertions about that.
 //!
 //! A failed assertion panics with the turns around the place, so that the test's output shows what happened instead.
 //!
-//! It does not handle several loops at once: give each a log of its own. For every event there are observers and traces.
+//! It does not handle several loops at once: give each a log of its own. It does not keep every event: traces do.
 
 use super::events::Event;
 use super::names::stable;
@@ -51,7 +51,7 @@ struct Kept {
     timers: RefCell<HashMap<u64, String>>,
 }
 
-/// One thing that happened.
+/// One entry that ran, or one note of the program.
 #[derive(Clone, PartialEq, Eq)]
 struct LogLine {
     turn: u64,
@@ -107,7 +107,7 @@ impl Log {
         self.push(what, false);
     }
 
-    /// Learns the names of entries that were queued while the log was not told.
+    /// Learns the names of entries that were queued while this log did not observe the loop.
     #[cfg(feature = "explore")]
     pub(crate) fn learn(&self, state: &Snapshot) {
         let mut queued = self.0.queued.borrow_mut();
@@ -210,12 +210,12 @@ impl Log {
         self.0.lines.borrow().iter().position(|line| line.text == text)
     }
 
-    /// The turns around this one, a line for each.
+    /// Returns the turns around this one, a line for each.
     fn around(&self, turn: u64) -> String {
         self.between(turn, turn)
     }
 
-    /// The turns from the first of these to the last, and those around them.
+    /// Returns the turns from `first` to `last` and some around them, a line for each.
     pub(crate) fn between(&self, first: u64, last: u64) -> String {
         self.table(first.saturating_sub(AROUND)..=last.saturating_add(AROUND))
     }
