@@ -264,6 +264,11 @@ impl MemorySource {
         self.0.fd
     }
 
+    /// Returns its loop if that is open.
+    pub(crate) fn event_loop(&self) -> Option<EventLoop> {
+        self.0.lp.upgrade().map(EventLoop).filter(|lp| !lp.is_closed())
+    }
+
     /// Returns a watch of the socket. The one before must be dropped.
     pub(crate) fn watch(&self) -> Watch {
         Watch(self.0.clone())

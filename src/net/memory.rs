@@ -3,9 +3,9 @@
 //! They guarantee what TCP sockets guarantee, and that every run is the same. One exception is that
 //! `shutdown(Read)` fails the peer's writes at once. Readiness is reported in the poll of the next
 //! turn, and what became ready first is reported first. A connect is answered in the poll of the
-//! next turn. Bytes arrive at once, and up to 64 KiB fit into each direction. A negative number
-//! stands for the descriptor. Virtual time does not pass while they wait, because only the loop's
-//! own code can write to them.
+//! next turn. Bytes arrive at once, unless a latency is set, and up to 64 KiB fit into each
+//! direction. A negative number stands for the descriptor. Virtual time does not pass while they
+//! wait, because only the loop's own code can write to them.
 //!
 //! They do not connect two loops, and the number of connections that wait to be accepted has no limit.
 //!
@@ -57,7 +57,8 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::Location;
 use std::rc::Rc;
-use wire::error_number;
+use std::time::Duration;
+use wire::{Latency, error_number};
 
 const ACCEPT: OpKind = OpKind::read("accept", "accept");
 
@@ -142,6 +143,36 @@ impl MemoryListener {
     pub fn local_addr(&self) -> Endpoint {
         self.0.socket().local_addr()
     }
+
+    /// Delays connections that are begun from now on. A connect arrives here after `latency`, and the answer takes as long.
+    /// All that either side sends then is on its way for `latency`: see [`MemoryStream::set_latency`].
+    ///
+    /// ```
+    /// use looplab::net::memory::{self, MemoryListener};
+    /// use looplab::net::{StreamReader, StreamWriter, start_server_on};
+    /// use looplab::{Clock, EventLoop};
+    /// use std::time::Duration;
+    /// let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+    /// let began = lp.time();
+    /// let far = Duration::from_millis(40);
+    /// lp.run_until_complete(async move {
+    ///     let listener = MemoryListener::bind("far")?;
+    ///     listener.set_latency(far);
+    ///     let answer = async |reader: StreamReader, writer: StreamWriter| writer.write(reader.readline().await?);
+    ///     let server = start_server_on(answer, listener).await?;
+    ///     let (reader, writer) = memory::open_connection("far").await?;          // there and back
+    ///     writer.write("hello\n")?;
+    ///     assert_eq!(reader.readline().await?, b"hello\n");                      // there and back
+    ///     server.close();
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(lp.time() - began, 4 * far);
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn set_latency(&self, latency: Duration) {
+        self.0.socket().set_latency(Latency { delay: latency, place: Location::caller() });
+    }
 }
 
 impl From<MemoryStream> for AnyStream {
@@ -194,6 +225,34 @@ impl MemoryStream {
     #[must_use]
     pub fn local_addr(&self) -> Endpoint {
         self.0.socket().local_addr()
+    }
+
+    /// Delays what either end sends from now on: bytes, and the end of the stream. It arrives after `latency`, and never
+    /// before what was sent earlier. The default is none: all arrives at once.
+    ///
+    /// A timer of the loop, which traces call `network`, makes it arrive. It takes an entry in the turn that sees the
+    /// deadline, and the poll of the next turn reports what has arrived. [`reset`](Self::reset), [`stall`](Self::stall) and
+    /// the room that a reader makes have no latency. What is on its way when both ends are closed is lost.
+    ///
+    /// ```
+    /// use looplab::net::memory::MemoryStream;
+    /// use looplab::{Clock, EventLoop};
+    /// use std::time::Duration;
+    /// let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+    /// let began = lp.time();
+    /// lp.run_until_complete(async {
+    ///     let (ours, peer) = MemoryStream::pair()?;
+    ///     peer.set_latency(Duration::from_secs(2));
+    ///     peer.write_all(b"hello").await?;                   // sent, and not arrived
+    ///     assert_eq!(ours.read(&mut [0; 16]).await?, 5);
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(lp.time() - began, Duration::from_secs(2));
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn set_latency(&self, latency: Duration) {
+        self.0.socket().set_latency(Latency { delay: latency, place: Location::caller() });
     }
 
     /// Resets the connection. At both ends what was not read is lost, reads fail with `Connection reset by peer`, and writes

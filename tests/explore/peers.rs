@@ -190,7 +190,7 @@ fn a_schedule_of_a_peer_is_repeated_by_its_name() -> Result<()> {
 }
 
 /// An echo server with its Ctrl-C, and clients that give up.
-fn served_until_ctrl_c(world: &World) -> Result<()> {
+fn served_until_ctrl_c(world: &World, latency: Duration) -> Result<()> {
     let open = Rc::new(Cell::new(0));
     let check = open.clone();
     world.finally(move || match check.get() {
@@ -208,7 +208,9 @@ fn served_until_ctrl_c(world: &World) -> Result<()> {
                     other => other,
                 }
             };
-            let server = start_server_on(handler, MemoryListener::bind("echo")?).await?;
+            let listener = MemoryListener::bind("echo")?;
+            listener.set_latency(latency);
+            let server = start_server_on(handler, listener).await?;
             for n in 0..2 {
                 create_task(async move {
                     let client = async {
@@ -234,7 +236,34 @@ fn served_until_ctrl_c(world: &World) -> Result<()> {
 
 #[test]
 fn an_echo_server_holds_against_its_peers_and_ctrl_c_and_cancellations() {
-    let explore = || Explore::new(served_until_ctrl_c).signals([Signal::SIGINT]).peers(PeerFault::ALL);
-    passes(explore().cancels().ties(), 500);
-    passes(explore().pairs().at_most(1_000), 1_000);
+    let explore = |latency| {
+        let program = move |world: &World| served_until_ctrl_c(world, latency);
+        Explore::new(program).signals([Signal::SIGINT]).peers(PeerFault::ALL)
+    };
+    passes(explore(Duration::ZERO).cancels().ties(), 500);
+    passes(explore(Duration::ZERO).pairs().at_most(1_000), 1_000);
+    passes(explore(Duration::from_millis(40)).cancels(), 500);
+}
+
+/// An answer that is on its way comes too late for the client's patience.
+fn asks_far_away(world: &World, patience: Duration) -> Result<()> {
+    world.main(async move {
+        let (ours, peer) = MemoryStream::pair()?;
+        peer.set_latency(Duration::from_millis(40));
+        peer.write_all(b"answer\n").await?;
+        let (reader, _writer) = looplab::net::open_connection_on(ours).await?;
+        match timeout(patience, reader.readline()).await {
+            Ok(line) if line == b"answer\n" => Ok(()),
+            other => Err(Error::msg(format!("{other:?}"))),
+        }
+    })
+}
+
+#[test]
+fn what_is_on_its_way_is_waited_for_and_at_the_end_it_is_no_leftover() {
+    let patient = |world: &World| asks_far_away(world, Duration::from_millis(41));
+    passes(Explore::new(patient).stops().pairs(), 10);
+    let hurried = |world: &World| asks_far_away(world, Duration::from_millis(39));
+    let report = explored(Explore::new(hurried).stops());
+    assert!(report.failures().is_empty(), "{report}");
 }

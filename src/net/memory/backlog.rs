@@ -2,12 +2,12 @@
 
 #[cfg(feature = "explore")]
 use super::wire::Peer;
-use super::wire::{End, Wire, error_number};
+use super::wire::{End, Latency, Wire, error_number};
 use crate::error::{IoError, Result};
-use crate::event_loop::{EventLoop, MemorySource, Watch};
+use crate::event_loop::{EventLoop, MemorySource, TimerHandle, Watch};
 use crate::net::endpoint::Endpoint;
 use crate::trace::Ready;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -19,6 +19,9 @@ pub(crate) struct Backlog {
     source: MemorySource,
     name: String,
     waiting: RefCell<VecDeque<End>>,
+    latency: Cell<Option<Latency>>,
+    /// The connections that are on their way, with the timers of their arrival.
+    coming: RefCell<VecDeque<(End, TimerHandle)>>,
     network: Rc<Network>,
 }
 
@@ -73,8 +76,11 @@ impl Backlog {
             let text = format!("[Errno {number}] Address '{name}' is already in use");
             return Err(IoError::told(io::Error::from_raw_os_error(number), text).into());
         }
-        let (source, waiting) = (MemorySource::new(lp), RefCell::default());
-        let backlog = Rc::new(Self { source, name: name.clone(), waiting, network: network.clone() });
+        let source = MemorySource::new(lp);
+        let (waiting, latency, coming) = Default::default();
+        let (own_name, own_network) = (name.clone(), network.clone());
+        let backlog = Self { source, name: own_name, waiting, latency, coming, network: own_network };
+        let backlog = Rc::new(backlog);
         network.listening.borrow_mut().insert(name, Rc::downgrade(&backlog));
         Ok(backlog)
     }
@@ -85,10 +91,39 @@ impl Backlog {
         let (ours, theirs) = network.pair(lp, Some(name));
         let backlog = network.listening.borrow().get(name).and_then(Weak::upgrade);
         if let Some(backlog) = &backlog {
-            backlog.waiting.borrow_mut().push_back(theirs);
-            backlog.tell();
+            match backlog.latency.get() {
+                None => backlog.arrive(theirs),
+                Some(latency) => {
+                    ours.set_latency(latency);
+                    ours.begin_connect();
+                    backlog.expect(lp, theirs, latency);
+                }
+            }
         }
         (ours, backlog.is_some())
+    }
+
+    /// Lets a connection arrive after the latency.
+    fn expect(self: &Rc<Self>, lp: &EventLoop, end: End, latency: Latency) {
+        let backlog = Rc::downgrade(self);
+        let timer = latency.set_timer(lp, lp.time() + latency.delay, move || {
+            let Some(backlog) = backlog.upgrade() else { return };
+            let first = backlog.coming.borrow_mut().pop_front();
+            if let Some((end, _)) = first {
+                end.answer();
+                backlog.arrive(end);
+            }
+        });
+        self.coming.borrow_mut().push_back((end, timer));
+    }
+
+    fn arrive(&self, end: End) {
+        self.waiting.borrow_mut().push_back(end);
+        self.tell();
+    }
+
+    pub(super) fn set_latency(&self, latency: Latency) {
+        self.latency.set(Some(latency));
     }
 
     pub(crate) fn accept(&self) -> io::Result<(End, Endpoint)> {
@@ -115,6 +150,10 @@ impl Backlog {
 impl Drop for Backlog {
     fn drop(&mut self) {
         self.network.listening.borrow_mut().remove(&self.name);
+        for (end, timer) in self.coming.take() {
+            timer.cancel();
+            end.reset();
+        }
         for end in self.waiting.take() {
             end.reset();
         }
