@@ -153,32 +153,32 @@ impl fmt::Display for Snapshot {
             (false, false) => "not running",
         };
         writeln!(f, "turn {}, {running}{}", self.turn, if self.stopping { ", STOP flag set" } else { "" })?;
-        write!(f, "ready   {}", Count(self.ready.len(), "nothing"))?;
+        write!(f, "ready   {}", count(&self.ready, "nothing"))?;
         for (i, entry) in self.ready.iter().enumerate() {
             let turn = if i < self.batch_left { "this turn" } else { "next turn" };
             let skipped = if entry.cancelled { ", cancelled" } else { "" };
-            write!(f, "\n  q{:<5} {}{} ({turn}{skipped})", entry.q, entry.label, PlaceText(entry.place))?;
+            write!(f, "\n  q{:<5} {}{} ({turn}{skipped})", entry.q, entry.label, at(entry.place))?;
         }
-        write!(f, "\ntimers  {}", Count(self.timers.len(), "none"))?;
+        write!(f, "\ntimers  {}", count(&self.timers, "none"))?;
         for timer in &self.timers {
             let (due, cancelled) = (self.due(timer), if timer.cancelled { ", cancelled" } else { "" });
-            write!(f, "\n  h{:<5} {}{} ({due}{cancelled})", timer.h, timer.label, PlaceText(timer.place))?;
+            write!(f, "\n  h{:<5} {}{} ({due}{cancelled})", timer.h, timer.label, at(timer.place))?;
         }
-        write!(f, "\nI/O     {}", Count(self.io.len(), "none"))?;
+        write!(f, "\nI/O     {}", count(&self.io, "none"))?;
         for io in &self.io {
             let side = |h: Option<u64>, name| h.map(|_| name).unwrap_or_default();
             write!(f, "\n  fd{:<4} {} {}", io.fd, side(io.reader, "reader"), side(io.writer, "writer"))?;
         }
-        write!(f, "\nsignals {}", Count(self.signals.len(), "none"))?;
+        write!(f, "\nsignals {}", count(&self.signals, "none"))?;
         for signal in &self.signals {
             write!(f, "\n  {:<6} {}", signal.signal, signal.label)?;
         }
-        write!(f, "\njobs    {}", Count(self.jobs.len(), "none"))?;
+        write!(f, "\njobs    {}", count(&self.jobs, "none"))?;
         for job in &self.jobs {
             let runs = if job.running { "running" } else { "queued" };
-            write!(f, "\n  job{:<3} {}{} ({runs})", job.id, job.label, PlaceText(Some(job.place)))?;
+            write!(f, "\n  job{:<3} {}{} ({runs})", job.id, job.label, at(Some(job.place)))?;
         }
-        write!(f, "\ntasks   {}", Count(self.tasks.len(), "none"))?;
+        write!(f, "\ntasks   {}", count(&self.tasks, "none"))?;
         for task in &self.tasks {
             write!(f, "\n  {:<6} ", task.name)?;
             match &task.state {
@@ -220,25 +220,17 @@ fn describe(wait: &Wait, tasks: &[TaskEntry]) -> String {
         On::Task(id) => name_of(id).map(|name| format!(" {name}")),
         On::Future(_) => None,
     };
-    let place = Some(PlaceText(wait.place).to_string());
     let holder = wait.holder.and_then(name_of).map(|name| format!(", held by {name}"));
-    let [awaited, place, holder] = [awaited, place, holder].map(Option::unwrap_or_default);
-    format!("{}{awaited}{place}{holder}", wait.kind)
+    let [awaited, holder] = [awaited, holder].map(Option::unwrap_or_default);
+    format!("{}{awaited}{}{holder}", wait.kind, at(wait.place))
 }
 
-/// Shows a place as ` at src/main.rs:12`; no place as nothing.
-struct PlaceText(Option<Place>);
-
-impl fmt::Display for PlaceText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |place| write!(f, " at {}:{}", place.file(), place.line()))
-    }
+/// Returns a place as ` at src/main.rs:12`, and no place as nothing.
+fn at(place: Option<Place>) -> String {
+    place.map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()))
 }
 
-struct Count(usize, &'static str);
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 { f.write_str(self.1) } else { self.0.fmt(f) }
-    }
+/// Returns the number of entries, or `none` if there are none.
+fn count<T>(entries: &[T], none: &str) -> String {
+    if entries.is_empty() { none.to_owned() } else { entries.len().to_string() }
 }
