@@ -1,6 +1,7 @@
 //! `DropGuard`: cleanup for an await that may be cancelled or dropped.
 //!
-//! It guarantees that the cleanup runs exactly once: at the latest when the guard is dropped, never after `disarm`.
+//! It guarantees that the cleanup runs exactly once: at the latest when the guard is dropped, never
+//! after `disarm`.
 
 /// Calls a function when it is dropped, unless it was disarmed.
 #[must_use = "the cleanup runs when the guard is dropped"]

@@ -34,7 +34,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `SystemExit` and `KeyboardInterrupt` do in Python. All others stay inside: they go to the
 /// exception handler, or are the result of a task.
 ///
-/// `Debug`, which `unwrap`, `main` and reports show, is what Python's traceback ends with: the kind and the text.
+/// `Debug`, which `unwrap`, `main` and reports show, is what Python's traceback ends with: the kind
+/// and the text.
 ///
 /// ```
 /// use looplab::Error;
@@ -46,8 +47,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// # The error of another crate
 ///
-/// `?` converts errors of this crate and of `std::io`. For another one the compiler says `` `?` couldn't convert the error to
-/// `looplab::Error` ``:
+/// `?` converts errors of this crate and of `std::io`. For another one the compiler says `` `?`
+/// couldn't convert the error to `looplab::Error` ``:
 ///
 /// ```compile_fail,E0277
 /// fn port(text: &str) -> looplab::Result<u16> {
@@ -55,8 +56,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// }
 /// ```
 ///
-/// [`Error::other`] converts it. (Alternative: a conversion from every error. Problem: `Error` is an error itself, so the
-/// conversion would overlap with that of a type to itself.)
+/// [`Error::other`] converts it. (Alternative: a conversion from every error. Problem: `Error` is
+/// an error itself, so the conversion would overlap with that of a type to itself.)
 ///
 /// ```
 /// fn port(text: &str) -> looplab::Result<u16> {
@@ -67,7 +68,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// A cancellation, delivered at an await; the message is the one given to `cancel_msg` (`asyncio.CancelledError`).
+    /// A cancellation, delivered at an await; the message is the one given to `cancel_msg`
+    /// (`asyncio.CancelledError`).
     #[doc(alias("asyncio.CancelledError", "CancelledError"))]
     Cancelled(Option<Arc<str>>),
     /// A deadline passed (`TimeoutError`).
@@ -84,7 +86,8 @@ pub enum Error {
     Closed,
     /// `close()` was called while the loop runs.
     CloseWhileRunning,
-    /// The loop stopped before the future given to `run_until_complete` was done. Nothing is lost: run it again.
+    /// The loop stopped before the future given to `run_until_complete` was done. Nothing is lost:
+    /// run it again.
     StoppedBeforeComplete,
     /// The call needs a running loop on this thread, and there is none.
     NoRunningLoop,
@@ -117,7 +120,8 @@ pub enum Error {
     /// The barrier was broken or reset; the text is asyncio's (`asyncio.BrokenBarrierError`).
     #[doc(alias("asyncio.BrokenBarrierError", "BrokenBarrierError"))]
     BrokenBarrier(&'static str),
-    /// A stream ended before the bytes that were asked for had come (`asyncio.IncompleteReadError`).
+    /// A stream ended before the bytes that were asked for had come
+    /// (`asyncio.IncompleteReadError`).
     #[doc(alias("asyncio.IncompleteReadError", "IncompleteReadError"))]
     IncompleteRead {
         /// What had come. It is not in the stream any more.
@@ -125,7 +129,8 @@ pub enum Error {
         /// How many bytes were asked for; `None` when a separator was.
         expected: Option<usize>,
     },
-    /// No separator within the limit of a stream (`asyncio.LimitOverrunError`); the bytes are still in it.
+    /// No separator within the limit of a stream (`asyncio.LimitOverrunError`); the bytes are still
+    /// in it.
     #[doc(alias("asyncio.LimitOverrunError", "LimitOverrunError"))]
     LimitOverrun {
         /// asyncio's text.
@@ -217,8 +222,9 @@ impl Error {
         matches!(self, Self::Exit(_) | Self::KeyboardInterrupt)
     }
 
-    /// Returns the status with which a program exits that ends with this error: the one of [`Error::Exit`], 130 after
-    /// Ctrl-C, and 1 otherwise. As in Python, the system keeps the lowest eight bits. `ExitCode::from(error)` is the same.
+    /// Returns the status with which a program exits that ends with this error: the one of
+    /// [`Error::Exit`], 130 after Ctrl-C, and 1 otherwise. As in Python, the system keeps the
+    /// lowest eight bits. `ExitCode::from(error)` is the same.
     ///
     /// ```
     /// # use looplab::Error;
@@ -248,8 +254,8 @@ pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R> {
 /// The errors of an [`Error::Group`] in order, with a message (`BaseExceptionGroup`). It derefs to
 /// the slice `[Error]`.
 ///
-/// Groups may be nested to any depth. `Debug` shows a group as a tree, as Python's traceback does: ten levels, and fifteen
-/// errors of each group.
+/// Groups may be nested to any depth. `Debug` shows a group as a tree, as Python's traceback does:
+/// ten levels, and fifteen errors of each group.
 ///
 /// ```
 /// use looplab::{Error, ErrorGroup};

@@ -67,7 +67,8 @@ impl Drop for Nested {
     }
 }
 
-/// Runs code of the user. A panic in it becomes the panic's text. (`error::catch` makes an error of it.)
+/// Runs code of the user. A panic in it becomes the panic's text. (`error::catch` makes an error of
+/// it.)
 pub(crate) fn catch_text<R>(code: impl FnOnce() -> R) -> Result<R, Arc<str>> {
     catch_unwind(AssertUnwindSafe(code)).map_err(text_of_panic)
 }
@@ -222,8 +223,8 @@ pub(crate) fn text_of(args: fmt::Arguments<'_>) -> String {
     text
 }
 
-/// Logs a text. If there is no logger, if the logger panics, or if it runs too deep inside of itself, the text goes to
-/// standard error, as with Python's `logging.lastResort`.
+/// Logs a text. If there is no logger, if the logger panics, or if it runs too deep inside of
+/// itself, the text goes to standard error, as with Python's `logging.lastResort`.
 pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
     if log::max_level() == log::LevelFilter::Off {
         if !has_logger() {
@@ -240,8 +241,9 @@ pub(crate) fn log(args: fmt::Arguments<'_>, log: fn(&str)) {
 
 /// Returns whether the program has a logger, for one whose highest level is `Off`.
 ///
-/// `log` does not say. In place of none it has a logger without fields, which enables nothing. Alternative: the level alone.
-/// Problem: `RUST_LOG=off` gives the same level, and such a program wants silence.
+/// `log` does not say. In place of none it has a logger without fields, which enables nothing.
+/// Alternative: the level alone. Problem: `RUST_LOG=off` gives the same level, and such a program
+/// wants silence.
 fn has_logger() -> bool {
     let logger = log::logger();
     let error = log::Metadata::builder().level(log::Level::Error).target("looplab").build();

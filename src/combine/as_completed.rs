@@ -1,12 +1,13 @@
 //! `as_completed`: several at once, given in the order in which they end.
 //!
-//! It guarantees asyncio's `as_completed`. Everything starts at the call, and each await gives what ended next. A timeout
-//! fails the awaits that are left, and cancels nothing. Bodies start in the order of the arguments, which asyncio leaves to
-//! a set.
+//! It guarantees asyncio's `as_completed`. Everything starts at the call, and each await gives what
+//! ended next. A timeout fails the awaits that are left, and cancels nothing. Bodies start in the
+//! order of the arguments, which asyncio leaves to a set.
 //!
-//! What has ended is in a queue, first in, first out. A waiter that is cancelled after it was woken passes the wake-up on.
-//! An await that is cancelled or dropped does not count, so nothing that ended is lost. (CPython since 3.14 does not count
-//! an await that fails in any way. Without a running loop every await fails, and a loop over them never ends.)
+//! What has ended is in a queue, first in, first out. A waiter that is cancelled after it was woken
+//! passes the wake-up on. An await that is cancelled or dropped does not count, so nothing that
+//! ended is lost. (CPython since 3.14 does not count an await that fails in any way. Without a
+//! running loop every await fails, and a loop over them never ends.)
 
 use super::wait::distinct;
 use crate::error::{Error, Result};
@@ -25,15 +26,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Runs several bodies, tasks or futures at once, and gives their outcomes in the order in which they end
-/// (`asyncio.as_completed`). Bodies become tasks now. Several handles of one future count once.
+/// Runs several bodies, tasks or futures at once, and gives their outcomes in the order in which
+/// they end (`asyncio.as_completed`). Bodies become tasks now. Several handles of one future count
+/// once.
 ///
-/// It is an iterator of awaitables, one for each argument. [`next_done`](AsCompleted::next_done) also says which one ended.
-/// Dropping it, or leaving the `for` loop, cancels nothing: the rest runs on, and failures that are never read are
-/// reported. An await that is cancelled or dropped half-way takes no result: the iterator gives one awaitable more.
+/// It is an iterator of awaitables, one for each argument. [`next_done`](AsCompleted::next_done)
+/// also says which one ended. Dropping it, or leaving the `for` loop, cancels nothing: the rest
+/// runs on, and failures that are never read are reported. An await that is cancelled or dropped
+/// half-way takes no result: the iterator gives one awaitable more.
 ///
-/// Without a running loop the first await fails with [`Error::NoRunningLoop`]. If an argument belongs to another loop, it
-/// fails with [`Error::Value`], which CPython raises at the call. Neither suspends, and no await comes after it.
+/// Without a running loop the first await fails with [`Error::NoRunningLoop`]. If an argument
+/// belongs to another loop, it fails with [`Error::Value`], which CPython raises at the call.
+/// Neither suspends, and no await comes after it.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, as_completed, sleep};
@@ -113,8 +117,9 @@ impl<T: 'static> AsCompleted<T> {
         Self(Ok(several))
     }
 
-    /// Limits the time for all of them together, from now on (`as_completed(…, timeout=…)`). After that time, every await
-    /// that is left fails with [`Error::TimedOut`], and what is pending runs on. Call it before anything else.
+    /// Limits the time for all of them together, from now on (`as_completed(…, timeout=…)`). After
+    /// that time, every await that is left fails with [`Error::TimedOut`], and what is pending runs
+    /// on. Call it before anything else.
     ///
     /// ```
     /// use looplab::{Clock, Error, EventLoop, as_completed, create_task, sleep};
@@ -148,10 +153,11 @@ impl<T: 'static> AsCompleted<T> {
         self
     }
 
-    /// Waits until the next one ends, and returns its place among the arguments and its outcome; `None` after the last.
-    /// (`async for` over `as_completed` gives the tasks.)
+    /// Waits until the next one ends, and returns its place among the arguments and its outcome;
+    /// `None` after the last. (`async for` over `as_completed` gives the tasks.)
     ///
-    /// A wait that is cancelled or dropped loses nothing: the next call gives what this one would have given.
+    /// A wait that is cancelled or dropped loses nothing: the next call gives what this one would
+    /// have given.
     ///
     /// # Errors
     /// [`Error::TimedOut`] when the time is over; [`Error::Cancelled`] if the waiter is cancelled.
@@ -176,7 +182,8 @@ impl<T: 'static> AsCompleted<T> {
         Ok(Some((index, one.take())))
     }
 
-    /// Counts an await. Returns what it waits for, or the error with which it fails; `None` if no await is left.
+    /// Counts an await. Returns what it waits for, or the error with which it fails; `None` if no
+    /// await is left.
     fn claim(&mut self) -> Option<Result<Rc<Several<T>>>> {
         match &mut self.0 {
             Ok(several) => {
@@ -210,8 +217,8 @@ impl<T: 'static> Iterator for AsCompleted<T> {
 
 impl<T: 'static> ExactSizeIterator for AsCompleted<T> {}
 
-/// Awaits the next one that ends. Created by the iterator [`AsCompleted`]. The first await gets the first one that ends,
-/// whichever of these is awaited.
+/// Awaits the next one that ends. Created by the iterator [`AsCompleted`]. The first await gets the
+/// first one that ends, whichever of these is awaited.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Completed<T>(Pin<Box<dyn std::future::Future<Output = Result<T>>>>);
 
@@ -278,7 +285,8 @@ impl<T: 'static> Several<T> {
     }
 }
 
-/// Cancels the timer when nothing can await them any more. The callbacks end with the entries of `todo`.
+/// Cancels the timer when nothing can await them any more. The callbacks end with the entries of
+/// `todo`.
 impl<T: 'static> Drop for Several<T> {
     fn drop(&mut self) {
         self.stop_timer();

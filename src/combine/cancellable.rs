@@ -1,7 +1,7 @@
 //! `cancellable`: a foreign future at whose await a cancellation is delivered.
 //!
-//! It guarantees that the await ends with the cancellation, and that the foreign future is dropped with it. It does not
-//! change how the future is woken.
+//! It guarantees that the await ends with the cancellation, and that the foreign future is dropped
+//! with it. It does not change how the future is woken.
 
 use crate::error::Result;
 use crate::event_loop::get_running_loop;
@@ -14,9 +14,10 @@ use std::task::{Context, Poll, ready};
 
 /// Wraps a future of another crate, so that a cancellation is delivered at its await.
 ///
-/// A task that awaits such a future can be cancelled, but no error can be thrown there: the request waits for the next await
-/// of looplab's. In the wrapper, the await ends with [`Error::Cancelled`](crate::Error::Cancelled), and the foreign future
-/// is dropped. (asyncio can throw at every await.)
+/// A task that awaits such a future can be cancelled, but no error can be thrown there: the request
+/// waits for the next await of looplab's. In the wrapper, the await ends with
+/// [`Error::Cancelled`](crate::Error::Cancelled), and the foreign future is dropped. (asyncio can
+/// throw at every await.)
 ///
 /// ```
 /// use looplab::{Error, EventLoop, cancellable, create_task, yield_now};
@@ -40,7 +41,8 @@ pub fn cancellable<F: IntoFuture>(foreign: F) -> Cancellable<F::IntoFuture> {
 pub struct Cancellable<F> {
     foreign: Pin<Box<F>>,
     place: Place,
-    /// From the first suspension on, awaits a future that never completes: a cancellation is thrown there.
+    /// From the first suspension on, awaits a future that never completes: a cancellation is thrown
+    /// there.
     waiting: Option<Join<()>>,
 }
 

@@ -1,7 +1,8 @@
 //! `Coroutine`: a body driven by hand, with `send`, `throw` and `close`, without a loop.
 //!
-//! It guarantees what a Python coroutine object does. `send` runs to the next suspension, `throw` raises an error at the
-//! await where it is suspended, `close` asks it to end. It is for the study of suspension; programs use tasks.
+//! It guarantees what a Python coroutine object does. `send` runs to the next suspension, `throw`
+//! raises an error at the await where it is suspended, `close` asks it to end. It is for the study
+//! of suspension; programs use tasks.
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -29,8 +30,9 @@ use std::task::{Poll, Waker};
 /// assert!(matches!(coroutine.throw(Error::cancelled()), Step::Returned(Ok(123))));
 /// ```
 ///
-/// A body that was never started is not entered by `throw` either. Dropping an unstarted one is no error. (Python warns
-/// `coroutine '…' was never awaited`. In Rust the compiler warns, with `unused_must_use`.)
+/// A body that was never started is not entered by `throw` either. Dropping an unstarted one is no
+/// error. (Python warns `coroutine '…' was never awaited`. In Rust the compiler warns, with
+/// `unused_must_use`.)
 #[doc(alias("types.CoroutineType"))]
 pub struct Coroutine<T: 'static> {
     cell: Rc<TaskCell>,
@@ -59,17 +61,17 @@ impl<T: 'static> Coroutine<T> {
         Self { cell, untaken: None, value: PhantomData }
     }
 
-    /// Runs it to its next suspension, or to its end (`coro.send(None)`). After the end, this returns the
-    /// [`Error::Runtime`] `cannot reuse already awaited coroutine`.
+    /// Runs it to its next suspension, or to its end (`coro.send(None)`). After the end, this
+    /// returns the [`Error::Runtime`] `cannot reuse already awaited coroutine`.
     #[doc(alias("coroutine.send"))]
     pub fn send(&mut self) -> Step<T> {
         let thrown = self.untaken.take();
         self.resume(thrown)
     }
 
-    /// Raises `error` at the await where it is suspended, and runs on from there (`coro.throw`). If it was never started, it
-    /// is not entered, and ends with the error. The await of a foreign future cannot raise: the error then waits for the next
-    /// await that can.
+    /// Raises `error` at the await where it is suspended, and runs on from there (`coro.throw`). If
+    /// it was never started, it is not entered, and ends with the error. The await of a foreign
+    /// future cannot raise: the error then waits for the next await that can.
     #[doc(alias("coroutine.throw"))]
     pub fn throw(&mut self, error: Error) -> Step<T> {
         if !self.cell.started.replace(true) && self.cell.has_body() {
@@ -79,12 +81,13 @@ impl<T: 'static> Coroutine<T> {
         self.resume(Some(error))
     }
 
-    /// Ends it (`coro.close`): raises [`Error::CoroutineExit`] where it is suspended, so that it can clean up. If it was
-    /// never started, it is only dropped. If it is finished, this does nothing.
+    /// Ends it (`coro.close`): raises [`Error::CoroutineExit`] where it is suspended, so that it
+    /// can clean up. If it was never started, it is only dropped. If it is finished, this does
+    /// nothing.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if it awaits again instead of ending; it is dropped then. Any other error with which it ends, except
-    /// `CoroutineExit`, which is the expected one.
+    /// [`Error::Runtime`] if it awaits again instead of ending; it is dropped then. Any other error
+    /// with which it ends, except `CoroutineExit`, which is the expected one.
     #[doc(alias("coroutine.close"))]
     pub fn close(&mut self) -> Result<()> {
         if !self.cell.started.get() || !self.cell.has_body() {

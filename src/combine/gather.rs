@@ -1,8 +1,9 @@
 //! `gather`: several at once, one result.
 //!
-//! It guarantees asyncio's `gather` as of 3.12. The children start at the call. The first failure goes to the awaiter at
-//! once, and the siblings run on. With `return_exceptions` every outcome is a value. Cancelling the gathering cancels the
-//! children. It is over when all of them are, and then cancelled, even if each child swallowed the request.
+//! It guarantees asyncio's `gather` as of 3.12. The children start at the call. The first failure
+//! goes to the awaiter at once, and the siblings run on. With `return_exceptions` every outcome is
+//! a value. Cancelling the gathering cancels the children. It is over when all of them are, and
+//! then cancelled, even if each child swallowed the request.
 //!
 //! It does not cancel the siblings of a child that fails: [`TaskGroup`](crate::TaskGroup) does.
 
@@ -28,11 +29,12 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
-/// Runs several bodies, tasks or futures at once, and awaits all of them (`asyncio.gather`). The results come in the
-/// order of the arguments. Bodies become tasks now, not at the await.
+/// Runs several bodies, tasks or futures at once, and awaits all of them (`asyncio.gather`). The
+/// results come in the order of the arguments. Bodies become tasks now, not at the await.
 ///
-/// The first error goes to the awaiter at once. The others run on, and later errors are dropped; see
-/// [`Gather::return_exceptions`]. For arguments of different types there is [`gather!`](crate::gather!).
+/// The first error goes to the awaiter at once. The others run on, and later errors are dropped;
+/// see [`Gather::return_exceptions`]. For arguments of different types there is
+/// [`gather!`](crate::gather!).
 ///
 /// ```
 /// use looplab::{EventLoop, gather, yield_now};
@@ -77,7 +79,8 @@ fn gather_with<V: Values>(place: Place, ensure: impl FnOnce(&EventLoop) -> Resul
     Gather { state: get_running_loop().and_then(gathered) }
 }
 
-/// Gathers tasks of a loop that need not run. Fails inside another running loop, as `gather` of such tasks does there.
+/// Gathers tasks of a loop that need not run. Fails inside another running loop, as `gather` of
+/// such tasks does there.
 pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Result<GatherAll<Vec<()>>> {
     let here = running().unwrap_or_else(|| lp.clone());
     let children: Result<Vec<_>> =
@@ -104,8 +107,9 @@ struct Gathered<V: Values> {
 /// The future of a gathering. It does not know the types of the children.
 struct GatherCell {
     core: FutureCore,
-    /// In the order of the arguments. A child that was given twice is here twice, and is asked twice to cancel, as in
-    /// asyncio. Weak, because each pending child holds the gathering in its callback; `Gathered` keeps them alive.
+    /// In the order of the arguments. A child that was given twice is here twice, and is asked
+    /// twice to cancel, as in asyncio. Weak, because each pending child holds the gathering in its
+    /// callback; `Gathered` keeps them alive.
     children: Vec<Weak<dyn AnyFuture>>,
     /// The number of different children.
     count: usize,
@@ -113,16 +117,17 @@ struct GatherCell {
     /// Children that were done at the call, until `settle` looks at them.
     done_at_once: RefCell<Vec<Rc<dyn AnyFuture>>>,
     finished: Cell<usize>,
-    /// With `return_exceptions`, the finished children until all are finished: they are read together. asyncio keeps them
-    /// too, when the handle of the gathering is dropped.
+    /// With `return_exceptions`, the finished children until all are finished: they are read
+    /// together. asyncio keeps them too, when the handle of the gathering is dropped.
     unread: RefCell<Vec<Rc<dyn AnyFuture>>>,
-    /// `cancel` reached a child, so the end will be a cancellation, whatever the children make of it.
+    /// `cancel` reached a child, so the end will be a cancellation, whatever the children make of
+    /// it.
     cancel_requested: Cell<bool>,
 }
 
 impl<V: Values> Gather<V> {
-    /// Collects every outcome as a value: an error or a cancellation of a child does not end the gathering
-    /// (`return_exceptions=True`). Call it before anything else.
+    /// Collects every outcome as a value: an error or a cancellation of a child does not end the
+    /// gathering (`return_exceptions=True`). Call it before anything else.
     ///
     /// ```
     /// use looplab::{Error, EventLoop, gather};
@@ -141,8 +146,8 @@ impl<V: Values> Gather<V> {
         GatherAll(self)
     }
 
-    /// Cancels the children that are not done (`outer.cancel()`), and returns whether any of them accepted. The gathering is
-    /// over when all of them are, and then cancelled.
+    /// Cancels the children that are not done (`outer.cancel()`), and returns whether any of them
+    /// accepted. The gathering is over when all of them are, and then cancelled.
     pub fn cancel(&self) -> bool {
         self.settled().is_some_and(|cell| cancel::cancel(cell, &None))
     }
@@ -153,8 +158,8 @@ impl<V: Values> Gather<V> {
         self.settled().is_none_or(|cell| cell.core.done())
     }
 
-    /// Returns whether it was cancelled *as a future*. As in asyncio, a gathering that ends because its children were
-    /// cancelled is not cancelled itself: the cancellation is its error.
+    /// Returns whether it was cancelled *as a future*. As in asyncio, a gathering that ends because
+    /// its children were cancelled is not cancelled itself: the cancellation is its error.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.settled().is_some_and(|cell| cell.core.cancelled())
@@ -211,7 +216,8 @@ impl<V: Values> Gathered<V> {
     }
 }
 
-/// Settles a gathering that was never awaited: the errors of children that were done at the call are reported as its own.
+/// Settles a gathering that was never awaited: the errors of children that were done at the call
+/// are reported as its own.
 impl<V: Values> Drop for Gathered<V> {
     fn drop(&mut self) {
         self.cell.settle();
@@ -232,8 +238,8 @@ impl<V: Values> GatherAll<V> {
 }
 
 impl GatherCell {
-    /// Looks at the children that were done at the call. This happens when the gathering is first used, because only then
-    /// `return_exceptions` is decided.
+    /// Looks at the children that were done at the call. This happens when the gathering is first
+    /// used, because only then `return_exceptions` is decided.
     fn settle(self: &Rc<Self>) {
         let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
         let nothing_to_do = self.children.is_empty() && !self.core.done();

@@ -1,7 +1,9 @@
-//! The combinators, which wait for several things or limit a wait: `gather`, `wait`, `timeout`, `TaskGroup` and others.
+//! The combinators, which wait for several things or limit a wait: `gather`, `wait`, `timeout`,
+//! `TaskGroup` and others.
 //!
-//! Each one guarantees what asyncio's function of that name does. All are built of the same three parts. There is a done
-//! callback on each task or future, and a timer. The awaiting task is suspended on a future of the combinator.
+//! Each one guarantees what asyncio's function of that name does. All are built of the same three
+//! parts. There is a done callback on each task or future, and a timer. The awaiting task is
+//! suspended on a future of the combinator.
 
 mod as_completed;
 mod cancellable;

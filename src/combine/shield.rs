@@ -1,8 +1,9 @@
 //! `shield`: a wait that does not forward a cancellation.
 //!
-//! It guarantees asyncio's `shield`. The inner body, task or future starts at the call. Cancelling the waiter ends the wait
-//! and does not reach the inner one. Cancelling the inner one ends the wait as cancelled. It costs one turn more than
-//! waiting directly, unless the inner one is done at the call.
+//! It guarantees asyncio's `shield`. The inner body, task or future starts at the call. Cancelling
+//! the waiter ends the wait and does not reach the inner one. Cancelling the inner one ends the
+//! wait as cancelled. It costs one turn more than waiting directly, unless the inner one is done at
+//! the call.
 //!
 //! It does not protect from the end of the loop: `close` destroys a shielded task.
 
@@ -21,17 +22,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// Waits for a body, task or future, and does not forward a cancellation of the waiter to it (`asyncio.shield`). A body
-/// becomes a task now, not at the await.
+/// Waits for a body, task or future, and does not forward a cancellation of the waiter to it
+/// (`asyncio.shield`). A body becomes a task now, not at the await.
 ///
-/// Keep a handle of the inner task, to wait for it after the cancellation. Dropping the shield does not reach it either. If
-/// it fails after the wait is over, that failure is never read. It is reported once, when the last handle is dropped:
-/// `Task exception was never retrieved`.
+/// Keep a handle of the inner task, to wait for it after the cancellation. Dropping the shield does
+/// not reach it either. If it fails after the wait is over, that failure is never read. It is
+/// reported once, when the last handle is dropped: `Task exception was never retrieved`.
 ///
 /// # Errors
-/// Awaiting fails with the error of the inner one, and with [`Error::Cancelled`] if the waiter is cancelled. If the inner
-/// one was cancelled, the error has no message, as in asyncio. Awaiting fails with [`Error::Runtime`] if the inner one
-/// belongs to another loop and is not done, and with [`Error::NoRunningLoop`] without a running loop.
+/// Awaiting fails with the error of the inner one, and with [`Error::Cancelled`] if the waiter is
+/// cancelled. If the inner one was cancelled, the error has no message, as in asyncio. Awaiting
+/// fails with [`Error::Runtime`] if the inner one belongs to another loop and is not done, and with
+/// [`Error::NoRunningLoop`] without a running loop.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, shield, yield_now};
@@ -59,8 +61,9 @@ where
     Shield(inner.ensure(&lp, place).map(|inner| cover(inner.reported(), place)))
 }
 
-/// A wait that does not forward a cancellation. Created by [`shield`]. As a future, it can be awaited by value or by
-/// reference, gathered, and given to [`wait_for`](crate::wait_for) and the other combinators.
+/// A wait that does not forward a cancellation. Created by [`shield`]. As a future, it can be
+/// awaited by value or by reference, gathered, and given to [`wait_for`](crate::wait_for) and the
+/// other combinators.
 #[must_use = "what is shielded runs, but is not awaited"]
 #[derive(Clone)]
 pub struct Shield<T>(Result<FutureOf<T>>);
@@ -71,7 +74,8 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> FutureOf<T> {
     if inner.future.core().done() {
         return inner;
     }
-    // As in asyncio, the outer one belongs to the inner one's loop, whose turns end both. Without that loop neither ends.
+    // As in asyncio, the outer one belongs to the inner one's loop, whose turns end both. Without
+    // that loop neither ends.
     let Some(lp) = inner.future.core().event_loop() else { return inner };
     let outer = Future::of_kind(&lp, "shield", place);
     // Weak, because the inner one holds both callbacks, one of them through the outer one.
@@ -92,8 +96,9 @@ fn cover<T: Clone + 'static>(inner: Ensured<T>, place: Place) -> FutureOf<T> {
     FutureOf { future: outer.any_future(), source: Some(Rc::new((outer, source))), read }
 }
 
-/// Completes the outer future with the outcome of the inner one. If the outer one was cancelled, the outcome is not read, so
-/// that a failure is reported. (Before 3.14, asyncio loses it if both ended in the same turn.)
+/// Completes the outer future with the outcome of the inner one. If the outer one was cancelled,
+/// the outcome is not read, so that a failure is reported. (Before 3.14, asyncio loses it if both
+/// ended in the same turn.)
 fn pass_on<T: 'static>(inner: &FutureOf<T>, outer: &Future<T>) -> Result<()> {
     if outer.cancelled() {
         return Ok(());
@@ -110,8 +115,8 @@ fn pass_on<T: 'static>(inner: &FutureOf<T>, outer: &Future<T>) -> Result<()> {
 }
 
 impl<T: Clone + 'static> Shield<T> {
-    /// Ends the wait (`outer.cancel()`), and returns false if it is over. The inner one runs on. If it was done at the call
-    /// of [`shield`], the wait is over.
+    /// Ends the wait (`outer.cancel()`), and returns false if it is over. The inner one runs on. If
+    /// it was done at the call of [`shield`], the wait is over.
     pub fn cancel(&self) -> bool {
         self.0.as_ref().is_ok_and(|source| cancel::cancel(source.future.clone(), &None))
     }

@@ -1,9 +1,10 @@
 //! `timeout`: a scope that cancels its task when its time is over.
 //!
-//! It guarantees what asyncio's `timeout` does. The body runs in the caller's task, at no cost of turns. When the time is
-//! over, that *task* is cancelled. If the body ends with this cancellation, it becomes [`Error::TimedOut`] at the scope's
-//! end. A cancellation from outside is never swallowed: the counts of `cancelling()` distinguish the two.
-//! (Unlike in asyncio, a cancellation that was requested before the scope, and is not delivered by its end, stays one.)
+//! It guarantees what asyncio's `timeout` does. The body runs in the caller's task, at no cost of
+//! turns. When the time is over, that *task* is cancelled. If the body ends with this cancellation,
+//! it becomes [`Error::TimedOut`] at the scope's end. A cancellation from outside is never
+//! swallowed: the counts of `cancelling()` distinguish the two. (Unlike in asyncio, a cancellation
+//! that was requested before the scope, and is not delivered by its end, stays one.)
 //!
 //! It does not interrupt a body that never suspends, and does not limit the body's cleanup.
 //!
@@ -24,22 +25,26 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Runs a body in this task, for `delay` at most (`async with asyncio.timeout(delay)`). `None` is no limit.
+/// Runs a body in this task, for `delay` at most (`async with asyncio.timeout(delay)`). `None` is
+/// no limit.
 ///
-/// When the time is over, the task is cancelled where it is suspended. The body may clean up, and may await meanwhile. Then
-/// its [`Error::Cancelled`] becomes [`Error::TimedOut`] here. A body that swallows the cancellation is not timed out: its
-/// value counts. If the task was cancelled from outside too, that wins, and the error stays a cancellation. The time
-/// begins when the scope is entered, at the first poll. A zero `delay` lets the body run to its first suspension.
+/// When the time is over, the task is cancelled where it is suspended. The body may clean up, and
+/// may await meanwhile. Then its [`Error::Cancelled`] becomes [`Error::TimedOut`] here. A body that
+/// swallows the cancellation is not timed out: its value counts. If the task was cancelled from
+/// outside too, that wins, and the error stays a cancellation. The time begins when the scope is
+/// entered, at the first poll. A zero `delay` lets the body run to its first suspension.
 ///
-/// A body may borrow from its surroundings. A [`Timeout`] is a limit that can be moved, and asked whether it has expired. To
-/// limit the wait for a *task* that exists, use [`wait_for`](crate::wait_for).
+/// A body may borrow from its surroundings. A [`Timeout`] is a limit that can be moved, and asked
+/// whether it has expired. To limit the wait for a *task* that exists, use
+/// [`wait_for`](crate::wait_for).
 ///
-/// Dropping it half-way drops the body and cancels its timer. If it has cancelled the task already, that request is
-/// withdrawn. It cancels the whole task, so use it around a `select!` or `join!`, and not inside a branch of one.
+/// Dropping it half-way drops the body and cancels its timer. If it has cancelled the task already,
+/// that request is withdrawn. It cancels the whole task, so use it around a `select!` or `join!`,
+/// and not inside a branch of one.
 ///
 /// # Errors
-/// [`Error::TimedOut`]; the error of the body; [`Error::Runtime`] outside of a task; [`Error::NoRunningLoop`] without a
-/// running loop.
+/// [`Error::TimedOut`]; the error of the body; [`Error::Runtime`] outside of a task;
+/// [`Error::NoRunningLoop`] without a running loop.
 ///
 /// ```
 /// use looplab::{Clock, Error, EventLoop, sleep, timeout};
@@ -65,8 +70,9 @@ where
     async move { Timeout::after(delay)?.enter(place, body).await }
 }
 
-/// Runs a body in this task, until the loop's [`time`](crate::EventLoop::time) is `when` (`asyncio.timeout_at`). Otherwise
-/// it is [`timeout`]. With a time in the past the body runs to its first suspension.
+/// Runs a body in this task, until the loop's [`time`](crate::EventLoop::time) is `when`
+/// (`asyncio.timeout_at`). Otherwise it is [`timeout`]. With a time in the past the body runs to
+/// its first suspension.
 ///
 /// # Errors
 /// As [`timeout`].
@@ -97,8 +103,8 @@ where
     async move { limit.enter(place, body).await }
 }
 
-/// A limit that can be moved while its body runs, and asked afterwards whether it has expired (`asyncio.Timeout`). A clone
-/// is another handle of the same limit.
+/// A limit that can be moved while its body runs, and asked afterwards whether it has expired
+/// (`asyncio.Timeout`). A clone is another handle of the same limit.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, Timeout, get_running_loop, sleep};
@@ -136,10 +142,11 @@ struct TimeoutInner {
     /// The timer, or a queued callback if the time was over at once.
     alarm: RefCell<Option<TimerHandle>>,
     task: RefCell<Option<TaskRef>>,
-    /// The count of `cancelling()` before the scope. If it is higher after the scope's own request is withdrawn, then the
-    /// task was cancelled from outside, too.
+    /// The count of `cancelling()` before the scope. If it is higher after the scope's own request
+    /// is withdrawn, then the task was cancelled from outside, too.
     before: Cell<u32>,
-    /// The task's step in which the scope was entered, if a cancellation was requested but not delivered by then.
+    /// The task's step in which the scope was entered, if a cancellation was requested but not
+    /// delivered by then.
     earlier: Cell<Option<u64>>,
 }
 
@@ -159,7 +166,8 @@ impl Timeout {
         Ok(Self::at(delay.into().map(|delay| lp.0.clock.deadline(delay))))
     }
 
-    /// Makes a limit at a time of the loop's clock (`asyncio.timeout_at(when)`). `None` is no limit.
+    /// Makes a limit at a time of the loop's clock (`asyncio.timeout_at(when)`). `None` is no
+    /// limit.
     ///
     /// ```
     /// use looplab::Timeout;
@@ -178,8 +186,8 @@ impl Timeout {
         }))
     }
 
-    /// Runs `body` in this task under the limit, once (`async with`). See [`timeout`] for its promises, also for those when
-    /// it is dropped.
+    /// Runs `body` in this task under the limit, once (`async with`). See [`timeout`] for its
+    /// promises, also for those when it is dropped.
     ///
     /// # Errors
     /// As [`timeout`], and [`Error::Runtime`] for a limit that was used before.
@@ -199,20 +207,20 @@ impl Timeout {
         self.0.when.get()
     }
 
-    /// Returns whether the time was over while the body ran (`Timeout.expired`). This stays true if the body swallowed the
-    /// cancellation, or if a cancellation from outside won.
+    /// Returns whether the time was over while the body ran (`Timeout.expired`). This stays true if
+    /// the body swallowed the cancellation, or if a cancellation from outside won.
     #[doc(alias = "Timeout.expired")]
     #[must_use]
     pub fn expired(&self) -> bool {
         matches!(self.0.state.get(), TimeoutState::Expiring | TimeoutState::Expired)
     }
 
-    /// Moves the end, which may be in the past, or removes the limit with `None` (`Timeout.reschedule`). Any callback or task
-    /// of the loop may call it while the body runs.
+    /// Moves the end, which may be in the past, or removes the limit with `None`
+    /// (`Timeout.reschedule`). Any callback or task of the loop may call it while the body runs.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if the body has not begun or has ended, or if the time is over; [`Error::NoRunningLoop`] between
-    /// two runs.
+    /// [`Error::Runtime`] if the body has not begun or has ended, or if the time is over;
+    /// [`Error::NoRunningLoop`] between two runs.
     ///
     /// ```
     /// use looplab::Timeout;
@@ -296,7 +304,8 @@ impl TimeoutInner {
         drop(self.alarm.take());
     }
 
-    /// Takes arrow 2 or 4 at the first call. Returns whether a cancellation with which the body ends is the scope's own.
+    /// Takes arrow 2 or 4 at the first call. Returns whether a cancellation with which the body
+    /// ends is the scope's own.
     fn leave(&self) -> bool {
         self.stop_alarm();
         let task = self.task.borrow_mut().take();

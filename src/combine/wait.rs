@@ -1,7 +1,8 @@
 //! `wait`: waits until all, the first, or the first failure of several is done.
 //!
-//! It guarantees asyncio's `wait`, with its turns: it suspends even if all are done at the call. It never cancels what it
-//! waits for, and never raises their errors. A timeout is no error. The states at the wake-up decide what counts as done.
+//! It guarantees asyncio's `wait`, with its turns: it suspends even if all are done at the call. It
+//! never cancels what it waits for, and never raises their errors. A timeout is no error. The
+//! states at the wake-up decide what counts as done.
 
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
@@ -71,13 +72,15 @@ impl<W: Waitable> Waitable for &W {
 /// The done ones, and the pending ones.
 pub type DoneAndPending<W> = (Vec<W>, Vec<W>);
 
-/// Waits until all, the first, or the first failure of several is done, or until `timeout` has passed (`asyncio.wait`).
-/// Returns the done ones and the pending ones, in the order of the arguments.
+/// Waits until all, the first, or the first failure of several is done, or until `timeout` has
+/// passed (`asyncio.wait`). Returns the done ones and the pending ones, in the order of the
+/// arguments.
 ///
-/// It cancels nothing, even if it is cancelled itself, and reads no result: the done ones keep their errors.
+/// It cancels nothing, even if it is cancelled itself, and reads no result: the done ones keep
+/// their errors.
 ///
-/// Awaiting fails with [`Error::Value`] if there is nothing to wait for, with [`Error::Cancelled`] if the waiter is
-/// cancelled, and with [`Error::NoRunningLoop`] without a running loop.
+/// Awaiting fails with [`Error::Value`] if there is nothing to wait for, with [`Error::Cancelled`]
+/// if the waiter is cancelled, and with [`Error::NoRunningLoop`] without a running loop.
 ///
 /// ```
 /// use looplab::{EventLoop, ReturnWhen, create_task, sleep, wait};
@@ -130,7 +133,8 @@ async fn wait_until(
     futures: Vec<Rc<dyn AnyFuture>>,
 ) -> Result<()> {
     let (waiter, timer) = {
-        // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
+        // No handle of the loop lives across an await: a task must not keep the loop alive that
+        // keeps the task.
         let lp = get_running_loop()?;
         let waiter = Future::of_kind(&lp, "wait", place);
         let set_timer = |timeout| {
@@ -145,7 +149,8 @@ async fn wait_until(
         let (left, waiter, timer, watched) = (left.clone(), waiter.clone(), timer.clone(), future.clone());
         DoneCallback::new(future, place, "wait", move || {
             left.set(left.get() - 1);
-            // As in asyncio, the error of the last one is not looked at, so it does not count as read.
+            // As in asyncio, the error of the last one is not looked at, so it does not count as
+            // read.
             let enough = left.get() == 0
                 || match when {
                     ReturnWhen::AllCompleted => false,

@@ -1,10 +1,12 @@
 //! `wait_for`: waits for one body, task or future, for a limited time.
 //!
-//! It guarantees asyncio's `wait_for` as of 3.12. A body runs in the caller's task, so it costs no turn. When the time is
-//! over, the target is cancelled, and the error comes only after the target is done.
+//! It guarantees asyncio's `wait_for` as of 3.12. A body runs in the caller's task, so it costs no
+//! turn. When the time is over, the target is cancelled, and the error comes only after the target
+//! is done.
 //!
-//! So it does not guarantee to end in time: a target may take long to clean up. A target that swallows the cancellation
-//! makes it return a value. To ask a task to end and then wait for a limited time, use [`wait`](crate::wait).
+//! So it does not guarantee to end in time: a target may take long to clean up. A target that
+//! swallows the cancellation makes it return a value. To ask a task to end and then wait for a
+//! limited time, use [`wait`](crate::wait).
 
 use super::wait::release;
 use crate::error::{Error, Result};
@@ -20,20 +22,23 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Waits for a body, task or future, for `timeout` at most (`asyncio.wait_for`). `None` is no limit.
+/// Waits for a body, task or future, for `timeout` at most (`asyncio.wait_for`). `None` is no
+/// limit.
 ///
-/// A body runs in this task, and its time begins at the first poll. When the time is over, the target is cancelled. Once the
-/// target is done, this fails with [`Error::TimedOut`], or gives the value or the error with which the target ended instead.
-/// To give up the wait and leave a task running, wrap it in [`shield`](crate::shield). With a zero `timeout`, a target that
-/// is done gives its result, and any other is cancelled: a body does not even begin.
+/// A body runs in this task, and its time begins at the first poll. When the time is over, the
+/// target is cancelled. Once the target is done, this fails with [`Error::TimedOut`], or gives the
+/// value or the error with which the target ended instead. To give up the wait and leave a task
+/// running, wrap it in [`shield`](crate::shield). With a zero `timeout`, a target that is done
+/// gives its result, and any other is cancelled: a body does not even begin.
 ///
-/// If the waiting task is cancelled, so is the target, and a result that arrived in the same turn is lost. Dropping it
-/// half-way drops a body; a task or future continues.
+/// If the waiting task is cancelled, so is the target, and a result that arrived in the same turn
+/// is lost. Dropping it half-way drops a body; a task or future continues.
 ///
 /// # Errors
-/// [`Error::TimedOut`]; the error of the target; [`Error::Cancelled`] if the waiter or the target was cancelled;
-/// [`Error::Runtime`] if the target belongs to another loop and is not done ([`Error::Value`] for a zero `timeout`), or
-/// outside of a task; [`Error::NoRunningLoop`] without a running loop.
+/// [`Error::TimedOut`]; the error of the target; [`Error::Cancelled`] if the waiter or the target
+/// was cancelled; [`Error::Runtime`] if the target belongs to another loop and is not done
+/// ([`Error::Value`] for a zero `timeout`), or outside of a task; [`Error::NoRunningLoop`] without
+/// a running loop.
 ///
 /// ```
 /// use looplab::{Clock, Error, EventLoop, create_task, sleep, wait_for};
@@ -66,10 +71,12 @@ where
     }
 }
 
-/// Takes the result of a target that is done, or cancels it. A body becomes a task, because only a task can be cancelled.
+/// Takes the result of a target that is done, or cancels it. A body becomes a task, because only a
+/// task can be cancelled.
 async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as EnsureFuture>::Value> {
     let target = {
-        // No handle of the loop lives across an await: a task must not keep the loop alive that keeps the task.
+        // No handle of the loop lives across an await: a task must not keep the loop alive that
+        // keeps the task.
         let lp = get_running_loop()?;
         let target = target.ensure(&lp, place)?.reported();
         if target.future().core().done() {
@@ -87,7 +94,8 @@ async fn at_once<A: EnsureFuture>(target: A, place: Place) -> Result<<A as Ensur
 
 /// Cancels a target and waits until it is done.
 ///
-/// Alternative: await the target itself. Problem: a cancellation of the waiter would be forwarded, and end with the target.
+/// Alternative: await the target itself. Problem: a cancellation of the waiter would be forwarded,
+/// and end with the target.
 async fn cancel_and_wait(on: Rc<dyn AnyFuture>, place: Place) -> Result<()> {
     let waiter = Future::of_kind(&get_running_loop()?, "wait_for", place);
     let woken = waiter.clone();

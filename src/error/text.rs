@@ -1,7 +1,8 @@
 //! What an error says: asyncio's text as `Display`, and the kind with it as `Debug`.
 //!
-//! `Debug` is what `unwrap`, `main` and reports show. It reads as the last lines of a Python traceback, with a group's errors
-//! as a tree. It cannot say where an error came from: the report and the trace do.
+//! `Debug` is what `unwrap`, `main` and reports show. It reads as the last lines of a Python
+//! traceback, with a group's errors as a tree. It cannot say where an error came from: the report
+//! and the trace do.
 
 use super::{Error, ErrorGroup, IoError};
 use std::fmt;
@@ -45,7 +46,8 @@ impl Error {
         })
     }
 
-    /// Returns whether asyncio raises it without a text. `Display` has words for these nevertheless.
+    /// Returns whether asyncio raises it without a text. `Display` has words for these
+    /// nevertheless.
     fn is_without_text(&self) -> bool {
         matches!(
             self,
@@ -139,8 +141,8 @@ impl IoError {
     }
 }
 
-/// Writes the kind and asyncio's text, as the last line of a Python traceback. A group is a tree. An error of another crate
-/// is its text, and one line for each source.
+/// Writes the kind and asyncio's text, as the last line of a Python traceback. A group is a tree.
+/// An error of another crate is its text, and one line for each source.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_tree(f, 0)?;

@@ -1,6 +1,7 @@
 //! The events, and the enums that they carry. [`crate::trace`] says what an event guarantees.
 //!
-//! `as_str` of an enum is its word in a trace, so that lines, snapshots and tests write the same words.
+//! `as_str` of an enum is its word in a trace, so that lines, snapshots and tests write the same
+//! words.
 
 use crate::error::Error;
 use std::panic::Location;
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 /// The place in the program where something was made: file, line and column.
 pub type Place = &'static Location<'static>;
 
-/// What can happen on a loop. The names of the fields are those of the trace's lines (`docs/trace.md`).
+/// What can happen on a loop. The names of the fields are those of the trace's lines
+/// (`docs/trace.md`).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the table of docs/trace.md describes the fields")]
@@ -20,7 +22,8 @@ pub enum Event<'a> {
     Turn { n: u64 },
     /// Cancelled timers left the heap.
     TimersDropped { handles: &'a [u64] },
-    /// The loop is about to poll: for how long (`None`: for ever), why, and which timer sets the limit.
+    /// The loop is about to poll: for how long (`None`: for ever), why, and which timer sets the
+    /// limit.
     Select { timeout: Option<Duration>, why: Why, handle: Option<u64> },
     /// The poll returned these descriptors, with what they are ready for, and what else ended it.
     Polled { events: &'a [(i32, Ready)], wake: Option<Wake> },
@@ -81,7 +84,8 @@ pub enum Event<'a> {
     Step { task: u64, thrown: Option<&'a Error> },
     /// A task is suspended. `on` lists what it waits on, in the order in which the step came to it.
     Park { task: u64, on: &'a [Wait] },
-    /// A task gave control back and waits on nothing: its next step is queued at once. (A `Park` always waits on something.)
+    /// A task gave control back and waits on nothing: its next step is queued at once. (A `Park`
+    /// always waits on something.)
     Yielded { task: u64 },
     /// Cancellation of a task was requested.
     CancelRequested { task: u64, by: Option<u64> },
@@ -105,9 +109,11 @@ pub enum Event<'a> {
     Disturbed { what: &'a str },
     /// A job was given to a thread pool.
     Job { job: u64, label: &'a str, own: bool, by: Option<u64>, place: Place },
-    /// A thread has begun a job. The event comes when the loop takes the thread's message; `at` is when it was sent.
+    /// A thread has begun a job. The event comes when the loop takes the thread's message; `at` is
+    /// when it was sent.
     JobRuns { job: u64, thread: &'a str, at: Option<Instant> },
-    /// A job is over: `"ok"`, `"err"`, or why it did not run. `at` is when its thread was done with it.
+    /// A job is over: `"ok"`, `"err"`, or why it did not run. `at` is when its thread was done with
+    /// it.
     JobEnds { job: u64, thread: &'a str, state: &'a str, at: Option<Instant> },
     /// A delivered signal was read; `at` is when it arrived.
     Signal { signal: i32, at: Instant },
@@ -295,7 +301,8 @@ pub struct Wait {
     pub on: On,
     /// Its kind: `"sleep"`, `"future"`, `"task"`, `"gather"`, `"foreign"` …
     pub kind: &'static str,
-    /// Where the future or task was made. For a function of looplab's, such as `sleep`, this is where it was called.
+    /// Where the future or task was made. For a function of looplab's, such as `sleep`, this is
+    /// where it was called.
     pub place: Option<Place>,
     /// The number of the task that holds it at this moment, if it is a lock.
     pub holder: Option<u64>,

@@ -1,8 +1,11 @@
-//! `Log`: an observer for tests. It keeps what ran and what the program noted, turn by turn, and has assertions about that.
+//! `Log`: an observer for tests. It keeps what ran and what the program noted, turn by turn, and
+//! has assertions about that.
 //!
-//! A failed assertion panics with the turns around the place, so that the test's output shows what happened instead.
+//! A failed assertion panics with the turns around the place, so that the test's output shows what
+//! happened instead.
 //!
-//! It does not handle several loops at once: give each a log of its own. It does not keep every event: traces do.
+//! It does not handle several loops at once: give each a log of its own. It does not keep every
+//! event: traces do.
 
 use super::events::Event;
 use super::names::stable;
@@ -18,8 +21,8 @@ const AROUND: u64 = 3;
 
 /// Keeps what happened on a loop, for the assertions of a test. Clones are the same log.
 ///
-/// What ran is kept by its name (`Task.step`, `on_signal`), what the program [noted](Self::note) by its text. An automatic
-/// task name loses its number, which counts all tasks of the thread.
+/// What ran is kept by its name (`Task.step`, `on_signal`), what the program [noted](Self::note) by
+/// its text. An automatic task name loses its number, which counts all tasks of the thread.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, sleep, trace::Log};
@@ -72,7 +75,8 @@ impl Log {
         Self::default()
     }
 
-    /// Returns what records a loop into this log, for [`Builder::observer`](crate::Builder::observer).
+    /// Returns what records a loop into this log, for
+    /// [`Builder::observer`](crate::Builder::observer).
     pub fn observer(&self) -> impl FnMut(&Record<'_>) + use<> {
         let log = self.clone();
         move |record| log.event(&record.event)
@@ -150,7 +154,8 @@ impl Log {
         assert!(made == n, "the loop made {made} turns, not {n}\n{}", self.around(made));
     }
 
-    /// Asserts that each `begin` is followed by an `end` of its own, and no `end` stands alone. Several may be open at once.
+    /// Asserts that each `begin` is followed by an `end` of its own, and no `end` stands alone.
+    /// Several may be open at once.
     ///
     /// # Panics
     /// If one is left open, or an `end` comes too early.
@@ -173,7 +178,8 @@ impl Log {
         }
     }
 
-    /// Asserts that nothing is left on a loop: no entry, timer, descriptor, signal handler, job or task.
+    /// Asserts that nothing is left on a loop: no entry, timer, descriptor, signal handler, job or
+    /// task.
     ///
     /// # Panics
     /// With the snapshot, if anything is left.

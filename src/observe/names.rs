@@ -17,15 +17,18 @@ pub(crate) fn shorten(full: &str) -> String {
     if full.contains('<') { last_parts(&outside_of_brackets(full)) } else { last_parts(full) }
 }
 
-/// Tells whether a name is that of an entry that looplab makes for itself. `full` is a function's path or a word of looplab's.
+/// Tells whether a name is that of an entry that looplab makes for itself. `full` is a function's
+/// path or a word of looplab's.
 ///
-/// A function of looplab's that is no closure, such as `looplab::stop`, was given to the loop by the program.
+/// A function of looplab's that is no closure, such as `looplab::stop`, was given to the loop by
+/// the program.
 pub(crate) fn is_own(full: &str) -> bool {
     let is_word = !full.contains("::") && !full.starts_with("fn(") && !full.starts_with("for<");
     is_word || full.trim_start_matches(['<', '&']).starts_with("looplab::") && full.ends_with("{{closure}}")
 }
 
-/// Leaves the number out of an automatic task name: it counts all tasks of the thread, so it differs from run to run.
+/// Leaves the number out of an automatic task name: it counts all tasks of the thread, so it
+/// differs from run to run.
 pub(crate) fn stable(name: &str) -> String {
     let Some(number) = name.strip_prefix("Task-") else { return name.to_owned() };
     format!("Task{}", number.trim_start_matches(|c: char| c.is_ascii_digit()))

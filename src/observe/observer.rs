@@ -5,11 +5,13 @@ use super::snapshot::Snapshot;
 use std::fmt;
 use std::time::Instant;
 
-/// Receives every transition of a loop, on the loop's thread. [`Builder::observer`](crate::Builder::observer) sets it.
-/// A closure that takes a [`Record`] is one.
+/// Receives every transition of a loop, on the loop's thread.
+/// [`Builder::observer`](crate::Builder::observer) sets it. A closure that takes a [`Record`] is
+/// one.
 ///
-/// It must not block. It may use the loop (call `call_soon`, say). It is not called for the events that it causes itself.
-/// A trace that `LOOPLAB_TRACE` asks for has them, right after the event during which they were made.
+/// It must not block. It may use the loop (call `call_soon`, say). It is not called for the events
+/// that it causes itself. A trace that `LOOPLAB_TRACE` asks for has them, right after the event
+/// during which they were made.
 ///
 /// ```
 /// use looplab::{Clock, EventLoop, trace::{Event, Record}};

@@ -112,8 +112,8 @@ pub struct JobEntry {
     pub id: u64,
     /// What it runs.
     pub label: String,
-    /// Whether a thread has begun it. A loop with an observer or in virtual time knows what the trace says. Any other loop
-    /// asks the pool.
+    /// Whether a thread has begun it. A loop with an observer or in virtual time knows what the
+    /// trace says. Any other loop asks the pool.
     pub running: bool,
     /// Where it was submitted.
     pub place: Place,

@@ -1,13 +1,16 @@
-//! The stall watchdog: a thread that names the entry that keeps the loop from turning, while it does.
+//! The stall watchdog: a thread that names the entry that keeps the loop from turning, while it
+//! does.
 //!
-//! It guarantees a warning through `log` when an entry has run for longer than the limit, and again whenever that time has
-//! doubled. The warning names the callback or task and the place that made it. It does not interrupt anything: safe code
-//! cannot. (asyncio has no counterpart: its debug mode reports after the callback has returned, so a hang is never named.)
+//! It guarantees a warning through `log` when an entry has run for longer than the limit, and again
+//! whenever that time has doubled. The warning names the callback or task and the place that made
+//! it. It does not interrupt anything: safe code cannot. (asyncio has no counterpart: its debug
+//! mode reports after the callback has returned, so a hang is never named.)
 //!
-//! The loop publishes each entry when it begins and withdraws it when it ends, which costs two locks and a label. The thread
-//! looks when the entry that it saw last could exceed the limit. If nothing runs then, it sleeps until the next entry rings
-//! the bell, so it never disturbs a loop that sleeps in its poll.
-//! Alternative: ring for every entry. Problem: a system call each. Alternative: a tick. Problem: it wakes an idle machine.
+//! The loop publishes each entry when it begins and withdraws it when it ends, which costs two
+//! locks and a label. The thread looks when the entry that it saw last could exceed the limit. If
+//! nothing runs then, it sleeps until the next entry rings the bell, so it never disturbs a loop
+//! that sleeps in its poll. Alternative: ring for every entry. Problem: a system call each.
+//! Alternative: a tick. Problem: it wakes an idle machine.
 
 use crate::error::{Error, Result};
 use crate::event_loop::HandleInfo;

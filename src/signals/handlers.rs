@@ -30,9 +30,10 @@ impl EventLoop {
     /// A signal that the thread blocks does not arrive. looplab never changes the mask.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for a number that is no signal; [`Error::Runtime`](crate::Error::Runtime)
-    /// for one that cannot be caught, or that other code has set to its default or to "ignore" since the first handler
-    /// was added; [`Error::Closed`](crate::Error::Closed) after `close`.
+    /// [`Error::Value`](crate::Error::Value) for a number that is no signal;
+    /// [`Error::Runtime`](crate::Error::Runtime) for one that cannot be caught, or that other code
+    /// has set to its default or to "ignore" since the first handler was added;
+    /// [`Error::Closed`](crate::Error::Closed) after `close`.
     ///
     /// ```
     /// # use looplab::{EventLoop, Signal};

@@ -15,43 +15,51 @@
 //!
 //! # The path of one delivery
 //!
-//! 1. The kernel picks a thread that does not block the signal, and interrupts it with signal-hook's handler. The handler
-//!    first calls the one that was installed before, if any, then its actions in order of registration.
-//! 2. The action that emulates the default (`dispositions`) is not armed while a loop watches, and does nothing.
-//! 3. This module's action, `Arrivals::record`, writes the arrival and its time into the loop's ring.
-//! 4. signal-hook-mio's action sends a byte into the self-pipe. It is always registered after step 3's action, so the
-//!    thread that the byte wakes finds the arrival.
-//! 5. The loop's poll reports the pipe among the other descriptors, in the kernel's order. That is the place of the entry
-//!    that reads the signals. [`Signals::pending`] ensures that no poll sleeps on a signal whose byte is late. The pipe is
-//!    the wake-up and the place; the ring holds the signals.
+//! 1. The kernel picks a thread that does not block the signal, and interrupts it with
+//!    signal-hook's handler. The handler first calls the one that was installed before, if any,
+//!    then its actions in order of registration.
+//! 2. The action that emulates the default (`dispositions`) is not armed while a loop watches, and
+//!    does nothing.
+//! 3. This module's action, `Arrivals::record`, writes the arrival and its time into the loop's
+//!    ring.
+//! 4. signal-hook-mio's action sends a byte into the self-pipe. It is always registered after step
+//!    3's action, so the thread that the byte wakes finds the arrival.
+//! 5. The loop's poll reports the pipe among the other descriptors, in the kernel's order. That is
+//!    the place of the entry that reads the signals. [`Signals::pending`] ensures that no poll
+//!    sleeps on a signal whose byte is late. The pipe is the wake-up and the place; the ring holds
+//!    the signals.
 //! 6. [`Signals::take`] empties the ring and the pipe. The loop queues the callbacks.
 //!
 //! # What does not work
 //!
-//! - *Bytes in the pipe as the queue* (CPython): 278 one-byte sends fill a Unix socket pair on Linux, and the signals
-//!   after them are lost.
-//! - *A counter per signal*: exact, but "TERM, then HUP" and "HUP, then TERM" look the same. signal-hook's own flags do
-//!   not even count.
+//! - *Bytes in the pipe as the queue* (CPython): 278 one-byte sends fill a Unix socket pair on
+//!   Linux, and the signals after them are lost.
+//! - *A counter per signal*: exact, but "TERM, then HUP" and "HUP, then TERM" look the same.
+//!   signal-hook's own flags do not even count.
 //! - *`WithRawSiginfo`*: it keeps five deliveries of each signal and drops the rest.
-//! - *Restoring the old disposition with `sigaction`*: needs unsafe code. signal-hook would not install its handler a
-//!   second time, so adding again would do nothing. Its handler therefore stays for ever, and the default is emulated.
+//! - *Restoring the old disposition with `sigaction`*: needs unsafe code. signal-hook would not
+//!   install its handler a second time, so adding again would do nothing. Its handler therefore
+//!   stays for ever, and the default is emulated.
 //!
 //! # What can still go wrong
 //!
-//! - The kernel keeps one pending delivery of a standard signal. Several that come while it is blocked, or before the
-//!   handler could run, are one. Real-time signals are queued.
-//! - When the process's first loop adds a signal, signal-hook's handler is in place some instructions before its table
-//!   knows what to call. A delivery just then does nothing.
-//! - What is emulated is what the process does, not what the kernel knows. A removed signal still interrupts system calls
-//!   that cannot be restarted. A program started by `exec` gets the default where it would have inherited "ignore". An
-//!   inherited "ignore" of SIGCHLD does not reap children any more. SIGTSTP, SIGTTIN and SIGTTOU stop the process as
-//!   SIGSTOP. Signals that are not in signal-hook's table (real-time ones, SIGSTKFLT, SIGPWR) end it with the exit status
-//!   128 + n instead of a death by signal.
-//! - A handler that was there before the first loop's stays, also while a loop watches. A handler that is installed later
-//!   and does not call the one before takes the signal away. Adding a handler then is not an error, because the kernel only
-//!   shows that the signal is caught. If the signal is ignored or has its default, adding is an error.
-//! - While signals come faster than they are handled, the loop's thread hardly leaves the handlers. `take` lasts as long,
-//!   because signal-hook reads the pipe until it is empty. CPython's loop does the same.
+//! - The kernel keeps one pending delivery of a standard signal. Several that come while it is
+//!   blocked, or before the handler could run, are one. Real-time signals are queued.
+//! - When the process's first loop adds a signal, signal-hook's handler is in place some
+//!   instructions before its table knows what to call. A delivery just then does nothing.
+//! - What is emulated is what the process does, not what the kernel knows. A removed signal still
+//!   interrupts system calls that cannot be restarted. A program started by `exec` gets the default
+//!   where it would have inherited "ignore". An inherited "ignore" of SIGCHLD does not reap children
+//!   any more. SIGTSTP, SIGTTIN and SIGTTOU stop the process as SIGSTOP. Signals that are not in
+//!   signal-hook's table (real-time ones, SIGSTKFLT, SIGPWR) do not kill the process: it exits with
+//!   the status 128 + n.
+//! - A handler that was there before the first loop's stays, also while a loop watches. A handler
+//!   that is installed later and does not call the one before takes the signal away. Adding a
+//!   handler then is not an error, because the kernel only shows that the signal is caught. If the
+//!   signal is ignored or has its default, adding is an error.
+//! - While signals come faster than they are handled, the loop's thread hardly leaves the handlers.
+//!   `take` lasts as long, because signal-hook reads the pipe until it is empty. CPython's loop
+//!   does the same.
 //! - On systems where mio falls back to `poll(2)`, the pipe wakes only once. There mio waits for
 //!   the read that empties it, and does not see signal-hook's. Neither epoll nor kqueue has this
 //!   limit.
@@ -252,7 +260,8 @@ impl Signals {
         self.watched.iter().any(|watch| watch.signal == signum && watch.of_runner)
     }
 
-    /// Delivers a signal to this loop alone, as if it had just been caught. Does nothing if this loop does not watch it.
+    /// Delivers a signal to this loop alone, as if it had just been caught. Does nothing if this
+    /// loop does not watch it.
     #[cfg(feature = "explore")]
     pub(crate) fn deliver(&mut self, signum: i32) {
         if self.watched.iter().any(|watch| watch.signal == signum) {
@@ -439,7 +448,8 @@ mod tests {
         assert_eq!(taken.iter().map(|arrival| arrival.signal).collect::<Vec<_>>(), [SIGWINCH, SIGURG]);
         assert!(taken.is_sorted_by_key(|arrival| arrival.at));
         assert!(!signals.pending());
-        // With 1,024 taken out by a removal, what comes then stays in the ring, also while it is removed itself.
+        // With 1,024 taken out by a removal, what comes then stays in the ring, also while it is
+        // removed itself.
         signals.watch(SIGCONT, poll.registry(), Token(0)).unwrap();
         for _ in 0..CAPACITY {
             low_level::raise(SIGWINCH).unwrap();

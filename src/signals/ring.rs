@@ -61,7 +61,8 @@ impl Arrivals {
         let at = u64::try_from(since).unwrap_or(u64::MAX);
         let mut place = self.tail.load(SeqCst);
         loop {
-            // Negative when `place` is outdated and the head has passed it; then the exchange fails.
+            // Negative when `place` is outdated and the head has passed it; then the exchange
+            // fails.
             let ahead = place.wrapping_sub(self.head.load(SeqCst)).cast_signed();
             if ahead >= CAPACITY as i64 {
                 self.overflowed.fetch_or(bit, SeqCst);
@@ -139,15 +140,17 @@ impl Action {
 /// The crate's one unsafe block.
 #[allow(unsafe_code)]
 pub(super) fn register(signum: i32, action: Action) -> io::Result<SigId> {
-    // SAFETY: the action runs in a signal handler, so it may only do what is async-signal-safe, and must not panic. It
-    // is one call of `Action::run`, which does this and nothing else:
-    // - It follows `Arc`s that the action owns. It neither clones nor drops it: signal-hook drops the action in
-    //   `unregister`, outside of handlers, after the last one that runs it has ended.
-    // - `Instant::now` is `clock_gettime` on Unix, which POSIX lists as async-signal-safe. std wraps it without a lock or
-    //   an allocation. It would panic only without a monotonic clock, and `Signals::new` has read that clock before.
-    //   `saturating_duration_since` and `try_from` with a fallback cannot panic.
-    // - Loads, stores, `fetch_or`, `fetch_sub` and `compare_exchange` on atomics. They never wait for another thread or for the
-    //   interrupted code: the loop around `compare_exchange` repeats only when another handler has got its place.
+    // SAFETY: the action runs in a signal handler, so it may only do what is async-signal-safe, and
+    // must not panic. It is one call of `Action::run`, which does this and nothing else:
+    // - It follows `Arc`s that the action owns. It neither clones nor drops it: signal-hook drops
+    //   the action in `unregister`, outside of handlers, after the last one that runs it has ended.
+    // - `Instant::now` is `clock_gettime` on Unix, which POSIX lists as async-signal-safe. std
+    //   wraps it without a lock or an allocation. It would panic only without a monotonic clock,
+    //   and `Signals::new` has read that clock before. `saturating_duration_since` and `try_from`
+    //   with a fallback cannot panic.
+    // - Loads, stores, `fetch_or`, `fetch_sub` and `compare_exchange` on atomics. They never wait
+    //   for another thread or for the interrupted code: the loop around `compare_exchange` repeats
+    //   only when another handler has got its place.
     // - Wrapping arithmetic, and an index that is a remainder by the array's own length.
     // It does not allocate, lock, do I/O, log, or touch thread-locals; signal-hook restores errno.
     unsafe { low_level::register(signum, move || action.run()) }
@@ -212,7 +215,8 @@ mod tests {
                 let (ring, mine) = (&ring, bit(producer + 1));
                 scope.spawn(move || {
                     for n in 1..=EACH {
-                        // What found no room says so, and is tried again: so the count below must be exact.
+                        // What found no room says so, and is tried again: so the count below must
+                        // be exact.
                         ring.record(n * 3 + producer as u64, mine);
                         while ring.overflowed.fetch_and(!mine, SeqCst) & mine != 0 {
                             thread::yield_now();

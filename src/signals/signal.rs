@@ -1,4 +1,5 @@
-//! Signals by name, and a signal to oneself: what Python's module `signal` has, so that a program needs no other crate.
+//! Signals by name, and a signal to oneself: what Python's module `signal` has, so that a program
+//! needs no other crate.
 
 use crate::error::{Error, Result};
 use signal_hook::{consts, low_level};
@@ -107,8 +108,8 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// Sends a signal to this thread (`signal.raise_signal`), for lessons and tests. A handler of a loop is called in one of its
-/// next turns.
+/// Sends a signal to this thread (`signal.raise_signal`), for lessons and tests. A handler of a
+/// loop is called in one of its next turns.
 ///
 /// # Errors
 /// [`Error::Value`](crate::Error::Value) for a number that is no signal.

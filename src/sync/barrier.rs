@@ -1,11 +1,12 @@
 //! `Barrier`: tasks wait for each other.
 //!
-//! It guarantees that no task passes before the last one arrives. The last passes at once, the others in the next turn. A
-//! task that is cancelled while it waits leaves, and does not break the barrier. As in asyncio, a task may be cancelled
-//! after the last one has arrived, and numbers are not unique after a cancellation.
+//! It guarantees that no task passes before the last one arrives. The last passes at once, the
+//! others in the next turn. A task that is cancelled while it waits leaves, and does not break the
+//! barrier. As in asyncio, a task may be cancelled after the last one has arrived, and numbers are
+//! not unique after a cancellation.
 //!
-//! It is built on a [`Condition`], as asyncio's is, and wakes in the condition's order. No task holds the lock across a
-//! suspension, so the lock costs no turns.
+//! It is built on a [`Condition`], as asyncio's is, and wakes in the condition's order. No task
+//! holds the lock across a suspension, so the lock costs no turns.
 //!
 //! ```text
 //!              1 the last task arrives                3 the last task leaves
@@ -23,7 +24,8 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A meeting point of a fixed number of tasks (`asyncio.Barrier`). A clone is another handle of the same barrier.
+/// A meeting point of a fixed number of tasks (`asyncio.Barrier`). A clone is another handle of the
+/// same barrier.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, sync::Barrier};
@@ -74,13 +76,13 @@ impl Barrier {
         Ok(Self(Rc::new(BarrierInner { changed: Condition::new(), parties, state, count })))
     }
 
-    /// Waits until `parties` tasks have arrived (`Barrier.wait`; `async with barrier`). Returns the number of tasks that
-    /// were there before this one. The last task does not suspend. A task that arrives while the tasks before it still leave
-    /// waits for the next round.
+    /// Waits until `parties` tasks have arrived (`Barrier.wait`; `async with barrier`). Returns the
+    /// number of tasks that were there before this one. The last task does not suspend. A task that
+    /// arrives while the tasks before it still leave waits for the next round.
     ///
-    /// Fails with [`Error::BrokenBarrier`] if the barrier is or becomes broken or reset, and with [`Error::Cancelled`] if the
-    /// task is cancelled. Fails with [`Error::Runtime`] on another loop than that of the first wait, and with
-    /// [`Error::NoRunningLoop`] without a running loop.
+    /// Fails with [`Error::BrokenBarrier`] if the barrier is or becomes broken or reset, and with
+    /// [`Error::Cancelled`] if the task is cancelled. Fails with [`Error::Runtime`] on another loop
+    /// than that of the first wait, and with [`Error::NoRunningLoop`] without a running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Barrier};
@@ -95,8 +97,9 @@ impl Barrier {
         async move { barrier.wait(place).await }
     }
 
-    /// Empties the barrier (`Barrier.reset`): the waiting tasks get [`Error::BrokenBarrier`], and it can be used again. The
-    /// await acquires the barrier's lock, which no task holds for longer than a step.
+    /// Empties the barrier (`Barrier.reset`): the waiting tasks get [`Error::BrokenBarrier`], and
+    /// it can be used again. The await acquires the barrier's lock, which no task holds for longer
+    /// than a step.
     ///
     /// ```
     /// # use looplab::{EventLoop, create_task, sync::Barrier, yield_now};
@@ -117,8 +120,8 @@ impl Barrier {
         self.change(|count| if count > 0 { BarrierState::Resetting } else { BarrierState::Filling })
     }
 
-    /// Breaks the barrier (`Barrier.abort`): tasks that wait, or arrive before a [`reset`](Self::reset), get
-    /// [`Error::BrokenBarrier`].
+    /// Breaks the barrier (`Barrier.abort`): tasks that wait, or arrive before a
+    /// [`reset`](Self::reset), get [`Error::BrokenBarrier`].
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Barrier};

@@ -1,8 +1,9 @@
 //! `Condition`: waits for a change that other tasks make under a lock.
 //!
-//! It guarantees that no notification is lost: a waiter that ends with an error notifies another one, as in asyncio since
-//! 3.13. It guarantees that `wait` ends with the lock held, even if it is cancelled. It does not guarantee that `wait` ends
-//! only after a notification: check the state again, or use `wait_for`.
+//! It guarantees that no notification is lost: a waiter that ends with an error notifies another
+//! one, as in asyncio since 3.13. It guarantees that `wait` ends with the lock held, even if it is
+//! cancelled. It does not guarantee that `wait` ends only after a notification: check the state
+//! again, or use `wait_for`.
 
 use super::lock::{Lock, LockGuard};
 use super::loop_bound::LoopBound;
@@ -14,8 +15,8 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A lock, and a queue of tasks that wait for a change of what it guards (`asyncio.Condition`). A clone is another handle
-/// of the same condition.
+/// A lock, and a queue of tasks that wait for a change of what it guards (`asyncio.Condition`). A
+/// clone is another handle of the same condition.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, sync::Condition};
@@ -64,7 +65,8 @@ impl Condition {
         Self::default()
     }
 
-    /// Creates a condition on `lock`, which several conditions may share (`asyncio.Condition(lock)`).
+    /// Creates a condition on `lock`, which several conditions may share
+    /// (`asyncio.Condition(lock)`).
     ///
     /// ```
     /// # use looplab::sync::{Condition, Lock};
@@ -140,15 +142,16 @@ impl Condition {
         self.0.lock.release()
     }
 
-    /// Releases the lock, waits for a notification, and acquires the lock again (`Condition.wait`). It may return without a
-    /// notification; see [`wait_for`](Self::wait_for).
+    /// Releases the lock, waits for a notification, and acquires the lock again (`Condition.wait`).
+    /// It may return without a notification; see [`wait_for`](Self::wait_for).
     ///
-    /// Fails with [`Error::Runtime`] if the lock is not held, or on another loop than that of the first wait. Fails with
-    /// [`Error::Cancelled`] if the task is cancelled; of several requests it returns the last. It holds the lock again
-    /// then, however long that takes.
+    /// Fails with [`Error::Runtime`] if the lock is not held, or on another loop than that of the
+    /// first wait. Fails with [`Error::Cancelled`] if the task is cancelled; of several requests it
+    /// returns the last. It holds the lock again then, however long that takes.
     ///
-    /// A `wait` whose future is *dropped* (by a `select!`, say) does not hold the lock again, because a drop cannot wait. A
-    /// guard of that lock then releases nothing, and code that continues must acquire the lock again.
+    /// A `wait` whose future is *dropped* (by a `select!`, say) does not hold the lock again,
+    /// because a drop cannot wait. A guard of that lock then releases nothing, and code that
+    /// continues must acquire the lock again.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Condition};
@@ -163,8 +166,8 @@ impl Condition {
         async move { condition.wait_at("condition", place).await }
     }
 
-    /// Waits until `predicate` returns true (`Condition.wait_for`). Does not suspend if it does so at once. The lock is held
-    /// at each call of `predicate`. Fails as [`wait`](Self::wait) does.
+    /// Waits until `predicate` returns true (`Condition.wait_for`). Does not suspend if it does so
+    /// at once. The lock is held at each call of `predicate`. Fails as [`wait`](Self::wait) does.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Condition};
@@ -185,7 +188,8 @@ impl Condition {
         async move { condition.wait_for_at("condition", place, predicate).await }
     }
 
-    /// Wakes the first `n` waiters (`Condition.notify`). They continue once they hold the lock, so release it soon.
+    /// Wakes the first `n` waiters (`Condition.notify`). They continue once they hold the lock, so
+    /// release it soon.
     ///
     /// # Errors
     /// [`Error::Runtime`] if the lock is not held.
@@ -239,13 +243,14 @@ impl Condition {
             return Err(Error::Runtime("cannot wait on un-acquired lock".into()));
         };
         drop(bound.running_loop(self)?);
-        // A wait that fails may have received a notification, so it always notifies another waiter. A spurious wake-up is
-        // allowed, a lost one is not.
+        // A wait that fails may have received a notification, so it always notifies another waiter.
+        // A spurious wake-up is allowed, a lost one is not.
         let failed = DropGuard::new(|| self.notify_unlocked(1));
         lock.release()?;
         let waiter = bound.waiter(self, kind, place)?;
         let notified = waiters.wait_or(waiter, |_| ()).await;
-        // A cancellation while the lock is acquired again is the later one, and therefore the one to return.
+        // A cancellation while the lock is acquired again is the later one, and therefore the one
+        // to return.
         lock.acquire_again(hold, place).await.and(notified)?;
         failed.disarm();
         Ok(())

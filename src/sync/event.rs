@@ -1,8 +1,8 @@
 //! `Event`: a flag that tasks wait for.
 //!
-//! It guarantees that `set` wakes all present waiters, in the next turn and in the order of their arrival. A `clear` right
-//! after it does not undo that. It does not count: two `set` are one, and a task that arrives after a `clear` waits for the
-//! next `set`.
+//! It guarantees that `set` wakes all present waiters, in the next turn and in the order of their
+//! arrival. A `clear` right after it does not undo that. It does not count: two `set` are one, and
+//! a task that arrives after a `clear` waits for the next `set`.
 
 use super::loop_bound::LoopBound;
 use super::wait_queue::WaitQueue;
@@ -60,8 +60,8 @@ impl Event {
         self.0.is_set.get()
     }
 
-    /// Sets the event and wakes all waiters (`Event.set`). Does nothing if it is set already. It may be called at any time
-    /// on the loop's thread.
+    /// Sets the event and wakes all waiters (`Event.set`). Does nothing if it is set already. It
+    /// may be called at any time on the loop's thread.
     ///
     /// ```
     /// # use looplab::sync::Event;
@@ -90,11 +90,12 @@ impl Event {
         self.0.is_set.set(false);
     }
 
-    /// Waits until the event is set (`Event.wait`). Does not suspend if it is set already. When this returns, another task
-    /// may have cleared the event again.
+    /// Waits until the event is set (`Event.wait`). Does not suspend if it is set already. When
+    /// this returns, another task may have cleared the event again.
     ///
-    /// Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled, even in the same turn as the
-    /// `set`. Fails with [`Error::Runtime`](crate::Error::Runtime) on another loop than that of the first wait, and with
+    /// Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled, even in
+    /// the same turn as the `set`. Fails with [`Error::Runtime`](crate::Error::Runtime) on another
+    /// loop than that of the first wait, and with
     /// [`Error::NoRunningLoop`](crate::Error::NoRunningLoop) without a running loop.
     ///
     /// ```

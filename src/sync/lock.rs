@@ -1,8 +1,9 @@
 //! `Lock`: mutual exclusion, in the order of arrival.
 //!
-//! It guarantees fairness: while a task waits, no newcomer can take a lock that was released, although no task holds it
-//! until the woken waiter's step. A waiter that is cancelled after it was woken wakes the next one. As in asyncio, a lock
-//! does not belong to a task: any code may release it, and a task that acquires it twice waits for itself.
+//! It guarantees fairness: while a task waits, no newcomer can take a lock that was released,
+//! although no task holds it until the woken waiter's step. A waiter that is cancelled after it was
+//! woken wakes the next one. As in asyncio, a lock does not belong to a task: any code may release
+//! it, and a task that acquires it twice waits for itself.
 //!
 //! ```text
 //!   UNLOCKED ──1 acquire, no waiter comes before──▶ LOCKED ──2 release──▶ UNLOCKED, the first waiter is woken
@@ -23,8 +24,9 @@ use std::rc::{Rc, Weak};
 
 /// Mutual exclusion between tasks (`asyncio.Lock`). A clone is another handle of the same lock.
 ///
-/// `async with lock:` is [`lock`](Self::lock), whose guard releases the lock when it is dropped. [`acquire`](Self::acquire)
-/// and [`release`](Self::release) are asyncio's methods of the same names.
+/// `async with lock:` is [`lock`](Self::lock), whose guard releases the lock when it is dropped.
+/// [`acquire`](Self::acquire) and [`release`](Self::release) are asyncio's methods of the same
+/// names.
 ///
 /// ```
 /// use looplab::{EventLoop, create_task, sync::Lock, yield_now};
@@ -66,7 +68,8 @@ struct LockInner {
 struct Hold {
     /// Distinguishes the acquisitions, so that a guard never releases a later one.
     number: u64,
-    /// The task that acquired it. Alternative: a handle of the task. Problem: it would delay the report of a failure.
+    /// The task that acquired it. Alternative: a handle of the task. Problem: it would delay the
+    /// report of a failure.
     task: Option<(Weak<Inner>, TaskKey)>,
 }
 
@@ -82,7 +85,8 @@ impl Lock {
         Self::default()
     }
 
-    /// Returns whether the lock is held (`Lock.locked`). It is not between a release and the step of the woken waiter.
+    /// Returns whether the lock is held (`Lock.locked`). It is not between a release and the step
+    /// of the woken waiter.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Lock};
@@ -97,8 +101,8 @@ impl Lock {
         self.0.hold.borrow().is_some()
     }
 
-    /// Returns the task that acquired the lock. Returns `None` if that task is done, or if no task was running. asyncio has
-    /// no such method.
+    /// Returns the task that acquired the lock. Returns `None` if that task is done, or if no task
+    /// was running. asyncio has no such method.
     ///
     /// ```
     /// # use looplab::{EventLoop, Task, current_task, sync::Lock};
@@ -117,8 +121,8 @@ impl Lock {
         lp.upgrade().map(EventLoop)?.task(key)
     }
 
-    /// Acquires the lock, and releases it when the guard is dropped (`async with lock`). Waits and fails as
-    /// [`acquire`](Self::acquire) does.
+    /// Acquires the lock, and releases it when the guard is dropped (`async with lock`). Waits and
+    /// fails as [`acquire`](Self::acquire) does.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Lock};
@@ -139,12 +143,12 @@ impl Lock {
         async move { lock.guard_at(place).await }
     }
 
-    /// Acquires the lock, to be [released](Self::release) by hand (`Lock.acquire`). Waits while it is held or other tasks
-    /// wait; otherwise this does not suspend.
+    /// Acquires the lock, to be [released](Self::release) by hand (`Lock.acquire`). Waits while it
+    /// is held or other tasks wait; otherwise this does not suspend.
     ///
-    /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it does not hold the lock then. A wait fails
-    /// with [`Error::Runtime`] on another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
-    /// running loop.
+    /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it does not hold
+    /// the lock then. A wait fails with [`Error::Runtime`] on another loop than that of the first
+    /// wait, and with [`Error::NoRunningLoop`] without a running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Lock};
@@ -163,8 +167,8 @@ impl Lock {
         async move { lock.acquire_at(place).await.map(drop) }
     }
 
-    /// Releases the lock and wakes the first waiter (`Lock.release`). Any code may call it, at any time on the loop's
-    /// thread. The guard of this acquisition does nothing afterwards.
+    /// Releases the lock and wakes the first waiter (`Lock.release`). Any code may call it, at any
+    /// time on the loop's thread. The guard of this acquisition does nothing afterwards.
     ///
     /// # Errors
     /// [`Error::Runtime`] if the lock is not held.
@@ -197,8 +201,8 @@ impl Lock {
         }
         let waiter = bound.waiter(self, "lock", place)?.held_by(Some(holder));
         let wake_next = |_: &_| {
-            // Arrow 4, also for a waiter that was not woken: a release that finds a cancelled waiter in front wakes none,
-            // and relies on this step.
+            // Arrow 4, also for a waiter that was not woken: a release that finds a cancelled
+            // waiter in front wakes none, and relies on this step.
             if !self.locked() {
                 waiters.wake_first();
             }
@@ -224,8 +228,9 @@ impl Lock {
         self.0.hold.borrow().as_ref().map(|hold| hold.number)
     }
 
-    /// Acquires the lock again under the number of an earlier hold, so that the guard of that hold stays valid. A
-    /// cancellation does not end this; the last one is returned once the lock is held.
+    /// Acquires the lock again under the number of an earlier hold, so that the guard of that hold
+    /// stays valid. A cancellation does not end this; the last one is returned once the lock is
+    /// held.
     pub(super) async fn acquire_again(&self, number: u64, place: Place) -> Result<()> {
         let mut cancelled = Ok(());
         while let Err(error) = self.acquire_at(place).await {
@@ -254,11 +259,12 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// Holds a lock until it is dropped. Created by [`Lock::lock`] and [`Condition::lock`](super::Condition::lock).
+/// Holds a lock until it is dropped. Created by [`Lock::lock`] and
+/// [`Condition::lock`](super::Condition::lock).
 ///
 /// It releases its own acquisition only. It does nothing after a release by hand, or after a
-/// [`Condition::wait`](super::Condition::wait) was dropped, even if another task holds the lock by then. (asyncio's
-/// `async with` releases that task's lock, or raises.)
+/// [`Condition::wait`](super::Condition::wait) was dropped, even if another task holds the lock by
+/// then. (asyncio's `async with` releases that task's lock, or raises.)
 ///
 /// ```
 /// use looplab::{EventLoop, sync::Lock};

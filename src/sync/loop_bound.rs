@@ -8,7 +8,8 @@ use std::cell::OnceCell;
 use std::fmt::Debug;
 use std::rc::{Rc, Weak};
 
-/// Binds a primitive to the loop of its first wait. Uses that do not wait do not bind (since Python 3.10).
+/// Binds a primitive to the loop of its first wait. Since Python 3.10, uses that do not wait do not
+/// bind.
 ///
 /// The reference is weak, but it keeps the allocation: no later loop can have the same address.
 #[derive(Default)]
@@ -18,7 +19,8 @@ impl LoopBound {
     /// Returns the running loop.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if `primitive` is bound to another loop, [`Error::NoRunningLoop`] without a running loop.
+    /// [`Error::Runtime`] if `primitive` is bound to another loop, [`Error::NoRunningLoop`] without
+    /// a running loop.
     pub(super) fn running_loop(&self, primitive: &dyn Debug) -> Result<EventLoop> {
         let lp = get_running_loop()?;
         let bound = self.0.get_or_init(|| lp.downgrade());
@@ -28,7 +30,8 @@ impl LoopBound {
         Err(Error::Runtime(format!("{primitive:?} is bound to a different event loop").into()))
     }
 
-    /// Creates a future on the running loop, to wait for `primitive`. Fails as [`running_loop`](Self::running_loop).
+    /// Creates a future on the running loop, to wait for `primitive`. Fails as
+    /// [`running_loop`](Self::running_loop).
     pub(super) fn waiter(
         &self,
         primitive: &dyn Debug,

@@ -1,11 +1,13 @@
 //! `Queue`, `PriorityQueue`, `LifoQueue`: items from tasks to tasks.
 //!
-//! They guarantee that no item is lost or returned twice: it is in the queue until the step in which a `get` returns it. A
-//! getter or putter that is cancelled after it was woken wakes the next one. They do *not* guarantee the fairness of a
-//! [`Lock`](super::Lock): as in asyncio, a newcomer may be faster than a woken task, which then waits again, as the last.
+//! They guarantee that no item is lost or returned twice: it is in the queue until the step in
+//! which a `get` returns it. A getter or putter that is cancelled after it was woken wakes the next
+//! one. They do *not* guarantee the fairness of a [`Lock`](super::Lock): as in asyncio, a newcomer
+//! may be faster than a woken task, which then waits again, as the last.
 //!
-//! A [`PriorityQueue`] and a [`LifoQueue`] dereference to a [`Queue`], as asyncio's are subclasses. Alternative: a type
-//! parameter for the order. Problem: `Queue::new(3)` would not infer it, and functions that take a queue would be generic.
+//! A [`PriorityQueue`] and a [`LifoQueue`] dereference to a [`Queue`], as asyncio's are subclasses.
+//! Alternative: a type parameter for the order. Problem: `Queue::new(3)` would not infer it, and
+//! functions that take a queue would be generic.
 
 use super::event::Event;
 use super::loop_bound::LoopBound;
@@ -20,7 +22,8 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-/// Items in the order in which they were put (`asyncio.Queue`). A clone is another handle of the same queue.
+/// Items in the order in which they were put (`asyncio.Queue`). A clone is another handle of the
+/// same queue.
 ///
 /// ```
 /// use looplab::{Error, EventLoop, create_task, sync::Queue};
@@ -66,8 +69,8 @@ struct QueueInner<T> {
 }
 
 impl<T: 'static> Queue<T> {
-    /// Creates an empty queue for up to `maxsize` items, or for any number if that is 0 (`asyncio.Queue(maxsize)`). Needs
-    /// no loop.
+    /// Creates an empty queue for up to `maxsize` items, or for any number if that is 0
+    /// (`asyncio.Queue(maxsize)`). Needs no loop.
     ///
     /// ```
     /// let queue = looplab::sync::Queue::new(1);
@@ -100,8 +103,9 @@ impl<T: 'static> Queue<T> {
 
     /// Puts an item; waits while the queue is full (`Queue.put`).
     ///
-    /// Fails with [`Error::QueueShutDown`] if the queue is or becomes shut down, and with [`Error::Cancelled`] if the task is
-    /// cancelled while it waits. A wait fails with [`Error::Runtime`] on another loop than that of the first wait, and with
+    /// Fails with [`Error::QueueShutDown`] if the queue is or becomes shut down, and with
+    /// [`Error::Cancelled`] if the task is cancelled while it waits. A wait fails with
+    /// [`Error::Runtime`] on another loop than that of the first wait, and with
     /// [`Error::NoRunningLoop`] without a running loop. Each failure drops the item.
     ///
     /// ```
@@ -133,8 +137,8 @@ impl<T: 'static> Queue<T> {
 
     /// Removes and returns the next item; waits while the queue is empty (`Queue.get`).
     ///
-    /// Fails with [`Error::QueueShutDown`] if the queue is shut down and empty, and otherwise as [`put`](Self::put) does. A
-    /// failure removes no item.
+    /// Fails with [`Error::QueueShutDown`] if the queue is shut down and empty, and otherwise as
+    /// [`put`](Self::put) does. A failure removes no item.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Queue};
@@ -163,11 +167,13 @@ impl<T: 'static> Queue<T> {
         }
     }
 
-    /// Puts an item if the queue is not full (`Queue.put_nowait`). It may be called at any time on the loop's thread. To
-    /// keep the item, check [`full`](Self::full) first: no other task runs in between.
+    /// Puts an item if the queue is not full (`Queue.put_nowait`). It may be called at any time on
+    /// the loop's thread. To keep the item, check [`full`](Self::full) first: no other task runs in
+    /// between.
     ///
     /// # Errors
-    /// [`Error::QueueShutDown`] if the queue is shut down, [`Error::QueueFull`] if it is full. The item is dropped.
+    /// [`Error::QueueShutDown`] if the queue is shut down, [`Error::QueueFull`] if it is full. The
+    /// item is dropped.
     ///
     /// ```
     /// # use looplab::{Error, sync::Queue};
@@ -190,11 +196,12 @@ impl<T: 'static> Queue<T> {
         Ok(())
     }
 
-    /// Removes and returns the next item, if there is one (`Queue.get_nowait`). It may be called at any time on the loop's
-    /// thread.
+    /// Removes and returns the next item, if there is one (`Queue.get_nowait`). It may be called at
+    /// any time on the loop's thread.
     ///
     /// # Errors
-    /// [`Error::QueueShutDown`] if the queue is empty and shut down, [`Error::QueueEmpty`] if it is only empty.
+    /// [`Error::QueueShutDown`] if the queue is empty and shut down, [`Error::QueueEmpty`] if it is
+    /// only empty.
     ///
     /// ```
     /// # use looplab::{Error, sync::Queue};
@@ -230,11 +237,12 @@ impl<T: 'static> Queue<T> {
         Ok(())
     }
 
-    /// Waits until [`task_done`](Self::task_done) was called for every item that was put (`Queue.join`). Does not suspend if
-    /// that is so already.
+    /// Waits until [`task_done`](Self::task_done) was called for every item that was put
+    /// (`Queue.join`). Does not suspend if that is so already.
     ///
-    /// Fails with [`Error::Cancelled`] if the task is cancelled. Fails with [`Error::Runtime`] on another loop than that of
-    /// the first wait, and with [`Error::NoRunningLoop`] without a running loop.
+    /// Fails with [`Error::Cancelled`] if the task is cancelled. Fails with [`Error::Runtime`] on
+    /// another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
+    /// running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, create_task, sync::Queue};
@@ -262,9 +270,9 @@ impl<T: 'static> Queue<T> {
         }
     }
 
-    /// Shuts the queue down (`Queue.shutdown`, since Python 3.13). Every `put` fails with [`Error::QueueShutDown`] from now
-    /// on, and so does every `get` once the queue is empty. With `immediate`, all items are dropped at once and count as
-    /// processed.
+    /// Shuts the queue down (`Queue.shutdown`, since Python 3.13). Every `put` fails with
+    /// [`Error::QueueShutDown`] from now on, and so does every `get` once the queue is empty. With
+    /// `immediate`, all items are dropped at once and count as processed.
     ///
     /// ```
     /// # use looplab::{Error, sync::Queue};
@@ -324,7 +332,8 @@ impl<T: 'static> Queue<T> {
         self.0.size.get() == 0
     }
 
-    /// Returns whether the queue holds its maximum (`Queue.full`). A queue without a limit is never full.
+    /// Returns whether the queue holds its maximum (`Queue.full`). A queue without a limit is never
+    /// full.
     ///
     /// ```
     /// assert!(!looplab::sync::Queue::<u8>::new(0).full());
@@ -349,8 +358,8 @@ impl<T: 'static> QueueInner<T> {
         }
     }
 
-    /// Uses the store. A priority queue compares items meanwhile, which is user code. It may panic, so the size is set in
-    /// any case.
+    /// Uses the store. A priority queue compares items meanwhile, which is user code. It may panic,
+    /// so the size is set in any case.
     ///
     /// # Errors
     /// [`Error::Runtime`] if a comparison uses the queue.
@@ -371,8 +380,8 @@ impl<T> Clone for Queue<T> {
     }
 }
 
-/// Writes `<Queue maxsize=2 qsize=1 _getters[1] tasks=1 shutdown>`. It does not show the items, so it needs no `T: Debug`
-/// and runs no user code.
+/// Writes `<Queue maxsize=2 qsize=1 _getters[1] tasks=1 shutdown>`. It does not show the items, so
+/// it needs no `T: Debug` and runs no user code.
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let QueueInner { name, maxsize, size, getters, putters, unfinished, shut_down, .. } = &*self.0;
@@ -389,11 +398,11 @@ impl<T> fmt::Debug for Queue<T> {
     }
 }
 
-/// A [`Queue`] that returns the lowest item first, and equal items in the order in which they were put
-/// (`asyncio.PriorityQueue`). It has all methods of a queue.
+/// A [`Queue`] that returns the lowest item first, and equal items in the order in which they were
+/// put (`asyncio.PriorityQueue`). It has all methods of a queue.
 ///
-/// Items are usually `(priority, data)`. Their comparison must not use this queue, which would return an error. It must not
-/// panic: the item that is removed meanwhile may be lost.
+/// Items are usually `(priority, data)`. Their comparison must not use this queue, which would
+/// return an error. It must not panic: the item that is removed meanwhile may be lost.
 ///
 /// ```
 /// use looplab::sync::PriorityQueue;
@@ -414,7 +423,8 @@ impl<T: Ord + 'static> PriorityQueue<T> {
     }
 }
 
-/// A [`Queue`] that returns the last item first (`asyncio.LifoQueue`). It has all methods of a queue.
+/// A [`Queue`] that returns the last item first (`asyncio.LifoQueue`). It has all methods of a
+/// queue.
 ///
 /// ```
 /// use looplab::sync::LifoQueue;

@@ -1,8 +1,9 @@
 //! `Semaphore` and `BoundedSemaphore`: a number of permits, in the order of arrival.
 //!
-//! They guarantee fairness: a release while a task waits hands the permit over at once, so no newcomer can take it. They
-//! guarantee that no permit is lost: a waiter that is cancelled after it got a permit returns it, and the next waiter gets
-//! it. They do not record which task holds a permit, and a plain semaphore may be released more often than acquired.
+//! They guarantee fairness: a release while a task waits hands the permit over at once, so no
+//! newcomer can take it. They guarantee that no permit is lost: a waiter that is cancelled after it
+//! got a permit returns it, and the next waiter gets it. They do not record which task holds a
+//! permit, and a plain semaphore may be released more often than acquired.
 
 use super::loop_bound::LoopBound;
 use super::wait_queue::WaitQueue;
@@ -17,7 +18,8 @@ use std::rc::Rc;
 /// The state of either kind of semaphore.
 #[derive(Default)]
 struct SemaphoreInner {
-    /// The permits that are left. A permit for a woken waiter is taken off here when it is woken, not in its step.
+    /// The permits that are left. A permit for a woken waiter is taken off here when it is woken,
+    /// not in its step.
     value: Cell<usize>,
     /// The highest value of a bounded semaphore.
     max: Option<usize>,
@@ -48,7 +50,8 @@ impl SemaphoreInner {
             self.wake_while_permits_are_left();
         };
         self.waiters.wait_or(waiter, hand_over).await?;
-        // Permits may have been released after this waiter was woken, while no waiter could be given one.
+        // Permits may have been released after this waiter was woken, while no waiter could be
+        // given one.
         self.wake_while_permits_are_left();
         Ok(())
     }
@@ -67,7 +70,8 @@ impl SemaphoreInner {
         self.value.set(self.value.get().saturating_add(1));
     }
 
-    /// Gives one permit to the first pending waiter (asyncio's `_wake_up_next`). Returns whether there was one.
+    /// Gives one permit to the first pending waiter (asyncio's `_wake_up_next`). Returns whether
+    /// there was one.
     fn wake_next(&self) -> bool {
         let found = self.waiters.any_pending();
         if found {
@@ -82,8 +86,8 @@ impl SemaphoreInner {
     }
 }
 
-/// A number of permits that tasks acquire and release (`asyncio.Semaphore`). A clone is another handle of the same
-/// semaphore.
+/// A number of permits that tasks acquire and release (`asyncio.Semaphore`). A clone is another
+/// handle of the same semaphore.
 ///
 /// ```
 /// use looplab::{EventLoop, gather, sync::Semaphore, yield_now};
@@ -112,8 +116,8 @@ impl SemaphoreInner {
 pub struct Semaphore(Rc<SemaphoreInner>);
 
 impl Semaphore {
-    /// Creates a semaphore with `value` permits (`asyncio.Semaphore(value)`). Needs no loop. The type excludes asyncio's
-    /// error `Semaphore initial value must be >= 0`.
+    /// Creates a semaphore with `value` permits (`asyncio.Semaphore(value)`). Needs no loop. The
+    /// type excludes asyncio's error `Semaphore initial value must be >= 0`.
     ///
     /// ```
     /// assert!(looplab::sync::Semaphore::new(0).locked());
@@ -124,8 +128,9 @@ impl Semaphore {
         Self(SemaphoreInner::new(value, None))
     }
 
-    /// Releases a permit, to the first waiter if there is one (`Semaphore.release`). It may be called at any time on the
-    /// loop's thread, and more often than [`acquire`](Self::acquire); see [`BoundedSemaphore`].
+    /// Releases a permit, to the first waiter if there is one (`Semaphore.release`). It may be
+    /// called at any time on the loop's thread, and more often than [`acquire`](Self::acquire); see
+    /// [`BoundedSemaphore`].
     ///
     /// ```
     /// # use looplab::sync::Semaphore;
@@ -140,8 +145,8 @@ impl Semaphore {
     }
 }
 
-/// A semaphore that must not be released more often than acquired (`asyncio.BoundedSemaphore`). A clone is another handle
-/// of the same semaphore.
+/// A semaphore that must not be released more often than acquired (`asyncio.BoundedSemaphore`). A
+/// clone is another handle of the same semaphore.
 ///
 /// ```
 /// use looplab::{EventLoop, sync::BoundedSemaphore};
@@ -159,8 +164,8 @@ impl Semaphore {
 pub struct BoundedSemaphore(Rc<SemaphoreInner>);
 
 impl BoundedSemaphore {
-    /// Creates a semaphore with `value` permits, which is also the highest value (`asyncio.BoundedSemaphore(value)`). Needs
-    /// no loop.
+    /// Creates a semaphore with `value` permits, which is also the highest value
+    /// (`asyncio.BoundedSemaphore(value)`). Needs no loop.
     ///
     /// ```
     /// assert!(!looplab::sync::BoundedSemaphore::new(2).locked());
@@ -189,8 +194,8 @@ impl BoundedSemaphore {
 macro_rules! semaphore {
     ($($semaphore:ident)*) => {$(
         impl $semaphore {
-            /// Returns whether [`acquire`](Self::acquire) would wait, because no permit is left or other tasks wait
-            /// (`Semaphore.locked`).
+            /// Returns whether [`acquire`](Self::acquire) would wait, because no permit is left or
+            /// other tasks wait (`Semaphore.locked`).
             ///
             /// ```
             /// # use looplab::sync::{BoundedSemaphore, Semaphore};
@@ -202,8 +207,8 @@ macro_rules! semaphore {
                 self.0.locked()
             }
 
-            /// Acquires a permit, and releases it when it is dropped (`async with semaphore`). Waits and fails as
-            /// [`acquire`](Self::acquire) does.
+            /// Acquires a permit, and releases it when it is dropped (`async with semaphore`).
+            /// Waits and fails as [`acquire`](Self::acquire) does.
             ///
             /// ```
             /// # use looplab::{EventLoop, sync::BoundedSemaphore};
@@ -227,12 +232,12 @@ macro_rules! semaphore {
                 }
             }
 
-            /// Acquires a permit, to be [released](Self::release) by hand (`Semaphore.acquire`). Does not suspend unless the
-            /// semaphore is [locked](Self::locked).
+            /// Acquires a permit, to be [released](Self::release) by hand (`Semaphore.acquire`).
+            /// Does not suspend unless the semaphore is [locked](Self::locked).
             ///
-            /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no permit then. A wait fails with
-            /// [`Error::Runtime`] on another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
-            /// running loop.
+            /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no
+            /// permit then. A wait fails with [`Error::Runtime`] on another loop than that of the
+            /// first wait, and with [`Error::NoRunningLoop`] without a running loop.
             ///
             /// ```
             /// # use looplab::{EventLoop, sync::Semaphore};
@@ -266,8 +271,8 @@ macro_rules! semaphore {
 
 semaphore!(Semaphore BoundedSemaphore);
 
-/// A permit of a semaphore, which is released when it is dropped. Created by [`Semaphore::permit`] and
-/// [`BoundedSemaphore::permit`].
+/// A permit of a semaphore, which is released when it is dropped. Created by [`Semaphore::permit`]
+/// and [`BoundedSemaphore::permit`].
 ///
 /// ```
 /// use looplab::{EventLoop, sync::Semaphore};

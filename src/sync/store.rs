@@ -49,8 +49,8 @@ impl<T: 'static> Store<T> for Deque<T> {
     }
 }
 
-/// The lowest item first; equal items first in, first out. (asyncio's `heapq` defines no order of equal items. In Rust they
-/// are often different items of the same rank, so the order matters.)
+/// The lowest item first; equal items first in, first out. (asyncio's `heapq` defines no order of
+/// equal items. In Rust they are often different items of the same rank, so the order matters.)
 pub(super) struct Heap<T: Ord + 'static> {
     items: Apart<BinaryHeap<Ranked<T>>>,
     pushed: u64,

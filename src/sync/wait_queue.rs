@@ -1,13 +1,15 @@
 //! `WaitQueue`: the futures of the tasks that wait for one thing, in the order of their arrival.
 //!
-//! It guarantees that no wake-up is lost: a waiter whose wait fails or is dropped calls the hand-over function of
-//! its caller. No borrow is held while a waiter is woken, because a waker may be user code. A call wakes no waiter that
-//! arrives meanwhile. Waking and leaving cost a binary search in a queue of any length.
+//! It guarantees that no wake-up is lost: a waiter whose wait fails or is dropped calls the
+//! hand-over function of its caller. No borrow is held while a waiter is woken, because a waker may
+//! be user code. A call wakes no waiter that arrives meanwhile. Waking and leaving cost a binary
+//! search in a queue of any length.
 //!
 //! It does not handle which loop may wait; see [`LoopBound`](super::loop_bound::LoopBound).
 //!
-//! Alternative: a callback or a waker for each waiter. Problem: a future is an ordinary await, which the trace shows and
-//! a cancellation ends. Its states are the three that the rules need: pending, woken, cancelled.
+//! Alternative: a callback or a waker for each waiter. Problem: a future is an ordinary await,
+//! which the trace shows and a cancellation ends. Its states are the three that the rules need:
+//! pending, woken, cancelled.
 
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
@@ -18,14 +20,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// A queue of waiters. It is used by the primitives here, by `as_completed`, and by streams and servers.
+/// A queue of waiters. It is used by the primitives here, by `as_completed`, and by streams and
+/// servers.
 #[derive(Default)]
 pub(crate) struct WaitQueue {
     /// Sorted by key.
     waiters: RefCell<VecDeque<(u64, Waiter<()>)>>,
     next_key: Cell<u64>,
-    /// The number of waiters at the front that are known to be done. Without it, n calls that each search for the first
-    /// pending waiter would look at n² waiters.
+    /// The number of waiters at the front that are known to be done. Without it, n calls that each
+    /// search for the first pending waiter would look at n² waiters.
     done: Cell<usize>,
     /// The number of waiters that were woken and have not left the queue yet.
     woken: Cell<usize>,
@@ -40,11 +43,12 @@ impl WaitQueue {
 
     /// Pushes `waiter` and waits until it is woken.
     ///
-    /// If the wait fails or is dropped, `hand_over` is called after the waiter has left the queue. The waiter is cancelled
-    /// by then, unless it had been woken: another waiter must take its wake-up.
+    /// If the wait fails or is dropped, `hand_over` is called after the waiter has left the queue.
+    /// The waiter is cancelled by then, unless it had been woken: another waiter must take its
+    /// wake-up.
     ///
-    /// The waiter is an argument, so that no handle of the loop lives across the await. A task must not keep the loop
-    /// alive that keeps the task.
+    /// The waiter is an argument, so that no handle of the loop lives across the await. A task must
+    /// not keep the loop alive that keeps the task.
     pub(crate) async fn wait_or(
         &self,
         waiter: Waiter<()>,
@@ -65,8 +69,8 @@ impl WaitQueue {
         Ok(())
     }
 
-    /// Wakes the first waiter, which stays in the queue until its task's next step. If it is done already, this does
-    /// nothing: that step wakes the next one.
+    /// Wakes the first waiter, which stays in the queue until its task's next step. If it is done
+    /// already, this does nothing: that step wakes the next one.
     pub(crate) fn wake_first(&self) {
         if self.first_pending().is_some_and(|(index, _)| index == 0) {
             self.wake_next(1);
@@ -81,8 +85,9 @@ impl WaitQueue {
         });
     }
 
-    /// Removes the first `n` pending waiters, and the cancelled ones before them, and wakes the former. A queue that is
-    /// woken in this way must not be woken by [`wake_next`](Self::wake_next).
+    /// Removes the first `n` pending waiters, and the cancelled ones before them, and wakes the
+    /// former. A queue that is woken in this way must not be woken by
+    /// [`wake_next`](Self::wake_next).
     pub(crate) fn pop_and_wake(&self, n: usize) {
         self.wake_up_to(n, |index| {
             self.done.set(0);
@@ -203,7 +208,8 @@ mod tests {
 
     thread_local! { pub(super) static LOOKS: Cell<usize> = const { Cell::new(0) } }
 
-    /// Asserts that ten times as many waiters cost about ten times as many looks, not a hundred times.
+    /// Asserts that ten times as many waiters cost about ten times as many looks, not a hundred
+    /// times.
     #[track_caller]
     fn is_not_quadratic<F>(program: impl Fn(usize) -> F)
     where

@@ -26,7 +26,8 @@ pub trait Values: Sized + 'static {
     fn results(children: &Self::Children) -> Self::Results;
 }
 
-/// A clone of a value may panic, or a child may have failed. The values that are there by then are dropped one by one.
+/// A clone of a value may panic, or a child may have failed. The values that are there by then are
+/// dropped one by one.
 #[allow(private_interfaces)]
 impl<T: 'static> Values for Vec<T> {
     type Results = Vec<Result<T>>;
@@ -53,7 +54,8 @@ impl<T: 'static> Values for Vec<T> {
     }
 }
 
-/// Runs bodies, tasks and futures of different types at once; the results are a tuple. See [`gather`](fn@crate::gather).
+/// Runs bodies, tasks and futures of different types at once; the results are a tuple. See
+/// [`gather`](fn@crate::gather).
 ///
 /// ```
 /// use looplab::{EventLoop, gather};
