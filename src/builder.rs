@@ -4,6 +4,7 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::event_loop::{Clock, EventLoop, Explored, Options, Parking};
 use crate::panics::Guarded;
+use crate::signals::signal::Signal;
 use crate::trace::Observer;
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub struct Builder {
     options: Options,
     clock: Option<Clock>,
     traced: bool,
+    dump_on: Option<Signal>,
 }
 
 impl EventLoop {
@@ -46,7 +48,7 @@ impl EventLoop {
             watchdog: None,
             explored: Explored::default(),
         };
-        Builder { options, clock: None, traced: true }
+        Builder { options, clock: None, traced: true, dump_on: None }
     }
 }
 
@@ -59,7 +61,8 @@ impl Builder {
         self
     }
 
-    /// Sets debug mode, which reports slow callbacks (`loop.set_debug`).
+    /// Sets debug mode, which reports slow callbacks (`loop.set_debug`). On the machine's clock it also answers SIGQUIT, as
+    /// [`dump_on`](Self::dump_on) does, if nothing else handles or ignores that signal.
     #[doc(alias("loop.set_debug", "set_debug"))]
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
@@ -102,6 +105,30 @@ impl Builder {
         self
     }
 
+    /// Prints the loop's [`snapshot`](EventLoop::snapshot) to standard error whenever the signal comes, with the tree of which
+    /// task waits for which. With [`Signal::SIGQUIT`], Ctrl-\\ asks a program that seems to hang. In debug mode that is so
+    /// without this call.
+    ///
+    /// It works on an idle loop. A loop that is busy, in a callback or a task's step that does not return, answers
+    /// afterwards only; what it runs meanwhile is for the [`watchdog`](Self::watchdog) to name. A loop that does not run
+    /// answers in its next run. A handler that the program adds for the signal takes the place of this one.
+    ///
+    /// [`build`](Self::build) fails for a signal that cannot be caught. (asyncio has no counterpart within a process; since
+    /// 3.14, `python -m asyncio pstree` looks from outside.)
+    ///
+    /// ```
+    /// # use looplab::{EventLoop, Signal};
+    /// let lp = EventLoop::builder().dump_on(Signal::SIGQUIT).build()?;
+    /// lp.run_until_complete(async { Ok(()) })?;
+    /// assert!(EventLoop::builder().dump_on(Signal::SIGKILL).build().is_err());
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[must_use]
+    pub fn dump_on(mut self, signal: impl Into<Signal>) -> Self {
+        self.dump_on = Some(signal.into());
+        self
+    }
+
     /// Sets a hook that is called before a poll that may sleep. It must not use the loop.
     /// [`EventLoop::close`] drops it.
     #[must_use]
@@ -141,7 +168,8 @@ impl Builder {
     /// Creates the loop.
     ///
     /// # Errors
-    /// The errors of [`EventLoop::new`]; [`Error::Value`] for a [`watchdog`](Self::watchdog) with a limit of zero, and
+    /// The errors of [`EventLoop::new`] and, with [`dump_on`](Self::dump_on), of [`EventLoop::add_signal_handler`];
+    /// [`Error::Value`] for a [`watchdog`](Self::watchdog) with a limit of zero, and
     /// [`Error::Io`] if its thread cannot be started.
     pub fn build(self) -> Result<EventLoop> {
         let mut options = self.options;
@@ -154,7 +182,14 @@ impl Builder {
         if self.traced {
             warn_that_no_trace_is_written();
         }
-        EventLoop::with(options)
+        let asked = options.debug && !options.clock.is_virtual() && !options.explored.is_on();
+        let lp = EventLoop::with(options)?;
+        match self.dump_on {
+            Some(signal) => lp.dump_on(signal)?,
+            None if asked => lp.dump_on_quit()?,
+            None => {}
+        }
+        Ok(lp)
     }
 }
 

@@ -347,11 +347,10 @@ impl Inner {
     }
 
     /// Tells whether something outside can still wake a loop for which nothing is ready, timed or
-    /// registered. A possible Ctrl-C does not count: a hanging program must not hang silently.
+    /// registered. A handler of looplab's own does not count: a hanging program must not hang silently.
     pub(super) fn somebody_may_wake_it(&self) -> bool {
         let signals = self.signals.borrow();
-        self.has_senders()
-            || self.signal_handlers.borrow().keys().any(|signal| !signals.is_of_runner(*signal))
+        self.has_senders() || self.signal_handlers.borrow().keys().any(|signal| !signals.is_own(*signal))
     }
 
     /// Lets virtual time jump to the first deadline.

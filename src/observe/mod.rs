@@ -6,6 +6,7 @@ mod log;
 pub(crate) mod names;
 mod observer;
 pub(crate) mod snapshot;
+pub(crate) mod waits;
 pub(crate) mod watchdog;
 
 /// Events: every transition of a loop's own structures, and the observer that receives them.

@@ -135,7 +135,9 @@ fn guard(watched: &Mutex<Watched>, bell: &Receiver<()>) {
             Next::Look(wait) => bell.recv_timeout(wait),
             Next::Warn(name, ran) => {
                 let seconds = ran.as_secs_f64();
-                log_warn!("{name} has kept the loop from turning for {seconds:.3} seconds so far");
+                log_warn!(
+                    "{name} has kept the loop from turning for {seconds:.3} seconds so far; no signal is answered meanwhile"
+                );
                 continue;
             }
         };

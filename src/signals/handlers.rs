@@ -54,7 +54,7 @@ impl EventLoop {
     }
 
     /// Adds a signal handler under a name.
-    fn add_handler<R: Outcome>(
+    pub(super) fn add_handler<R: Outcome>(
         &self,
         signal: i32,
         place: Place,
@@ -79,14 +79,15 @@ impl EventLoop {
     /// that is queued already still runs, as in asyncio.
     ///
     /// It may be called while the loop runs, also by the handler itself. It returns false on a
-    /// closed loop, and for the handler that [`Runner`](crate::Runner) installs for Ctrl-C.
+    /// closed loop, and for a handler of looplab's own: the [`Runner`](crate::Runner)'s for Ctrl-C, and that of
+    /// [`Builder::dump_on`](crate::Builder::dump_on).
     ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal.
     #[doc(alias = "loop.remove_signal_handler")]
     pub fn remove_signal_handler(&self, signal: impl Into<Signal>) -> Result<bool> {
         let signal = signal.into().number();
-        if self.0.signals.borrow().is_of_runner(signal) {
+        if self.0.signals.borrow().is_own(signal) {
             return Ok(false);
         }
         self.unregister_signal(signal)

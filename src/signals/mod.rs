@@ -65,6 +65,7 @@
 //!   limit.
 
 mod dispositions;
+mod dump;
 mod handlers;
 mod ring;
 pub mod signal;
@@ -117,8 +118,8 @@ struct WatchedSignal {
     serial: u64,
     /// The action that records its deliveries; `None` if no signal of the process is caught.
     recorder: Option<SigId>,
-    /// Whether the handler is the runner's and not the program's.
-    of_runner: bool,
+    /// Whether the handler is looplab's own (the runner's, or the dump's) and not the program's.
+    own: bool,
     fuse: Option<SigId>,
 }
 
@@ -131,7 +132,7 @@ impl WatchedSignal {
     }
 
     fn put_out_fuse(&mut self) {
-        self.of_runner = false;
+        self.own = false;
         if let Some(fuse) = self.fuse.take() {
             put_out_fuse(self.signal, fuse);
         }
@@ -215,13 +216,7 @@ impl Signals {
     }
 
     fn add(&mut self, signal: i32, recorder: Option<SigId>) {
-        self.watched.push(WatchedSignal {
-            signal,
-            serial: self.serial,
-            recorder,
-            of_runner: false,
-            fuse: None,
-        });
+        self.watched.push(WatchedSignal { signal, serial: self.serial, recorder, own: false, fuse: None });
     }
 
     /// Stops recording a signal, and forgets its deliveries that were not taken. What was in force
@@ -249,15 +244,22 @@ impl Signals {
             && watch.fuse.is_none()
         {
             watch.fuse = if self.alone { None } else { light_fuse(signum, deliveries)? };
-            watch.of_runner = true;
+            watch.own = true;
         }
         Ok(())
     }
 
-    /// Returns whether the handler is the runner's, which has called
-    /// [`kill_after`](Self::kill_after), and not the program's.
-    pub(crate) fn is_of_runner(&self, signum: i32) -> bool {
-        self.watched.iter().any(|watch| watch.signal == signum && watch.of_runner)
+    /// Notes that the handler is looplab's own and not the program's. Ends with the watch, or when the signal is watched
+    /// anew.
+    pub(crate) fn set_own(&mut self, signum: i32) {
+        for watch in self.watched.iter_mut().filter(|watch| watch.signal == signum) {
+            watch.own = true;
+        }
+    }
+
+    /// Returns whether the handler is looplab's own and not the program's.
+    pub(crate) fn is_own(&self, signum: i32) -> bool {
+        self.watched.iter().any(|watch| watch.signal == signum && watch.own)
     }
 
     /// Delivers a signal to this loop alone, as if it had just been caught. Does nothing if this

@@ -9,12 +9,13 @@
 //! | The first Ctrl-C cancels the main task. | `the_first_cancels_the_main_task_and_run_says_keyboard_interrupt` |
 //! | The second interrupts the loop. | `the_second_interrupts_and_the_sweep_cancels_the_main_task_again` |
 //! | The third ends the process. | `the_third_ends_the_process_by_the_signal` |
+//! | Ctrl-\ asks an idle loop what it waits for. | `ctrl_backslash_asks_an_idle_loop_what_it_waits_for` |
 //! | After the run the default is back. | `behind_the_run_the_default_is_back` |
 
 mod programs;
 mod terminal;
 
-use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use nix::sys::signal::Signal::{SIGINT, SIGQUIT, SIGTERM};
 use programs::*;
 use std::panic::catch_unwind;
 use std::process::exit;
@@ -45,6 +46,11 @@ fn programs() -> Vec<(&'static str, fn())> {
         run_on_a_thread,
         sigterm_and_ctrl_c,
         hangs_in_virtual_time,
+        asked_by_ctrl_backslash,
+        asked_in_debug_mode,
+        not_asked,
+        blocks_and_is_asked,
+        own_handler_for_ctrl_backslash,
     ])
 }
 
@@ -70,6 +76,11 @@ fn tests() -> Vec<(&'static str, fn())> {
         a_run_that_is_not_on_the_main_thread_leaves_ctrl_c_alone,
         sigterm_counts_with_ctrl_c,
         in_virtual_time_the_handler_of_ctrl_c_does_not_hide_a_deadlock,
+        ctrl_backslash_asks_an_idle_loop_what_it_waits_for,
+        in_debug_mode_it_does_so_without_being_told,
+        without_either_it_ends_the_process,
+        a_busy_loop_answers_afterwards_and_the_watchdog_says_so,
+        a_handler_of_the_programs_own_takes_its_place,
     ])
 }
 
@@ -212,6 +223,61 @@ fn sigterm_counts_with_ctrl_c() {
 
 fn in_virtual_time_the_handler_of_ctrl_c_does_not_hide_a_deadlock() {
     Terminal::start("hangs_in_virtual_time").ends(&["true"]);
+}
+
+fn ctrl_backslash_asks_an_idle_loop_what_it_waits_for() {
+    let mut terminal = Terminal::start("asked_by_ctrl_backslash");
+    terminal.says("main waits").ctrl_backslash();
+    terminal.says("dumped").ctrl_backslash();
+    terminal.says("dumped").ctrl_c();
+    let written = terminal.ends_writing(&["main: Cancelled", "run: KeyboardInterrupt"]);
+    let (_, first) = written.split_once("looplab: SIGQUIT, the loop's state\nturn ").expect(&written);
+    let (first, second) = first.split_once("looplab: SIGQUIT, the loop's state\nturn ").expect(&written);
+    for dump in [first, second] {
+        for part in
+            ["running\nready   nothing\ntimers  1\n", " sleep at tests/ctrl_c/programs.rs:", "(due in "]
+        {
+            assert!(dump.contains(part), "{part:?}: {written}");
+        }
+        let waits = dump.split_once("\nwaits\n").expect(&written).1;
+        let lines: Vec<_> = waits.lines().take(2).collect();
+        assert!(
+            lines[0].starts_with("  Task-1 waits for task worker at tests/ctrl_c/programs.rs:"),
+            "{written}"
+        );
+        assert!(lines[1].starts_with("    worker waits for sleep at tests/ctrl_c/programs.rs:"), "{written}");
+    }
+}
+
+fn in_debug_mode_it_does_so_without_being_told() {
+    let mut terminal = Terminal::start("asked_in_debug_mode");
+    terminal.says("main waits").ctrl_backslash();
+    terminal.says("dumped").ctrl_c();
+    let written = terminal.ends_writing(&["main: Cancelled", "run: KeyboardInterrupt"]);
+    assert!(written.contains("looplab: SIGQUIT, the loop's state\n"), "{written}");
+}
+
+fn without_either_it_ends_the_process() {
+    let mut terminal = Terminal::start("not_asked");
+    terminal.says("main waits").ctrl_backslash();
+    terminal.dies_of(SIGQUIT);
+}
+
+fn a_busy_loop_answers_afterwards_and_the_watchdog_says_so() {
+    let mut terminal = Terminal::start("blocks_and_is_asked");
+    terminal.says("main blocks").says("warned").ctrl_backslash().types(b"\n");
+    terminal.says("main goes on").says("dumped").ctrl_c();
+    let written = terminal.ends_writing(&["main: Cancelled", "run: KeyboardInterrupt"]);
+    let (before, after) = written.split_once("looplab: SIGQUIT").expect(&written);
+    assert!(before.contains(" seconds so far; no signal is answered meanwhile"), "{written}");
+    assert!(after.contains("  Task-1 waits for sleep"), "{written}");
+}
+
+fn a_handler_of_the_programs_own_takes_its_place() {
+    let mut terminal = Terminal::start("own_handler_for_ctrl_backslash");
+    terminal.says("no handler of the program's").says("main waits").ctrl_backslash();
+    let written = terminal.ends_writing(&["own handler", "run: ()"]);
+    assert!(!written.contains("the loop's state"), "{written}");
 }
 
 fn main() {

@@ -1,10 +1,13 @@
 //! The programs that run on the terminal. What one says is what its test waits for.
 
-use looplab::{Clock, Error, EventLoop, Result, Runner};
+use looplab::trace::{Event, Record};
+use looplab::{Builder, Clock, Error, EventLoop, Result, Runner, Signal, Task};
 use looplab::{create_task, current_task, get_running_loop, run, sleep, to_thread, yield_now};
 use std::fmt::Debug;
 use std::io::{Read, stdin};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -244,4 +247,85 @@ pub(crate) fn hangs_in_virtual_time() {
         never.await
     });
     report(matches!(result, Err(Error::Deadlock(_))));
+}
+
+/// Says when the loop has printed its state.
+fn tells_of_dumps(builder: Builder) -> Builder {
+    let mut dump = None;
+    builder.observer(move |record: &Record<'_>| match record.event {
+        Event::Push { q, label: "dump", .. } => dump = Some(q),
+        Event::Returned { q, .. } if dump == Some(q) => report("dumped"),
+        _ => {}
+    })
+}
+
+fn run_on(builder: Builder, body: impl Future<Output = Result<()>> + 'static) {
+    let mut runner = Runner::builder().event_loop(builder).build();
+    show("run", &runner.run(body));
+}
+
+pub(crate) fn asked_by_ctrl_backslash() {
+    run_on(tells_of_dumps(EventLoop::builder().dump_on(Signal::SIGQUIT)), async {
+        let worker = Task::builder().name("worker").spawn(sleep(HOUR));
+        report("main waits");
+        let ended = worker.await;
+        show("main", &ended);
+        ended
+    });
+}
+
+pub(crate) fn asked_in_debug_mode() {
+    run_on(tells_of_dumps(EventLoop::builder().debug(true)), waits("main"));
+}
+
+pub(crate) fn not_asked() {
+    run_on(EventLoop::builder(), waits("main"));
+}
+
+/// Blocks until a line comes over the terminal. Says that the watchdog has warned, once it has said that it blocks.
+pub(crate) fn blocks_and_is_asked() {
+    static BLOCKS: AtomicBool = AtomicBool::new(false);
+    struct Logger;
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            eprintln!("{}", record.args());
+            if BLOCKS.swap(false, SeqCst) {
+                report("warned");
+            }
+        }
+        fn flush(&self) {}
+    }
+    log::set_logger(&Logger).expect("the only logger");
+    log::set_max_level(log::LevelFilter::Warn);
+    let builder = EventLoop::builder().dump_on(Signal::SIGQUIT).watchdog(Duration::from_millis(2));
+    run_on(tells_of_dumps(builder), async {
+        report("main blocks");
+        BLOCKS.store(true, SeqCst);
+        stdin().read_line(&mut String::new())?;
+        report("main goes on");
+        let ended = sleep(HOUR).await;
+        show("main", &ended);
+        ended
+    });
+}
+
+pub(crate) fn own_handler_for_ctrl_backslash() {
+    let builder = EventLoop::builder().dump_on(Signal::SIGQUIT);
+    run_on(builder, async {
+        let lp = get_running_loop()?;
+        if !lp.remove_signal_handler(Signal::SIGQUIT)? {
+            report("no handler of the program's");
+        }
+        let pressed = lp.create_future();
+        let set = pressed.clone();
+        lp.add_signal_handler(Signal::SIGQUIT, move || {
+            report("own handler");
+            set.set_result(())
+        })?;
+        report("main waits");
+        pressed.await
+    });
 }

@@ -18,6 +18,7 @@ use support::{Ended, Process, command};
 
 /// What the terminal sends for Ctrl-C, until it is told otherwise.
 const CTRL_C: &[u8] = b"\x03";
+const CTRL_BACKSLASH: &[u8] = b"\x1c";
 
 pub(crate) struct Terminal {
     master: File,
@@ -81,6 +82,10 @@ impl Terminal {
         self.types(CTRL_C)
     }
 
+    pub(crate) fn ctrl_backslash(&mut self) -> &mut Self {
+        self.types(CTRL_BACKSLASH)
+    }
+
     pub(crate) fn types(&mut self, bytes: &[u8]) -> &mut Self {
         self.master.write_all(bytes).expect("the terminal is open");
         self
@@ -98,11 +103,26 @@ impl Terminal {
         assert_eq!(self.end().fine()[before..], *expected);
     }
 
+    /// The same. Returns what it has written to standard error.
+    #[track_caller]
+    pub(crate) fn ends_writing(self, expected: &[&str]) -> String {
+        let before = self.said;
+        let ended = self.end();
+        let written = ended.stderr.clone();
+        assert_eq!(ended.fine()[before..], *expected);
+        written
+    }
+
     /// It says no more, and Ctrl-C kills it: by the signal, not with a status.
     #[track_caller]
     pub(crate) fn dies(self) {
+        self.dies_of(Signal::SIGINT);
+    }
+
+    #[track_caller]
+    pub(crate) fn dies_of(self, signal: Signal) {
         let before = self.said;
-        let lines = self.end().killed_by(Signal::SIGINT as i32);
+        let lines = self.end().killed_by(signal as i32);
         assert_eq!(lines[before..], [""; 0]);
     }
 

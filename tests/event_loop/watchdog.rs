@@ -67,7 +67,8 @@ fn seconds(warning: &str, name: &str, line: u32) -> f64 {
     let begin = format!(
         "WARN <{name} created at tests/event_loop/watchdog.rs:{line}> has kept the loop from turning for "
     );
-    let seconds = warning.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(" seconds so far"));
+    let end = " seconds so far; no signal is answered meanwhile";
+    let seconds = warning.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(end));
     seconds.unwrap_or_else(|| panic!("{warning}")).parse().expect("a number")
 }
 
