@@ -49,6 +49,7 @@
 //! | `signals/` | from a signal's delivery to its handler's turn |
 //! | `task/`, `combine/` | futures and tasks: the step and cancellation; combinators |
 //! | `net/` | sockets, streams and servers, also in memory |
+//! | `process/` | child processes (feature `process`) |
 //! | `sync/` | locks, events, queues between tasks |
 //! | `threads/` | the blocking thread pool, on crossbeam-channel, and its jobs |
 //! | `runner.rs` | whole programs: `run`, and what Ctrl-C means |
@@ -105,6 +106,8 @@ mod interleavings;
 pub mod net;
 mod observe;
 mod outcome;
+#[cfg(feature = "process")]
+pub mod process;
 mod runner;
 mod signals;
 pub mod sync;

@@ -124,6 +124,8 @@ impl IoError {
     /// Returns the name of the subclass of `OSError`.
     fn class(&self) -> &'static str {
         match self.kind() {
+            // ESRCH, which has no kind of its own.
+            _ if self.raw_os_error() == Some(3) => "ProcessLookupError",
             ErrorKind::AlreadyExists => "FileExistsError",
             ErrorKind::BrokenPipe => "BrokenPipeError",
             ErrorKind::ConnectionAborted => "ConnectionAbortedError",

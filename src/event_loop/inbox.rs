@@ -469,6 +469,11 @@ impl Remote {
         Self { line: self.line.clone(), _counted: None }
     }
 
+    #[cfg(feature = "process")]
+    pub(crate) fn loop_id(&self) -> LoopId {
+        self.line.id
+    }
+
     /// Whether the loop lives on this thread.
     pub(crate) fn is_here(&self) -> bool {
         running::find(self.line.id).is_some()
@@ -492,7 +497,7 @@ impl Remote {
     }
 
     /// Runs `function` as [`call_soon`](Self::call_soon) does, under a name of the caller's.
-    pub(super) fn call_named<R: Outcome>(
+    pub(crate) fn call_named<R: Outcome>(
         &self,
         place: Place,
         name: &'static str,

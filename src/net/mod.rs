@@ -8,8 +8,8 @@
 //! operation that had to wait continues one turn after the turn of the event. An operation that is cancelled or dropped
 //! takes no bytes from the kernel. The sockets do not buffer, and nothing here handles protocols.
 //!
-//! A write to a lost connection is an error and raises no SIGPIPE, whatever the program has set. The exception are the
-//! vectored writes of the feature `futures-io`, if the program has reset SIGPIPE, which Rust's runtime ignores.
+//! A write to a lost connection is an error and raises no SIGPIPE, whatever the program has set. The exceptions are the
+//! vectored writes of the feature `futures-io` and pipes, if the program has reset SIGPIPE, which Rust's runtime ignores.
 //!
 //! Read `async_fd` first, then `transport` and `server`.
 
@@ -33,6 +33,7 @@ mod endpoint;
 mod futures_io;
 pub mod memory;
 mod open_connection;
+mod pipe;
 mod ready_wait;
 mod separators;
 mod server;
@@ -51,6 +52,9 @@ pub use endpoint::Endpoint;
 pub use open_connection::{
     OpenConnection, Opening, open_connection, open_connection_on, open_unix_connection,
 };
+#[cfg(feature = "process")]
+pub(crate) use pipe::{FeedTime, ReadPipe, write_pipe};
+pub use pipe::{connect_read_pipe, connect_write_pipe, stdin};
 pub use separators::Separators;
 pub use server::{Server, ServerSocket};
 pub use socket::{AnyListener, AnyStream};

@@ -6,6 +6,7 @@ use super::memory::{Backlog, End};
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::error::Result;
 use crate::event_loop::{EventLoop, Watch};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{self, Shutdown};
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,6 +19,8 @@ pub(super) enum Socket {
     Tcp(net::TcpStream),
     Unix(unix::UnixStream),
     Memory(End),
+    /// The writing end of a pipe.
+    Pipe(File),
 }
 
 /// A listening socket.
@@ -55,6 +58,14 @@ macro_rules! either {
             Self::Memory($socket) => $result,
         }
     };
+    ($sockets:expr, $socket:ident => $result:expr, $pipe:ident => $otherwise:expr) => {
+        match $sockets {
+            Self::Tcp($socket) => $result,
+            Self::Unix($socket) => $result,
+            Self::Memory($socket) => $result,
+            Self::Pipe($pipe) => $otherwise,
+        }
+    };
 }
 
 impl Socket {
@@ -80,7 +91,11 @@ impl Socket {
     }
 
     pub(super) fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        either!(self, socket => (&mut &*socket).read(buf))
+        either!(self, socket => (&mut &*socket).read(buf), pipe => (&mut &*pipe).read(buf))
+    }
+
+    pub(super) fn is_pipe(&self) -> bool {
+        matches!(self, Self::Pipe(_))
     }
 
     /// Returns whether a read that does not fill its buffer has drained the socket; see `async_fd`.
@@ -89,12 +104,12 @@ impl Socket {
     }
 
     pub(super) fn send(&self, data: &[u8]) -> io::Result<usize> {
-        either!(self, socket => (&mut &*socket).write(data))
+        either!(self, socket => (&mut &*socket).write(data), pipe => (&mut &*pipe).write(data))
     }
 
     /// Ends the writing direction.
     pub(super) fn shutdown(&self) -> Result<()> {
-        Ok(either!(self, socket => socket.shutdown(Shutdown::Write))?)
+        Ok(either!(self, socket => socket.shutdown(Shutdown::Write), _pipe => Ok(()))?)
     }
 
     pub(super) fn local_addr(&self) -> Option<Endpoint> {
@@ -102,6 +117,7 @@ impl Socket {
             Self::Tcp(socket) => socket.local_addr().ok().map(Endpoint::from),
             Self::Unix(socket) => socket.local_addr().ok().map(Endpoint::from),
             Self::Memory(end) => Some(end.local_addr()),
+            Self::Pipe(_) => None,
         }
     }
 
@@ -110,13 +126,14 @@ impl Socket {
             Self::Tcp(socket) => socket.peer_addr().ok().map(Endpoint::from),
             Self::Unix(socket) => socket.peer_addr().ok().map(Endpoint::from),
             Self::Memory(end) => Some(end.peer_addr()),
+            Self::Pipe(_) => None,
         }
     }
 }
 
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
-        either!(self, socket => socket.as_raw_fd())
+        either!(self, socket => socket.as_raw_fd(), pipe => pipe.as_raw_fd())
     }
 }
 

@@ -52,6 +52,15 @@ pub(super) trait FlowControl {
 #[derive(Clone)]
 pub struct StreamReader(Rc<StreamReaderInner>);
 
+/// A reader for its pipe, which the reader owns.
+pub(super) struct WeakReader(Weak<StreamReaderInner>);
+
+impl WeakReader {
+    pub(super) fn upgrade(&self) -> Option<StreamReader> {
+        self.0.upgrade().map(StreamReader)
+    }
+}
+
 #[derive(Default)]
 struct StreamReaderInner {
     limit: usize,
@@ -62,6 +71,8 @@ struct StreamReaderInner {
     waiters: WaitQueue,
     /// Weak, because the transport owns this reader.
     transport: RefCell<Option<Weak<dyn FlowControl>>>,
+    /// A pipe has no writer that keeps it open, so its reader does.
+    pipe: RefCell<Option<Rc<dyn FlowControl>>>,
     paused: Cell<bool>,
     /// Counts the changes at the front of the buffer.
     changes: Cell<u64>,
@@ -104,6 +115,16 @@ impl StreamReader {
 
     pub(super) fn set_transport(&self, transport: Weak<dyn FlowControl>) {
         *self.0.transport.borrow_mut() = Some(transport);
+    }
+
+    /// Keeps a pipe open as long as this reader.
+    pub(super) fn set_pipe(&self, pipe: Rc<dyn FlowControl>) {
+        self.set_transport(Rc::downgrade(&pipe));
+        *self.0.pipe.borrow_mut() = Some(pipe);
+    }
+
+    pub(super) fn downgrade(&self) -> WeakReader {
+        WeakReader(Rc::downgrade(&self.0))
     }
 
     // ---- reading ----

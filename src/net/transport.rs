@@ -65,6 +65,7 @@ pub(super) struct TransportInner {
     phase: RefCell<Phase>,
     /// `None` once the connection is gone.
     connection: RefCell<Option<Rc<Connection>>>,
+    is_pipe: bool,
     local: Option<Endpoint>,
     peer: Option<Endpoint>,
     reader: StreamReader,
@@ -111,6 +112,7 @@ impl Transport {
             lp: lp.downgrade(),
             place,
             phase: RefCell::new(Phase::Open),
+            is_pipe: socket.is_pipe(),
             local: socket.local_addr(),
             peer: peer.or_else(|| socket.peer_addr()),
             connection: RefCell::new(Some(Rc::new(Connection { watch, socket }))),
@@ -247,10 +249,18 @@ impl Transport {
     }
 
     fn read_ready(&self) -> Result<()> {
-        if let Some(connection) = self.unless_lost() {
+        if self.0.is_pipe {
+            self.pipe_closed_by_peer();
+        } else if let Some(connection) = self.unless_lost() {
             with_read_buffer(|buffer| self.read_once(&connection, buffer));
         }
         Ok(())
+    }
+
+    /// Ends a pipe that is not read any more. Its writing end reports only this as ready to be read.
+    fn pipe_closed_by_peer(&self) {
+        let unsent = self.get_write_buffer_size() > 0;
+        self.force_close(unsent.then(|| io::Error::from(ErrorKind::BrokenPipe).into()));
     }
 
     /// Reads once for one event. The next poll reports the bytes that are left.
@@ -336,6 +346,8 @@ impl Transport {
     /// Returns the connection unless it is lost. Otherwise it counts the write, which is dropped.
     fn writable(&self) -> Option<Rc<Connection>> {
         let writes = match &mut *self.0.phase.borrow_mut() {
+            // A pipe takes nothing more once it is closing, as in asyncio.
+            Phase::Flushing if self.0.is_pipe => return None,
             Phase::Open | Phase::Flushing => return self.connection(),
             Phase::Lost { writes } | Phase::Gone { writes, .. } => {
                 *writes = writes.saturating_add(1);
@@ -343,7 +355,10 @@ impl Transport {
             }
         };
         if writes >= WARNED_WRITE {
-            log_warn!("socket.send() raised exception.");
+            match self.0.is_pipe {
+                true => log_warn!("pipe closed by peer or os.write(pipe, data) raised exception."),
+                false => log_warn!("socket.send() raised exception."),
+            }
         }
         None
     }
@@ -439,6 +454,11 @@ impl Transport {
     }
 
     pub(super) fn write_eof(&self) -> Result<()> {
+        if self.0.is_pipe {
+            // A pipe has one direction.
+            self.close();
+            return Ok(());
+        }
         if self.is_closing() || self.0.eof_written.replace(true) {
             return Ok(());
         }
@@ -516,6 +536,8 @@ impl Transport {
         *self.0.phase.borrow_mut() = Phase::Gone { writes, end: end.clone() };
         match &end {
             Ok(()) => self.0.reader.feed_eof(),
+            // Nothing is read, so `drain` says that the connection is lost, and not why.
+            Err(_) if self.0.is_pipe => {}
             Err(error) => self.0.reader.set_exception(error.clone()),
         }
         self.0.closers.wake_all(&end);

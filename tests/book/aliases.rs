@@ -43,7 +43,9 @@ const NAMES: &str = "
     loop.set_default_executor loop.set_exception_handler loop.set_task_factory loop.shutdown_default_executor
     loop.slow_callback_duration loop.sock_accept loop.sock_connect loop.sock_recv_into loop.sock_recvfrom_into
     loop.sock_sendall loop.sock_sendto loop.stop loop.time signal.Signals signal.raise_signal
-    types.CoroutineType
+    types.CoroutineType Process.communicate Process.kill Process.pid Process.returncode Process.send_signal
+    Process.terminate Process.wait asyncio.create_subprocess_exec asyncio.create_subprocess_shell
+    asyncio.subprocess.Process loop.connect_read_pipe loop.connect_write_pipe sys.stdin
 ";
 
 /// Collects what stands in quotes in `#[doc(alias …)]`, below a folder.

@@ -2,8 +2,8 @@
 //! own after every single event.
 //!
 //! What a lesson prints from a thread comes a moment earlier or later, so the traces that must repeat are without output.
-//! The lessons on sockets are recorded like all others. Only their traces do not repeat byte for byte, not even in virtual
-//! time: while a descriptor is registered, time passes as fast as on the wall, and the system chooses the ports.
+//! The lessons on sockets and processes are recorded like all others. Only their traces do not repeat byte for byte, not
+//! even in virtual time: while a descriptor is registered, time passes as fast as on the wall. The system chooses the ports.
 
 use crate::schema::schema;
 use looplab::xray::Replay;
@@ -24,12 +24,12 @@ fn lessons() -> Vec<PathBuf> {
     names.iter().map(|name| examples().join(name)).collect()
 }
 
-/// Whether a lesson opens sockets, by itself or through the applications' support code.
-fn has_sockets(lesson: &Path) -> bool {
+/// Whether a lesson opens sockets or pipes, by itself or through the applications' support code.
+fn has_descriptors(lesson: &Path) -> bool {
     let name = lesson.file_name().and_then(|name| name.to_str()).expect("a lesson's name");
     let source = support::root().join("examples").join(name).with_extension("rs");
     let source = fs::read_to_string(source).expect("the lesson's source");
-    ["net::", "use app::"].iter().any(|word| source.contains(word))
+    ["net::", "process::", "use app::"].iter().any(|word| source.contains(word))
 }
 
 /// Runs a lesson with a trace; its lines. A lesson that makes no loop has none.
@@ -104,8 +104,9 @@ fn each_line_of_each_lessons_trace_keeps_to_the_schema() {
 #[test]
 fn a_trace_in_virtual_time_repeats_byte_for_byte() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (on_sockets, alone): (Vec<_>, Vec<_>) = lessons().into_iter().partition(|lesson| has_sockets(lesson));
-    assert!(on_sockets.len() < alone.len(), "most lessons need no sockets");
+    let (outside, alone): (Vec<_>, Vec<_>) =
+        lessons().into_iter().partition(|lesson| has_descriptors(lesson));
+    assert!(outside.len() < alone.len(), "most lessons need neither");
     for lesson in alone {
         let first = record(&lesson, "virtual", folder.path());
         let second = record(&lesson, "virtual", folder.path());

@@ -17,6 +17,7 @@
 //! | So do ten thousand connections. | `many::ten_thousand_connections_echo_at_once_without_loss_and_leave_nothing` |
 //! | A connection in memory takes the turns of TCP, the same in every run. | `memory::three_clients_of_an_echo_server_make_this_trace_each_time` |
 //! | With a latency, what is sent arrives later, in order. | `latency::a_byte_arrives_after_the_latency_and_no_real_time_passes` |
+//! | A pipe is a stream of one direction. | `pipes::bytes_and_the_end_of_a_pipe_come_in_asyncios_turns` |
 //! | hyper runs on the sockets, and a cancel goes through it. | `futures_io::a_cancellation_goes_through_hyper_and_is_one_again` |
 
 mod futures_io;
@@ -25,6 +26,7 @@ mod latency;
 mod many;
 mod many_hundreds;
 mod memory;
+mod pipes;
 mod server;
 mod server_addresses;
 mod server_resources;
