@@ -1,9 +1,15 @@
-//! The combinators, which wait for several things or limit a wait: `gather`, `wait`, `timeout`,
-//! `TaskGroup` and others.
+//! The combinators, which wait for several things or limit a wait.
 //!
-//! Each one guarantees what asyncio's function of that name does. All are built of the same three
-//! parts. There is a done callback on each task or future, and a timer. The awaiting task is
-//! suspended on a future of the combinator.
+//! Each guarantees what asyncio's function of that name does, and is built of at most three parts.
+//! These are done callbacks on what it waits for, a timer, and a future that the task awaits.
+//!
+//! | combinator | parts | a cancellation of the awaiting task |
+//! |---|---|---|
+//! | `gather` | callbacks, a future | cancels the children |
+//! | `wait`, `as_completed` | callbacks, a timer, a future for each await | ends the await |
+//! | `shield` | a callback, a future | ends the await |
+//! | `timeout`, `wait_for` | a timer, and the body or target in the task itself | reaches the body or target |
+//! | `TaskGroup` | callbacks, a future, and the body in the task itself | cancels the children |
 
 mod as_completed;
 mod cancellable;
