@@ -28,8 +28,9 @@ impl EventLoop {
     /// Creates a loop on the machine's monotonic clock (`asyncio.new_event_loop`).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the system has no descriptor left; [`Error::Value`](crate::Error::Value) if
-    /// `LOOPLAB_TRACE` names an unknown form of trace (with the feature `xray`).
+    /// [`Error::Io`](crate::Error::Io) if the system has no descriptor left;
+    /// [`Error::Value`](crate::Error::Value) if `LOOPLAB_TRACE` names an unknown form of trace
+    /// (with the feature `xray`).
     #[doc(alias("asyncio.new_event_loop", "new_event_loop"))]
     pub fn new() -> Result<Self> {
         Self::builder().build()
@@ -53,16 +54,18 @@ impl EventLoop {
 }
 
 impl Builder {
-    /// Sets the clock. The default is [`Clock::monotonic`], or [`Clock::virtual_time`] if the environment has
-    /// `LOOPLAB_CLOCK=virtual`. In virtual time any program runs without its waits, and its trace repeats exactly.
+    /// Sets the clock. The default is [`Clock::monotonic`], or [`Clock::virtual_time`] if the
+    /// environment has `LOOPLAB_CLOCK=virtual`. In virtual time any program runs without its waits,
+    /// and its trace repeats exactly.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Sets debug mode, which reports slow callbacks (`loop.set_debug`). On the machine's clock it also answers SIGQUIT, as
-    /// [`dump_on`](Self::dump_on) does, if nothing else handles or ignores that signal.
+    /// Sets debug mode, which reports slow callbacks (`loop.set_debug`). On the machine's clock it
+    /// also answers SIGQUIT, as [`dump_on`](Self::dump_on) does, if nothing else handles or ignores
+    /// that signal.
     #[doc(alias("loop.set_debug", "set_debug"))]
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
@@ -78,17 +81,19 @@ impl Builder {
         self
     }
 
-    /// Sets the observer, which is called at every transition; see [`Observer`]. [`EventLoop::close`] drops it.
+    /// Sets the observer, which is called at every transition; see [`Observer`].
+    /// [`EventLoop::close`] drops it.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.options.observer = Some(Guarded::new(Box::new(observer)));
         self
     }
 
-    /// Warns of a callback or a task's step that runs for longer than `limit`, *while* it runs, and again whenever that time
-    /// has doubled. The `log::warn!` has its name and the place that created it. The watchdog is a thread on the machine's
-    /// clock, and ends with the loop. Each entry then costs two locks and the formatting of its name.
-    /// ([Debug mode](Self::debug) needs no thread, but reports a callback only after its end.)
+    /// Warns of a callback or a task's step that runs for longer than `limit`, *while* it runs, and
+    /// again whenever that time has doubled. The `log::warn!` has its name and the place where it
+    /// was made. The watchdog is a thread on the machine's clock, and ends with the loop. It costs
+    /// two locks and the formatting of a name for each entry. ([Debug mode](Self::debug) needs no
+    /// thread, but reports a callback only after its end.)
     ///
     /// For a limit of zero, [`build`](Self::build) fails.
     ///
@@ -105,16 +110,17 @@ impl Builder {
         self
     }
 
-    /// Prints the loop's [`snapshot`](EventLoop::snapshot) to standard error whenever the signal comes, with the tree of which
-    /// task waits for which. With [`Signal::SIGQUIT`], Ctrl-\\ asks a program that seems to hang. In debug mode that is so
-    /// without this call.
+    /// Prints the loop's [`snapshot`](EventLoop::snapshot) to standard error whenever the signal
+    /// comes, with the tree of which task waits for which. With [`Signal::SIGQUIT`], Ctrl-\\ asks a
+    /// program that seems to hang. In debug mode that is so without this call.
     ///
-    /// It works on an idle loop. A loop that is busy, in a callback or a task's step that does not return, answers
-    /// afterwards only; what it runs meanwhile is for the [`watchdog`](Self::watchdog) to name. A loop that does not run
-    /// answers in its next run. A handler that the program adds for the signal takes the place of this one.
+    /// It works on an idle loop. A loop that is busy, in a callback or a task's step that does not
+    /// return, answers afterwards only; what it runs meanwhile is for the
+    /// [`watchdog`](Self::watchdog) to name. A loop that does not run answers in its next run. A
+    /// handler that the program adds for the signal takes the place of this one.
     ///
-    /// [`build`](Self::build) fails for a signal that cannot be caught. (asyncio has no counterpart within a process; since
-    /// 3.14, `python -m asyncio pstree` looks from outside.)
+    /// [`build`](Self::build) fails for a signal that cannot be caught. (asyncio has no counterpart
+    /// within a process; since 3.14, `python -m asyncio pstree` looks from outside.)
     ///
     /// ```
     /// # use looplab::{EventLoop, Signal};
@@ -168,9 +174,9 @@ impl Builder {
     /// Creates the loop.
     ///
     /// # Errors
-    /// The errors of [`EventLoop::new`] and, with [`dump_on`](Self::dump_on), of [`EventLoop::add_signal_handler`];
-    /// [`Error::Value`] for a [`watchdog`](Self::watchdog) with a limit of zero, and
-    /// [`Error::Io`] if its thread cannot be started.
+    /// The errors of [`EventLoop::new`] and, with [`dump_on`](Self::dump_on), of
+    /// [`EventLoop::add_signal_handler`]; [`Error::Value`] for a [`watchdog`](Self::watchdog) with
+    /// a limit of zero, and [`Error::Io`] if its thread cannot be started.
     pub fn build(self) -> Result<EventLoop> {
         let mut options = self.options;
         options.clock = self.clock.map_or_else(environment_clock, Ok)?;

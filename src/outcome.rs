@@ -1,16 +1,19 @@
 //! The values that callbacks and task bodies may return.
 //!
-//! One trait serves all of them, so that `|| println!("x")`, `|| { foo()?; Ok(()) }`, `move || task.cancel()`, `move ||
-//! lp.create_task(f())`, `|| panic!()` and `async { foo()?; Ok(()) }` all infer. It is not a general conversion. A future is
-//! refused with a hint, because nothing would run it.
+//! One trait serves all of them, so that `|| println!("x")`, `|| { foo()?; Ok(()) }`, `move ||
+//! task.cancel()`, `move || lp.create_task(f())`, `|| panic!()` and `async { foo()?; Ok(()) }` all
+//! infer. It is not a general conversion. A future is refused with a hint, because nothing would
+//! run it.
 
 use crate::error::{Error, Result};
 use std::any::Any;
 
-/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>`, a plain value, a task, or `!`.
+/// What a callback or a task's body returns: `()`, a `Result<T, looplab::Error>`, a plain value, a
+/// task, or `!`.
 ///
-/// An `Err` from a callback goes to the exception handler, and the loop continues. An `Err` from a task's body is the task's
-/// result. [`Error::Exit`] and [`Error::KeyboardInterrupt`] leave the loop. The value of a callback is dropped.
+/// An `Err` from a callback goes to the exception handler, and the loop continues. An `Err` from a
+/// task's body is the task's result. [`Error::Exit`] and [`Error::KeyboardInterrupt`] leave the
+/// loop. The value of a callback is dropped.
 ///
 /// ```
 /// let lp = looplab::EventLoop::new()?;
@@ -22,13 +25,14 @@ use std::any::Any;
 /// # Ok::<(), looplab::Error>(())
 /// ```
 ///
-/// Plain values are `bool`, `char`, the numbers, `String`, `&'static str` and [`Drained`]. An `Option` is an outcome if its content is
-/// one, and an error in it is an error. A task's body returns any other value as `Ok(value)`.
+/// Plain values are `bool`, `char`, the numbers, `String`, `&'static str` and [`Drained`]. An
+/// `Option` is an outcome if its content is one, and an error in it is an error. A task's body
+/// returns any other value as `Ok(value)`.
 ///
 /// # What does not compile
 ///
-/// A callback that returns a future, as Python's `loop.call_soon(coroutine_function)`: Python warns that it was never
-/// awaited, and Rust refuses it.
+/// A callback that returns a future, as Python's `loop.call_soon(coroutine_function)`: Python warns
+/// that it was never awaited, and Rust refuses it.
 ///
 /// ```compile_fail,E0277
 /// let lp = looplab::EventLoop::new()?;
@@ -65,7 +69,7 @@ use std::any::Any;
 pub trait Outcome: sealed::Sealed {
     /// The value of success.
     type Value: 'static;
-    /// Converts it to a result.
+    /// Converts the value to a result.
     ///
     /// # Errors
     /// The error of the callback or body.
@@ -110,17 +114,18 @@ impl<T: Outcome> Outcome for Option<T> {
     }
 }
 
-/// The answer of a reader or writer that used its descriptor until it would block.
+/// What a reader or writer returns that used its descriptor until it would block.
 ///
-/// A reader is called again in the next turn if its descriptor is still ready. To learn whether it is, the loop registers
-/// the descriptor with the kernel again after each call (`epoll_ctl`). After a call that returned `Drained` it need not,
-/// for the kernel reports by itself what comes later. asyncio has no such answer: its selector is level-triggered by
-/// itself.
+/// A reader is called again in the next turn if its descriptor is still ready. To learn whether it
+/// is, the loop registers the descriptor with the kernel again after each call (`epoll_ctl`). After
+/// a call that returned `Drained` it does not need to: the kernel reports later changes. (asyncio
+/// has no such value, because its selector is level-triggered itself.)
 ///
-/// Return it only after a read or write that failed with [`WouldBlock`](std::io::ErrorKind::WouldBlock). After a call that
-/// left something and returned it all the same, the reader sleeps until more bytes come. It has no effect once the peer has
-/// hung up, or the descriptor has failed: a reader that stays is called in every turn then. A callback that is neither
-/// reader nor writer may return it without any effect.
+/// Return it only after a read or write that failed with
+/// [`WouldBlock`](std::io::ErrorKind::WouldBlock). A reader that returns it with bytes left is not
+/// called until more bytes come. It has no effect after the peer has hung up or the descriptor has
+/// failed: the reader is then called in every turn until it is removed. Other callbacks may return
+/// it, too, without any effect.
 ///
 /// A reader that sometimes stops earlier returns an `Option`:
 ///

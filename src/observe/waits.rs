@@ -1,14 +1,15 @@
-//! The tree of waits: which task waits for which, drawn from a snapshot.
+//! `WaitTree`: which task waits for which, as a tree, from a snapshot.
 //!
-//! It guarantees that each task that is not done is shown once with its waits. The top ones are those for which no other
-//! task waits. A task that holds what another waits for, such as a lock, counts as awaited. A circle is cut and said.
+//! It guarantees that each pending task is shown once with its waits. The roots are the tasks for
+//! which no other task waits. The holder of a lock counts as awaited by the tasks that wait for the
+//! lock. A circle is cut and marked.
 
 use super::events::On;
 use super::snapshot::{Snapshot, TaskEntry, TaskState, describe_all};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// How deep a line is indented at most.
+/// The deepest indentation of a line.
 const DEEPEST: usize = 30;
 
 /// Shows the tree, one task a line.
@@ -20,7 +21,8 @@ impl WaitTree<'_> {
         tasks.binary_search_by_key(&id, |task| task.id).ok().map(|i| &tasks[i])
     }
 
-    /// Shows a task and what it waits for, task by task. Not recursive: a chain may be of any length.
+    /// Shows a task and what it waits for, task by task. Not recursive: a chain may be of any
+    /// length.
     fn write(&self, f: &mut fmt::Formatter<'_>, top: &TaskEntry, shown: &mut BTreeSet<u64>) -> fmt::Result {
         let mut left = vec![(top, 1)];
         while let Some((task, depth)) = left.pop() {
@@ -43,7 +45,8 @@ impl WaitTree<'_> {
     }
 }
 
-/// Lists the tasks for which a task waits: those that it awaits, and the holders of what it waits for.
+/// Lists the tasks for which a task waits: those that it awaits, and the holders of what it waits
+/// for.
 fn awaited_by(task: &TaskEntry) -> Vec<u64> {
     let TaskState::Waiting(waits) = &task.state else { return Vec::new() };
     let tasks = waits.iter().filter_map(|wait| match wait.on {

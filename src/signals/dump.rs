@@ -1,10 +1,11 @@
-//! A signal that asks an idle loop what it waits for.
+//! A signal at which a loop prints what it waits for.
 //!
-//! The signal's handler prints the loop's snapshot and its tree of waits to standard error. It is not a handler of the
-//! program: the program may replace it by its own, and `remove_signal_handler` does not see it. It does not keep a loop in
-//! virtual time waiting.
+//! The signal's handler prints the loop's snapshot and its tree of waits to standard error. It is
+//! not a handler of the program: the program may replace it, and `remove_signal_handler` does not
+//! see it. A loop in virtual time does not wait for it.
 //!
-//! It does not interrupt: a loop that is busy answers once its callback has returned. What runs is the watchdog's to name.
+//! It does not interrupt: a busy loop answers after its callback has returned. The watchdog names
+//! the callback that runs.
 
 use super::dispositions::is_default_now;
 use super::signal::Signal;
@@ -24,7 +25,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Does so on SIGQUIT if nothing else handles or ignores it: in debug mode.
+    /// Prints it on SIGQUIT, for debug mode, if nothing else handles or ignores that signal.
     #[track_caller]
     pub(crate) fn dump_on_quit(&self) -> Result<()> {
         if is_default_now(Signal::SIGQUIT.number()) { self.dump_on(Signal::SIGQUIT) } else { Ok(()) }
@@ -35,6 +36,7 @@ fn dump(signal: Signal) {
     let Some(lp) = running() else { return };
     let snapshot = lp.snapshot();
     let text = format!("looplab: {signal}, the loop's state\n{snapshot}\n{}\n", WaitTree(&snapshot));
-    // One write, so that lines of other threads do not come between. A closed standard error is no error of the loop.
+    // One write, so that no line of another thread comes between. A closed standard error is not
+    // the loop's problem.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

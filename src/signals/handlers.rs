@@ -79,8 +79,8 @@ impl EventLoop {
     /// that is queued already still runs, as in asyncio.
     ///
     /// It may be called while the loop runs, also by the handler itself. It returns false on a
-    /// closed loop, and for a handler of looplab's own: the [`Runner`](crate::Runner)'s for Ctrl-C, and that of
-    /// [`Builder::dump_on`](crate::Builder::dump_on).
+    /// closed loop, and for a handler of looplab's own: the [`Runner`](crate::Runner)'s for Ctrl-C,
+    /// and that of [`Builder::dump_on`](crate::Builder::dump_on).
     ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal.

@@ -49,10 +49,10 @@
 //!   instructions before its table knows what to call. A delivery just then does nothing.
 //! - What is emulated is what the process does, not what the kernel knows. A removed signal still
 //!   interrupts system calls that cannot be restarted. A program started by `exec` gets the default
-//!   where it would have inherited "ignore". An inherited "ignore" of SIGCHLD does not reap children
-//!   any more. SIGTSTP, SIGTTIN and SIGTTOU stop the process as SIGSTOP. Signals that are not in
-//!   signal-hook's table (real-time ones, SIGSTKFLT, SIGPWR) do not kill the process: it exits with
-//!   the status 128 + n.
+//!   where it would have inherited "ignore". An inherited "ignore" of SIGCHLD does not reap
+//!   children any more. SIGTSTP, SIGTTIN and SIGTTOU stop the process as SIGSTOP. Signals that are
+//!   not in signal-hook's table (real-time ones, SIGSTKFLT, SIGPWR) do not kill the process: it
+//!   exits with the status 128 + n.
 //! - A handler that was there before the first loop's stays, also while a loop watches. A handler
 //!   that is installed later and does not call the one before takes the signal away. Adding a
 //!   handler then is not an error, because the kernel only shows that the signal is caught. If the
@@ -249,8 +249,8 @@ impl Signals {
         Ok(())
     }
 
-    /// Notes that the handler is looplab's own and not the program's. Ends with the watch, or when the signal is watched
-    /// anew.
+    /// Notes that the handler is looplab's own and not the program's. Ends with the watch, or when
+    /// the signal is watched anew.
     pub(crate) fn set_own(&mut self, signum: i32) {
         for watch in self.watched.iter_mut().filter(|watch| watch.signal == signum) {
             watch.own = true;
