@@ -46,11 +46,12 @@ pub(crate) use exceptions::report;
 pub(crate) use explored::{Explored, JobKind, explored_here};
 pub(crate) use reactor::SIGNALS;
 pub(crate) use ready::{Entry, Failed};
+pub(crate) use registration::Registration;
 pub(crate) use running::{running, running_loop as get_running_loop};
 pub(crate) use tasks::{AnyTask, TaskKey};
 pub(crate) use transitions::PushInfo;
 pub(crate) use waker::TaskWaker;
-pub(crate) use watch::{Claim, MemorySource, Watch};
+pub(crate) use watch::{MemorySource, Watch};
 
 use crate::error::{Error, Result};
 use crate::observe::watchdog;

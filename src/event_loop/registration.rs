@@ -62,8 +62,6 @@ pub(super) enum Owner {
 #[derive(Default)]
 struct Side {
     callback: Cell<Option<Rc<dyn Callback>>>,
-    /// An operation has the right to wait for this direction.
-    claimed: Cell<bool>,
     /// The state DRAINED.
     drained: Cell<bool>,
     /// A hang-up, an error or urgent data came.
@@ -220,11 +218,6 @@ impl Registration {
         self.side(direction).callback()
     }
 
-    #[inline]
-    pub(super) fn has_callback(&self, direction: Direction) -> bool {
-        self.side(direction).has_callback()
-    }
-
     /// Sets the callback of a side and returns the one before.
     #[inline]
     pub(super) fn replace(
@@ -252,22 +245,6 @@ impl Registration {
             }
         }
         orphans
-    }
-
-    /// Takes the right to wait for a direction; false if an operation has it.
-    #[inline]
-    pub(super) fn claim(&self, direction: Direction) -> bool {
-        !self.side(direction).claimed.replace(true)
-    }
-
-    #[inline]
-    pub(super) fn is_claimed(&self, direction: Direction) -> bool {
-        self.side(direction).claimed.get()
-    }
-
-    #[inline]
-    pub(super) fn unclaim(&self, direction: Direction) {
-        self.side(direction).claimed.set(false);
     }
 }
 

@@ -16,7 +16,6 @@ use crate::outcome::Outcome;
 use crate::panics::Guarded;
 use crate::trace::{Direction, EntryKind, Place, Ready};
 use std::any::type_name_of_val;
-use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;
 use std::rc::Rc;
@@ -224,19 +223,9 @@ impl Watch {
         self.0.is_drained(direction)
     }
 
-    /// Tells whether an operation waits for this direction.
-    #[inline]
-    pub(crate) fn is_claimed(&self, direction: Direction) -> bool {
-        self.0.is_claimed(direction)
-    }
-
-    /// Returns the right to wait for one direction, or `None` if another operation has it.
-    pub(crate) fn claim(&self, direction: Direction) -> Option<Claim> {
-        self.0.claim(direction).then(|| Claim {
-            registration: self.0.clone(),
-            direction,
-            held: Cell::new(true),
-        })
+    /// Returns the registration, for what may outlive the watch: a callback of it.
+    pub(crate) fn registration(&self) -> &Rc<Registration> {
+        &self.0
     }
 }
 
@@ -282,54 +271,6 @@ impl MemorySource {
     }
 }
 
-/// One operation's right to wait for one direction of a descriptor. It may outlive the [`Watch`].
-pub(crate) struct Claim {
-    registration: Rc<Registration>,
-    direction: Direction,
-    held: Cell<bool>,
-}
-
-impl Claim {
-    /// Takes the right again after it was released, for the same descriptor. Returns false if
-    /// another operation has it.
-    #[inline]
-    pub(crate) fn renew(&mut self, direction: Direction) -> bool {
-        self.direction = direction;
-        self.held.set(self.registration.claim(direction));
-        self.held.get()
-    }
-
-    /// Removes the callback, if there is one, but not a queued call of it. `lp` is its loop. If the
-    /// right is released, the callback may be another operation's, and stays.
-    #[inline]
-    pub(crate) fn end_wait(&self, lp: &EventLoop) {
-        if self.held.get() {
-            drop(lp.0.unset(&self.registration, self.direction));
-        }
-    }
-
-    /// Releases the right, and removes the callback if there still is one.
-    #[inline]
-    pub(crate) fn release(&self) {
-        self.held.set(false);
-        if self.registration.has_callback(self.direction)
-            && let Some(lp) = self.registration.lp.upgrade().map(EventLoop)
-        {
-            drop(lp.0.unset(&self.registration, self.direction));
-        }
-        self.registration.unclaim(self.direction);
-    }
-}
-
-impl Drop for Claim {
-    #[inline]
-    fn drop(&mut self) {
-        if self.held.get() {
-            self.release();
-        }
-    }
-}
-
 impl Inner {
     /// Adds a callback to the reactor, and returns the callback that it replaces.
     pub(super) fn add_to_reactor(
@@ -355,8 +296,13 @@ impl Inner {
         }
     }
 
+    /// Removes and returns a callback. A queued call of it stays.
     #[inline]
-    fn unset(&self, registration: &Registration, direction: Direction) -> Option<Rc<dyn Callback>> {
+    pub(crate) fn unset(
+        &self,
+        registration: &Registration,
+        direction: Direction,
+    ) -> Option<Rc<dyn Callback>> {
         let removed = self.reactor.borrow_mut().set_callback(registration, direction, None)?;
         self.unregistered(registration.fd, direction);
         Some(removed)

@@ -9,7 +9,7 @@
 //!
 //! It does not handle callbacks: transports and servers use [`Watch`] itself.
 
-use super::ready_wait::{Readiness, Spare};
+use super::ready_wait::{Readiness, WaitSlot};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Watch, get_running_loop};
 use crate::trace::{Direction, Place};
@@ -76,7 +76,8 @@ pub(super) struct AsyncFd<S> {
     #[cfg(feature = "futures-io")]
     polls: Polls,
     watch: OnceCell<Watch>,
-    spare: Spare,
+    reading: WaitSlot,
+    writing: WaitSlot,
     fd: RawFd,
     socket: S,
 }
@@ -94,7 +95,8 @@ impl<S: AsRawFd> AsyncFd<S> {
             #[cfg(feature = "futures-io")]
             polls: Polls { read: Cell::default(), write: Cell::default(), place },
             watch: OnceCell::new(),
-            spare: Spare::default(),
+            reading: WaitSlot::default(),
+            writing: WaitSlot::default(),
             fd: socket.as_raw_fd(),
             socket,
         }
@@ -131,12 +133,12 @@ impl<S: AsRawFd> AsyncFd<S> {
         let direction = op.kind.direction;
         let mut would_block = false;
         if op.readiness.is_waiting() {
-            ready!(op.readiness.poll(cx, &self.spare))?;
+            ready!(op.readiness.poll(cx))?;
         } else if let Some(watch) = self.watch.get() {
             if !watch.is_open() {
                 return Poll::Ready(Err(Error::Closed));
             }
-            if watch.is_claimed(direction) {
+            if self.slot(direction).is_taken() {
                 return Poll::Ready(Err(op.kind.busy()));
             }
             would_block = !op.is_empty && watch.is_drained(direction);
@@ -145,7 +147,10 @@ impl<S: AsRawFd> AsyncFd<S> {
             match attempt(self) {
                 Ok(value) => return Poll::Ready(Ok(value)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => would_block = true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.drained(direction);
+                    would_block = true;
+                }
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
@@ -155,12 +160,19 @@ impl<S: AsRawFd> AsyncFd<S> {
         }
     }
 
+    /// Waits for a direction that would block, and in which no other operation waits.
     fn wait(&self, cx: &mut Context<'_>, op: &mut OpState) -> Result<()> {
         let OpKind { direction, kind, .. } = *op.kind;
-        self.drained(direction);
         let (lp, watch) = self.watch()?;
-        let begun = op.readiness.begin(cx, (&lp, watch, &self.spare), direction, (kind, op.place))?;
-        if begun { Ok(()) } else { Err(op.kind.busy()) }
+        op.readiness.begin(cx, self.slot(direction), (&lp, watch), direction, (kind, op.place))
+    }
+
+    #[inline]
+    fn slot(&self, direction: Direction) -> &WaitSlot {
+        match direction {
+            Direction::Read => &self.reading,
+            Direction::Write => &self.writing,
+        }
     }
 
     /// Notes that only an event can bring more bytes or room.

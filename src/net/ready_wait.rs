@@ -4,9 +4,15 @@
 //! in the same turn and queues the task. The task continues in turn T+1. Nothing is read or written
 //! here: the operation makes its attempt when it continues, so a wait that is cancelled or dropped,
 //! even at that late moment, loses nothing.
+//!
+//! ```text
+//!        begin            the callback runs            the operation goes on, or is dropped
+//!   OVER ─────▶ WAITING ───────────────────▶ WOKEN ────────────────────────────────────────▶ OVER
+//!                  └──the operation is cancelled or dropped: the callback, too────────────────▲
+//! ```
 
 use crate::error::{Error, Result};
-use crate::event_loop::{Callback, Claim, EventLoop, Header, Watch};
+use crate::event_loop::{Callback, EventLoop, Header, Registration, Watch};
 use crate::task::future_core::{AnyFuture, FutureCore};
 use crate::task::leaf::Leaf;
 use crate::trace::{Direction, Done, EntryKind, Place};
@@ -14,27 +20,46 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-/// A place to wait for a descriptor, used again and again by one operation, or by one direction of a stream.
+/// One direction of a socket, in which one operation at a time may wait. It keeps the wait for the next operation, which
+/// then allocates nothing.
 #[derive(Default)]
-pub(crate) struct Readiness {
-    waiting: Option<(Rc<ReadyWait>, Leaf)>,
-}
+pub(crate) struct WaitSlot(Cell<Option<Rc<ReadyWait>>>);
 
 /// A reader (or writer) that wakes one operation, and the future that it completes, in one allocation.
 struct ReadyWait {
     header: Header,
     core: FutureCore,
-    ran: Cell<bool>,
-    /// Held until the waiter has gone on. Between the readiness and that moment no other operation reads.
-    claim: Claim,
+    registration: Rc<Registration>,
+    direction: Direction,
+    state: Cell<WaitState>,
 }
 
-/// Keeps the callback of a wait that is over for the next wait on the same socket, which then allocates nothing.
-#[derive(Default)]
-pub(crate) struct Spare(Cell<Option<Rc<ReadyWait>>>);
+/// Where a wait is in the diagram above.
+#[derive(Clone, Copy, PartialEq)]
+enum WaitState {
+    Waiting,
+    Woken,
+    Over,
+}
 
-impl Spare {
-    /// Returns a callback with the right to wait, as if it was new; `None` if another operation has that right.
+/// The wait of one operation.
+#[derive(Default)]
+pub(crate) struct Readiness {
+    waiting: Option<(Rc<ReadyWait>, Leaf)>,
+}
+
+impl WaitSlot {
+    /// Tells whether an operation waits here. It does so until it has gone on: no other operation reads between the
+    /// readiness and that moment.
+    #[inline]
+    pub(crate) fn is_taken(&self) -> bool {
+        let wait = self.0.take();
+        let taken = wait.as_ref().is_some_and(|wait| wait.state.get() != WaitState::Over);
+        self.0.set(wait);
+        taken
+    }
+
+    /// Returns a wait as if it was new: the one of before, unless something still holds it.
     #[inline]
     fn renewed(
         &self,
@@ -42,23 +67,19 @@ impl Spare {
         direction: Direction,
         kind: &'static str,
         place: Place,
-    ) -> Option<Rc<ReadyWait>> {
-        if let Some(mut spare) = self.0.take()
-            // One that was cancelled, or was queued twice because a turn was interrupted, may be in the ready queue.
-            && let Some(callback) = Rc::get_mut(&mut spare)
-        {
-            if !callback.claim.renew(direction) {
-                return None;
-            }
-            callback.core.renew(lp, kind, place);
-            callback.header = Header::new(lp.0.next_handle(), EntryKind::Io, place, kind);
-            *callback.ran.get_mut() = false;
-            return Some(spare);
-        }
-        let claim = watch.claim(direction)?;
-        let core = FutureCore::future(lp, kind, place);
+    ) -> Rc<ReadyWait> {
         let header = Header::new(lp.0.next_handle(), EntryKind::Io, place, kind);
-        Some(Rc::new(ReadyWait { header, core, ran: Cell::new(false), claim }))
+        if let Some(mut wait) = self.0.take()
+            // One that was cancelled, or was queued twice because a turn was interrupted, may be in the ready queue.
+            && let Some(unused) = Rc::get_mut(&mut wait)
+        {
+            unused.core.renew(lp, kind, place);
+            unused.header = header;
+            return wait;
+        }
+        let core = FutureCore::future(lp, kind, place);
+        let (registration, state) = (watch.registration().clone(), Cell::new(WaitState::Over));
+        Rc::new(ReadyWait { header, core, registration, direction, state })
     }
 }
 
@@ -68,61 +89,65 @@ impl Readiness {
         self.waiting.is_some()
     }
 
-    /// Begins to wait, on the loop that `watch` belongs to; false if another operation waits for this direction.
+    /// Begins to wait in a slot that is free, on the loop that `watch` belongs to.
     pub(crate) fn begin(
         &mut self,
         cx: &mut Context<'_>,
-        (lp, watch, spare): (&EventLoop, &Watch, &Spare),
+        slot: &WaitSlot,
+        (lp, watch): (&EventLoop, &Watch),
         direction: Direction,
         (kind, place): (&'static str, Place),
-    ) -> Result<bool> {
-        if self.is_waiting() {
-            drop(self.end());
-        }
-        let Some(cell) = spare.renewed((lp, watch), direction, kind, place) else { return Ok(false) };
-        // If that fails the cell goes, and the claim with it.
-        watch.set(lp, direction, cell.clone())?;
-        let leaf = Leaf::new(cell.clone());
-        match self.waiting.insert((cell, leaf)).1.poll(cx) {
-            Poll::Pending => Ok(true),
+    ) -> Result<()> {
+        let wait = slot.renewed((lp, watch), direction, kind, place);
+        slot.0.set(Some(wait.clone()));
+        wait.state.set(WaitState::Waiting);
+        watch.set(lp, direction, wait.clone()).inspect_err(|_| wait.state.set(WaitState::Over))?;
+        let leaf = Leaf::new(wait.clone());
+        match self.waiting.insert((wait, leaf)).1.poll(cx) {
+            Poll::Pending => Ok(()),
             Poll::Ready(_) => Err(Error::Runtime("a wait that has just begun is over".into())),
         }
     }
 
     /// Ready when it was woken; `Err` if an error is thrown here, or the wait was cancelled.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, spare: &Spare) -> Poll<Result<()>> {
-        let Some((callback, leaf)) = &mut self.waiting else { return Poll::Ready(Ok(())) };
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some((wait, leaf)) = &mut self.waiting else { return Poll::Ready(Ok(())) };
         let thrown = ready!(leaf.poll(cx));
-        let cancelled = callback.core.error();
-        spare.0.set(self.end());
+        let cancelled = wait.core.error();
+        self.end();
         Poll::Ready(match cancelled {
             None => thrown,
             Some(error) => thrown.and(Err(error)),
         })
     }
 
-    /// Takes the wait back and returns its callback.
+    /// Takes the wait back.
     #[inline]
-    fn end(&mut self) -> Option<Rc<ReadyWait>> {
-        let (callback, leaf) = self.waiting.take()?;
-        drop(leaf);
-        callback.claim.release();
-        if !callback.ran.get()
-            && let Some(lp) = callback.core.event_loop()
-        {
-            lp.0.cancel(&*callback);
+    fn end(&mut self) {
+        if let Some((wait, leaf)) = &mut self.waiting {
+            leaf.release();
+            wait.end();
+            self.waiting = None;
         }
-        Some(callback)
     }
 }
 
 impl Drop for Readiness {
     #[inline]
     fn drop(&mut self) {
-        // Else it does not wait.
-        if self.is_waiting() {
-            drop(self.end());
+        self.end();
+    }
+}
+
+impl ReadyWait {
+    #[inline]
+    fn end(&self) {
+        if self.state.replace(WaitState::Over) == WaitState::Waiting
+            && let Some(lp) = self.core.event_loop()
+        {
+            drop(lp.0.unset(&self.registration, self.direction));
+            lp.0.cancel(self);
         }
     }
 }
@@ -133,10 +158,13 @@ impl Callback for ReadyWait {
     }
 
     fn call(&self, lp: &EventLoop) -> Result<()> {
-        self.ran.set(true);
+        if self.state.get() != WaitState::Waiting {
+            return Ok(());
+        }
+        self.state.set(WaitState::Woken);
         // It waits no more, so the next poll does not report it.
-        self.claim.end_wait(lp);
-        if self.core.done() { Ok(()) } else { self.core.complete(Done::Ok, || Rc::new(())) }
+        drop(lp.0.unset(&self.registration, self.direction));
+        if self.core.done() { Ok(()) } else { self.core.complete_on(Some(lp), Done::Ok, || Rc::new(())) }
     }
 
     /// It owns nothing of the user's.
