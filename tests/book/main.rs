@@ -14,6 +14,7 @@
 //! | Each "Why" of a lesson's page names what shows it. | `references::every_why_of_the_lessons_names_what_shows_it` |
 //! | Each claim of the four documents has a lesson or a reason. | `references::every_claim_of_the_documents_names_a_lesson_that_exists_or_a_reason` |
 //! | Facts of the pages beside the transcripts hold. | `truth::other_tasks_go_on_while_a_cleanup_runs_outside` |
+//! | Facts about CPython alone hold on each CPython that answers. | `facts::cpython_does_what_the_pages_say_of_it` |
 //! | `tour find` leads from what a program says to its lesson. | `symptoms::what_a_program_says_leads_to_the_lesson_that_explains_it` |
 //! | The search finds asyncio's names. | `aliases::every_name_of_asyncio_with_a_counterpart_is_an_alias_of_it` |
 //! | The pages of the chapters quote them, and show what breaks them. | `chapters::every_block_in_the_pages_is_what_the_chapters_have` |
@@ -21,6 +22,7 @@
 
 mod aliases;
 mod chapters;
+mod facts;
 mod lesson_traces;
 mod pages;
 mod places;
