@@ -2,8 +2,9 @@
 
 The server answers each line in capitals, and each connection has a task of its own. Ctrl-C cancels only
 the main task, which has to end the connections. It closes the server, cancels the connection tasks, waits
-for them, and only then waits for the server. The client sees the end of its stream, and no task is left
-over.
+for them, and only then waits for the server. Two kinds of client would keep it waiting: one that connects
+meanwhile, and one that does not read. `close_clients` and `abort_clients` end these. The client sees the end
+of its stream, and no task is left over.
 
 With a port as argument it serves there for `telnet` and `nc`, until Ctrl-C."""
 import asyncio, signal, sys
@@ -44,6 +45,20 @@ async def demonstrate(port):
     asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
     return stays
 
+async def shut_down(server):
+    server.close()
+    for task in list(connections):
+        task.cancel()
+    await asyncio.gather(*connections, return_exceptions=True)
+    if sys.version_info < (3, 13):            # it has no way to end connections without a task
+        return await server.wait_closed()
+    server.close_clients()                    # also those that came as the shutdown began
+    try:
+        await asyncio.wait_for(server.wait_closed(), 5)
+    except TimeoutError:
+        server.abort_clients()                # they do not read
+        await server.wait_closed()
+
 async def main(port):
     server = await asyncio.start_server(echo, "127.0.0.1", port or 0)
     stays = None
@@ -55,11 +70,7 @@ async def main(port):
     try:
         await asyncio.Event().wait()          # serving
     finally:
-        server.close()
-        for task in list(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-        await server.wait_closed()
+        await shut_down(server)
         if stays:
             reader, writer = stays
             print("client then got", len(await reader.read()), "bytes")

@@ -2,16 +2,20 @@
 //!
 //! The server answers each line in capitals, and each connection has a task of its own. Ctrl-C cancels
 //! only the main task, which has to end the connections. It closes the server, cancels the connection
-//! tasks, waits for them, and only then waits for the server. The client sees the end of its stream,
-//! and no task is left over.
+//! tasks, waits for them, and only then waits for the server. Two kinds of client would keep it waiting:
+//! one that connects meanwhile, and one that does not read. `close_clients` and `abort_clients` end these.
+//! The client sees the end of its stream, and no task is left over.
 //!
 //! With a port as argument it serves there for `telnet` and `nc`, until Ctrl-C.
 
-use looplab::net::{StreamReader, StreamWriter, open_connection, start_server};
-use looplab::{Error, Result, TaskRef, current_task, gather, get_running_loop, sync::Event, yield_now};
+use looplab::net::{Server, StreamReader, StreamWriter, open_connection, start_server};
+use looplab::{
+    Error, Result, TaskRef, current_task, gather, get_running_loop, sync::Event, wait_for, yield_now,
+};
 use nix::sys::signal::{Signal::SIGINT, raise};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 type Connections = Rc<RefCell<Vec<TaskRef>>>;
 type Stream = (StreamReader, StreamWriter);
@@ -66,6 +70,21 @@ async fn until_cancelled() -> Result<()> {
     Event::new().wait().await
 }
 
+async fn shut_down(server: &Server, connections: &Connections) -> Result<()> {
+    server.close();
+    let open = connections.borrow().clone();
+    for task in &open {
+        task.cancel();
+    }
+    gather(open).return_exceptions().await?;
+    server.close_clients(); // also those that came as the shutdown began
+    match wait_for(server.wait_closed(), Duration::from_secs(5)).await {
+        Err(Error::TimedOut) => server.abort_clients(), // they do not read
+        closed => return closed,
+    }
+    server.wait_closed().await
+}
+
 async fn serve(port: Option<u16>) -> Result<()> {
     let connections = Connections::default();
     let (handler, mut stays) = (connections.clone(), None);
@@ -77,13 +96,7 @@ async fn serve(port: Option<u16>) -> Result<()> {
     }
     let ended = until_cancelled().await;
 
-    server.close();
-    let open = connections.borrow().clone();
-    for task in &open {
-        task.cancel();
-    }
-    gather(open).return_exceptions().await?;
-    server.wait_closed().await?;
+    shut_down(&server, &connections).await?;
     if let Some((reader, writer)) = stays {
         println!("client then got {} bytes", reader.read_to_end().await?.len());
         writer.close();

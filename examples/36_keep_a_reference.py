@@ -4,7 +4,8 @@ A task that is not kept and only sleeps finishes: its timer leads to it. One tha
 without other references is lost. In asyncio the loop holds its tasks weakly, so the garbage collector may take
 it at any time. looplab's loop holds its tasks, and destroys it in `close()`. Both report `Task was
 destroyed but it is pending!`. The idiom for background tasks is a set: put the task in, and let a done
-callback take it out. The tasks left in the set at the end can be cancelled and waited for."""
+callback take it out. At the end the tasks in the set are cancelled and waited for, until the set is empty:
+a task on its way out may have put another one into it."""
 import asyncio, gc
 
 gc.disable()                                  # so that it collects where it is told to, below
@@ -21,6 +22,13 @@ async def waits(name):
         print(f"{name} and waiting: cancelled")
         raise
 
+async def hands_over(background):
+    "On its way out it starts another task."
+    try:
+        await waits("kept")
+    finally:
+        keep(background, asyncio.create_task(waits("kept late"), name="late"))
+
 def keep(background, task):
     background.add(task)
     task.add_done_callback(background.discard)
@@ -31,15 +39,15 @@ async def program():
     background = set()
     kept = asyncio.create_task(short("kept"), name="short")
     keep(background, kept)
-    keep(background, asyncio.create_task(waits("kept"), name="waits"))
+    keep(background, asyncio.create_task(hands_over(background), name="waits"))
     print(f"in the set: {len(background)}")
     await kept
 
-    left = list(background)
-    print(f"still in the set: {len(left)}")
-    for task in left:
-        task.cancel()
-    await asyncio.wait(left)
+    while left := list(background):
+        print(f"still in the set: {len(left)}")
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left)
     print(f"in the set at the end: {len(background)}")
 
 loop = asyncio.new_event_loop()

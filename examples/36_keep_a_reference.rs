@@ -4,7 +4,8 @@
 //! without other references is lost. In asyncio the loop holds its tasks weakly, so the garbage collector may
 //! take it at any time. looplab's loop holds its tasks, and destroys it in `close()`. Both report `Task was
 //! destroyed but it is pending!`. The idiom for background tasks is a set: put the task in, and let a done
-//! callback take it out. The tasks left in the set at the end can be cancelled and waited for.
+//! callback take it out. At the end the tasks in the set are cancelled and waited for, until the set is empty:
+//! a task on its way out may have put another one into it.
 
 use looplab::{EventLoop, ExceptionContext, Result, ReturnWhen, Task};
 use looplab::{get_running_loop, sleep, wait};
@@ -29,6 +30,13 @@ async fn waits(name: &'static str) -> Result<()> {
     waited
 }
 
+/// On its way out it starts another task.
+async fn hands_over(background: Background) -> Result<()> {
+    let waited = waits("kept").await;
+    keep(&background, &Task::builder().name("late").spawn(waits("kept late")));
+    waited
+}
+
 fn keep(background: &Background, task: &Task<()>) {
     background.borrow_mut().insert(task.id(), task.clone());
     let background = background.clone();
@@ -43,16 +51,21 @@ async fn program() -> Result<()> {
     let background = Background::default();
     let short = Task::builder().name("short").spawn(short("kept"));
     keep(&background, &short);
-    keep(&background, &Task::builder().name("waits").spawn(waits("kept")));
+    keep(&background, &Task::builder().name("waits").spawn(hands_over(background.clone())));
     println!("in the set: {}", background.borrow().len());
     short.await?;
 
-    let left: Vec<Task<()>> = background.borrow().values().cloned().collect();
-    println!("still in the set: {}", left.len());
-    for task in &left {
-        task.cancel();
+    loop {
+        let left: Vec<Task<()>> = background.borrow().values().cloned().collect();
+        if left.is_empty() {
+            break;
+        }
+        println!("still in the set: {}", left.len());
+        for task in &left {
+            task.cancel();
+        }
+        wait(left, ReturnWhen::AllCompleted, None).await?;
     }
-    wait(left, ReturnWhen::AllCompleted, None).await?;
     println!("in the set at the end: {}", background.borrow().len());
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! serves all tasks, one command after the other. After a failure the next command connects anew. A command that is
 //! cancelled closes its connection, because its reply would be read as the next command's. Nothing is retried.
 
-use looplab::net::{StreamReader, StreamWriter, open_connection};
+use looplab::net::{StreamReader, StreamWriter, memory, open_connection};
 use looplab::sync::Lock;
 use looplab::{Error, Result};
 use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
@@ -19,10 +19,11 @@ pub struct Redis {
     turn: Lock,
 }
 
-/// `redis://[:PASSWORD@]HOST[:PORT][/DATABASE]`
+/// `redis://[:PASSWORD@]HOST[:PORT][/DATABASE]`, or `memory://NAME` for a server in memory.
 struct Url {
     host: String,
-    port: u16,
+    /// `None` for a name in memory.
+    port: Option<u16>,
     greetings: Vec<Vec<String>>,
 }
 
@@ -128,6 +129,9 @@ impl Line {
 impl Url {
     fn parse(url: &str) -> Result<Self> {
         let bad = || Error::msg(format!("not redis://[:PASSWORD@]HOST[:PORT][/DATABASE]: {url}"));
+        if let Some(name) = url.strip_prefix("memory://") {
+            return Ok(Self { host: name.to_owned(), port: None, greetings: Vec::new() });
+        }
         let rest = url.strip_prefix("redis://").ok_or_else(bad)?;
         let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, place) = place.rsplit_once('@').unwrap_or(("", place));
@@ -145,11 +149,14 @@ impl Url {
             greetings.push(words(&["SELECT", database]));
         }
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: port.parse().map_err(|_| bad())?, greetings })
+        Ok(Self { host, port: Some(port.parse().map_err(|_| bad())?), greetings })
     }
 
     async fn connect(&self) -> Result<Line> {
-        let (reader, writer) = open_connection(self.host.as_str(), self.port).await?;
+        let (reader, writer) = match self.port {
+            Some(port) => open_connection(self.host.as_str(), port).await?,
+            None => memory::open_connection(self.host.as_str()).await?,
+        };
         let mut line = Line { reader, writer, received: Vec::new() };
         for greeting in &self.greetings {
             let words: Vec<&str> = greeting.iter().map(String::as_str).collect();
