@@ -1,10 +1,10 @@
 //! Lessons 20, 21 and 33 to 35: swallowed cancellations, goodbyes, shields, limits and groups.
 
 mod lesson_20 {
-    use super::super::{holds, main_task, worker};
+    use super::super::{check, holds, main_task, worker};
     use looplab::explore::Explore;
-    use looplab::{Error, Result, ReturnWhen, Task, sleep, wait};
-    use std::time::Duration;
+    use looplab::{Error, Result, ReturnWhen, Runner, Signal, Task, sleep, wait};
+    use std::{cell::Cell, rc::Rc, time::Duration};
 
     async fn end(worker: Task<()>) -> Result<()> {
         worker.cancel();
@@ -38,6 +38,43 @@ mod lesson_20 {
     #[test]
     fn all_workers_are_ended_whenever_this_task_is_cancelled() {
         holds(explored().stops().cancels().pairs());
+    }
+
+    /// The same under a runner: the first Ctrl-C cancels this task, the second one interrupts, and the sweep does the rest.
+    fn interrupted() -> Explore {
+        Explore::new(|world| {
+            let (inside, broken) = (world.clone(), Rc::new(Cell::new(Ok(()))));
+            let found = broken.clone();
+            world.finally(move || found.replace(Ok(())));
+            world.runner(Runner::builder(), move |runner| {
+                let workers = [worker(&inside, Duration::from_millis(5)), worker(&inside, Duration::ZERO)];
+                let own = workers.clone();
+                let ran = runner.run(async move {
+                    let served = sleep(Duration::from_millis(10)).await;
+                    let mut ended = Ok(());
+                    for worker in own {
+                        ended = ended.and(end(worker).await);
+                    }
+                    served.and(ended)
+                });
+                let closed = runner.close();
+                // A second Ctrl-C may also come while the runner closes.
+                let but_for_ctrl_c = |ended| match ended {
+                    Err(Error::KeyboardInterrupt) => Ok(()),
+                    ended => ended,
+                };
+                let ended = but_for_ctrl_c(ran).and(but_for_ctrl_c(closed));
+                broken.set(ended.and(check(workers.iter().all(Task::cancelled), "a worker did not end")));
+                Ok(())
+            });
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn all_workers_are_ended_whenever_ctrl_c_comes_once_or_twice() {
+        holds(interrupted().signals([Signal::SIGINT]).pairs());
+        holds(interrupted().signals([Signal::SIGINT]).cancel("worker").pairs());
     }
 }
 
