@@ -1,8 +1,8 @@
 //! Connecting to the addresses of a name, one after the other, until one answers.
 //!
 //! It guarantees the order and the texts of `loop.create_connection`: one failure keeps its text, several are joined, and
-//! equal ones appear once. The error holds every failure. A connection that is abandoned half-way is closed. As in asyncio
-//! without `happy_eyeballs_delay`, it does not try several addresses at a time.
+//! equal ones appear once. The error holds every failure. A connection that is abandoned half-way is closed. Trying several
+//! addresses at a time is the matter of `staggered`.
 
 use super::async_fd::{AsyncFd, OpKind};
 use super::endpoint::tuple;
@@ -22,18 +22,23 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>, place: Place) -> Result<
             other => return other,
         }
     }
+    Err(all_failed(errors))
+}
+
+/// Joins the errors of all addresses.
+pub(super) fn all_failed(errors: Vec<IoError>) -> Error {
     if let [only] = &*errors {
-        return Err(only.clone().into());
+        return only.clone().into();
     }
     let texts: Vec<String> = errors.iter().map(IoError::to_string).collect();
     let text = match texts.first() {
         Some(first) if texts.iter().all(|text| text == first) => first.clone(),
         _ => format!("Multiple exceptions: {}", texts.join(", ")),
     };
-    Err(IoError::several(errors, text).map_or_else(|| Error::msg("no address to connect to"), Error::Io))
+    IoError::several(errors, text).map_or_else(|| Error::msg("no address to connect to"), Error::Io)
 }
 
-async fn connect_to(address: SocketAddr, place: Place) -> Result<AsyncFd<TcpStream>> {
+pub(super) async fn connect_to(address: SocketAddr, place: Place) -> Result<AsyncFd<TcpStream>> {
     // An error of this call is the system's (no descriptor, no such family) and keeps its text.
     let socket = mio::net::TcpStream::connect(address)?;
     let fd = AsyncFd::at(TcpStream::from(socket), place);

@@ -39,6 +39,7 @@ mod separators;
 mod server;
 mod socket;
 mod socket_methods;
+mod staggered;
 mod start_server;
 mod stream_reader;
 mod stream_writer;

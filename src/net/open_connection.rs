@@ -5,6 +5,7 @@
 use super::address::{Target, resolve};
 use super::connect::connect;
 use super::socket::{AnyStream, Socket};
+use super::staggered::{connect_staggered, interleave};
 use super::stream_reader::{DEFAULT_LIMIT, StreamReader};
 use super::stream_writer::StreamWriter;
 use super::transport::Transport;
@@ -15,9 +16,10 @@ use crate::trace::Place;
 use std::panic::Location;
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// Connects to a TCP server (`asyncio.open_connection(host, port)`). A name is looked up in the loop's executor, and its
-/// addresses are tried one after the other. The empty name is this machine, as asyncio's `host=None`; asyncio rejects `""`.
+/// addresses are tried one after the other; see [`OpenConnection::happy_eyeballs_delay`]. The empty name is this machine, as asyncio's `host=None`; asyncio rejects `""`.
 ///
 /// Fails with [`Error::Io`](crate::Error::Io), which holds the errors of all addresses or that of the lookup. Fails with
 /// [`Error::Value`](crate::Error::Value) for a limit of 0, and with [`Error::Cancelled`](crate::Error::Cancelled). A failure
@@ -43,7 +45,7 @@ use std::pin::Pin;
 #[doc(alias = "asyncio.open_connection")]
 #[track_caller]
 pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
-    OpenConnection { target: Target::Tcp(host.into(), port), limit: DEFAULT_LIMIT, place: Location::caller() }
+    OpenConnection::new(Target::Tcp(host.into(), port), Location::caller())
 }
 
 /// Connects to a server on a Unix socket, otherwise as [`open_connection`] (`asyncio.open_unix_connection(path)`). A path
@@ -67,8 +69,7 @@ pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
 #[doc(alias = "asyncio.open_unix_connection")]
 #[track_caller]
 pub fn open_unix_connection(path: impl AsRef<Path>) -> OpenConnection {
-    let target = Target::Unix(path.as_ref().to_owned());
-    OpenConnection { target, limit: DEFAULT_LIMIT, place: Location::caller() }
+    OpenConnection::new(Target::Unix(path.as_ref().to_owned()), Location::caller())
 }
 
 /// Makes a reader and a writer of a connected socket: a TCP or Unix socket, or one in [`memory`](super::memory)
@@ -101,6 +102,8 @@ pub fn open_connection_on(stream: impl Into<AnyStream>) -> OpenConnection {
 pub struct OpenConnection {
     target: Target<String, Socket>,
     limit: usize,
+    happy_eyeballs_delay: Option<Duration>,
+    interleave: Option<usize>,
     place: Place,
 }
 
@@ -111,16 +114,57 @@ impl OpenConnection {
         Self { limit, ..self }
     }
 
+    /// Tries the next address of a name when the one before has not answered for so long, or has failed
+    /// (`open_connection(happy_eyeballs_delay=…)`). The first connection is taken, and the other attempts end. A quarter of a
+    /// second is usual. Without it the addresses are tried one after the other, and one that never answers takes minutes.
+    ///
+    /// The families then take turns; see [`interleave`](Self::interleave).
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{open_connection, start_server}};
+    /// use std::time::Duration;
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let server = start_server(async |_, _| {}, "127.0.0.1", 0).await?;
+    ///     // The name may be ::1 first, where nothing listens.
+    ///     let opening = open_connection("localhost", server.port());
+    ///     let (_reader, writer) = opening.happy_eyeballs_delay(Duration::from_millis(250)).await?;
+    ///     assert_eq!(writer.peername().map(|peer| peer.to_string()), Some(format!("127.0.0.1:{}", server.port())));
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[doc(alias = "staggered_race")]
+    pub fn happy_eyeballs_delay(self, delay: Duration) -> Self {
+        Self { happy_eyeballs_delay: Some(delay), ..self }
+    }
+
+    /// Lets IPv4 and IPv6 addresses of a name take turns; the family of the first address has `first_count` of them first
+    /// (`open_connection(interleave=…)`). With 0 they stay in the system's order, which is the default. With
+    /// [`happy_eyeballs_delay`](Self::happy_eyeballs_delay) the default is 1.
+    pub fn interleave(self, first_count: usize) -> Self {
+        Self { interleave: Some(first_count), ..self }
+    }
+
+    fn new(target: Target<String, Socket>, place: Place) -> Self {
+        Self { target, limit: DEFAULT_LIMIT, happy_eyeballs_delay: None, interleave: None, place }
+    }
+
     pub(super) fn on(stream: impl Into<AnyStream>, place: Place) -> Self {
-        Self { target: Target::Given(stream.into().0), limit: DEFAULT_LIMIT, place }
+        Self::new(Target::Given(stream.into().0), place)
     }
 
     async fn open(self) -> Result<(StreamReader, StreamWriter)> {
         let reader = StreamReader::with_limit(self.limit)?;
         let socket = match self.target {
             Target::Tcp(host, port) => {
+                let default = usize::from(self.happy_eyeballs_delay.is_some());
                 let addresses = resolve(&host, port, self.place).await?;
-                Socket::Tcp(connect(addresses, self.place).await?.into_socket())
+                let addresses = interleave(addresses, self.interleave.unwrap_or(default));
+                let connected = match self.happy_eyeballs_delay {
+                    Some(delay) => connect_staggered(addresses, delay, self.place).await?,
+                    None => connect(addresses, self.place).await?,
+                };
+                Socket::Tcp(connected.into_socket())
             }
             Target::Unix(path) => Socket::Unix(UnixStream::connect(path).await?.into_std()),
             Target::Given(socket) => socket,

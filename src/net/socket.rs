@@ -4,12 +4,12 @@
 use super::endpoint::Endpoint;
 use super::memory::{Backlog, End};
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Watch};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{self, Shutdown};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net as unix;
 use std::rc::Rc;
 
@@ -38,6 +38,81 @@ pub struct AnyStream(pub(super) Socket);
 /// A listener of any kind, for [`start_server_on`](super::start_server_on).
 #[derive(Debug)]
 pub struct AnyListener(pub(super) Listener);
+
+impl AnyStream {
+    /// Takes a connected TCP or Unix socket that exists, such as one that another process has passed on
+    /// (`asyncio.open_connection(sock=…)`). It becomes non-blocking.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) for what is no such socket.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{AnyStream, open_connection_on}};
+    /// let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let ours = AnyStream::from_fd(ours)?;
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let (_reader, writer) = open_connection_on(ours).await?;
+    ///     writer.write("hello")
+    /// })?;
+    /// assert_eq!(std::io::read_to_string(theirs)?, "hello");
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub fn from_fd(socket: impl Into<OwnedFd>) -> Result<Self> {
+        let tcp = net::TcpStream::from(socket.into());
+        if tcp.peer_addr().is_ok() {
+            return TcpStream::from_std(tcp).map(Self::from);
+        }
+        let unix = unix::UnixStream::from(OwnedFd::from(tcp));
+        if unix.peer_addr().is_ok() {
+            return UnixStream::from_std(unix).map(Self::from);
+        }
+        Err(not_expected(unix.as_raw_fd()))
+    }
+}
+
+impl AnyListener {
+    /// Takes a listening TCP or Unix socket that exists: socket activation (`asyncio.start_server(sock=…)`). It becomes
+    /// non-blocking. A service manager passes it as standard input (systemd's `StandardInput=socket`, inetd's `wait`), or by a
+    /// number, which the crate `listenfd` makes an `OwnedFd`.
+    ///
+    /// The file of a Unix socket is removed when the server closes, as in asyncio.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) for what is no such socket.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{AnyListener, StreamWriter, open_connection, start_server_on}};
+    /// use std::os::fd::AsFd;
+    /// fn activated() -> looplab::Result<AnyListener> {
+    ///     AnyListener::from_fd(std::io::stdin().as_fd().try_clone_to_owned()?)
+    /// }
+    /// # let _ = activated;
+    /// # let activated = || AnyListener::from_fd(std::net::TcpListener::bind("127.0.0.1:0")?);
+    /// let listener = activated()?;
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let server = start_server_on(async |_, writer: StreamWriter| writer.write("hello"), listener).await?;
+    ///     let (reader, _writer) = open_connection("127.0.0.1", server.port()).await?;
+    ///     assert_eq!(reader.read_to_end().await?, b"hello");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub fn from_fd(socket: impl Into<OwnedFd>) -> Result<Self> {
+        let tcp = net::TcpListener::from(socket.into());
+        if tcp.local_addr().is_ok() {
+            return TcpListener::from_std(tcp).map(Self::from);
+        }
+        let unix = unix::UnixListener::from(OwnedFd::from(tcp));
+        if unix.local_addr().is_ok() {
+            return UnixListener::from_std(unix).map(Self::from);
+        }
+        Err(not_expected(unix.as_raw_fd()))
+    }
+}
+
+fn not_expected(fd: RawFd) -> Error {
+    Error::Value(format!("A Stream Socket was expected, got the descriptor {fd}").into())
+}
 
 conversions! { AnyStream:
     stream: TcpStream => Self(Socket::Tcp(stream.into_std()));
@@ -92,6 +167,16 @@ impl Socket {
 
     pub(super) fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         either!(self, socket => (&mut &*socket).read(buf), pipe => (&mut &*pipe).read(buf))
+    }
+
+    /// Returns another descriptor of the same socket.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
+            Self::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+            Self::Pipe(pipe) => pipe.as_fd().try_clone_to_owned(),
+            Self::Memory(_) => Err(ErrorKind::Unsupported.into()),
+        }
     }
 
     pub(super) fn is_pipe(&self) -> bool {

@@ -27,6 +27,7 @@ use crate::trace::{Direction, EntryKind, Place};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 
 /// From this write after the loss on, a warning is logged (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
@@ -551,6 +552,34 @@ impl Transport {
             return end.clone();
         }
         self.0.closers.wait("stream.wait_closed", place).await
+    }
+
+    /// Returns a duplicate of the socket's descriptor, to set its options (`get_extra_info('socket')`). An option holds for the
+    /// connection, which shares the socket. Any crate that takes an [`AsFd`](std::os::fd::AsFd) sets them, such as `rustix`,
+    /// `nix`, or `socket2` with `SockRef::from(&socket)`. Drop it soon: the peer sees the end of the connection only then.
+    ///
+    /// Do not read, write or close through it. asyncio's `TransportSocket` does not allow that either.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a connection that is gone, and for one in [`memory`](super::memory), which has no descriptor.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, net::{open_connection, start_server}};
+    /// use rustix::net::sockopt;
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let server = start_server(async |_, _| {}, "127.0.0.1", 0).await?;
+    ///     let (_reader, writer) = open_connection("127.0.0.1", server.port()).await?;
+    ///     let socket = writer.transport().socket()?;
+    ///     sockopt::set_socket_keepalive(&socket, true).map_err(looplab::Error::other)?;
+    ///     assert_eq!(sockopt::tcp_nodelay(&socket), Ok(true));     // as asyncio sets it
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[doc(alias("asyncio.trsock.TransportSocket", "get_extra_info"))]
+    pub fn socket(&self) -> Result<OwnedFd> {
+        let connection = self.connection().ok_or_else(|| io::Error::from(ErrorKind::NotConnected))?;
+        Ok(connection.socket.duplicate()?)
     }
 
     /// Returns the address of the peer, also after the end (`get_extra_info('peername')`).

@@ -45,7 +45,7 @@ const NAMES: &str = "
     loop.sock_sendall loop.sock_sendto loop.stop loop.time signal.Signals signal.raise_signal
     types.CoroutineType Process.communicate Process.kill Process.pid Process.returncode Process.send_signal
     Process.terminate Process.wait asyncio.create_subprocess_exec asyncio.create_subprocess_shell
-    asyncio.subprocess.Process loop.connect_read_pipe loop.connect_write_pipe sys.stdin
+    asyncio.subprocess.Process asyncio.trsock.TransportSocket loop.connect_read_pipe loop.connect_write_pipe sys.stdin
 ";
 
 /// Collects what stands in quotes in `#[doc(alias …)]`, below a folder.

@@ -17,10 +17,12 @@
 //! | So do ten thousand connections. | `many::ten_thousand_connections_echo_at_once_without_loss_and_leave_nothing` |
 //! | A connection in memory takes the turns of TCP, the same in every run. | `memory::three_clients_of_an_echo_server_make_this_trace_each_time` |
 //! | With a latency, what is sent arrives later, in order. | `latency::a_byte_arrives_after_the_latency_and_no_real_time_passes` |
+//! | A socket that exists is served, whatever made it. | `given::a_listener_that_is_standard_input_is_served` |
 //! | A pipe is a stream of one direction. | `pipes::bytes_and_the_end_of_a_pipe_come_in_asyncios_turns` |
 //! | hyper runs on the sockets, and a cancel goes through it. | `futures_io::a_cancellation_goes_through_hyper_and_is_one_again` |
 
 mod futures_io;
+mod given;
 mod helpers;
 mod latency;
 mod many;

@@ -125,6 +125,26 @@ fn standard_input_closes_when_the_child_ends() {
     assert!(said[0].ends_with("returned ()"), "{said:?}");
 }
 
+/// asyncio's first `drain` after the end succeeds: its transport passes the loss on in a turn of its own.
+#[test]
+fn the_first_drain_after_the_end_of_the_child_fails() {
+    let lab = Lab::reporting_in_real_time();
+    let said = lab.run(async {
+        let child = Command::new("sleep").arg("3600").stdin(Stdio::piped()).spawn().await?;
+        child.kill()?;
+        let stat = format!("/proc/{}/stat", child.pid());
+        // The loop makes no turn meanwhile.
+        while !std::fs::read_to_string(&stat)?.contains(") Z ") {
+            std::thread::yield_now();
+        }
+        let stdin = child.stdin.as_ref().expect("a pipe");
+        stdin.write("x")?;
+        assert_eq!(stdin.drain().await.unwrap_err().to_string(), "Connection lost");
+        child.wait().await
+    });
+    assert!(said[0].ends_with("returned -9"), "{said:?}");
+}
+
 /// A grandchild keeps the reading end open, so only the end of the child closes standard input.
 #[test]
 fn standard_input_closes_though_another_process_could_read_it() {
