@@ -4,8 +4,8 @@
 //! without other references is lost. In asyncio the loop holds its tasks weakly, so the garbage collector may
 //! take it at any time. looplab's loop holds its tasks, and destroys it in `close()`. Both report `Task was
 //! destroyed but it is pending!`. The idiom for background tasks is a set: put the task in, and let a done
-//! callback take it out. At the end the tasks in the set are cancelled and waited for, until the set is empty:
-//! a task on its way out may have put another one into it.
+//! callback take it out. At the end the tasks in the set are cancelled and waited for, until the set is empty.
+//! A task on its way out may have put another one into it.
 
 use looplab::{EventLoop, ExceptionContext, Result, ReturnWhen, Task};
 use looplab::{get_running_loop, sleep, wait};
