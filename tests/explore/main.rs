@@ -8,6 +8,7 @@
 //! | What the library promises of its primitives holds at every point. | `library::a_lock_is_free_when_all_who_wanted_it_are_gone` |
 //! | So do the promises of servers, streams and runners. | `streams::a_runner_ends_all_that_its_program_has_begun` |
 //! | A log tells what happened, and its assertions say what did not. | `logs::a_log_tells_what_ran_and_what_was_noted_turn_by_turn` |
+//! | So do bounded semaphores, and queues with an order of their own. | `sync::a_priority_queue_loses_nothing_and_keeps_its_order` |
 //! | The safe patterns of the lessons hold at every point. | `patterns::shutdown::lesson_11::a_second_signal_changes_nothing_and_late_tasks_end_too` |
 //! | A peer that misbehaves at any point finds what its other side lacks. | `peers::a_cut_finds_half_a_line_that_is_taken_for_one` |
 //! | The explorer says what it did, and repeats what it names. | `reports::a_schedule_repeated_by_its_name_fails_in_the_same_way` |
@@ -21,3 +22,4 @@ mod patterns;
 mod peers;
 mod reports;
 mod streams;
+mod sync;
