@@ -50,10 +50,10 @@ pub(crate) struct Reactor {
     events: Events,
     registrations: Registrations,
     pub(super) memory: MemorySockets,
-    /// What the last poll reported, to be armed again.
+    /// What the next poll arms again if it is due: what the last poll reported, and what was watched since.
     reported: Vec<Token>,
     /// The last poll that has reported the self-pipe of the signals, and its place in that poll.
-    signals_reported: (u64, usize),
+    signals_reported: (u64, u32),
     /// An empty list, for its room: the next poll's events.
     room: Vec<PollEvent>,
     /// The number of the last poll.
@@ -219,7 +219,7 @@ impl Reactor {
                 return Added::Refused(refused(fd, direction, error));
             }
             registration.drained(direction);
-        } else if !registration.is_drained(direction) {
+        } else if !registration.is_drained(direction) && !registration.listed.replace(true) {
             self.reported.push(registration.token());
         }
         Added::Registered(None)
@@ -322,8 +322,8 @@ impl Reactor {
         let mut reported = std::mem::take(&mut self.reported);
         for token in reported.drain(..) {
             let Some(registration) = self.registrations.of(token) else { continue };
-            // What waited, gave up and waited again in one turn is here several times.
-            if registration.armed_for.replace(self.polls) == self.polls || !registration.is_due() {
+            registration.listed.set(false);
+            if !registration.is_due() {
                 continue;
             }
             let (fd, interest) = (registration.fd, registration.interest().unwrap_or(Interest::READABLE));
@@ -394,19 +394,21 @@ impl Reactor {
     /// Notes one event, and that its source is to be armed again.
     #[inline]
     fn note(&mut self, event: &Event, found: &mut PollEvents) {
-        let place = (self.polls, self.reported.len());
+        let place = self.reported.len() as u32;
         match event.token() {
             WAKER => found.woken = true,
             SIGNALS => {
                 found.signals.get_or_insert(found.ready.len());
-                self.signals_reported = place;
+                self.signals_reported = (self.polls, place);
                 self.reported.push(SIGNALS);
             }
             token => {
                 let Some(registration) = self.registrations.of(token) else { return };
                 let (ready, callbacks) = registration.report(event);
                 if ready.read || ready.write {
-                    registration.reported.set(place);
+                    registration.reported_by.set(self.polls);
+                    registration.reported_at.set(place);
+                    registration.listed.set(true);
                     self.reported.push(token);
                     found.ready.push(PollEvent { fd: registration.fd, ready, callbacks });
                 }
@@ -415,12 +417,13 @@ impl Reactor {
     }
 
     /// Returns the place that an event's source had in the last poll; it comes last if it was not in that poll.
-    fn rank(&self, event: &Event) -> usize {
+    fn rank(&self, event: &Event) -> u32 {
+        let place = |of: &Rc<Registration>| (of.reported_by.get(), of.reported_at.get());
         let (poll, place) = match event.token() {
             SIGNALS => self.signals_reported,
-            token => self.registrations.of(token).map_or((0, 0), |registration| registration.reported.get()),
+            token => self.registrations.of(token).map_or((0, 0), place),
         };
-        if poll + 1 == self.polls { place } else { usize::MAX }
+        if poll + 1 == self.polls { place } else { u32::MAX }
     }
 
     /// Takes back a list that was emptied, for its room.

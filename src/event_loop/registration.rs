@@ -37,14 +37,14 @@ pub(crate) struct Registration {
     token: Cell<Token>,
     /// It is gone for good: the loop is closed, or foreign code has closed the descriptor.
     gone: Cell<bool>,
-    /// The last poll that has reported it, and its place among what that poll has reported.
-    pub(super) reported: Cell<(u64, usize)>,
-    /// The poll for which it was armed again.
-    pub(super) armed_for: Cell<u64>,
+    /// The last poll that has reported it, and its place among what that poll has reported. Apart, as each connection has
+    /// the room for them.
+    pub(super) reported_by: Cell<u64>,
+    pub(super) reported_at: Cell<u32>,
+    /// It is in the list of what the next poll looks at: to arm it again before, or to find a socket in memory ready.
+    pub(super) listed: Cell<bool>,
     /// What a socket in memory is ready for.
     pub(super) ready: Cell<Ready>,
-    /// The next poll looks at this socket in memory.
-    pub(super) listed: Cell<bool>,
 }
 
 /// What decides when a registration ends.
@@ -110,10 +110,10 @@ impl Registration {
             interest: Cell::new(None),
             token: Cell::new(Token(0)),
             gone: Cell::new(false),
-            reported: Cell::default(),
-            armed_for: Cell::new(0),
-            ready: Cell::new(Ready { read: false, write: false }),
+            reported_by: Cell::new(0),
+            reported_at: Cell::new(0),
             listed: Cell::new(false),
+            ready: Cell::new(Ready { read: false, write: false }),
         }
     }
 
