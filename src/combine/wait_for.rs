@@ -34,6 +34,31 @@ use std::time::Duration;
 /// If the waiting task is cancelled, so is the target, and a result that arrived in the same turn
 /// is lost. Dropping it half-way drops a body; a task or future continues.
 ///
+/// # A body that borrows
+///
+/// A body may become a task, so it must own what it uses. The compiler says of a read into a buffer of the caller that
+/// ``borrowed value does not live long enough``:
+///
+/// ```compile_fail,E0597
+/// # use looplab::{Result, net::TcpStream, wait_for};
+/// # use std::time::Duration;
+/// async fn first(stream: TcpStream) -> Result<usize> {
+///     let mut buffer = [0; 1024];
+///     wait_for(stream.read(&mut buffer), Duration::from_secs(5)).await
+/// }
+/// ```
+///
+/// Such a body goes into [`timeout`](crate::timeout()), which never makes a task of it:
+///
+/// ```
+/// # use looplab::{Result, net::TcpStream, timeout};
+/// # use std::time::Duration;
+/// async fn first(stream: TcpStream) -> Result<usize> {
+///     let mut buffer = [0; 1024];
+///     timeout(Duration::from_secs(5), stream.read(&mut buffer)).await
+/// }
+/// ```
+///
 /// # Errors
 /// [`Error::TimedOut`]; the error of the target; [`Error::Cancelled`] if the waiter or the target
 /// was cancelled; [`Error::Runtime`] if the target belongs to another loop and is not done

@@ -13,13 +13,16 @@ use super::unix::UnixStream;
 use crate::error::Result;
 use crate::event_loop::get_running_loop;
 use crate::trace::Place;
+use std::fmt;
 use std::panic::Location;
 use std::path::Path;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Connects to a TCP server (`asyncio.open_connection(host, port)`). A name is looked up in the loop's executor, and its
-/// addresses are tried one after the other; see [`OpenConnection::happy_eyeballs_delay`]. The empty name is this machine, as asyncio's `host=None`; asyncio rejects `""`.
+/// addresses are tried one after the other; see [`OpenConnection::happy_eyeballs_delay`]. The empty name is this machine, as
+/// asyncio's `host=None`; asyncio rejects `""`.
 ///
 /// Fails with [`Error::Io`](crate::Error::Io), which holds the errors of all addresses or that of the lookup. Fails with
 /// [`Error::Value`](crate::Error::Value) for a limit of 0, and with [`Error::Cancelled`](crate::Error::Cancelled). A failure
@@ -96,10 +99,19 @@ pub fn open_connection_on(stream: impl Into<AnyStream>) -> OpenConnection {
     OpenConnection::on(stream, Location::caller())
 }
 
-/// A connection that opens when it is awaited. Created by [`open_connection`] and its variants.
+/// A connection that opens when it is awaited. Created by [`open_connection`] and its variants. It is a body like any other:
+/// [`wait_for`](crate::wait_for), [`create_task`](crate::create_task) and the like take it.
 #[must_use = "nothing is opened unless it is awaited"]
-#[derive(Debug)]
 pub struct OpenConnection {
+    /// Empty once it was polled.
+    options: Option<ConnectOptions>,
+    opening: Option<Pin<Box<dyn Future<Output = Connected>>>>,
+}
+
+type Connected = Result<(StreamReader, StreamWriter)>;
+
+#[derive(Debug)]
+struct ConnectOptions {
     target: Target<String, Socket>,
     limit: usize,
     happy_eyeballs_delay: Option<Duration>,
@@ -111,7 +123,7 @@ impl OpenConnection {
     /// Sets the limit of the reader, in bytes; see [`StreamReader::with_limit`]. With 0 the await fails with
     /// [`Error::Value`](crate::Error::Value).
     pub fn limit(self, limit: usize) -> Self {
-        Self { limit, ..self }
+        self.with(|options| options.limit = limit)
     }
 
     /// Tries the next address of a name when the one before has not answered for so long, or has failed
@@ -135,25 +147,37 @@ impl OpenConnection {
     /// ```
     #[doc(alias = "staggered_race")]
     pub fn happy_eyeballs_delay(self, delay: Duration) -> Self {
-        Self { happy_eyeballs_delay: Some(delay), ..self }
+        self.with(|options| options.happy_eyeballs_delay = Some(delay))
     }
 
     /// Lets IPv4 and IPv6 addresses of a name take turns; the family of the first address has `first_count` of them first
     /// (`open_connection(interleave=…)`). With 0 they stay in the system's order, which is the default. With
     /// [`happy_eyeballs_delay`](Self::happy_eyeballs_delay) the default is 1.
     pub fn interleave(self, first_count: usize) -> Self {
-        Self { interleave: Some(first_count), ..self }
+        self.with(|options| options.interleave = Some(first_count))
     }
 
     fn new(target: Target<String, Socket>, place: Place) -> Self {
-        Self { target, limit: DEFAULT_LIMIT, happy_eyeballs_delay: None, interleave: None, place }
+        let (limit, happy_eyeballs_delay, interleave) = (DEFAULT_LIMIT, None, None);
+        let options = ConnectOptions { target, limit, happy_eyeballs_delay, interleave, place };
+        Self { options: Some(options), opening: None }
+    }
+
+    /// Changes an option of a call that has not begun.
+    fn with(mut self, change: impl FnOnce(&mut ConnectOptions)) -> Self {
+        if let Some(options) = &mut self.options {
+            change(options);
+        }
+        self
     }
 
     pub(super) fn on(stream: impl Into<AnyStream>, place: Place) -> Self {
         Self::new(Target::Given(stream.into().0), place)
     }
+}
 
-    async fn open(self) -> Result<(StreamReader, StreamWriter)> {
+impl ConnectOptions {
+    async fn open(self) -> Connected {
         let reader = StreamReader::with_limit(self.limit)?;
         let socket = match self.target {
             Target::Tcp(host, port) => {
@@ -175,13 +199,26 @@ impl OpenConnection {
     }
 }
 
-impl IntoFuture for OpenConnection {
-    type Output = Result<(StreamReader, StreamWriter)>;
-    type IntoFuture = Opening;
-    fn into_future(self) -> Opening {
-        Box::pin(self.open())
+impl Future for OpenConnection {
+    type Output = Connected;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Connected> {
+        if let Some(options) = self.options.take() {
+            self.opening = Some(Box::pin(options.open()));
+        }
+        let opening = self.opening.as_mut().expect("it began with its first poll");
+        opening.as_mut().poll(cx)
     }
 }
 
-/// The future of [`OpenConnection`].
-pub type Opening = Pin<Box<dyn Future<Output = Result<(StreamReader, StreamWriter)>>>>;
+impl fmt::Debug for OpenConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.options {
+            Some(options) => write!(f, "<connection to be opened to {:?}>", options.target),
+            None => f.write_str("<connection that is being opened>"),
+        }
+    }
+}
+
+/// The future of [`OpenConnection`]: itself.
+pub type Opening = OpenConnection;

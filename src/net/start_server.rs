@@ -23,6 +23,7 @@ use std::os::unix::net::UnixListener;
 use std::panic::Location;
 use std::path::Path;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// The default number of connections that one turn accepts.
 const BACKLOG: usize = 100;
@@ -148,9 +149,16 @@ where
     StartServer::new(in_tasks(client_connected), target, Location::caller())
 }
 
-/// A server that starts when it is awaited. Created by [`start_server`] and its variants.
+/// A server that starts when it is awaited. Created by [`start_server`] and its variants. It is a body like any other:
+/// [`wait_for`](crate::wait_for), [`create_task`](crate::create_task) and the like take it.
 #[must_use = "nothing is started unless it is awaited"]
 pub struct StartServer {
+    /// Empty once it was polled.
+    options: Option<ServerOptions>,
+    starting: Option<Pin<Box<dyn Future<Output = Result<Server>>>>>,
+}
+
+struct ServerOptions {
     client_connected: ClientConnected,
     target: Target<Hosts, Listener>,
     limit: usize,
@@ -161,7 +169,17 @@ pub struct StartServer {
 
 impl StartServer {
     fn new(client_connected: ClientConnected, target: Target<Hosts, Listener>, place: Place) -> Self {
-        Self { client_connected, target, limit: DEFAULT_LIMIT, backlog: BACKLOG, serving: true, place }
+        let (limit, backlog, serving) = (DEFAULT_LIMIT, BACKLOG, true);
+        let options = ServerOptions { client_connected, target, limit, backlog, serving, place };
+        Self { options: Some(options), starting: None }
+    }
+
+    /// Changes an option of a call that has not begun.
+    fn with(mut self, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        if let Some(options) = &mut self.options {
+            change(options);
+        }
+        self
     }
 
     /// Sets the limit of the readers, in bytes, 64 KiB by default (`start_server(limit=…)`); see
@@ -179,7 +197,7 @@ impl StartServer {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn limit(self, limit: usize) -> Self {
-        Self { limit, ..self }
+        self.with(|options| options.limit = limit)
     }
 
     /// Sets the number of connections that one turn accepts, 100 by default (`start_server(backlog=…)`). As in asyncio, it
@@ -198,7 +216,7 @@ impl StartServer {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn backlog(self, backlog: usize) -> Self {
-        Self { backlog, ..self }
+        self.with(|options| options.backlog = backlog)
     }
 
     /// Sets whether it accepts connections at once, which is the default
@@ -206,9 +224,11 @@ impl StartServer {
     /// [`Server::serve_forever`] begin. Earlier connections wait in the kernel, or in memory. There
     /// is an example at [`Server::start_serving`].
     pub fn start_serving(self, serving: bool) -> Self {
-        Self { serving, ..self }
+        self.with(|options| options.serving = serving)
     }
+}
 
+impl ServerOptions {
     async fn start(self) -> Result<Server> {
         if self.limit == 0 || self.backlog == 0 {
             let what = if self.limit == 0 { "Limit" } else { "Backlog" };
@@ -319,20 +339,27 @@ fn refused(address: SocketAddr, error: io::Error) -> IoError {
 
 impl fmt::Debug for StartServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<server to be started at {:?}>", self.target)
+        match &self.options {
+            Some(options) => write!(f, "<server to be started at {:?}>", options.target),
+            None => f.write_str("<server that is being started>"),
+        }
     }
 }
 
-impl IntoFuture for StartServer {
+impl Future for StartServer {
     type Output = Result<Server>;
-    type IntoFuture = Starting;
-    fn into_future(self) -> Starting {
-        Box::pin(self.start())
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Server>> {
+        if let Some(options) = self.options.take() {
+            self.starting = Some(Box::pin(options.start()));
+        }
+        let starting = self.starting.as_mut().expect("it began with its first poll");
+        starting.as_mut().poll(cx)
     }
 }
 
-/// The future of [`StartServer`].
-pub type Starting = Pin<Box<dyn Future<Output = Result<Server>>>>;
+/// The future of [`StartServer`]: itself.
+pub type Starting = StartServer;
 
 #[cfg(test)]
 mod tests {

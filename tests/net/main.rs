@@ -19,11 +19,13 @@
 //! | With a latency, what is sent arrives later, in order. | `latency::a_byte_arrives_after_the_latency_and_no_real_time_passes` |
 //! | A socket that exists is served, whatever made it. | `given::a_listener_that_is_standard_input_is_served` |
 //! | A pipe is a stream of one direction. | `pipes::bytes_and_the_end_of_a_pipe_come_in_asyncios_turns` |
+//! | What connects and serves may be given wherever a body may. | `idioms::they_are_tasks` |
 //! | hyper runs on the sockets, and a cancel goes through it. | `futures_io::a_cancellation_goes_through_hyper_and_is_one_again` |
 
 mod futures_io;
 mod given;
 mod helpers;
+mod idioms;
 mod latency;
 mod many;
 mod many_hundreds;
