@@ -4,7 +4,8 @@
 //! `yield` it is closed, and the server has one client fewer. Making the client does not connect. Without
 //! the ping an application starts although Redis is down, and its users are the first to notice.
 //!
-//! The lesson talks to the server that REDIS_URL names, or else starts a `redis-server` of its own.
+//! The lesson talks to the server that REDIS_URL names, or else starts a `redis-server` of its own. Where
+//! there is none, a small server within the lesson answers.
 
 use app::browser::{gate, get, listen, send};
 use app::redis::{Redis, is_connection_error};
@@ -94,7 +95,12 @@ fn lesson(url: &str) -> Result<()> {
 
 fn main() -> Result<()> {
     match RedisServer::find() {
-        Ok(server) => lesson(&server.url),
+        Ok(server) => {
+            if server.is_embedded() {
+                eprintln!("There is no redis-server here: a small server within this lesson answers.");
+            }
+            lesson(&server.url)
+        }
         Err(why) => {
             println!("not shown: {why}");
             Ok(())

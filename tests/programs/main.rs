@@ -11,6 +11,7 @@
 //! | An error shows its kind, and a group is a tree. | `error_texts::debug_is_the_last_line_of_pythons_traceback` |
 //! | `main` prints an error once and gives the exit code. | `error_texts::main_prints_an_error_once_and_an_exit_not_at_all` |
 //! | The explored service keeps its promise, and its careless twin does not. | `service::the_explored_service_saves_what_it_has_taken` |
+//! | Lesson 46 needs no Redis, and its client survives any answer. | `redis::lesson_46_shows_the_same_on_a_machine_without_redis_and_says_so` |
 //! | Warnings are seen without a logger. | `warnings::without_a_logger_warnings_and_errors_go_to_standard_error` |
 //! | The README's crate builds and runs. | `readme::the_readmes_own_crate_builds_and_ends_as_it_says` |
 
@@ -19,6 +20,7 @@ mod app_life;
 mod error_texts;
 mod processes;
 mod readme;
+mod redis;
 mod runner;
 mod service;
 mod warnings;

@@ -13,6 +13,8 @@ pub mod browser;
 mod connections;
 mod context;
 pub mod redis;
+pub mod redis_embedded;
+pub mod redis_frames;
 pub mod redis_server;
 mod run_app;
 

@@ -2,13 +2,14 @@
 //!
 //! It promises what `redis.asyncio` does in the lesson. It connects with the first command and not before. One connection
 //! serves all tasks, one command after the other. After a failure the next command connects anew. A command that is
-//! cancelled closes its connection, because its reply would be read as the next command's. Nothing is retried.
+//! cancelled closes its connection, because its reply would be read as the next command's. So does a reply that is too deep or
+//! too large. Nothing is retried.
 
+use crate::redis_frames::{take_frame, to_bytes};
 use looplab::net::{StreamReader, StreamWriter, memory, open_connection};
 use looplab::sync::Lock;
 use looplab::{Error, Result};
-use redis_protocol::resp2::types::{OwnedFrame, Resp2Frame};
-use redis_protocol::resp2::{decode::decode, encode::encode};
+use redis_protocol::resp2::types::OwnedFrame;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 
@@ -105,14 +106,10 @@ pub fn is_connection_error(error: &Error) -> bool {
 impl Line {
     async fn call(&mut self, command: &[&str]) -> Result<OwnedFrame> {
         let words = command.iter().map(|word| OwnedFrame::BulkString(word.as_bytes().to_vec())).collect();
-        let command = OwnedFrame::Array(words);
-        let mut bytes = vec![0; command.encode_len(false)];
-        let length = encode(&mut bytes, &command, false).map_err(Error::other)?;
-        self.writer.write(&bytes[..length])?;
+        self.writer.write(to_bytes(&OwnedFrame::Array(words))?)?;
         self.writer.drain().await?;
         loop {
-            if let Some((reply, length)) = decode(&self.received).map_err(Error::other)? {
-                self.received.drain(..length);
+            if let Some(reply) = take_frame(&mut self.received)? {
                 return Ok(reply);
             }
             let more = self.reader.read(1 << 16).await?;

@@ -1,8 +1,9 @@
-//! A Redis server to talk to: the one that `REDIS_URL` names, or one of our own.
+//! A Redis server to talk to: the one that `REDIS_URL` names, a `redis-server` of our own, or else one within this program.
 //!
 //! It promises that a server which it started listens on this machine only, writes no file, and ends with this value.
 
 use super::browser;
+use super::redis_embedded::EmbeddedRedis;
 use std::env;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,19 +18,31 @@ pub struct RedisServer {
     /// `redis://HOST:PORT`, or what the variable says.
     pub url: String,
     own: Option<Child>,
+    embedded: Option<EmbeddedRedis>,
 }
 
 impl RedisServer {
-    /// Finds or starts one; else says what to do.
+    /// Finds or starts one. A machine without Redis gets an embedded one.
     pub fn find() -> Result<Self, String> {
         match env::var("REDIS_URL") {
-            Ok(url) if !url.is_empty() => Ok(Self { url, own: None }),
+            Ok(url) if !url.is_empty() => Ok(Self { url, own: None, embedded: None }),
             _ => Self::start(),
         }
     }
 
-    /// Starts one on a free port.
-    pub fn start() -> Result<Self, String> {
+    /// Starts the embedded one.
+    pub fn embedded() -> Result<Self, String> {
+        let embedded = EmbeddedRedis::start()?;
+        Ok(Self { url: format!("redis://{}", embedded.address), own: None, embedded: Some(embedded) })
+    }
+
+    /// Whether it is the embedded one.
+    pub fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
+    /// Starts a `redis-server` on a free port, or the embedded one if this machine has none.
+    fn start() -> Result<Self, String> {
         let address = browser::free_address().map_err(|error| error.to_string())?;
         let port = address.port().to_string();
         let child = Command::new("redis-server")
@@ -40,10 +53,10 @@ impl RedisServer {
             .spawn();
         let own = match child {
             Ok(child) => Some(child),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(HOW.to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Self::embedded(),
             Err(error) => return Err(format!("redis-server cannot be started: {error}")),
         };
-        let server = Self { url: format!("redis://127.0.0.1:{port}"), own };
+        let server = Self { url: format!("redis://127.0.0.1:{port}"), own, embedded: None };
         server.wait_until_it_answers(address)
     }
 
@@ -61,8 +74,6 @@ impl RedisServer {
         Err("redis-server does not answer".to_owned())
     }
 }
-
-const HOW: &str = "there is no redis-server on this machine (Debian: apt-get install redis-server), and REDIS_URL names none";
 
 fn answers(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect_timeout(&address, PATIENCE) else { return false };
