@@ -180,7 +180,11 @@ impl StreamReader {
     #[doc(alias("StreamReader.read", "read"))]
     #[track_caller]
     pub fn read_to_end(&self) -> impl Future<Output = Result<Vec<u8>>> + use<> {
-        let (reader, place) = (self.clone(), Location::caller());
+        self.read_to_end_at(Location::caller())
+    }
+
+    pub(crate) fn read_to_end_at(&self, place: Place) -> impl Future<Output = Result<Vec<u8>>> + use<> {
+        let reader = self.clone();
         async move {
             reader.check_exception()?;
             let bytes = RefCell::new(Vec::new());

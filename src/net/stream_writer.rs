@@ -7,6 +7,7 @@ use super::endpoint::Endpoint;
 use super::transport::Transport;
 use crate::error::Result;
 use crate::task::yield_now;
+use crate::trace::Place;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
@@ -94,7 +95,11 @@ impl StreamWriter {
     #[doc(alias = "StreamWriter.drain")]
     #[track_caller]
     pub fn drain(&self) -> impl Future<Output = Result<()>> + use<> {
-        let (writer, place) = (self.clone(), Location::caller());
+        self.drain_at(Location::caller())
+    }
+
+    pub(crate) fn drain_at(&self, place: Place) -> impl Future<Output = Result<()>> + use<> {
+        let writer = self.clone();
         async move {
             let transport = writer.transport_ref();
             if let Some(error) = transport.reader().exception() {

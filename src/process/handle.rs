@@ -240,8 +240,8 @@ impl Process {
         let (stdin, input) = (self.stdin.clone(), input.into());
         let outputs = [self.stdout.clone(), self.stderr.clone()];
         async move {
-            let [stdout, stderr] = outputs.map(|output| -> Part { Box::pin(read_to_end(output)) });
-            let fed: Part = Box::pin(feed(stdin, input));
+            let [stdout, stderr] = outputs.map(|output| -> Part { Box::pin(read_to_end(output, place)) });
+            let fed: Part = Box::pin(feed(stdin, input, place));
             let mut read = gather_at(place, [fed, stdout, stderr]).await?.into_iter().skip(1);
             let (stdout, stderr) = (read.next().unwrap_or_default(), read.next().unwrap_or_default());
             inner.wait(place).await?;
@@ -295,11 +295,11 @@ impl Process {
 }
 
 /// Writes the whole input and closes the pipe. A child that does not read it is no error.
-async fn feed(stdin: Option<StreamWriter>, input: Vec<u8>) -> Result<Vec<u8>> {
+async fn feed(stdin: Option<StreamWriter>, input: Vec<u8>, place: Place) -> Result<Vec<u8>> {
     let Some(stdin) = stdin else { return Ok(Vec::new()) };
     let fed = async {
         stdin.write(input)?;
-        stdin.drain().await
+        stdin.drain_at(place).await
     };
     match fed.await {
         Err(Error::Io(error)) if is_lost(&error) => {}
@@ -313,9 +313,9 @@ fn is_lost(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-async fn read_to_end(output: Option<StreamReader>) -> Result<Vec<u8>> {
+async fn read_to_end(output: Option<StreamReader>, place: Place) -> Result<Vec<u8>> {
     match output {
-        Some(output) => output.read_to_end().await,
+        Some(output) => output.read_to_end_at(place).await,
         None => Ok(Vec::new()),
     }
 }
