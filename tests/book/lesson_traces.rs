@@ -18,7 +18,7 @@ fn lessons() -> Vec<PathBuf> {
         .expect("examples")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| Some(name.strip_suffix(".rs")?.to_owned()))
-        .filter(|name| !["tour", "explore_service"].contains(&name.as_str()))
+        .filter(|name| !["tour", "lab", "explore_service"].contains(&name.as_str()))
         .collect();
     names.sort();
     names.iter().map(|name| examples().join(name)).collect()

@@ -18,11 +18,16 @@
 //! | `tour find` leads from what a program says to its lesson. | `symptoms::what_a_program_says_leads_to_the_lesson_that_explains_it` |
 //! | The search finds asyncio's names. | `aliases::every_name_of_asyncio_with_a_counterpart_is_an_alias_of_it` |
 //! | The pages of the chapters quote them, and show what breaks them. | `chapters::every_block_in_the_pages_is_what_the_chapters_have` |
+//! | The lab answers only its own page, with the key. | `lab::only_requests_with_the_key_from_this_page_are_answered` |
+//! | An address of the lab never names a file. | `lab::an_address_names_what_there_is_and_never_a_file` |
+//! | A program of the lab ends at its limits, with its client, and with the lab. | `lab::a_program_is_killed_with_its_group_at_its_limits` |
+//! | Each lesson has an exercise, and its solution solves it. | `lab::each_exercise_is_solved_by_its_solution_in_python` |
 //! | So does each promise in a table like this one. | `references::every_promise_of_a_test_program_names_a_test_that_exists` |
 
 mod aliases;
 mod chapters;
 mod facts;
+mod lab;
 mod lesson_traces;
 mod pages;
 mod places;

@@ -38,6 +38,8 @@ pub(crate) struct Browser {
     last: u64,
     /// How many documents have been loaded.
     loads: u64,
+    /// The server that may be asked, if there is one.
+    home: String,
     /// What the page did beside answering: complaints on its console, and requests that leave its file.
     pub(crate) complaints: Vec<String>,
     _profile: TempDir,
@@ -86,9 +88,18 @@ impl Browser {
                 }
             }
         });
-        let (session, complaints) = (String::new(), Vec::new());
-        let mut browser =
-            Self { process, commands, messages, session, last: 0, loads: 0, complaints, _profile: profile };
+        let (session, home, complaints) = (String::new(), "file:".to_owned(), Vec::new());
+        let mut browser = Self {
+            process,
+            commands,
+            messages,
+            session,
+            last: 0,
+            loads: 0,
+            home,
+            complaints,
+            _profile: profile,
+        };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let attached =
             browser.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
@@ -131,7 +142,7 @@ impl Browser {
             Some("Log.entryAdded") => self.complaints.push(format!("log: {}", params["entry"])),
             Some("Network.requestWillBeSent") => {
                 let url = params["request"]["url"].as_str().unwrap_or_default();
-                if !["file:", "data:", "about:"].iter().any(|local| url.starts_with(local)) {
+                if ![self.home.as_str(), "data:", "about:"].iter().any(|local| url.starts_with(local)) {
                     self.complaints.push(format!("asks for {url}"));
                 }
             }
@@ -145,6 +156,17 @@ impl Browser {
         // From another address, so that a file that is open already is read again.
         self.navigate("about:blank");
         self.navigate(&format!("file://{}#{link}", file.display()));
+    }
+
+    /// Opens an address of a server on this machine, which is the only one that may be asked from then on.
+    pub(crate) fn visit(&mut self, home: &str, address: &str) {
+        self.home = home.to_owned();
+        self.navigate(address);
+    }
+
+    /// Waits until an expression is true.
+    pub(crate) fn until(&mut self, expression: &str) {
+        while self.eval(expression) != true {}
     }
 
     fn navigate(&mut self, url: &str) {

@@ -14,7 +14,7 @@ pub(crate) fn lessons() -> Vec<String> {
     let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = names
         .filter_map(|name| Some(name.strip_suffix(".rs")?.to_owned()))
-        .filter(|name| name != "tour")
+        .filter(|name| !["tour", "lab"].contains(&name.as_str()))
         .collect();
     names.sort();
     names

@@ -31,6 +31,7 @@
 
 mod browser;
 mod compare;
+mod lab;
 mod lessons;
 mod predict;
 mod python;

@@ -23,8 +23,6 @@ const MOMENTS: [(&str, &str); 7] = [
 fn pictures() {
     let Some(mut browser) = Browser::start() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let shots = root().join("target/xray/shots");
-    fs::create_dir_all(&shots).expect("a folder for the pictures");
     for (lesson, moment) in MOMENTS {
         let _watchdog = watchdog();
         let file = page_of(lesson, folder.path());
@@ -53,13 +51,18 @@ fn take(browser: &mut Browser, file: &Path, link: &str, then: &str, name: &str) 
             browser.resize(width, height);
             browser.open(file, &format!("{link}&theme={theme}"));
             browser.eval(then);
-            let answer = browser.call("Page.captureScreenshot", json!({ "format": "png" }));
-            let picture = decode(answer["data"].as_str().expect("a picture"));
-            let shots = root().join("target/xray/shots");
-            fs::write(shots.join(format!("{name}-{width}-{theme}.png")), picture)
-                .expect("a picture is written");
+            picture(browser, &format!("{name}-{width}-{theme}"));
         }
     }
+}
+
+/// Writes a picture of what the browser shows.
+pub(crate) fn picture(browser: &mut Browser, name: &str) {
+    let answer = browser.call("Page.captureScreenshot", json!({ "format": "png" }));
+    let picture = decode(answer["data"].as_str().expect("a picture"));
+    let shots = root().join("target/xray/shots");
+    fs::create_dir_all(&shots).expect("a folder for the pictures");
+    fs::write(shots.join(format!("{name}.png")), picture).expect("a picture is written");
 }
 
 /// Decodes base64, which is all that the pictures need of a crate.

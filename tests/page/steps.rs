@@ -282,6 +282,14 @@ fn output_stands_beside_what_printed_it() {
 /// axe-core asks a page for what the accessibility guidelines demand. It is in this package for tests only.
 const AXE: &str = include_str!("axe-core/axe.min.js");
 
+/// Returns what axe finds wrong with what the browser shows.
+pub(crate) fn axe(browser: &mut Browser) -> serde_json::Value {
+    browser.eval(&format!(
+        "(async () => {{ {AXE}; const found = await axe.run(document);
+            return found.violations.map(({{ id, nodes }}) => [id, nodes.map(({{ html }}) => html)]); }})()"
+    ))
+}
+
 #[test]
 fn axe_finds_nothing_in_either_theme() {
     let Some(mut browser) = Browser::start() else { return };
@@ -306,10 +314,7 @@ fn axe_finds_nothing_in_either_theme() {
                 browser.press(key);
                 browser.call("Input.insertText", json!({ "text": "a" }));
             }
-            let found = browser.eval(&format!(
-                "(async () => {{ {AXE}; const found = await axe.run(document);
-                    return found.violations.map(({{ id, nodes }}) => [id, nodes.map(({{ html }}) => html)]); }})()"
-            ));
+            let found = axe(&mut browser);
             assert_eq!(found, json!([]), "{lesson}, {theme}");
         }
     }

@@ -20,12 +20,14 @@ mod events;
 mod lab;
 mod logger;
 mod processes;
+mod served;
 mod transitions;
 
 pub use bodies::{Guard, HOUR, Holds, failure, forever, ms, pass_on, show, swallow};
 pub use lab::{Lab, Log, say, says, words};
 pub use logger::{capture_log, logged};
 pub use processes::{Ended, Process, command, in_child, name_of, report, role, with_default_signals};
+pub use served::Served;
 pub use transitions::Trace;
 
 use std::env;
