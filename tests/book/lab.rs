@@ -2,6 +2,7 @@
 
 use looplab_lab::exercises::{Exercise, exercises};
 use looplab_lab::lessons::lessons;
+use looplab_lab::markdown::html;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -347,4 +348,31 @@ fn each_exercise_is_solved_by_its_solution_in_python() {
 fn each_exercise_is_solved_by_its_solution_in_rust() {
     let problems = problems_of_solutions("rs");
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn a_page_becomes_html_and_its_text_stays_text() {
+    for (text, expected) in [
+        ("## 05: `stop()` & more\n", "<h2>05: <code>stop()</code> &amp; more</h2>\n"),
+        (
+            "one\ntwo\n\n*three* **four** 2 * 3\n",
+            "<p>one\ntwo</p>\n<p><em>three</em> <strong>four</strong> 2 * 3</p>\n",
+        ),
+        ("- a\n  b\n- `c`\n", "<ul>\n<li>a b</li>\n<li><code>c</code></li>\n</ul>\n"),
+        ("1. a\n2. b\n", "<ol>\n<li>a</li>\n<li>b</li>\n</ol>\n"),
+        ("<!-- quote\nx -->\n<script>\n", "<p>&lt;script&gt;</p>\n"),
+        (
+            "```rust,ignore\nlet a = \"<b>\";\n```\n",
+            "<pre tabindex=\"0\" class=\"lang-rust\"><code>let a = &quot;&lt;b&gt;&quot;;</code></pre>\n",
+        ),
+        ("[a](../lessons/stopping.md#05-x)", "<p><a href=\"#/lesson/05/story\">a</a></p>\n"),
+        ("[a](02_timers.md)", "<p><a href=\"#/chapter/02\">a</a></p>\n"),
+        ("[`a`](../../src/x.rs) [b", "<p><span title=\"../../src/x.rs\"><code>a</code></span> [b</p>\n"),
+        (
+            "| a | b |\n|---|---|\n| 1 | `2` |\n",
+            "<div class=\"wide\"><table><thead><tr><th>a</th><th>b</th></tr>\n</thead><tbody><tr><td>1</td><td><code>2</code></td></tr>\n</tbody></table></div>\n",
+        ),
+    ] {
+        assert_eq!(html(text), expected, "{text}");
+    }
 }

@@ -166,7 +166,9 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub(crate) fn until(&mut self, expression: &str) {
-        while self.eval(expression) != true {}
+        self.eval(&format!(
+            "new Promise((done) => {{ const look = () => (({expression}) ? done() : setTimeout(look, 20)); look(); }})"
+        ));
     }
 
     fn navigate(&mut self, url: &str) {

@@ -27,6 +27,9 @@
 //! | The page says of a twin's run what Rust says. | `python::the_page_says_of_a_twins_run_what_rust_says` |
 //! | `xray.py` runs a program with its arguments, its status and its name `__main__`. | `python::xray_py_refuses_what_it_cannot_do_and_keeps_the_programs_arguments_and_status` |
 //! | `xray.py` writes the page that Rust writes. | `python::xray_py_beside_the_pages_files_makes_the_same_page` |
+//! | A lesson of the lab is walked through its five steps by keys. | `lab::a_lesson_is_walked_through_its_five_steps_by_keys` |
+//! | A save of a copy brings its new run to the same moment. | `lab::a_save_brings_the_new_run_to_the_same_moment` |
+//! | The lab fits each width, and axe finds nothing. | `lab::the_lab_fits_each_width_and_axe_finds_nothing` |
 //! | The pictures show the lessons in three widths and both themes. | `shots::pictures` |
 
 mod browser;

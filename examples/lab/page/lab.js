@@ -393,8 +393,8 @@ function outcome(state, language) {
   const { ended } = state;
   const bad = ended && (ended.problem || (inFix() ? ended.fix !== '' : !ended.same));
   return html`<p class="verdict-line ${ended ? (bad ? 'alarm' : 'outside') : 'dim'}">${ended ? html`${icon(bad ? 'cross' : 'done')}${verdictOf(state, language)}` : `${state.doing} …`}</p>
-    ${state.out || !ended?.stderr ? html`<pre class="live" tabindex="0" aria-label="output"><code>${state.out}</code></pre>` : nothing}
-    ${ended?.stderr ? html`<pre class="live wrong" tabindex="0" aria-label="standard error"><code>${ended.stderr}</code></pre>` : nothing}`;
+    ${state.out || !ended?.stderr ? html`<pre class="live" tabindex="0" role="group" aria-label="output"><code>${state.out}</code></pre>` : nothing}
+    ${ended?.stderr ? html`<pre class="live wrong" tabindex="0" role="group" aria-label="standard error"><code>${ended.stderr}</code></pre>` : nothing}`;
 }
 
 function inFix() {
@@ -409,7 +409,7 @@ function verdictOf({ ended }, language) {
 }
 
 function transcript() {
-  return html`<h2>Transcript <small>what CPython printed</small></h2><pre tabindex="0" aria-label="transcript"><code>${lab.item.transcript}</code></pre>`;
+  return html`<h2>Transcript <small>what CPython printed</small></h2><pre tabindex="0" role="group" aria-label="transcript"><code>${lab.item.transcript}</code></pre>`;
 }
 
 function see() {

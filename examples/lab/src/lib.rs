@@ -14,7 +14,7 @@ mod child;
 pub mod exercises;
 mod gate;
 pub mod lessons;
-mod markdown;
+pub mod markdown;
 mod programs;
 mod routes;
 mod server;

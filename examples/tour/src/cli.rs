@@ -27,6 +27,7 @@ Examples:
   cargo run --example tour xray -- --python       xray.py, which makes such a page of any asyncio program
   cargo run --example tour build 01               a chapter of docs/build, which grows the loop from nothing
   cargo run --example tour practice               the next exercise of the chapters
+  cargo run --example lab                         all of it in a browser: read, predict, run, see, mend
   cargo run --example tour -- --json              the same for machines
 
 Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
