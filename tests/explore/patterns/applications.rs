@@ -218,10 +218,10 @@ mod lesson_43 {
 mod lesson_44 {
     use super::super::{SIGTERM, check, holds, runs};
     use super::{get, serve, told_up};
-    use app::{App, Serving, text};
+    use app::{App, Options, Serving, Site, run_app_on, text};
     use looplab::explore::{Explore, World};
-    use looplab::{Error, EventLoop, Result, sleep};
-    use std::cell::Cell;
+    use looplab::{Clock, Error, EventLoop, Result, sleep};
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -275,6 +275,28 @@ mod lesson_44 {
         for startup in [Startup::Ends, Startup::Fails, Startup::NeverEnds] {
             holds(explored(startup).signals([SIGTERM]));
         }
+    }
+
+    #[test]
+    fn contexts_are_closed_one_by_one_after_a_failed_startup() -> Result<()> {
+        let (app, log) = (App::new(), Rc::<RefCell<Vec<String>>>::default());
+        for name in ["one", "two"] {
+            let log = log.clone();
+            app.context(async move |_, serving: Serving| {
+                let served = serving.await;
+                log.borrow_mut().push(format!("{name} closes"));
+                sleep(Duration::from_secs(1)).await?;
+                log.borrow_mut().push(format!("{name} is closed"));
+                served
+            });
+        }
+        app.on_startup(async |_| Err(Error::msg("no answer")));
+        let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
+        let options = Options { handle_signals: false, ..Options::default() };
+        let ended = run_app_on(&lp, &app, Site::Memory("app".to_owned()), options);
+        check(ended.is_err(), "the startup did not fail")?;
+        let in_order = ["two closes", "two is closed", "one closes", "one is closed"];
+        check(*log.borrow() == in_order, "they were closed in another order")
     }
 }
 
