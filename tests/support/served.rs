@@ -19,8 +19,12 @@ impl Served {
         let program = Command::new(examples().join("lab"));
         let mut command = with_default_signals(&program).unwrap_or(program);
         command.arg("--folder").arg(folder).args(options);
-        let mut process =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the lab starts");
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the lab starts");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let (_, address) = line.trim().split_once("http://127.0.0.1:").expect("an address");
