@@ -19,102 +19,110 @@ use std::task::{Context, Poll};
 /// Waits until a future is done. Fails if an error is thrown here.
 pub(crate) struct Leaf {
     pub(super) on: Rc<dyn AnyFuture>,
-    state: LeafState,
-}
-
-#[derive(Default)]
-enum LeafState {
-    #[default]
-    Unregistered,
-    /// Registered with what it waits on, and in the context of what polls it, if that is a step.
-    Registered { with: Option<Rc<TaskCell>>, key: u64 },
-    /// It refused to wait in this step, and its error is thrown in the next one.
-    Refused(StepId),
+    /// The task or coroutine in whose step it waits; `None` outside of a step.
+    waits_in: Option<Rc<TaskCell>>,
+    /// The key of its registration, or the number of the step in which it refused to wait; 0 before it is polled.
+    key: u64,
 }
 
 impl Leaf {
     pub(crate) fn new(on: Rc<dyn AnyFuture>) -> Self {
-        Self { on, state: LeafState::Unregistered }
+        Self { on, waits_in: None, key: 0 }
     }
 
     /// Ready with `Ok` once the future is done, with `Err` if something is thrown here.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let registered = !matches!(self.state, LeafState::Unregistered);
-        if registered
-            && let Some(error) = self.state.take_thrown()
-            && let Some(error) = self.throw(*error)
+        // Nearly always nothing is thrown.
+        if let Some(cell) = &self.waits_in
+            && cell.context.throws()
+            && let Some(error) = self.take_thrown()
         {
             return Poll::Ready(Err(error));
         }
         if self.on.core().done() {
             // What is done has no waiters any more.
-            if let LeafState::Registered { with: Some(cell), key } = std::mem::take(&mut self.state) {
-                cell.context.remove_wait(key);
+            if let Some(cell) = self.waits_in.take() {
+                cell.context.remove_wait(self.key);
             }
+            self.key = 0;
             return Poll::Ready(Ok(()));
         }
-        if !registered || !self.state.is_polled_again(cx) {
+        if self.key == 0 || !self.is_polled_again(cx) {
             self.wait(cx);
         }
         Poll::Pending
     }
 
-    /// Returns the error to be thrown here; `None` if what it waits on was cancelled itself, which is kept.
+    /// Takes the error to be thrown here, if the leaf has waited since an earlier step of the current cell. If what it
+    /// waits on was cancelled itself, the leaf keeps that cancellation, and the thrown one is dropped.
     #[cold]
-    fn throw(&mut self, error: Error) -> Option<Error> {
-        let refused = matches!(self.state, LeafState::Refused(_));
-        if !refused && self.on.core().error().is_some_and(|own| own.is_cancelled()) {
-            return None;
-        }
-        if !refused && self.on.core().done() {
-            // asyncio has read the outcome by now, and throws the cancellation in its place. What was refused is not read.
-            self.on.core().mark_retrieved();
+    fn take_thrown(&mut self) -> Option<Error> {
+        let cell = self.waits_in.as_ref()?;
+        let since = StepId { context: cell.context.id, number: self.key };
+        let error = *look_at_current(|context, _| context.take_thrown(since)).flatten()?;
+        let core = self.on.core();
+        if !refuses(cell, core) {
+            if core.error().is_some_and(|own| own.is_cancelled()) {
+                return None;
+            }
+            if core.done() {
+                // asyncio has read the outcome by now, and throws the cancellation in its place. What was refused is not
+                // read.
+                core.mark_retrieved();
+            }
         }
         self.release();
         Some(error)
     }
 
-    /// Registers with what is not done yet, or refuses to wait.
+    /// Whether it is registered already just as it is polled now.
+    #[inline]
+    fn is_polled_again(&self, cx: &Context<'_>) -> bool {
+        let Some(cell) = &self.waits_in else { return false };
+        look_at_current(|context, waker| {
+            std::ptr::eq(context, &cell.context) && waker == cx.waker().data() && context.renew_wait(self.key)
+        })
+        .unwrap_or_default()
+    }
+
+    /// Registers with what is not done yet, or refuses to wait: then its error is thrown in the next step.
     fn wait(&mut self, cx: &Context<'_>) {
         self.release();
         let core = self.on.core();
         let Some((cell, waker)) = current() else {
-            let key = core.add_waiter(Waiter::Waker(cx.waker().clone()));
-            self.state = LeafState::Registered { with: None, key };
+            self.key = core.add_waiter(Waiter::Waker(cx.waker().clone()));
             return;
         };
-        if cell.is_task() && (std::ptr::eq(&cell.core, core) || !cell.core.lp.ptr_eq(&core.lp)) {
+        if refuses(&cell, core) {
             cell.context.refused.set(Some(refusal(&cell, core)));
-            self.state = LeafState::Refused(cell.context.step());
-            return;
-        }
-        let own_waker = waker == cx.waker().data();
-        let waiter = if own_waker && cell.is_task() {
-            Waiter::Step(cell.clone())
+            self.key = cell.context.step().number;
         } else {
-            Waiter::Waker(cx.waker().clone())
-        };
-        let key = core.add_waiter(waiter);
-        cell.context.add_wait(key, self.on.clone(), own_waker);
-        self.state = LeafState::Registered { with: Some(cell), key };
+            let own_waker = waker == cx.waker().data();
+            self.key = core.add_waiter(if own_waker && cell.is_task() {
+                Waiter::Step(cell.clone())
+            } else {
+                Waiter::Waker(cx.waker().clone())
+            });
+            cell.context.add_wait(self.key, self.on.clone(), own_waker);
+        }
+        self.waits_in = Some(cell);
     }
 
     /// Removes the registration: the leaf is done, or is dropped.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if !matches!(self.state, LeafState::Unregistered) {
+        if self.key != 0 {
             self.unregister();
         }
     }
 
     fn unregister(&mut self) {
-        if let LeafState::Registered { with, key } = std::mem::take(&mut self.state) {
-            if let Some(cell) = with {
-                cell.context.remove_wait(key);
-            }
-            self.on.core().drop_waiter(key);
+        if let Some(cell) = self.waits_in.take() {
+            cell.context.remove_wait(self.key);
         }
+        self.on.core().drop_waiter(self.key);
+        self.key = 0;
     }
 }
 
@@ -139,32 +147,13 @@ impl fmt::Debug for Leaf {
     }
 }
 
-impl LeafState {
-    /// Takes the thrown error, if the leaf was pending in an earlier step of the current context.
-    #[inline]
-    fn take_thrown(&self) -> Option<Box<Error>> {
-        let since = match self {
-            // Nearly always nothing is thrown, and the current context need not be looked up.
-            Self::Registered { with: Some(cell), .. } if !cell.context.throws() => return None,
-            Self::Registered { with: Some(cell), key } => StepId { context: cell.context.id, number: *key },
-            Self::Refused(step) => *step,
-            Self::Unregistered | Self::Registered { with: None, .. } => return None,
-        };
-        look_at_current(|context, _| context.take_thrown(since)).flatten()
-    }
-
-    /// Whether it is registered already just as it is polled now.
-    #[inline]
-    fn is_polled_again(&self, cx: &Context<'_>) -> bool {
-        let Self::Registered { with: Some(cell), key } = self else { return false };
-        look_at_current(|context, waker| {
-            std::ptr::eq(context, &cell.context) && waker == cx.waker().data() && context.renew_wait(*key)
-        })
-        .unwrap_or_default()
-    }
+/// Whether a task may not wait on a future: it is the task itself, or is of another loop.
+#[inline]
+fn refuses(cell: &TaskCell, on: &FutureCore) -> bool {
+    cell.is_task() && (std::ptr::eq(&cell.core, on) || !cell.core.lp.ptr_eq(&on.lp))
 }
 
-/// Returns asyncio's error for a task that may not wait on `on`: it is itself, or is of another loop.
+/// Returns asyncio's error for a task that may not wait on `on`.
 #[cold]
 fn refusal(cell: &TaskCell, on: &FutureCore) -> Box<Error> {
     let name = cell.name();
