@@ -13,7 +13,7 @@
 use super::future_core::AnyFuture;
 use super::keyed_list::{KeyedList, next_key};
 use crate::error::Error;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 pub(crate) struct StepContext {
@@ -28,7 +28,7 @@ pub(crate) struct StepContext {
     thrown: Cell<Option<Box<Error>>>,
     /// Option<Box<Error>> by a leaf that refused to wait, to be delivered in the next step (a task that awaits itself).
     pub(crate) refused: Cell<Option<Box<Error>>>,
-    waits: RefCell<KeyedList<LeafWait>>,
+    waits: KeyedList<LeafWait>,
     /// It was woken during its own step, so its next step is queued at the end of this one.
     pub(super) woken: Cell<bool>,
 }
@@ -36,24 +36,18 @@ pub(crate) struct StepContext {
 /// What one leaf waits on.
 struct LeafWait {
     on: Rc<dyn AnyFuture>,
-    /// The step in which the leaf was polled last.
+    /// The step in which the leaf was polled last; [`EVERY_STEP`] if that was through another waker than the task's.
     polled_in: u64,
-    own_waker: bool,
 }
+
+/// Stands for each step of a leaf that is polled only when it is woken.
+const EVERY_STEP: u64 = u64::MAX;
 
 /// Names a step of a context.
 #[derive(Clone, Copy, Default)]
 pub(super) struct StepId {
     pub(super) context: u64,
     pub(super) number: u64,
-}
-
-impl LeafWait {
-    /// Whether it counts after the step with this number.
-    #[inline]
-    fn counts(&self, last: u64) -> bool {
-        self.polled_in == last || !self.own_waker
-    }
 }
 
 impl StepContext {
@@ -65,7 +59,7 @@ impl StepContext {
             active: Cell::new(false),
             thrown: Cell::new(None),
             refused: Cell::new(None),
-            waits: RefCell::new(KeyedList::Empty),
+            waits: KeyedList::default(),
             woken: Cell::new(false),
         }
     }
@@ -106,34 +100,39 @@ impl StepContext {
     /// Notes that a leaf waits on `on`, under the key of its registration there.
     #[inline]
     pub(super) fn add_wait(&self, key: u64, on: Rc<dyn AnyFuture>, own_waker: bool) {
-        self.waits.borrow_mut().push(key, LeafWait { on, polled_in: self.number.get(), own_waker });
+        let polled_in = if own_waker { self.number.get() } else { EVERY_STEP };
+        self.waits.push(key, LeafWait { on, polled_in });
     }
 
     /// Notes that a leaf was polled again through the task's own waker; false if it is not registered like that.
     #[inline]
     pub(super) fn renew_wait(&self, key: u64) -> bool {
-        let mut waits = self.waits.borrow_mut();
-        let Some(wait) = waits.get_mut(key).filter(|wait| wait.own_waker) else { return false };
-        wait.polled_in = self.number.get();
-        true
+        let renew = |wait: &mut LeafWait| {
+            let own_waker = wait.polled_in != EVERY_STEP;
+            if own_waker {
+                wait.polled_in = self.number.get();
+            }
+            own_waker
+        };
+        self.waits.update(key, renew).unwrap_or_default()
     }
 
     /// Removes a leaf's wait. The leaf holds what it waits on, so nothing of the user's is dropped here.
     #[inline]
     pub(super) fn remove_wait(&self, key: u64) {
-        let removed = self.waits.borrow_mut().remove(key);
-        drop(removed);
+        drop(self.waits.remove(key));
     }
 
-    /// Lists what it waits on, in order of registration.
+    /// Lists what it waits on after its last step, in order of registration.
     pub(super) fn waits(&self) -> Vec<Rc<dyn AnyFuture>> {
-        let (waits, last) = (self.waits.borrow(), self.number.get());
-        waits.iter().filter(|(_, wait)| wait.counts(last)).map(|(_, wait)| wait.on.clone()).collect()
+        let last = self.number.get();
+        self.waits.filter_map(|_, wait| (wait.polled_in >= last).then(|| wait.on.clone()))
     }
 
     #[inline]
     pub(super) fn has_waits(&self) -> bool {
-        self.waits.borrow().iter().any(|(_, wait)| wait.counts(self.number.get()))
+        // Nearly always the first wait was registered in the last step.
+        self.waits.first_key() > self.number.get() || !self.waits().is_empty()
     }
 }
 

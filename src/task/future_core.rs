@@ -105,7 +105,7 @@ pub(crate) struct FutureCore {
     state: Cell<Option<Done>>,
     /// It failed, and its error was not read yet.
     unretrieved: Cell<bool>,
-    waiters: RefCell<KeyedList<Waiter>>,
+    waiters: KeyedList<Waiter>,
     /// What few futures have. Boxed, so that it costs the others a pointer only.
     extras: OnceCell<Box<FutureExtras>>,
 }
@@ -150,7 +150,7 @@ impl FutureCore {
             place,
             state: Cell::new(None),
             unretrieved: Cell::new(false),
-            waiters: RefCell::new(KeyedList::Empty),
+            waiters: KeyedList::default(),
             extras: OnceCell::new(),
         }
     }
@@ -162,7 +162,7 @@ impl FutureCore {
         (self.on, self.kind, self.place) = (On::Future(id), kind, place);
         *self.state.get_mut() = None;
         *self.unretrieved.get_mut() = false;
-        *self.waiters.get_mut() = KeyedList::Empty;
+        self.waiters = KeyedList::default();
         if self.extras.get().is_some() {
             self.extras = OnceCell::new();
         }
@@ -211,11 +211,10 @@ impl FutureCore {
     /// Drops what its callbacks own, because the loop is closed and they will never run. They stay registered, so that
     /// completing the future still fails.
     pub(crate) fn forget_callbacks(&self) {
-        let callback = |(_, waiter): (u64, &Waiter)| match waiter {
+        let callbacks = self.waiters.filter_map(|_, waiter| match waiter {
             Waiter::Callback(callback) => Some(callback.clone()),
             Waiter::Step(_) | Waiter::Waker(_) => None,
-        };
-        let callbacks: Vec<_> = self.waiters.borrow().iter().filter_map(callback).collect();
+        });
         callbacks.iter().for_each(|callback| callback.forget());
     }
 }
@@ -312,18 +311,18 @@ impl FutureCore {
     #[inline]
     pub(super) fn add_waiter(&self, waiter: Waiter) -> u64 {
         let key = next_key();
-        self.waiters.borrow_mut().push(key, waiter);
+        self.waiters.push(key, waiter);
         key
     }
 
     /// Removes a waiter; it is returned so that it is dropped with no borrow held.
     pub(super) fn remove_waiter(&self, key: u64) -> Option<Waiter> {
-        self.waiters.borrow_mut().remove(key)
+        self.waiters.remove(key)
     }
 
     #[inline]
     pub(crate) fn drop_waiter(&self, key: u64) {
-        let removed = self.waiters.borrow_mut().remove(key);
+        let removed = self.waiters.remove(key);
         // A step is nothing of the user's.
         if !matches!(removed, None | Some(Waiter::Step(_))) {
             drop_quietly(removed);
@@ -332,7 +331,7 @@ impl FutureCore {
 
     /// Drops all waiters without waking any.
     pub(crate) fn drop_waiters(&self) {
-        self.waiters.take().for_each(drop_quietly);
+        self.waiters.drain(drop_quietly);
     }
 
     /// Completes it as [`complete_on`](Self::complete_on), on its loop if that still exists.
@@ -357,15 +356,14 @@ impl FutureCore {
         if let Some(lp) = lp.filter(|lp| lp.0.is_traced()) {
             lp.0.completed(self.on, state, self.error().as_ref());
         }
-        let waiters = self.waiters.take();
-        if let KeyedList::Empty = waiters {
+        if self.waiters.is_empty() {
             return Ok(());
         }
         let Some(lp) = lp.filter(|lp| !lp.is_closed()) else {
-            waiters.for_each(drop_quietly);
+            self.drop_waiters();
             return Err(Error::Closed);
         };
-        waiters.for_each(|waiter| waiter.notify(lp, Some(self.on), &owner));
+        self.waiters.drain(|waiter| waiter.notify(lp, Some(self.on), &owner));
         Ok(())
     }
 
@@ -404,7 +402,7 @@ impl Waiter {
 impl Drop for FutureCore {
     #[inline]
     fn drop(&mut self) {
-        if !matches!(self.waiters.get_mut(), KeyedList::Empty) {
+        if !self.waiters.is_empty() {
             self.drop_waiters();
         }
         if let Some(error) = self.extras.get_mut().and_then(|extras| extras.error.get_mut().take()) {

@@ -1,111 +1,97 @@
 //! `KeyedList`: values in the order of their keys, which can be removed from any place.
 //!
 //! The waiters of a future and the waits of a step are kept in one. Nearly always there is at most one value, which
-//! needs no allocation. The list never drops a value: the caller gets it back and drops it with no borrow held.
+//! needs no allocation. The list never drops a value: the caller gets it back. It is changed through a shared reference,
+//! and no borrow is held while the caller does anything with a value.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::thread::LocalKey;
 
-#[derive(Default)]
-pub(crate) enum KeyedList<T> {
-    #[default]
-    Empty,
-    One(u64, T),
-    /// A removed value leaves a gap, and the gaps go when they are more than half.
-    ///
-    /// Alternative: a `BTreeMap`. Problem: two values, which each job has, cost 500 instructions more (measured).
-    /// Alternative: no gaps. Problem: removing n values, first one first, would move n² of them.
-    Many {
-        values: Vec<(u64, Option<T>)>,
-        gaps: usize,
-    },
+pub(crate) struct KeyedList<T> {
+    /// The key of the first value; 0 if that was removed.
+    key: Cell<u64>,
+    first: Cell<Option<T>>,
+    /// The values that were appended while there were others. Boxed, so that lists without them pay for a pointer only.
+    others: OnceCell<Box<RefCell<BTreeMap<u64, T>>>>,
+}
+
+impl<T> Default for KeyedList<T> {
+    #[inline]
+    fn default() -> Self {
+        Self { key: Cell::new(0), first: Cell::new(None), others: OnceCell::new() }
+    }
 }
 
 impl<T> KeyedList<T> {
     /// Appends a value. Its key is greater than all keys before it.
     #[inline]
-    pub(crate) fn push(&mut self, key: u64, value: T) {
-        match self {
-            Self::Empty => *self = Self::One(key, value),
-            _ => self.push_another(key, value),
-        }
-    }
-
-    #[cold]
-    fn push_another(&mut self, key: u64, value: T) {
-        if let Self::Many { values, .. } = self {
-            return values.push((key, Some(value)));
-        }
-        let mut values = Vec::with_capacity(2);
-        if let Self::One(first, before) = std::mem::take(self) {
-            values.push((first, Some(before)));
-        }
-        values.push((key, Some(value)));
-        *self = Self::Many { values, gaps: 0 };
-    }
-
-    #[inline]
-    pub(crate) fn remove(&mut self, key: u64) -> Option<T> {
-        match self {
-            Self::One(only, _) if *only == key => match std::mem::take(self) {
-                Self::One(_, value) => Some(value),
-                _ => None,
-            },
-            Self::Many { values, gaps } => {
-                let value = slot(values, key)?.take()?;
-                *gaps += 1;
-                if *gaps > values.len() / 2 {
-                    values.retain(|(_, value)| value.is_some());
-                    *gaps = 0;
-                }
-                Some(value)
-            }
-            Self::One(..) | Self::Empty => None,
+    pub(crate) fn push(&self, key: u64, value: T) {
+        if self.is_empty() {
+            self.key.set(key);
+            self.first.set(Some(value));
+        } else {
+            self.others.get_or_init(Box::default).borrow_mut().insert(key, value);
         }
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut T> {
-        match self {
-            Self::One(only, value) if *only == key => Some(value),
-            Self::Many { values, .. } => slot(values, key)?.as_mut(),
-            Self::One(..) | Self::Empty => None,
+    pub(crate) fn remove(&self, key: u64) -> Option<T> {
+        if self.key.get() == key {
+            self.key.set(0);
+            return self.first.take();
         }
+        self.others.get()?.borrow_mut().remove(&key)
+    }
+
+    /// Calls `change` with the value with this key, which it must leave in the list.
+    #[inline]
+    pub(crate) fn update<R>(&self, key: u64, change: impl FnOnce(&mut T) -> R) -> Option<R> {
+        if self.key.get() == key {
+            let mut first = self.first.take()?;
+            let changed = change(&mut first);
+            self.first.set(Some(first));
+            return Some(changed);
+        }
+        self.others.get()?.borrow_mut().get_mut(&key).map(change)
+    }
+
+    /// Returns the key of the first value; 0 if that was removed.
+    #[inline]
+    pub(crate) fn first_key(&self) -> u64 {
+        self.key.get()
     }
 
     #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.key.get() == 0 && self.others.get().is_none_or(|others| others.borrow().is_empty())
+    }
+
     pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Empty => 0,
-            Self::One(..) => 1,
-            Self::Many { values, gaps } => values.len() - gaps,
+        usize::from(self.key.get() != 0) + self.others.get().map_or(0, |others| others.borrow().len())
+    }
+
+    /// Collects what `look` makes of the keys and values. It must not use the list.
+    pub(crate) fn filter_map<R>(&self, mut look: impl FnMut(u64, &T) -> Option<R>) -> Vec<R> {
+        let first = self.first.take();
+        let mut all: Vec<R> = first.iter().filter_map(|first| look(self.key.get(), first)).collect();
+        self.first.set(first);
+        if let Some(others) = self.others.get() {
+            all.extend(others.borrow().iter().filter_map(|(key, value)| look(*key, value)));
         }
+        all
     }
 
+    /// Empties the list, and calls `call` with each value.
     #[inline]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        let (one, many) = match self {
-            Self::Empty => (None, &[][..]),
-            Self::One(key, value) => (Some((*key, value)), &[][..]),
-            Self::Many { values, .. } => (None, &values[..]),
-        };
-        one.into_iter().chain(many.iter().filter_map(|(key, value)| Some((*key, value.as_ref()?))))
-    }
-
-    #[inline]
-    pub(super) fn for_each(self, mut call: impl FnMut(T)) {
-        match self {
-            Self::Empty => {}
-            Self::One(_, value) => call(value),
-            Self::Many { values, .. } => values.into_iter().filter_map(|(_, value)| value).for_each(call),
+    pub(crate) fn drain(&self, mut call: impl FnMut(T)) {
+        self.key.set(0);
+        let others = self.others.get().map(|others| others.take());
+        if let Some(first) = self.first.take() {
+            call(first);
         }
+        others.into_iter().flat_map(BTreeMap::into_values).for_each(call);
     }
-}
-
-/// Returns the place of the value with this key.
-fn slot<T>(values: &mut [(u64, T)], key: u64) -> Option<&mut T> {
-    let at = values.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-    Some(&mut values[at].1)
 }
 
 /// Returns a number that this thread has not had before. Keys only grow, so an old key never names a later value.

@@ -24,7 +24,7 @@ pub(crate) struct PendingJob {
 /// A loop's jobs, and its default pool.
 pub(crate) struct JobTable {
     /// By their numbers, which are given in order of submission.
-    jobs: RefCell<KeyedList<PendingJob>>,
+    jobs: KeyedList<PendingJob>,
     last: Cell<u64>,
     /// Whether a result has arrived since the loop last slept.
     pub(crate) result_arrived: Cell<bool>,
@@ -38,7 +38,7 @@ pub(crate) struct JobTable {
 impl JobTable {
     pub(crate) fn new(default_threads: Option<usize>) -> Self {
         Self {
-            jobs: RefCell::default(),
+            jobs: KeyedList::default(),
             last: Cell::new(0),
             result_arrived: Cell::new(false),
             default: RefCell::new(None),
@@ -52,7 +52,7 @@ impl JobTable {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.jobs.borrow().len()
+        self.jobs.len()
     }
 
     /// Returns the number of the job that is inserted next.
@@ -63,36 +63,37 @@ impl JobTable {
     pub(crate) fn insert(&self, job: Arc<dyn Job>, future: Rc<dyn Any>, begun: Option<bool>) {
         let number = self.next_number();
         self.last.set(number);
-        self.jobs.borrow_mut().push(number, PendingJob { job, future, begun });
+        self.jobs.push(number, PendingJob { job, future, begun });
     }
 
     pub(crate) fn remove(&self, number: u64) -> Option<PendingJob> {
-        self.jobs.borrow_mut().remove(number)
+        self.jobs.remove(number)
     }
 
     /// Notes that a job has begun. Returns false if the job is not in the table any more.
     pub(crate) fn set_running(&self, number: u64) -> bool {
-        self.jobs.borrow_mut().get_mut(number).map(|pending| pending.begun = Some(true)).is_some()
+        self.jobs.update(number, |pending| pending.begun = Some(true)).is_some()
     }
 
     /// Withdraws a job from its pool. Returns false if it has begun.
     pub(crate) fn withdraw(&self, number: u64) -> bool {
-        self.jobs.borrow_mut().get_mut(number).is_some_and(|pending| pending.job.header().cancel())
+        self.jobs.update(number, |pending| pending.job.header().cancel()).unwrap_or_default()
     }
 
     /// Removes all jobs, for `close`. They are in order of submission.
-    pub(crate) fn take_all(&self) -> impl Sized + use<> {
-        self.jobs.take()
+    pub(crate) fn take_all(&self) -> Vec<PendingJob> {
+        let mut all = Vec::new();
+        self.jobs.drain(|job| all.push(job));
+        all
     }
 
     /// Returns the jobs as data, in order of submission.
     pub(crate) fn list(&self) -> Vec<JobEntry> {
-        let entry = |(number, pending): (u64, &PendingJob)| {
+        self.jobs.filter_map(|number, pending| {
             let job = pending.job.header();
             let running = pending.begun.unwrap_or_else(|| job.has_begun());
-            JobEntry { id: number, label: (job.label)(), running, place: job.place }
-        };
-        self.jobs.borrow().iter().map(entry).collect()
+            Some(JobEntry { id: number, label: (job.label)(), running, place: job.place })
+        })
     }
 
     /// Returns the default pool.
