@@ -12,7 +12,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 /// A body that is driven by hand (a Python coroutine object).
 ///
@@ -110,7 +110,7 @@ impl<T: 'static> Coroutine<T> {
         };
         let thrown = thrown.map(Box::new).or_else(|| self.cell.context.refused.take());
         self.cell.started.set(true);
-        let polled = self.cell.resume(body, thrown, Waker::noop(), |_| ());
+        let polled = self.cell.drive(body, thrown);
         self.untaken = self.cell.context.end().map(|error| *error);
         match polled {
             Poll::Pending => Step::Suspended,

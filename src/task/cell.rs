@@ -22,7 +22,7 @@ use crate::event_loop::{
 };
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
-use crate::trace::{EntryKind, On, Place};
+use crate::trace::{On, Place};
 use std::any::{Any, TypeId, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -66,11 +66,8 @@ pub(crate) struct TaskCell {
     pub(super) key: Cell<Option<TaskKey>>,
     /// The N of `Task-N`; 0 if it was given a name.
     number: u64,
-    /// Its place in the ready queue: a step (the first, or one after a yield) or a wakeup.
-    pub(super) queued: Cell<Option<EntryKind>>,
+    pub(super) state: Cell<State>,
     pub(crate) started: Cell<bool>,
-    /// Suspended, and the trace knows what it waits on.
-    pub(super) parked: Cell<bool>,
     /// How many cancellations were requested and not taken back.
     pub(super) cancels: Cell<u32>,
     /// A walk of `cancel` is asking it.
@@ -82,12 +79,30 @@ pub(crate) struct TaskCell {
     extras: OnceCell<Box<TaskExtras>>,
 }
 
+/// What the loop does with a task, and what waking it does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is in the ready queue for its first step, or for one after a yield.
+    Step,
+    /// It is in the ready queue because what it waited on is done.
+    Wakeup,
+    Running,
+    /// It was woken during its own step, so its next step is queued at the end of this one.
+    Woken,
+    /// Its step has ended, and the trace does not show yet how.
+    Stepped,
+    /// It is suspended, and the trace shows what it waits on.
+    Waiting,
+}
+
 /// What few tasks have. Boxed, so that it costs the others a pointer only.
 #[derive(Default)]
 pub(super) struct TaskExtras {
     name: RefCell<Option<Rc<str>>>,
     /// A cancellation to be thrown in the next step.
     pub(super) must_cancel: Cell<Option<CancelMessage>>,
+    /// The task in whose step a coroutine is polled.
+    pub(super) driver: RefCell<Option<Rc<TaskCell>>>,
     /// Its waker, while a clone of the lent one exists.
     pub(super) waker: Cell<Option<Box<TaskWaker>>>,
 }
@@ -110,9 +125,8 @@ impl TaskCell {
             handle,
             key: Cell::new(None),
             number: if name.is_some() { 0 } else { next_number() },
-            queued: Cell::new(None),
+            state: Cell::new(State::Stepped),
             started: Cell::new(false),
-            parked: Cell::new(false),
             cancels: Cell::new(0),
             asked: Cell::new(false),
             report_destroyed: Cell::new(true),
@@ -153,8 +167,19 @@ impl TaskCell {
         }
     }
 
+    /// Returns the task in whose step a coroutine is polled.
+    #[cold]
+    pub(super) fn driver(&self) -> Option<Rc<Self>> {
+        self.extras().driver.borrow().clone()
+    }
+
     pub(super) fn info(&self) -> TaskInfo {
         TaskInfo { id: self.core.id(), name: self.name().to_string(), place: self.core.place }
+    }
+
+    /// Notes that it was woken during its own step.
+    pub(super) fn wake_in_step(&self) {
+        self.state.set(State::Woken);
     }
 
     pub(crate) fn has_body(&self) -> bool {
@@ -226,7 +251,10 @@ impl AnyFuture for TaskCell {
         if let Some(lp) = self.core.event_loop() {
             lp.0.cancel_requested(self.core.id());
         }
-        let waits = if self.context.active.get() { Vec::new() } else { self.context.waits() };
+        let waits = match self.state.get() {
+            State::Running | State::Woken => Vec::new(),
+            _ => self.context.waits(),
+        };
         if waits.is_empty() {
             self.must_cancel(message);
             return Begin::Decided(true);

@@ -15,6 +15,7 @@ use super::keyed_list::{KeyedList, next_key};
 use crate::error::Error;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::task::Context;
 
 pub(crate) struct StepContext {
     /// Differs from that of every other context of this thread.
@@ -22,15 +23,13 @@ pub(crate) struct StepContext {
     /// The number of the step that it is in, or was in last. Steps and registrations are numbered by one counter: a
     /// registration with a smaller number is older than the step.
     number: Cell<u64>,
-    /// Whether it is in a step now.
-    pub(super) active: Cell<bool>,
+    /// The data pointer of the waker that it is polled with, which tells its own waker from any other.
+    pub(super) waker: Cell<*const ()>,
     /// To be thrown at the await where it is suspended. Boxed: it is rare, and every task has the room for it.
     thrown: Cell<Option<Box<Error>>>,
-    /// Option<Box<Error>> by a leaf that refused to wait, to be delivered in the next step (a task that awaits itself).
+    /// From a leaf that refused to wait, to be thrown in the next step (a task that awaits itself).
     pub(crate) refused: Cell<Option<Box<Error>>>,
     waits: KeyedList<LeafWait>,
-    /// It was woken during its own step, so its next step is queued at the end of this one.
-    pub(super) woken: Cell<bool>,
 }
 
 /// What one leaf waits on.
@@ -56,11 +55,10 @@ impl StepContext {
         Self {
             id: next_key(),
             number: Cell::new(0),
-            active: Cell::new(false),
+            waker: Cell::new(std::ptr::null()),
             thrown: Cell::new(None),
             refused: Cell::new(None),
             waits: KeyedList::default(),
-            woken: Cell::new(false),
         }
     }
 
@@ -68,16 +66,19 @@ impl StepContext {
     #[inline]
     pub(super) fn begin(&self, thrown: Option<Box<Error>>) {
         self.number.set(next_key());
-        self.active.set(true);
-        self.woken.set(false);
         self.thrown.set(thrown);
     }
 
     /// Ends the step, and returns the error if no leaf took it.
     #[inline]
     pub(crate) fn end(&self) -> Option<Box<Error>> {
-        self.active.set(false);
         self.thrown.take()
+    }
+
+    /// Whether a leaf is polled with its own waker.
+    #[inline]
+    pub(super) fn is_own_waker(&self, cx: &Context<'_>) -> bool {
+        self.waker.get() == cx.waker().data()
     }
 
     #[inline]

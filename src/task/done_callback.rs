@@ -40,7 +40,7 @@ where
         return CallbackId(core.add_waiter(Waiter::Callback(callback)));
     }
     if let Some(lp) = lp {
-        let cause = Some(core.on);
+        let cause = Some(core.on());
         callback.bind(future);
         lp.0.enqueue(callback, cause);
     }

@@ -98,10 +98,11 @@ pub(crate) fn downcast<A: 'static>(source: &dyn Any) -> &A {
 pub(crate) struct FutureCore {
     /// Dangling if it belongs to no loop: a task that could not be made, or a coroutine driven by hand.
     pub(super) lp: Weak<Inner>,
-    /// Its number, and whether it is a task's.
-    pub(crate) on: On,
+    /// Its number among the tasks and futures of its loop.
+    id: u64,
     pub(super) kind: &'static str,
     pub(crate) place: Place,
+    is_task: bool,
     state: Cell<Option<Done>>,
     /// It failed, and its error was not read yet.
     unretrieved: Cell<bool>,
@@ -143,11 +144,16 @@ impl FutureCore {
 
     #[inline]
     pub(super) fn new(lp: Weak<Inner>, on: On, kind: &'static str, place: Place) -> Self {
+        let (is_task, id) = match on {
+            On::Task(id) => (true, id),
+            On::Future(id) => (false, id),
+        };
         Self {
             lp,
-            on,
+            id,
             kind,
             place,
+            is_task,
             state: Cell::new(None),
             unretrieved: Cell::new(false),
             waiters: KeyedList::default(),
@@ -159,7 +165,7 @@ impl FutureCore {
     #[inline]
     pub(crate) fn renew(&mut self, lp: &EventLoop, kind: &'static str, place: Place) {
         let id = lp.0.next_object();
-        (self.on, self.kind, self.place) = (On::Future(id), kind, place);
+        (self.id, self.kind, self.place) = (id, kind, place);
         *self.state.get_mut() = None;
         *self.unretrieved.get_mut() = false;
         self.waiters = KeyedList::default();
@@ -172,8 +178,13 @@ impl FutureCore {
     /// Returns its number among the tasks and futures of its loop.
     #[inline]
     pub(crate) fn id(&self) -> u64 {
-        let (On::Task(id) | On::Future(id)) = self.on;
-        id
+        self.id
+    }
+
+    /// Names it for the trace.
+    #[inline]
+    pub(crate) fn on(&self) -> On {
+        if self.is_task { On::Task(self.id) } else { On::Future(self.id) }
     }
 
     fn extras(&self) -> &FutureExtras {
@@ -354,7 +365,7 @@ impl FutureCore {
     ) -> Result<()> {
         self.state.set(Some(state));
         if let Some(lp) = lp.filter(|lp| lp.0.is_traced()) {
-            lp.0.completed(self.on, state, self.error().as_ref());
+            lp.0.completed(self.on(), state, self.error().as_ref());
         }
         if self.waiters.is_empty() {
             return Ok(());
@@ -363,7 +374,7 @@ impl FutureCore {
             self.drop_waiters();
             return Err(Error::Closed);
         };
-        self.waiters.drain(|waiter| waiter.notify(lp, Some(self.on), &owner));
+        self.waiters.drain(|waiter| waiter.notify(lp, Some(self.on()), &owner));
         Ok(())
     }
 

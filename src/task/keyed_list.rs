@@ -31,8 +31,13 @@ impl<T> KeyedList<T> {
             self.key.set(key);
             self.first.set(Some(value));
         } else {
-            self.others.get_or_init(Box::default).borrow_mut().insert(key, value);
+            self.push_another(key, value);
         }
+    }
+
+    #[cold]
+    fn push_another(&self, key: u64, value: T) {
+        self.others.get_or_init(Box::default).borrow_mut().insert(key, value);
     }
 
     #[inline]
@@ -90,7 +95,9 @@ impl<T> KeyedList<T> {
         if let Some(first) = self.first.take() {
             call(first);
         }
-        others.into_iter().flat_map(BTreeMap::into_values).for_each(call);
+        if let Some(others) = others {
+            others.into_values().for_each(call);
+        }
     }
 }
 

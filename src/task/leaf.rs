@@ -60,7 +60,7 @@ impl Leaf {
     fn take_thrown(&mut self) -> Option<Error> {
         let cell = self.waits_in.as_ref()?;
         let since = StepId { context: cell.context.id, number: self.key };
-        let error = *look_at_current(|context, _| context.take_thrown(since)).flatten()?;
+        let error = *look_at_current(|current| current.context.take_thrown(since)).flatten()?;
         let core = self.on.core();
         if !refuses(cell, core) {
             if core.error().is_some_and(|own| own.is_cancelled()) {
@@ -80,17 +80,16 @@ impl Leaf {
     #[inline]
     fn is_polled_again(&self, cx: &Context<'_>) -> bool {
         let Some(cell) = &self.waits_in else { return false };
-        look_at_current(|context, waker| {
-            std::ptr::eq(context, &cell.context) && waker == cx.waker().data() && context.renew_wait(self.key)
-        })
-        .unwrap_or_default()
+        look_at_current(|current| Rc::ptr_eq(current, cell)).unwrap_or_default()
+            && cell.context.is_own_waker(cx)
+            && cell.context.renew_wait(self.key)
     }
 
     /// Registers with what is not done yet, or refuses to wait: then its error is thrown in the next step.
     fn wait(&mut self, cx: &Context<'_>) {
         self.release();
         let core = self.on.core();
-        let Some((cell, waker)) = current() else {
+        let Some(cell) = current() else {
             self.key = core.add_waiter(Waiter::Waker(cx.waker().clone()));
             return;
         };
@@ -98,7 +97,7 @@ impl Leaf {
             cell.context.refused.set(Some(refusal(&cell, core)));
             self.key = cell.context.step().number;
         } else {
-            let own_waker = waker == cx.waker().data();
+            let own_waker = cell.context.is_own_waker(cx);
             self.key = core.add_waiter(if own_waker && cell.is_task() {
                 Waiter::Step(cell.clone())
             } else {

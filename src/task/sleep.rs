@@ -144,15 +144,15 @@ impl Future for YieldNow {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(since) = self.yielded.take() {
-            let thrown = look_at_current(|context, _| context.take_thrown(since)).flatten();
+            let thrown = look_at_current(|current| current.context.take_thrown(since)).flatten();
             return Poll::Ready(thrown.map_or(Ok(()), |error| Err(*error)));
         }
-        let current = look_at_current(|context, waker| {
-            let own_waker = waker == cx.waker().data();
+        let current = look_at_current(|current| {
+            let own_waker = current.context.is_own_waker(cx);
             if own_waker {
-                context.woken.set(true);
+                current.wake_in_step();
             }
-            (context.step(), own_waker)
+            (current.context.step(), own_waker)
         });
         let (step, woken) = current.unwrap_or_default();
         if !woken {

@@ -3,9 +3,9 @@
 //! It guarantees that no borrow is held while a body is polled or dropped, and that a panic in it becomes the outcome.
 
 use super::cancel::forward;
-use super::cell::{Body, TaskCell};
+use super::cell::{Body, State, TaskCell};
 use super::context::is_some;
-use super::current::EnterGuard;
+use super::current::{EnterGuard, current_task};
 use super::future_core::AnyFuture;
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext, Failed};
@@ -36,7 +36,7 @@ impl Entry for TaskCell {
 
     /// Tells a first step, or one after a yield, from a wakeup.
     fn kind(&self) -> EntryKind {
-        self.queued.get().unwrap_or(EntryKind::Step)
+        if self.state.get() == State::Wakeup { EntryKind::Wakeup } else { EntryKind::Step }
     }
 
     fn label(&self) -> String {
@@ -46,8 +46,7 @@ impl Entry for TaskCell {
 
     /// Arrow 2 (or 5): one step. It fails only with an error that leaves the loop.
     fn run(self: Rc<Self>, lp: &EventLoop) -> Result<(), Box<Failed>> {
-        self.queued.set(None);
-        self.parked.set(false);
+        self.state.set(State::Running);
         let Some(body) = self.body.take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.context.refused.take();
@@ -82,10 +81,11 @@ impl AnyTask for TaskCell {
 
     /// Arrow 5.
     fn wake(self: Rc<Self>, lp: &EventLoop, cause: Option<On>) {
-        if self.context.active.get() {
-            self.context.woken.set(true);
-        } else if self.queued.get().is_none() && !self.core.done() {
-            self.enqueue(lp, EntryKind::Wakeup, cause);
+        match self.state.get() {
+            State::Running => self.wake_in_step(),
+            State::Stepped | State::Waiting => self.enqueue(lp, State::Wakeup, cause),
+            // A task that is done is in the state of its last step.
+            State::Step | State::Wakeup | State::Woken => {}
         }
     }
 
@@ -105,10 +105,10 @@ impl AnyTask for TaskCell {
     }
 
     fn entry(&self) -> TaskEntry {
-        let state = match self.parked.get() {
-            _ if self.queued.get().is_some() => TaskState::Queued,
-            false => TaskState::Running,
-            true => TaskState::Waiting(self.describe_waits()),
+        let state = match self.state.get() {
+            State::Step | State::Wakeup => TaskState::Queued,
+            State::Running | State::Woken | State::Stepped => TaskState::Running,
+            State::Waiting => TaskState::Waiting(self.describe_waits()),
         };
         TaskEntry { id: self.core.id(), name: self.name().to_string(), state, place: Some(self.core.place) }
     }
@@ -116,14 +116,14 @@ impl AnyTask for TaskCell {
 
 impl TaskCell {
     #[inline]
-    pub(super) fn enqueue(self: Rc<Self>, lp: &EventLoop, kind: EntryKind, cause: Option<On>) {
-        let before = self.queued.get();
+    pub(super) fn enqueue(self: Rc<Self>, lp: &EventLoop, queued: State, cause: Option<On>) {
+        let before = self.state.get();
         lp.0.deliver_sent();
-        if self.queued.get() != before {
+        if self.state.get() != before {
             // Another thread had woken this very task before.
             return;
         }
-        self.queued.set(Some(kind));
+        self.state.set(queued);
         lp.0.enqueue(self, cause);
     }
 
@@ -162,19 +162,32 @@ impl TaskCell {
         })
     }
 
+    /// Polls the body of a coroutine, in the step of the current task if there is one. The waker does nothing.
+    pub(crate) fn drive(
+        self: &Rc<Self>,
+        body: Pin<Box<dyn Body>>,
+        thrown: Option<Box<Error>>,
+    ) -> Poll<Result<Box<dyn Any>>> {
+        let driver = &self.extras().driver;
+        driver.replace(current_task());
+        let polled = self.resume(body, thrown, Waker::noop(), |_| ());
+        drop(driver.take());
+        polled
+    }
+
     /// Arrow 4: the step ended at an await.
     fn suspend(self: &Rc<Self>, lp: &EventLoop) {
         let context = &self.context;
-        if context.woken.get() || is_some(&context.refused) {
+        if self.state.replace(State::Stepped) == State::Woken || is_some(&context.refused) {
             lp.0.yielded(self.core.id());
-            return self.clone().enqueue(lp, EntryKind::Step, None);
+            return self.clone().enqueue(lp, State::Step, None);
         }
         if !context.has_waits() && self.foreign.get().is_none() {
             let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
             let id = *self.foreign.get_or_init(number);
             lp.0.future_made(id.get(), FOREIGN, None);
         }
-        self.parked.set(true);
+        self.state.set(State::Waiting);
         if lp.0.is_traced() {
             lp.0.suspended(self.core.id(), &self.describe_waits());
         }
@@ -194,7 +207,7 @@ impl TaskCell {
         }
         let describe = |on: Rc<dyn AnyFuture>| {
             let core = on.core();
-            Wait { on: core.on, kind: core.kind, place: Some(core.place), holder: core.holder() }
+            Wait { on: core.on(), kind: core.kind, place: Some(core.place), holder: core.holder() }
         };
         waits.into_iter().map(describe).collect()
     }
