@@ -283,8 +283,9 @@ impl Runner {
         self.signals = SignalHandlers::default();
         *self.signals.arrived.main.borrow_mut() = Some(task.clone());
         self.signals.install(lp, &self.options)?;
-        let result = lp.run_until(&task.any_future(), Location::caller());
-        match result.and_then(|()| main.take()) {
+        let place = Location::caller();
+        let ran = lp.0.check_runnable().and_then(|()| lp.run_until(&task.any_future(), place));
+        match ran.and_then(|()| main.take()) {
             Err(Error::Cancelled(message)) => Err(self.signals.arrived.cancellation(&task, message)),
             result => result,
         }

@@ -25,7 +25,8 @@ struct Run<'a>(&'a Inner);
 
 impl<'a> Run<'a> {
     fn begin(lp: &'a EventLoop) -> Result<Self> {
-        lp.0.check_runnable()?;
+        lp.0.check_open()?;
+        lp.0.check_none_runs()?;
         set_running(Some(lp.clone()));
         lp.0.running.set(true);
         lp.0.runs.set(lp.0.runs.get() + 1);
@@ -55,6 +56,10 @@ impl Inner {
     pub(crate) fn check_runnable(&self) -> Result<()> {
         self.check_open()?;
         self.id.check_process()?;
+        self.check_none_runs()
+    }
+
+    fn check_none_runs(&self) -> Result<()> {
         if self.running.get() {
             return Err(Error::AlreadyRunning);
         }
@@ -102,6 +107,13 @@ impl EventLoop {
     /// ```
     #[doc(alias = "loop.run_forever")]
     pub fn run_forever(&self) -> Result<()> {
+        self.0.check_runnable()?;
+        self.run_turns()
+    }
+
+    /// Does what [`run_forever`](Self::run_forever) does, for a caller that has made sure that the process is not a forked
+    /// child: asking costs a system call.
+    pub(crate) fn run_turns(&self) -> Result<()> {
         let _run = Run::begin(self)?;
         loop {
             self.turn()?;
@@ -131,6 +143,7 @@ impl EventLoop {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn run_once(&self) -> Result<bool> {
+        self.0.check_runnable()?;
         let _run = Run::begin(self)?;
         let idle = !self.0.anything_left() && !self.0.somebody_may_wake_it();
         if idle {

@@ -4,7 +4,7 @@
 //! know the future's type: the callback gets an `Rc<dyn Any>`.
 
 use super::future_core::{AnyFuture, Waiter};
-use crate::event_loop::{Callback, Header, WhenDone, running};
+use crate::event_loop::{Callback, EventLoop, Header, WhenDone, running};
 use crate::outcome::Outcome;
 use crate::trace::{EntryKind, Place};
 use std::any::Any;
@@ -30,7 +30,12 @@ where
     let lp = if core.has_no_loop() { running() } else { core.event_loop() };
     let h = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
     let header = Header::new(h, EntryKind::DoneCallback, place, name);
-    let callback: Rc<dyn Callback> = Rc::new(WhenDone::new(header, function));
+    register(&future, Rc::new(WhenDone::new(header, function)), lp)
+}
+
+/// Registers a done callback, or queues it if the future is done already.
+fn register(future: &Rc<dyn AnyFuture>, callback: Rc<dyn Callback>, lp: Option<EventLoop>) -> CallbackId {
+    let core = future.core();
     let lp = lp.filter(|lp| !lp.is_closed());
     if !core.done() {
         if lp.is_none() {
@@ -40,9 +45,8 @@ where
         return CallbackId(core.add_waiter(Waiter::Callback(callback)));
     }
     if let Some(lp) = lp {
-        let cause = Some(core.on());
-        callback.bind(future);
-        lp.0.enqueue(callback, cause);
+        callback.bind(future.clone());
+        lp.0.enqueue(callback, Some(core.on()));
     }
     CallbackId(0)
 }
@@ -61,6 +65,11 @@ impl DoneCallback {
     {
         let id = add_done_callback(future.clone(), place, name, move |_| function());
         Self { future, id }
+    }
+
+    /// Registers a callback on a future of the loop, or queues it if the future is done already.
+    pub(super) fn register(future: &Rc<dyn AnyFuture>, callback: Rc<dyn Callback>, lp: &EventLoop) -> Self {
+        Self { future: future.clone(), id: register(future, callback, Some(lp.clone())) }
     }
 }
 

@@ -7,9 +7,9 @@ use super::handles::{Task, TaskRef};
 use super::join::Join;
 use super::spawn::{Prepared, TaskBuilder, spawn};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, get_running_loop};
+use crate::event_loop::{Callback, EventLoop, Header};
 use crate::outcome::Outcome;
-use crate::trace::Place;
+use crate::trace::{EntryKind, Place};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -53,8 +53,9 @@ impl<T: 'static> Ensured<T> {
 
     /// Refuses what belongs to another loop, for a caller whose counterpart in asyncio does.
     pub(crate) fn of_loop(self, lp: &EventLoop) -> Result<Self> {
-        let future = self.future();
-        if future.core().lp.ptr_eq(&lp.downgrade()) || future.core().has_no_loop() {
+        let Self::Shared(shared) = &self else { return Ok(self) };
+        let core = shared.future.core();
+        if core.is_of(lp) || core.has_no_loop() {
             return Ok(self);
         }
         let text = "The future belongs to a different loop than the one specified as the loop argument";
@@ -172,33 +173,49 @@ impl EventLoop {
         target.take()
     }
 
-    /// Runs until `target` is done, and leaves its outcome in it.
+    /// Runs until `target` is done, and leaves its outcome in it. The caller has checked that a run may begin.
     pub(crate) fn run_until(&self, target: &Rc<dyn AnyFuture>, place: Place) -> Result<()> {
         if target.core().has_no_loop() {
             // A task that could not be made has failed already, and no loop will complete it.
             return Ok(());
         }
-        // The request to stop is tied to this run. (In asyncio it is not: one that is queued in the turn in which
-        // something else stops the loop ends the *next* run.)
-        let (run, watched) = (self.0.this_run(), Rc::downgrade(target));
-        let when_done = move || {
-            // The queue holds the target, as in asyncio. If an error leaves the loop in this very turn, this runs in the
-            // next run, and reads the error of a task that may have no other handle left.
-            let lp = get_running_loop()?;
-            let leaves = watched.upgrade().is_some_and(|target| {
-                // Looking at the error counts as reading it, as in asyncio.
-                target.core().mark_retrieved();
-                target.core().error().is_some_and(|error| error.leaves_the_loop())
-            });
-            if lp.0.this_run() == run && !leaves {
-                lp.stop();
-            }
-            Ok(())
-        };
-        let callback = DoneCallback::new(target.clone(), place, "run_until_complete", when_done);
-        let result = self.run_forever();
-        drop(callback);
+        let header = Header::new(self.0.next_handle(), EntryKind::DoneCallback, place, "run_until_complete");
+        let end = Rc::new(RunEnd { header, target: target.clone(), run: self.0.this_run() });
+        let registered = DoneCallback::register(target, end, self);
+        let result = self.run_turns();
+        drop(registered);
         result?;
         if target.core().done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
     }
+}
+
+/// Ends a run when its target is done (`_run_until_complete_cb`).
+///
+/// The queue holds the target, as in asyncio. If an error leaves the loop in this very turn, this runs in the next run, and
+/// reads the error of a task that may have no other handle left. A target that is not done holds this only during the run.
+struct RunEnd {
+    header: Header,
+    target: Rc<dyn AnyFuture>,
+    /// The request to stop is tied to this run. (In asyncio it is not: one that is queued in the turn in which something
+    /// else stops the loop ends the *next* run.)
+    run: u64,
+}
+
+impl Callback for RunEnd {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn call(&self, lp: &EventLoop) -> Result<()> {
+        // Looking at the error counts as reading it, as in asyncio.
+        self.target.core().mark_retrieved();
+        let leaves = self.target.core().error().is_some_and(|error| error.leaves_the_loop());
+        if lp.0.this_run() == self.run && !leaves {
+            lp.stop();
+        }
+        Ok(())
+    }
+
+    /// It owns nothing of the user's but the target, which it keeps until it is dropped.
+    fn discard(&self) {}
 }

@@ -204,6 +204,12 @@ impl FutureCore {
         self.lp.upgrade().map(EventLoop)
     }
 
+    /// Whether it belongs to this loop.
+    #[inline]
+    pub(super) fn is_of(&self, lp: &EventLoop) -> bool {
+        std::ptr::eq(self.lp.as_ptr(), &*lp.0)
+    }
+
     /// Whether it belongs to no loop.
     pub(crate) fn has_no_loop(&self) -> bool {
         self.lp.ptr_eq(&Weak::new())
