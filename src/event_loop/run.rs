@@ -25,8 +25,8 @@ struct Run<'a>(&'a Inner);
 
 impl<'a> Run<'a> {
     fn begin(lp: &'a EventLoop) -> Result<Self> {
+        // An observer may have closed the loop since the caller has checked that it may run.
         lp.0.check_open()?;
-        lp.0.check_none_runs()?;
         set_running(Some(lp.clone()));
         lp.0.running.set(true);
         lp.0.runs.set(lp.0.runs.get() + 1);
@@ -56,10 +56,6 @@ impl Inner {
     pub(crate) fn check_runnable(&self) -> Result<()> {
         self.check_open()?;
         self.id.check_process()?;
-        self.check_none_runs()
-    }
-
-    fn check_none_runs(&self) -> Result<()> {
         if self.running.get() {
             return Err(Error::AlreadyRunning);
         }
@@ -111,8 +107,7 @@ impl EventLoop {
         self.run_turns()
     }
 
-    /// Does what [`run_forever`](Self::run_forever) does, for a caller that has made sure that the process is not a forked
-    /// child: asking costs a system call.
+    /// Does what [`run_forever`](Self::run_forever) does, for a caller that has checked that the loop may run.
     pub(crate) fn run_turns(&self) -> Result<()> {
         let _run = Run::begin(self)?;
         loop {

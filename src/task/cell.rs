@@ -167,19 +167,8 @@ impl TaskCell {
         }
     }
 
-    /// Returns the task in whose step a coroutine is polled.
-    #[cold]
-    pub(super) fn driver(&self) -> Option<Rc<Self>> {
-        self.extras().driver.borrow().clone()
-    }
-
     pub(super) fn info(&self) -> TaskInfo {
         TaskInfo { id: self.core.id(), name: self.name().to_string(), place: self.core.place }
-    }
-
-    /// Notes that it was woken during its own step.
-    pub(super) fn wake_in_step(&self) {
-        self.state.set(State::Woken);
     }
 
     pub(crate) fn has_body(&self) -> bool {

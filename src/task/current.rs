@@ -57,5 +57,5 @@ pub(super) fn look_at_current<R>(look: impl FnOnce(&Rc<TaskCell>) -> R) -> Optio
 /// Returns the task that is in its step now. A coroutine that it drives by hand does not hide it.
 pub(super) fn current_task() -> Option<Rc<TaskCell>> {
     let cell = current()?;
-    if cell.is_task() { Some(cell) } else { cell.driver() }
+    if cell.is_task() { Some(cell) } else { cell.extras().driver.borrow().clone() }
 }

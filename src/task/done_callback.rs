@@ -30,11 +30,15 @@ where
     let lp = if core.has_no_loop() { running() } else { core.event_loop() };
     let h = lp.as_ref().map_or(0, |lp| lp.0.next_handle());
     let header = Header::new(h, EntryKind::DoneCallback, place, name);
-    register(&future, Rc::new(WhenDone::new(header, function)), lp)
+    register(&future, Rc::new(WhenDone::new(header, function)), lp.as_ref())
 }
 
 /// Registers a done callback, or queues it if the future is done already.
-fn register(future: &Rc<dyn AnyFuture>, callback: Rc<dyn Callback>, lp: Option<EventLoop>) -> CallbackId {
+pub(super) fn register(
+    future: &Rc<dyn AnyFuture>,
+    callback: Rc<dyn Callback>,
+    lp: Option<&EventLoop>,
+) -> CallbackId {
     let core = future.core();
     let lp = lp.filter(|lp| !lp.is_closed());
     if !core.done() {
@@ -65,11 +69,6 @@ impl DoneCallback {
     {
         let id = add_done_callback(future.clone(), place, name, move |_| function());
         Self { future, id }
-    }
-
-    /// Registers a callback on a future of the loop, or queues it if the future is done already.
-    pub(super) fn register(future: &Rc<dyn AnyFuture>, callback: Rc<dyn Callback>, lp: &EventLoop) -> Self {
-        Self { future: future.clone(), id: register(future, callback, Some(lp.clone())) }
     }
 }
 

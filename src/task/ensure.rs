@@ -1,11 +1,12 @@
 //! What can be run, gathered or waited for: a body, a task, or a future (`asyncio.ensure_future`).
 
-use super::done_callback::DoneCallback;
+use super::done_callback;
 use super::future::Future;
 use super::future_core::{AnyFuture, FutureOf};
 use super::handles::{Task, TaskRef};
 use super::join::Join;
 use super::spawn::{Prepared, TaskBuilder, spawn};
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::event_loop::{Callback, EventLoop, Header};
 use crate::outcome::Outcome;
@@ -181,7 +182,8 @@ impl EventLoop {
         }
         let header = Header::new(self.0.next_handle(), EntryKind::DoneCallback, place, "run_until_complete");
         let end = Rc::new(RunEnd { header, target: target.clone(), run: self.0.this_run() });
-        let registered = DoneCallback::register(target, end, self);
+        let id = done_callback::register(target, end, Some(self));
+        let registered = DropGuard::new(|| target.core().drop_waiter(id.0));
         let result = self.run_turns();
         drop(registered);
         result?;

@@ -144,16 +144,13 @@ impl FutureCore {
 
     #[inline]
     pub(super) fn new(lp: Weak<Inner>, on: On, kind: &'static str, place: Place) -> Self {
-        let (is_task, id) = match on {
-            On::Task(id) => (true, id),
-            On::Future(id) => (false, id),
-        };
+        let (On::Task(id) | On::Future(id)) = on;
         Self {
             lp,
             id,
             kind,
             place,
-            is_task,
+            is_task: matches!(on, On::Task(_)),
             state: Cell::new(None),
             unretrieved: Cell::new(false),
             waiters: KeyedList::default(),

@@ -91,12 +91,12 @@ impl<T> KeyedList<T> {
     #[inline]
     pub(crate) fn drain(&self, mut call: impl FnMut(T)) {
         self.key.set(0);
-        let others = self.others.get().map(|others| others.take());
-        if let Some(first) = self.first.take() {
-            call(first);
-        }
-        if let Some(others) = others {
-            others.into_values().for_each(call);
+        let mut others = self.others.get().map(|others| others.take());
+        let mut pop = || others.as_mut()?.pop_first().map(|(_, value)| value);
+        let mut next = self.first.take().or_else(&mut pop);
+        while let Some(value) = next {
+            call(value);
+            next = pop();
         }
     }
 }

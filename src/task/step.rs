@@ -82,7 +82,7 @@ impl AnyTask for TaskCell {
     /// Arrow 5.
     fn wake(self: Rc<Self>, lp: &EventLoop, cause: Option<On>) {
         match self.state.get() {
-            State::Running => self.wake_in_step(),
+            State::Running => self.state.set(State::Woken),
             State::Stepped | State::Waiting => self.enqueue(lp, State::Wakeup, cause),
             // A task that is done is in the state of its last step.
             State::Step | State::Wakeup | State::Woken => {}
@@ -115,7 +115,7 @@ impl AnyTask for TaskCell {
 }
 
 impl TaskCell {
-    #[inline]
+    #[inline(always)]
     pub(super) fn enqueue(self: Rc<Self>, lp: &EventLoop, queued: State, cause: Option<On>) {
         let before = self.state.get();
         lp.0.deliver_sent();

@@ -48,7 +48,7 @@ impl JobTable {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.jobs.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
