@@ -419,8 +419,8 @@ impl Drop for FutureCore {
         if !self.waiters.is_empty() {
             self.drop_waiters();
         }
-        if let Some(error) = self.extras.get_mut().and_then(|extras| extras.error.get_mut().take()) {
-            drop_quietly(error);
+        if self.extras.get().is_some() {
+            drop_quietly(self.take_error());
         }
     }
 }

@@ -89,23 +89,21 @@ impl Leaf {
     fn wait(&mut self, cx: &Context<'_>) {
         self.release();
         let core = self.on.core();
-        let Some(cell) = current() else {
-            self.key = core.add_waiter(Waiter::Waker(cx.waker().clone()));
-            return;
+        self.waits_in = current();
+        let own_waker = self.waits_in.as_ref().is_some_and(|cell| cell.context.is_own_waker(cx));
+        let waiter = match &self.waits_in {
+            Some(cell) if refuses(cell, core) => {
+                cell.context.refused.set(Some(refusal(cell, core)));
+                self.key = cell.context.step().number;
+                return;
+            }
+            Some(cell) if own_waker && cell.is_task() => Waiter::Step(cell.clone()),
+            _ => Waiter::Waker(cx.waker().clone()),
         };
-        if refuses(&cell, core) {
-            cell.context.refused.set(Some(refusal(&cell, core)));
-            self.key = cell.context.step().number;
-        } else {
-            let own_waker = cell.context.is_own_waker(cx);
-            self.key = core.add_waiter(if own_waker && cell.is_task() {
-                Waiter::Step(cell.clone())
-            } else {
-                Waiter::Waker(cx.waker().clone())
-            });
+        self.key = core.add_waiter(waiter);
+        if let Some(cell) = &self.waits_in {
             cell.context.add_wait(self.key, self.on.clone(), own_waker);
         }
-        self.waits_in = Some(cell);
     }
 
     /// Removes the registration: the leaf is done, or is dropped.
