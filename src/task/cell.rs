@@ -66,7 +66,7 @@ pub(crate) struct TaskCell {
     pub(super) key: Cell<Option<TaskKey>>,
     /// The N of `Task-N`; 0 if it was given a name.
     number: u64,
-    pub(super) state: Cell<State>,
+    pub(super) state: Cell<RunState>,
     pub(crate) started: Cell<bool>,
     /// How many cancellations were requested and not taken back.
     pub(super) cancels: Cell<u32>,
@@ -81,7 +81,7 @@ pub(crate) struct TaskCell {
 
 /// What the loop does with a task, and what waking it does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum RunState {
     /// It is in the ready queue for its first step, or for one after a yield.
     Step,
     /// It is in the ready queue because what it waited on is done.
@@ -125,7 +125,7 @@ impl TaskCell {
             handle,
             key: Cell::new(None),
             number: if name.is_some() { 0 } else { next_number() },
-            state: Cell::new(State::Stepped),
+            state: Cell::new(RunState::Stepped),
             started: Cell::new(false),
             cancels: Cell::new(0),
             asked: Cell::new(false),
@@ -241,7 +241,7 @@ impl AnyFuture for TaskCell {
             lp.0.cancel_requested(self.core.id());
         }
         let waits = match self.state.get() {
-            State::Running | State::Woken => Vec::new(),
+            RunState::Running | RunState::Woken => Vec::new(),
             _ => self.context.waits(),
         };
         if waits.is_empty() {

@@ -5,7 +5,7 @@
 
 use super::cancel;
 #[cfg(feature = "explore")]
-use super::cell::State;
+use super::cell::RunState;
 use super::cell::TaskCell;
 use super::done_callback::{CallbackId, add_done_callback};
 use super::future::future_methods;
@@ -244,7 +244,7 @@ impl TaskRef {
     /// Tells whether it waits at an await that has not succeeded. After a success its wakeup is queued.
     #[cfg(feature = "explore")]
     pub(crate) fn is_suspended(&self) -> bool {
-        self.0.state.get() == State::Waiting
+        self.0.state.get() == RunState::Waiting
     }
 
     /// Throws an error at the await where the task is suspended, in its next step. Returns false if it is not suspended.

@@ -3,7 +3,7 @@
 //! They guarantee asyncio's turns. A sleep's timer runs in the turn that sees the deadline, and the sleeper goes on in the
 //! turn after. A yield takes one turn and no timer. Both start when they are first awaited, as a coroutine's body does.
 
-use super::cell::State;
+use super::cell::RunState;
 use super::context::StepId;
 use super::current::look_at_current;
 use super::future_core::{AnyFuture, FutureCore};
@@ -151,7 +151,7 @@ impl Future for YieldNow {
         let current = look_at_current(|current| {
             let own_waker = current.context.is_own_waker(cx);
             if own_waker {
-                current.state.set(State::Woken);
+                current.state.set(RunState::Woken);
             }
             (current.context.step(), own_waker)
         });

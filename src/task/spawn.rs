@@ -4,7 +4,7 @@
 //! that has failed already. Alternative: a `Result`, as asyncio raises. Problem: most calls are made on a running loop, where
 //! nothing can fail, and each of them would need a `?` beside the one of its await.
 
-use super::cell::{State, TaskCell};
+use super::cell::{RunState, TaskCell};
 use super::current;
 use super::eager::TaskFactory;
 use super::future::Future;
@@ -227,7 +227,7 @@ where
     task.body.set(Some(Box::pin(body)));
     task.key.set(Some(lp.0.tasks.insert(task.clone())));
     // Set before the trace shows the task: it is queued from its first moment on.
-    task.state.set(State::Step);
+    task.state.set(RunState::Step);
     if lp.0.is_traced() {
         let parent = current::current_task().map(|task| task.core.id());
         lp.0.task_named(task.core.id(), &task.name(), type_name::<F>(), parent, place);
@@ -235,7 +235,7 @@ where
     if lp.starts_eagerly(options.factory) {
         task.clone().start_eagerly(lp);
     } else {
-        task.clone().enqueue(lp, State::Step, None);
+        task.clone().enqueue(lp, RunState::Step, None);
     }
     Ok(Task::new(task))
 }

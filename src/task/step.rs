@@ -3,7 +3,7 @@
 //! It guarantees that no borrow is held while a body is polled or dropped, and that a panic in it becomes the outcome.
 
 use super::cancel::forward;
-use super::cell::{Body, State, TaskCell};
+use super::cell::{Body, RunState, TaskCell};
 use super::context::is_some;
 use super::current::{EnterGuard, current_task};
 use super::future_core::AnyFuture;
@@ -36,7 +36,7 @@ impl Entry for TaskCell {
 
     /// Tells a first step, or one after a yield, from a wakeup.
     fn kind(&self) -> EntryKind {
-        if self.state.get() == State::Wakeup { EntryKind::Wakeup } else { EntryKind::Step }
+        if self.state.get() == RunState::Wakeup { EntryKind::Wakeup } else { EntryKind::Step }
     }
 
     fn label(&self) -> String {
@@ -46,7 +46,7 @@ impl Entry for TaskCell {
 
     /// Arrow 2 (or 5): one step. It fails only with an error that leaves the loop.
     fn run(self: Rc<Self>, lp: &EventLoop) -> Result<(), Box<Failed>> {
-        self.state.set(State::Running);
+        self.state.set(RunState::Running);
         let Some(body) = self.body.take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.context.refused.take();
@@ -82,10 +82,10 @@ impl AnyTask for TaskCell {
     /// Arrow 5.
     fn wake(self: Rc<Self>, lp: &EventLoop, cause: Option<On>) {
         match self.state.get() {
-            State::Running => self.state.set(State::Woken),
-            State::Stepped | State::Waiting => self.enqueue(lp, State::Wakeup, cause),
+            RunState::Running => self.state.set(RunState::Woken),
+            RunState::Stepped | RunState::Waiting => self.enqueue(lp, RunState::Wakeup, cause),
             // A task that is done is in the state of its last step.
-            State::Step | State::Wakeup | State::Woken => {}
+            RunState::Step | RunState::Wakeup | RunState::Woken => {}
         }
     }
 
@@ -106,9 +106,9 @@ impl AnyTask for TaskCell {
 
     fn entry(&self) -> TaskEntry {
         let state = match self.state.get() {
-            State::Step | State::Wakeup => TaskState::Queued,
-            State::Running | State::Woken | State::Stepped => TaskState::Running,
-            State::Waiting => TaskState::Waiting(self.describe_waits()),
+            RunState::Step | RunState::Wakeup => TaskState::Queued,
+            RunState::Running | RunState::Woken | RunState::Stepped => TaskState::Running,
+            RunState::Waiting => TaskState::Waiting(self.describe_waits()),
         };
         TaskEntry { id: self.core.id(), name: self.name().to_string(), state, place: Some(self.core.place) }
     }
@@ -116,7 +116,7 @@ impl AnyTask for TaskCell {
 
 impl TaskCell {
     #[inline(always)]
-    pub(super) fn enqueue(self: Rc<Self>, lp: &EventLoop, queued: State, cause: Option<On>) {
+    pub(super) fn enqueue(self: Rc<Self>, lp: &EventLoop, queued: RunState, cause: Option<On>) {
         let before = self.state.get();
         lp.0.deliver_sent();
         if self.state.get() != before {
@@ -178,16 +178,16 @@ impl TaskCell {
     /// Arrow 4: the step ended at an await.
     fn suspend(self: &Rc<Self>, lp: &EventLoop) {
         let context = &self.context;
-        if self.state.replace(State::Stepped) == State::Woken || is_some(&context.refused) {
+        if self.state.replace(RunState::Stepped) == RunState::Woken || is_some(&context.refused) {
             lp.0.yielded(self.core.id());
-            return self.clone().enqueue(lp, State::Step, None);
+            return self.clone().enqueue(lp, RunState::Step, None);
         }
         if !context.has_waits() && self.foreign.get().is_none() {
             let number = || NonZeroU64::new(lp.0.next_object()).unwrap_or(NonZeroU64::MIN);
             let id = *self.foreign.get_or_init(number);
             lp.0.future_made(id.get(), FOREIGN, None);
         }
-        self.state.set(State::Waiting);
+        self.state.set(RunState::Waiting);
         if lp.0.is_traced() {
             lp.0.suspended(self.core.id(), &self.describe_waits());
         }
