@@ -12,6 +12,7 @@ async def immortal(presses):
         except asyncio.CancelledError:
             print(f"  main swallows cancellation {n + 1}")
 
+signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell's background job starts with it ignored
 sys.stderr = None                             # "Task was destroyed but it is pending!"
 for presses in 1, 2, 3:
     print("Ctrl-C:", presses)
