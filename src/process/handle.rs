@@ -259,9 +259,9 @@ impl Process {
     /// use looplab::{EventLoop, Signal, process::Command};
     /// EventLoop::new()?.run_until_complete(async {
     ///     let sleep = Command::new("sleep").arg("3600").spawn().await?;
-    ///     sleep.send_signal(Signal::SIGHUP)?;
-    ///     assert_eq!(sleep.wait().await?, -Signal::SIGHUP.number());
-    ///     let error = sleep.send_signal(Signal::SIGHUP).unwrap_err();
+    ///     sleep.send_signal(Signal::SIGUSR1)?;
+    ///     assert_eq!(sleep.wait().await?, -Signal::SIGUSR1.number());
+    ///     let error = sleep.send_signal(Signal::SIGUSR1).unwrap_err();
     ///     assert!(format!("{error:?}").starts_with("ProcessLookupError"));
     ///     Ok(())
     /// })?;
