@@ -98,17 +98,18 @@ fn a_save_brings_the_new_run_to_the_same_moment() {
     browser.eval("location.hash = '#/lesson/01/see'");
     browser.until("lab.runs['rs/copy']?.doing === '' && lab.runs['py/copy']?.doing === ''");
     browser.until(&format!("{XRAY} !== undefined && lab.seen.copy > 0"));
-    let press =
-        "document.querySelector('iframe').contentDocument.querySelector('[data-act=turnNext]').click()";
-    browser.eval(press);
+    // Once the lab knows a moment, it listens to the frame. A frame that is loaded anew begins at that moment.
     let moment = "moments['01/copy']";
     browser.until(&format!("{moment} !== undefined"));
+    browser.eval(
+        "document.querySelector('iframe').contentDocument.querySelector('[data-act=turnNext]')?.click()",
+    );
+    browser.until(&format!(
+        "new URLSearchParams({moment}).get('s') === String({XRAY}?.traces[0]?.events[{XRAY}.page.at].s)"
+    ));
     let at = browser.eval(&format!("{XRAY}.page.at"));
     let copy = folder.path().join("01_stop_finishes_the_turn.rs");
     let text = fs::read_to_string(&copy).expect("the copy");
-    browser.until(&format!(
-        "new URLSearchParams({moment}).get('s') === String({XRAY}.traces[0].events[{at}].s)"
-    ));
     fs::write(&copy, text.replace("run 2 returned", "run two returned")).expect("the copy is saved");
     browser.until("lab.runs['rs/copy'].doing === '' && lab.runs['rs/copy'].out.includes('run two')");
     browser.until(&format!("{XRAY}?.traces[0]?.events.some((event) => event.text?.includes('run two'))"));
