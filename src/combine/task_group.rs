@@ -1,9 +1,9 @@
 //! Task groups: children that end before the scope in which they were made.
 //!
-//! It promises what asyncio's `TaskGroup` does, as of 3.15: the scope is left only when every child is done; the first
-//! failure cancels the other children and, if it is still running, the body; all failures come out together as
-//! [`Error::Group`]; a cancellation of the parent cancels the children; and the count of `cancelling()` is afterwards
-//! what it would be without the group. A cancelled child is no failure. A group that is cancelled itself ends without one.
+//! A group guarantees what asyncio's `TaskGroup` does, as of 3.15. The scope is left only when every child is done. The first
+//! failure cancels the other children, and the parent if it is still in the scope. All failures are returned together as
+//! [`Error::Group`]. A cancellation of the parent cancels the children. The count of `cancelling()` is afterwards what it
+//! would be without the group. A cancelled child is no failure, and a group that is cancelled itself ends without one.
 //!
 //! Children are asked to cancel in the order in which they were made, where asyncio leaves that to a set. The children
 //! own what they use: a scope that could be dropped half-way cannot lend.

@@ -78,7 +78,8 @@ impl AnyListener {
     /// The file of a Unix socket is removed when the server closes, as in asyncio.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for what is no such socket.
+    /// [`Error::Value`](crate::Error::Value) for a connection, and for what is no TCP or Unix socket. A socket that does not
+    /// listen, or one of UDP, is not noticed: nothing connects to it.
     ///
     /// ```
     /// use looplab::{EventLoop, net::{AnyListener, StreamWriter, open_connection, start_server_on}};
@@ -98,7 +99,11 @@ impl AnyListener {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn from_fd(socket: impl Into<OwnedFd>) -> Result<Self> {
-        let tcp = net::TcpListener::from(socket.into());
+        let socket: OwnedFd = socket.into();
+        if AnyStream::from_fd(socket.try_clone()?).is_ok() {
+            return Err(not_expected(socket.as_raw_fd()));
+        }
+        let tcp = net::TcpListener::from(socket);
         if tcp.local_addr().is_ok() {
             return TcpListener::from_std(tcp).map(Self::from);
         }

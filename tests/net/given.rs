@@ -76,6 +76,7 @@ fn what_is_no_stream_socket_is_refused() {
         AnyStream::from_fd(UdpSocket::bind("127.0.0.1:0").expect("a socket")).map(drop),
         AnyStream::from_fd(std::io::pipe().expect("a pipe").0).map(drop),
         AnyListener::from_fd(std::io::pipe().expect("a pipe").0).map(drop),
+        AnyListener::from_fd(unix::UnixStream::pair().expect("a pair").0).map(drop),
     ] {
         let error = refused.unwrap_err();
         assert!(matches!(error, Error::Value(_)), "{error:?}");
