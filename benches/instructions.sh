@@ -2,19 +2,22 @@
 # Instructions for an operation, counted by valgrind: they repeat where times drift with the machine's mood.
 #
 #   benches/instructions.sh             counts, and compares with benches/instructions.csv; fails if one of looplab's grew by
-#                                       more than 5 %
+#                                       more than 5 %, a lone job by more than 15 %
 #   benches/instructions.sh --bless     counts, and writes them there: for a figure that is changed on purpose
 #   benches/instructions.sh WORD …      only the works whose names contain one of the words; with --bless the other
 #                                       figures stay as they are
+#
+# trace-jsonl and trace-page are callback-hop-1000 with a trace and with standard output in a file: what they count more is
+# what the three events of a hop cost.
 #
 # tcp-echo is shown and not judged: it depends on how many requests a poll finds ready.
 #
 # Each work runs with N and with 2 N operations; the difference divided by N is shown. tokio's figures are for reference;
 # that of job-1 varies by a third.
 #
-# The figures belong to one compiler and one tokio: what another rustc makes of the same lines is not the lines' merit or
-# fault. So the csv names the rustc that it was made with. With another one the comparison is shown, and nothing fails;
-# the one who changes the toolchain runs --bless.
+# The figures belong to one compiler, one C library and one tokio: what another rustc or another malloc makes of the same
+# lines says nothing about the lines. So the csv names the rustc and the C library that it was made with. With others the
+# comparison is shown, and nothing fails; the one who changes the toolchain runs --bless.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,10 +39,10 @@ for argument in "$@"; do
         *) words+=("$argument") ;;
     esac
 done
-rustc=$(rustc --version)
+toolchain="$(rustc --version), $(getconf GNU_LIBC_VERSION 2>/dev/null || echo 'another C library')"
 made_with=$(sed -n 's/^# //p' "$figures" 2>/dev/null | head -n 1 || true)
-if [[ $bless = yes && ${#words[@]} -gt 0 && $made_with != "$rustc" ]]; then
-    echo "instructions.sh: the figures were made with $made_with, this is $rustc: bless all of them" >&2
+if [[ $bless = yes && ${#words[@]} -gt 0 && $made_with != "$toolchain" ]]; then
+    echo "instructions.sh: the figures were made with $made_with, this is $toolchain: bless all of them" >&2
     exit 2
 fi
 program=$(cargo bench --quiet -p looplab-instructions --no-run --message-format=json |
@@ -49,10 +52,19 @@ if [[ -z $program ]]; then
     exit 2
 fi
 
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
 # How many instructions the program makes with these arguments.
 count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$@" 2>&1 |
-        sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p'
+    local trace=
+    case $work in
+        trace-jsonl) trace=$folder/trace.jsonl ;;
+        trace-page) trace=$folder/trace.html ;;
+    esac
+    LOOPLAB_TRACE=$trace valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$@" \
+        >"$folder/printed" 2>"$folder/counted"
+    sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p' "$folder/counted"
 }
 
 # The instructions of one operation.
@@ -63,9 +75,13 @@ measured() {
     echo $(((twice - once) / operations))
 }
 
-# How many requests one poll finds ready depends on the client's pace, and so does the figure of TCP.
+# How many requests one poll finds ready depends on the client's pace, and so does the figure of TCP. A lone job's figure
+# depends on whether its thread or the loop sleeps first: 5,711 to 6,716 were counted beside a busy processor and on a quiet
+# machine. So it may be 15 % above the committed one, which lies between.
 grew() {
-    [[ ${before:-0} -gt 0 && $peer = looplab && $work != tcp-* ]] && ((now * 100 > before * 105))
+    local most=105
+    [[ $work != job-1 ]] || most=115
+    [[ ${before:-0} -gt 0 && $peer = looplab && $work != tcp-* ]] && ((now * 100 > before * most))
 }
 
 committed() {
@@ -78,8 +94,8 @@ wanted() {
     return 1
 }
 
-lines=$(mktemp)
-trap 'rm -f "$lines"' EXIT
+lines=$folder/lines
+: >"$lines"
 grown=0
 works=$("$program")
 printf '%-20s %-8s %12s %10s %8s\n' work peer instructions committed change
@@ -109,11 +125,11 @@ while read -r work peer; do
 done <<<"$works"
 
 if [[ $bless = yes ]]; then
-    { echo "# $rustc"; echo "work,peer,instructions_per_operation"; cat "$lines"; } >"$figures"
+    { echo "# $toolchain"; echo "work,peer,instructions_per_operation"; cat "$lines"; } >"$figures"
     echo "written to $figures"
-elif [[ -n $made_with && $made_with != "$rustc" ]]; then
-    echo "The committed figures were made with $made_with, this is $rustc: nothing is judged."
+elif [[ -n $made_with && $made_with != "$toolchain" ]]; then
+    echo "The committed figures were made with $made_with, this is $toolchain: nothing is judged."
 elif ((grown > 0)); then
-    echo "$grown figure(s) grew by more than 5 %. If that is on purpose: benches/instructions.sh --bless" >&2
+    echo "$grown figure(s) grew by more than they may. If that is on purpose: benches/instructions.sh --bless" >&2
     exit 1
 fi

@@ -2,7 +2,7 @@
 
 After stop(), callbacks already in the ready queue still run. Callbacks, tasks and due timers that are
 scheduled during that turn wait for the next run_forever(). There the leftovers run first, in order,
-before anything queued between the runs; a due timer joins the queue behind them."""
+before anything queued between the runs; a due timer joins the queue after them."""
 import asyncio
 
 loop = asyncio.new_event_loop()

@@ -2,7 +2,7 @@
 //!
 //! After stop(), callbacks already in the ready queue still run. Callbacks, tasks and due timers that are
 //! scheduled during that turn wait for the next run_forever(). There the leftovers run first, in order,
-//! before anything queued between the runs; a due timer joins the queue behind them.
+//! before anything queued between the runs; a due timer joins the queue after them.
 
 use looplab::{EventLoop, Result, Task, get_running_loop};
 use std::time::Duration;
@@ -37,3 +37,6 @@ fn main() -> Result<()> {
     println!("run 2 returned");
     lp.close()
 }
+
+// Explained in docs/lessons/stopping.md.
+// Next: 02_stop_before_run.rs

@@ -27,3 +27,6 @@ fn main() -> Result<()> {
     println!("run 2 returned");
     lp.close()
 }
+
+// Explained in docs/lessons/stopping.md.
+// Next: 03_nested_task_across_stop.rs

@@ -39,3 +39,6 @@ fn main() -> Result<()> {
     println!("run 2 returned: the tasks are {}", state());
     lp.close()
 }
+
+// Explained in docs/lessons/stopping.md.
+// Next: 04_running_loop_cannot_run_again.rs

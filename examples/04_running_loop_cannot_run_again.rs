@@ -45,3 +45,6 @@ fn main() -> Result<()> {
     lp.run_until_complete(cleanup())?; // the safe place
     lp.close()
 }
+
+// Explained in docs/lessons/stopping.md.
+// Next: 05_create_task_after_stop.rs

@@ -3,8 +3,7 @@
 //! The task is pending when run_forever() returns. close() then drops it, and reports "Task was
 //! destroyed but it is pending!". If the loop runs once more instead, the task finishes.
 
-use looplab::{Error, EventLoop, ExceptionContext, Result, Task, sleep};
-use nix::sys::signal::{Signal::SIGINT, raise};
+use looplab::{EventLoop, ExceptionContext, Result, Signal, Task, signal, sleep};
 use std::time::Duration;
 
 async fn cleanup() -> Result<()> {
@@ -27,8 +26,8 @@ fn handler(_: &EventLoop, context: &ExceptionContext) {
 fn scenario(run_again: bool) -> Result<()> {
     let lp = EventLoop::new()?;
     lp.set_exception_handler(Some(handler));
-    lp.add_signal_handler(SIGINT as i32, on_signal)?;
-    lp.call_soon(|| raise(SIGINT).map_err(Error::other))?;
+    lp.add_signal_handler(Signal::SIGINT, on_signal)?;
+    lp.call_soon(|| signal::raise(Signal::SIGINT))?;
     lp.run_forever()?;
     for task in lp.all_tasks() {
         println!("  run_forever returned: {} is pending", task.name());
@@ -48,3 +47,6 @@ fn main() -> Result<()> {
     println!("run again");
     scenario(true)
 }
+
+// Explained in docs/lessons/stopping.md.
+// Next: 06_done_callback_gets_the_task.rs

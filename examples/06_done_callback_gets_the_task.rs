@@ -56,3 +56,6 @@ fn main() -> Result<()> {
     scenario("the result, then stop()", false, read_then_stop)?;
     scenario("only stop()", true, only_stop)
 }
+
+// Explained in docs/lessons/callbacks-and-errors.md.
+// Next: 07_cleanup_then_stop.rs

@@ -55,3 +55,6 @@ fn main() -> Result<()> {
     println!("run_forever returned: the loop is still usable");
     lp.close()
 }
+
+// Explained in docs/lessons/callbacks-and-errors.md.
+// Next: 09_task_error_report_needs_the_task_to_die.rs

@@ -58,3 +58,6 @@ fn main() -> Result<()> {
     println!("guard");
     scenario(true)
 }
+
+// Explained in docs/lessons/callbacks-and-errors.md.
+// Next: 39_what_an_exception_context_says.rs

@@ -4,8 +4,7 @@
 //! cancellation, another error, or a result if the task swallowed the request. Leaving out current_task() is
 //! what keeps the shutdown from cancelling itself. A second signal finds the shutdown made, and changes nothing.
 
-use looplab::{Error, EventLoop, Result, Task, all_tasks, current_task, gather, sleep};
-use nix::sys::signal::{Signal::SIGTERM, raise};
+use looplab::{Error, EventLoop, Result, Signal, Task, all_tasks, current_task, gather, signal, sleep};
 use std::{cell::OnceCell, time::Duration};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -70,12 +69,15 @@ fn main() -> Result<()> {
     Task::builder().name("stubborn").spawn_on(&lp, stubborn());
     Task::builder().name("finished").spawn_on(&lp, finished());
     let ending = OnceCell::new();
-    lp.add_signal_handler(SIGTERM as i32, move || on_signal(&ending))?;
+    lp.add_signal_handler(Signal::SIGTERM, move || on_signal(&ending))?;
     for millis in [20, 50] {
-        lp.call_later(Duration::from_millis(millis), || raise(SIGTERM).map_err(Error::other))?;
+        lp.call_later(Duration::from_millis(millis), || signal::raise(Signal::SIGTERM))?;
     }
     println!("running");
     lp.run_forever()?;
     println!("stopped; tasks left: {}", lp.all_tasks().len());
     lp.close()
 }
+
+// Explained in docs/lessons/shutdown.md.
+// Next: 12_gather_needs_return_exceptions.rs

@@ -45,3 +45,6 @@ fn main() -> Result<()> {
     println!("gather with return_exceptions");
     EventLoop::new()?.run_until_complete(scenario(true))
 }
+
+// Explained in docs/lessons/shutdown.md.
+// Next: 26_stop_does_not_cancel.rs

@@ -6,16 +6,12 @@
 //! pitfall needs a shared `Cell` here. A value given as an argument, or bound by a function that
 //! returns the handler, is right in both. A handler that is registered again replaces the one before.
 
-use looplab::{Error, EventLoop, Result};
-use nix::sys::signal::{
-    Signal::{self, SIGHUP, SIGINT, SIGTERM},
-    raise,
-};
+use looplab::{EventLoop, Result, Signal, signal};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-const SIGNALS: [Signal; 3] = [SIGHUP, SIGTERM, SIGINT];
+const SIGNALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT];
 
 fn report(signal: Signal) {
     print!(" {signal}");
@@ -28,7 +24,7 @@ fn reporter(signal: Signal) -> impl Fn() {
 fn send_all(lp: &EventLoop, title: &str) -> Result<()> {
     print!("{title}:");
     for signal in SIGNALS {
-        lp.call_soon(move || raise(signal).map_err(Error::other))?;
+        lp.call_soon(move || signal::raise(signal))?;
     }
     lp.call_later(Duration::from_millis(100), looplab::stop)?;
     lp.run_forever()?;
@@ -40,30 +36,32 @@ fn main() -> Result<()> {
     let lp = EventLoop::new()?;
 
     // The pitfall: one place for all three, read when the signal arrives.
-    let current = Rc::new(Cell::new(SIGHUP));
+    let current = Rc::new(Cell::new(Signal::SIGHUP));
     for signal in SIGNALS {
         current.set(signal);
         let current = current.clone();
-        lp.add_signal_handler(signal as i32, move || report(current.get()))?;
+        lp.add_signal_handler(signal, move || report(current.get()))?;
     }
     send_all(&lp, "looked up when called")?;
 
     // Safe: each handler has its own value, copied when it is registered.
     for signal in SIGNALS {
-        lp.add_signal_handler(signal as i32, move || report(signal))?;
+        lp.add_signal_handler(signal, move || report(signal))?;
     }
     send_all(&lp, "bound when registered")?;
 
     // Safe too: a function that returns the handler.
     for signal in SIGNALS {
-        lp.add_signal_handler(signal as i32, reporter(signal))?;
+        lp.add_signal_handler(signal, reporter(signal))?;
     }
     send_all(&lp, "bound by a function")?;
 
     for signal in SIGNALS {
-        let (removed, again) =
-            (lp.remove_signal_handler(signal as i32)?, lp.remove_signal_handler(signal as i32)?);
+        let (removed, again) = (lp.remove_signal_handler(signal)?, lp.remove_signal_handler(signal)?);
         println!("{signal} removed: {removed}, again: {again}");
     }
     lp.close()
 }
+
+// Explained in docs/lessons/signals.md.
+// Next: 14_second_signal.rs

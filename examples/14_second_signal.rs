@@ -6,18 +6,14 @@
 //! removed, the signal does again what it did before: SIGTERM kills the process, which the program
 //! shows with a child. (SIGINT kills it too, where asyncio puts its `KeyboardInterrupt` back.)
 
-use looplab::{Error, EventLoop, ExceptionContext, Result, Task, TaskRef, sleep};
-use nix::sys::signal::{
-    Signal::{self, SIGINT, SIGTERM},
-    raise,
-};
+use looplab::{Error, EventLoop, ExceptionContext, Result, Signal, Task, TaskRef, signal, sleep};
 use std::cell::RefCell;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
 
 fn send(signal: Signal) -> Result<()> {
-    raise(signal).map_err(Error::other)
+    signal::raise(signal)
 }
 
 async fn cleanup(n: usize) -> Result<()> {
@@ -36,7 +32,7 @@ fn scenario(title: &str, at_the_second: Option<fn(&TaskRef)>) -> Result<()> {
         println!("  handler: {}", context.message());
     }));
     let made = RefCell::new(Vec::<TaskRef>::new());
-    lp.add_signal_handler(SIGINT as i32, move || {
+    lp.add_signal_handler(Signal::SIGINT, move || {
         println!("  signal");
         let mut made = made.borrow_mut();
         if let (Some(cleanup), Some(act)) = (made.first(), at_the_second) {
@@ -47,8 +43,8 @@ fn scenario(title: &str, at_the_second: Option<fn(&TaskRef)>) -> Result<()> {
         task.add_done_callback(|_| looplab::stop());
         made.push(task.to_ref());
     })?;
-    lp.call_later(Duration::from_millis(20), || send(SIGINT))?;
-    lp.call_later(Duration::from_millis(120), || send(SIGINT))?;
+    lp.call_later(Duration::from_millis(20), || send(Signal::SIGINT))?;
+    lp.call_later(Duration::from_millis(120), || send(Signal::SIGINT))?;
     lp.run_forever()?;
     println!("  stopped, tasks still pending: {}", lp.all_tasks().len());
     lp.close() // what is pending is reported here
@@ -56,9 +52,9 @@ fn scenario(title: &str, at_the_second: Option<fn(&TaskRef)>) -> Result<()> {
 
 fn child() -> Result<()> {
     let lp = EventLoop::new()?;
-    lp.add_signal_handler(SIGTERM as i32, || ())?;
-    lp.remove_signal_handler(SIGTERM as i32)?;
-    send(SIGTERM)
+    lp.add_signal_handler(Signal::SIGTERM, || ())?;
+    lp.remove_signal_handler(Signal::SIGTERM)?;
+    send(Signal::SIGTERM)
 }
 
 fn main() -> Result<()> {
@@ -72,3 +68,6 @@ fn main() -> Result<()> {
     println!("after the handler was removed: killed by signal {}", status.signal().unwrap_or(0));
     Ok(())
 }
+
+// Explained in docs/lessons/signals.md.
+// Next: 15_signal_handlers_belong_to_a_loop.rs

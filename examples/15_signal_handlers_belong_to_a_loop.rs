@@ -7,19 +7,15 @@
 //! lost in asyncio, because B has registered a handler too. In looplab it waits until A runs: a deliberate
 //! difference, with a row in `docs/differences.md` and a test. Nothing here depends on it.
 
-use looplab::{Error, EventLoop, Result, get_running_loop, sleep};
-use nix::sys::signal::{
-    Signal::{SIGHUP, SIGTERM},
-    raise,
-};
+use looplab::{EventLoop, Result, Signal, get_running_loop, signal, sleep};
 use std::time::Duration;
 
 async fn program(a: EventLoop) -> Result<()> {
     let lp = get_running_loop()?;
     println!("running on A: {}", lp == a);
-    lp.add_signal_handler(SIGTERM as i32, || println!("B got SIGTERM"))?;
-    for signal in [SIGHUP, SIGTERM] {
-        raise(signal).map_err(Error::other)?;
+    lp.add_signal_handler(Signal::SIGTERM, || println!("B got SIGTERM"))?;
+    for signal in [Signal::SIGHUP, Signal::SIGTERM] {
+        signal::raise(signal)?;
     }
     sleep(Duration::from_millis(100)).await?;
     println!("still alive after SIGHUP, and A has got nothing");
@@ -28,9 +24,12 @@ async fn program(a: EventLoop) -> Result<()> {
 
 fn main() -> Result<()> {
     let (a, b) = (EventLoop::new()?, EventLoop::new()?);
-    a.add_signal_handler(SIGHUP as i32, || println!("A got SIGHUP"))?;
-    a.add_signal_handler(SIGTERM as i32, || println!("A got SIGTERM"))?;
+    a.add_signal_handler(Signal::SIGHUP, || println!("A got SIGHUP"))?;
+    a.add_signal_handler(Signal::SIGTERM, || println!("A got SIGTERM"))?;
     b.run_until_complete(program(a.clone()))?;
     b.close()?;
     a.close()
 }
+
+// Explained in docs/lessons/signals.md.
+// Next: 16_signals_coalesce.rs

@@ -67,3 +67,6 @@ fn main() -> Result<()> {
     println!("  -> closed");
     Ok(())
 }
+
+// Explained in docs/lessons/cancellation.md.
+// Next: 18_cancel_needs_a_suspension.rs

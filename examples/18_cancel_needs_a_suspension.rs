@@ -63,3 +63,6 @@ async fn program() -> Result<()> {
 fn main() -> Result<()> {
     EventLoop::new()?.run_until_complete(program())
 }
+
+// Explained in docs/lessons/cancellation.md.
+// Next: 19_ways_to_cancel.rs

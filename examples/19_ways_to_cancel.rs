@@ -55,3 +55,6 @@ async fn program() -> Result<()> {
 fn main() -> Result<()> {
     EventLoop::new()?.run_until_complete(program())
 }
+
+// Explained in docs/lessons/cancellation.md.
+// Next: 11_cancel_all_then_stop.rs

@@ -4,8 +4,7 @@
 //! returned. One that swallows in a loop lives on, however often it is cancelled. Cleaning up and passing
 //! the error on keeps a task cancellable. And if the main task swallows Ctrl-C, the run returns normally.
 
-use looplab::{Error, Result, ReturnWhen, Task, get_running_loop, sleep, wait, yield_now};
-use nix::sys::signal::{Signal::SIGINT, raise};
+use looplab::{Error, Result, ReturnWhen, Signal, Task, get_running_loop, signal, sleep, wait, yield_now};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -52,7 +51,7 @@ async fn program() -> Result<()> {
 }
 
 async fn interrupted(swallow: bool) -> Result<&'static str> {
-    get_running_loop()?.call_soon(|| raise(SIGINT).map_err(Error::other))?;
+    get_running_loop()?.call_soon(|| signal::raise(Signal::SIGINT))?;
     let slept = sleep(HOUR).await;
     println!("main: cancelled by Ctrl-C");
     if swallow { Ok("a normal end") } else { slept.map(|()| "slept") }
@@ -68,3 +67,6 @@ fn main() -> Result<()> {
     }
     Ok(())
 }
+
+// Explained in docs/lessons/combinators.md.
+// Next: 21_task_made_while_being_cancelled.rs

@@ -46,3 +46,6 @@ fn main() -> Result<()> {
     }
     Ok(())
 }
+
+// Explained in docs/lessons/combinators.md.
+// Next: 33_shield.rs

@@ -10,9 +10,9 @@
 
 use looplab::net::{Server, StreamReader, StreamWriter, open_connection, start_server};
 use looplab::{
-    Error, Result, TaskRef, current_task, gather, get_running_loop, sync::Event, wait_for, yield_now,
+    Error, Result, Signal, TaskRef, current_task, gather, get_running_loop, signal, sync::Event, wait_for,
+    yield_now,
 };
-use nix::sys::signal::{Signal::SIGINT, raise};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ async fn demonstrate(connections: &Connections, port: u16) -> Result<Stream> {
         yield_now().await?;
     }
     println!("open connections: {}", connections.borrow().len());
-    get_running_loop()?.call_soon(|| raise(SIGINT).map_err(Error::other))?;
+    get_running_loop()?.call_soon(|| signal::raise(Signal::SIGINT))?;
     Ok(stays)
 }
 
@@ -113,3 +113,6 @@ fn main() -> Result<()> {
     }
     Ok(())
 }
+
+// Explained in docs/lessons/servers.md.
+// Next: 23_wait_closed_and_live_clients.rs

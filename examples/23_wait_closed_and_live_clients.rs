@@ -71,3 +71,6 @@ fn main() -> Result<()> {
     println!("serve_forever() is cancelled");
     looplab::run(cancelled())
 }
+
+// Explained in docs/lessons/servers.md.
+// Next: 30_connection_opened_and_closed_with_the_app.rs

@@ -49,3 +49,6 @@ fn main() -> Result<()> {
     println!("  pool: shut down");
     Ok(())
 }
+
+// Explained in docs/lessons/threads.md.
+// Next: 25_executor_and_closed_loop.rs

@@ -38,3 +38,6 @@ fn main() -> Result<()> {
     println!("shut the executor down first");
     scenario(true)
 }
+
+// Explained in docs/lessons/threads.md.
+// Next: 28_background_task_lifecycle.rs

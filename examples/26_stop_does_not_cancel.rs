@@ -6,9 +6,8 @@
 //! when the garbage collector finds the coroutine, up to its first await.) If the handler cancels the other
 //! tasks first and gathers them, each gets its cancellation and cleans up while the loop still runs.
 
-use looplab::{Error, EventLoop, ExceptionContext, Result, Task};
+use looplab::{EventLoop, ExceptionContext, Result, Signal, Task, signal};
 use looplab::{all_tasks, current_task, gather, sleep};
-use nix::sys::signal::{Signal::SIGTERM, raise};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -51,10 +50,10 @@ fn scenario(title: &str, cancel_first: bool) -> Result<()> {
         told.borrow_mut().push(context.message().to_owned());
     }));
     Task::builder().name("worker").spawn_on(&lp, worker());
-    lp.add_signal_handler(SIGTERM as i32, move || {
+    lp.add_signal_handler(Signal::SIGTERM, move || {
         Task::builder().name("shutdown").spawn(shutdown(cancel_first));
     })?;
-    lp.call_later(Duration::from_millis(10), || raise(SIGTERM).map_err(Error::other))?;
+    lp.call_later(Duration::from_millis(10), || signal::raise(Signal::SIGTERM))?;
     lp.run_forever()?;
     println!("  the run is over");
     lp.close()?;
@@ -66,3 +65,6 @@ fn main() -> Result<()> {
     scenario("stop and close", false)?;
     scenario("cancel, gather, stop and close", true)
 }
+
+// Explained in docs/lessons/shutdown.md.
+// Next: 27_shutdown_must_not_cancel_itself.rs

@@ -4,9 +4,8 @@
 //! comes at its first await, the gather. `stop()` is never reached, and the loop runs on with nothing
 //! to do. Leaving out `current_task()` is enough.
 
-use looplab::{Error, EventLoop, Result, Task, TaskRef};
+use looplab::{EventLoop, Result, Signal, Task, TaskRef, signal};
 use looplab::{all_tasks, current_task, gather, sleep};
-use nix::sys::signal::{Signal::SIGTERM, raise};
 use std::time::Duration;
 
 async fn client() -> Result<()> {
@@ -44,10 +43,10 @@ fn scenario(title: &str, leave_itself_out: bool) -> Result<()> {
     println!("{title}");
     let lp = EventLoop::new()?;
     Task::builder().name("client").spawn_on(&lp, client());
-    lp.add_signal_handler(SIGTERM as i32, move || {
+    lp.add_signal_handler(Signal::SIGTERM, move || {
         Task::builder().name("shutdown").spawn(shutdown(leave_itself_out));
     })?;
-    lp.call_later(Duration::from_millis(10), || raise(SIGTERM).map_err(Error::other))?;
+    lp.call_later(Duration::from_millis(10), || signal::raise(Signal::SIGTERM))?;
     lp.call_later(Duration::from_millis(200), rescue)?;
     lp.run_forever()?;
     lp.close()
@@ -57,3 +56,6 @@ fn main() -> Result<()> {
     scenario("everything is cancelled", false)?;
     scenario("its own task is left out", true)
 }
+
+// Explained in docs/lessons/shutdown.md.
+// Next: 37_cleanup_after_run_forever.rs

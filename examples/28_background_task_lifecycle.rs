@@ -60,3 +60,6 @@ fn main() -> Result<()> {
     println!("a job that crashes");
     looplab::run(app(crashing, true))
 }
+
+// Explained in docs/lessons/background.md.
+// Next: 29_startup_hook_that_never_returns.rs

@@ -62,3 +62,6 @@ fn main() -> Result<()> {
     println!("the hook starts the job");
     looplab::run(app(hook_that_starts_a_task))
 }
+
+// Explained in docs/lessons/background.md.
+// Next: 22_echo_server_ctrl_c.rs

@@ -120,3 +120,6 @@ async fn program() -> Result<()> {
 fn main() -> Result<()> {
     looplab::run(program())
 }
+
+// Explained in docs/lessons/servers.md.
+// Next: 38_echo_server_and_the_first_ctrl_c.rs

@@ -56,3 +56,6 @@ fn main() -> Result<()> {
     println!("stop: harmless");
     Ok(())
 }
+
+// Explained in docs/lessons/lifecycle.md.
+// Next: 32_stopped_before_complete.rs

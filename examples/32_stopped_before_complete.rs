@@ -38,3 +38,6 @@ fn main() -> Result<()> {
     }
     lp.close()
 }
+
+// Explained in docs/lessons/lifecycle.md.
+// Next: 36_keep_a_reference.rs

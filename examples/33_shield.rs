@@ -50,3 +50,6 @@ fn main() -> Result<()> {
     println!("the commit is cancelled");
     looplab::run(program(false, true))
 }
+
+// Explained in docs/lessons/combinators.md.
+// Next: 34_wait_for.rs

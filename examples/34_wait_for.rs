@@ -54,3 +54,6 @@ fn main() -> Result<()> {
     let main = Task::builder().name("main").prepare(program());
     EventLoop::new()?.run_until_complete(main)
 }
+
+// Explained in docs/lessons/combinators.md.
+// Next: 35_taskgroup.rs

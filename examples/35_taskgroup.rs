@@ -65,3 +65,6 @@ async fn program() -> Result<()> {
 fn main() -> Result<()> {
     EventLoop::new()?.run_until_complete(Task::builder().name("main").prepare(program()))
 }
+
+// Explained in docs/lessons/combinators.md.
+// Next: 24_executor_outlives_main.rs

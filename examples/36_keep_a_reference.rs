@@ -78,3 +78,6 @@ fn main() -> Result<()> {
     lp.run_until_complete(program())?;
     lp.close()
 }
+
+// Explained in docs/lessons/lifecycle.md.
+// Next: 20_swallowed_cancellation.rs

@@ -5,12 +5,11 @@
 //! stopped before Future completed.`). The cleanup is not lost, and another run completes it. It is better
 //! to replace the handler before the cleanup begins.
 
-use looplab::{Error, EventLoop, Result, Task, sleep};
-use nix::sys::signal::{Signal::SIGINT, raise};
+use looplab::{EventLoop, Result, Signal, Task, signal, sleep};
 use std::time::Duration;
 
 fn ctrl_c() -> Result<()> {
-    raise(SIGINT).map_err(Error::other)
+    signal::raise(Signal::SIGINT)
 }
 
 async fn cleanup(one_more: bool) -> Result<()> {
@@ -31,12 +30,12 @@ fn on_signal() -> Result<()> {
 fn scenario(title: &str, one_more: bool, replace: bool) -> Result<()> {
     println!("{title}");
     let lp = EventLoop::new()?;
-    lp.add_signal_handler(SIGINT as i32, on_signal)?;
+    lp.add_signal_handler(Signal::SIGINT, on_signal)?;
     lp.call_soon(ctrl_c)?;
     lp.run_forever()?;
     println!("  run_forever has returned");
     if replace {
-        lp.add_signal_handler(SIGINT as i32, || println!("  signal: cleaning up already"))?;
+        lp.add_signal_handler(Signal::SIGINT, || println!("  signal: cleaning up already"))?;
     }
     let task = Task::builder().name("cleanup").spawn_on(&lp, cleanup(one_more));
     while !task.done() {
@@ -52,3 +51,6 @@ fn main() -> Result<()> {
     scenario("two signals", true, false)?;
     scenario("two signals, handler replaced", true, true)
 }
+
+// Explained in docs/lessons/shutdown.md.
+// Next: 31_restart_a_stopped_loop.rs

@@ -7,8 +7,7 @@
 
 use app::browser::send;
 use looplab::net::{StreamReader, StreamWriter, start_server};
-use looplab::{Error, Result, get_running_loop};
-use nix::sys::signal::Signal::SIGINT;
+use looplab::{Error, Result, Signal, get_running_loop};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
@@ -53,7 +52,7 @@ fn user(port: u16, connects: bool, ended: &Receiver<()>) -> std::io::Result<()> 
     }
     loop {
         println!("  Ctrl-C");
-        send(SIGINT);
+        send(Signal::SIGINT);
         if ended.recv_timeout(Duration::from_secs(2)).is_ok() {
             break;
         }
@@ -84,3 +83,6 @@ fn main() -> Result<()> {
     println!("a client is connected");
     scenario(true)
 }
+
+// Explained in docs/lessons/servers.md.
+// Next: 41_aiohttp_run_app_is_already_graceful.rs

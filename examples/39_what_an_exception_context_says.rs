@@ -55,3 +55,6 @@ fn main() -> Result<()> {
     lp.run_once()?;
     lp.close()
 }
+
+// Explained in docs/lessons/callbacks-and-errors.md.
+// Next: 13_signal_late_binding.rs

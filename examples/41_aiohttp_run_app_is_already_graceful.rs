@@ -9,8 +9,7 @@
 
 use app::browser::{Answer, gate, get, listen, send};
 use app::{App, Options, run_app, text};
-use looplab::{Error, Result, sleep};
-use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
+use looplab::{Error, Result, Signal, sleep};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -74,8 +73,11 @@ fn main() -> Result<()> {
         println!("serving on http://{}; Ctrl-C stops it", socket.local_addr()?);
         return run_app(&application("", gate().0, gate().0), socket, Options::default());
     }
-    scenario(SIGTERM, "5")?;
-    scenario(SIGINT, "5")?;
-    scenario(SIGTERM, "0.3")?; // less than the request takes, and twice as much is more
-    scenario(SIGTERM, "0.05")
+    scenario(Signal::SIGTERM, "5")?;
+    scenario(Signal::SIGINT, "5")?;
+    scenario(Signal::SIGTERM, "0.3")?; // less than the request takes, and twice as much is more
+    scenario(Signal::SIGTERM, "0.05")
 }
+
+// Explained in docs/lessons/applications.md.
+// Next: 42_aiohttp_cancel_all_is_not_graceful.rs

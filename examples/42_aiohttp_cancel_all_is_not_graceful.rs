@@ -7,8 +7,7 @@
 
 use app::browser::{gate, get, listen, send};
 use app::{App, Options, run_app_on, text};
-use looplab::{Error, EventLoop, Result, Task, all_tasks, current_task, gather, sleep};
-use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
+use looplab::{Error, EventLoop, Result, Signal, Task, all_tasks, current_task, gather, sleep};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::thread;
@@ -46,11 +45,11 @@ fn main() -> Result<()> {
     });
 
     let lp = EventLoop::new()?;
-    let current = Rc::new(Cell::new(SIGHUP));
-    for signal in [SIGHUP, SIGTERM, SIGINT] {
+    let current = Rc::new(Cell::new(Signal::SIGHUP));
+    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
         current.set(signal);
         let current = current.clone();
-        lp.add_signal_handler(signal as i32, move || {
+        lp.add_signal_handler(signal, move || {
             drop(Task::builder().name("shutdown").spawn(shutdown(current.get())));
         })?;
     }
@@ -61,7 +60,7 @@ fn main() -> Result<()> {
     let killer = thread::spawn(move || {
         let _ = is_in_flight.recv();
         println!("SIGHUP is sent");
-        send(SIGHUP);
+        send(Signal::SIGHUP);
     });
     match run_app_on(&lp, &app, socket, Options { handle_signals: false, ..Options::default() }) {
         Err(Error::Cancelled(_)) => println!("run_app was cancelled"),
@@ -74,3 +73,6 @@ fn main() -> Result<()> {
     }
     Ok(())
 }
+
+// Explained in docs/lessons/applications.md.
+// Next: 43_aiohttp_handlers_on_another_loop.rs

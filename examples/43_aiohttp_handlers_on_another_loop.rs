@@ -7,14 +7,13 @@
 
 use app::browser::{gate, get, listen, send};
 use app::{App, Options, run_app, text};
-use looplab::{EventLoop, Result, get_running_loop};
-use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
+use looplab::{EventLoop, Result, Signal, get_running_loop};
 use std::thread;
 
 fn main() -> Result<()> {
     let mine = EventLoop::new()?;
-    for signal in [SIGHUP, SIGTERM, SIGINT] {
-        mine.add_signal_handler(signal as i32, move || println!("my handler: {signal}"))?;
+    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
+        mine.add_signal_handler(signal, move || println!("my handler: {signal}"))?;
     }
 
     let (up, is_up) = gate();
@@ -38,12 +37,15 @@ fn main() -> Result<()> {
         let get = || get(address, "/").map_or_else(str::to_owned, |answer| answer.to_string());
         let _ = is_up.recv();
         println!("GET: {}", get().trim());
-        send(SIGHUP);
+        send(Signal::SIGHUP);
         println!("GET after SIGHUP: {}", get().trim());
-        send(SIGTERM);
+        send(Signal::SIGTERM);
     });
     run_app(&app, socket, Options::default())?;
     println!("run_app has returned");
     user.join().expect("no panic");
     mine.close()
 }
+
+// Explained in docs/lessons/applications.md.
+// Next: 44_aiohttp_startup_hook_never_returns.rs

@@ -9,8 +9,7 @@
 
 use app::browser::{free_address, gate, get, send};
 use app::{App, Options, Serving, run_app};
-use looplab::{Error, Result, sleep};
-use nix::sys::signal::Signal::SIGTERM;
+use looplab::{Error, Result, Signal, sleep};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
@@ -65,7 +64,7 @@ fn main() -> Result<()> {
     let user = thread::spawn(move || {
         let _ = is_inside.recv();
         println!("  client: {}", get(address, "/").map_or_else(str::to_owned, |_| "accepted".to_owned()));
-        send(SIGTERM);
+        send(Signal::SIGTERM);
     });
     scenario(address, async move |_| {
         let _ = inside.send(());
@@ -76,3 +75,6 @@ fn main() -> Result<()> {
     println!("a hook that fails");
     scenario(free_address()?, async |_| Err(Error::msg("there is no database")))
 }
+
+// Explained in docs/lessons/applications.md.
+// Next: 45_aiohttp_background_task.rs

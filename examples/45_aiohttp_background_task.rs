@@ -7,8 +7,7 @@
 
 use app::browser::{gate, get, listen, send};
 use app::{App, Options, Serving, run_app, text};
-use looplab::{Error, Result, ReturnWhen, Task, create_task, sleep, wait};
-use nix::sys::signal::Signal::SIGTERM;
+use looplab::{Error, Result, ReturnWhen, Signal, Task, create_task, sleep, wait};
 use std::thread;
 use std::time::Duration;
 
@@ -81,7 +80,7 @@ fn scenario(prepare: impl FnOnce(&App)) -> Result<()> {
     let user = thread::spawn(move || {
         let _ = is_up.recv();
         let _ = get(address, "/");
-        send(SIGTERM);
+        send(Signal::SIGTERM);
     });
     run_app(&app, socket, Options::default())?;
     println!("  run_app has returned");
@@ -102,3 +101,6 @@ fn main() -> Result<()> {
     println!("nothing ends the job");
     scenario(|app| app.on_startup(start_job))
 }
+
+// Explained in docs/lessons/applications.md.
+// Next: 46_aiohttp_redis.rs

@@ -2,7 +2,8 @@
 
 A context opens it and asks for a `ping` before the application serves. Requests use it. After the `yield`
 it is closed, and the server has one client fewer. Making the client does not connect. Without the ping an
-application starts although Redis is down, and its users are the first to notice.
+application starts although Redis is down, and its users are the first to notice. The last part is wired as in
+many texts: a hook makes a client, and no code stores it. The cleanup finds nothing and fails, at every end.
 
 The lesson talks to the server that REDIS_URL names, or else starts a `redis-server` of its own."""
 import http.client, os, shutil, signal, socket, subprocess, sys, threading, time
@@ -12,9 +13,7 @@ from aiohttp import web
 KEY = "looplab:hits"
 REDIS = web.AppKey("redis", redis.asyncio.Redis)
 
-def scenario(url, ping):
-    up = threading.Event()
-
+def in_a_context(app, url, ping):
     async def connection(app):
         app[REDIS] = client = redis.asyncio.from_url(url)
         if ping:
@@ -23,9 +22,30 @@ def scenario(url, ping):
         await client.aclose()
         print("  cleanup: closed")
 
+    app.cleanup_ctx.append(connection)
+
+def in_two_hooks(app, url):
+    async def connect(app):
+        return redis.asyncio.from_url(url)    # what a hook returns is stored nowhere
+
+    async def disconnect(app):
+        await app[REDIS].aclose()
+
+    async def last(app):
+        print("  the hook after it runs")     # it does not
+
+    app.on_startup.append(connect)
+    app.on_cleanup.append(disconnect)
+    app.on_cleanup.append(last)
+
+def scenario(wire, *args):
+    up = threading.Event()
+
     async def hit(request):
         try:
             hits = await request.app[REDIS].incr(KEY)
+        except KeyError:
+            return web.Response(status=500, text="nothing is stored\n")
         except redis.ConnectionError:
             return web.Response(status=503, text="no Redis\n")
         return web.Response(text=f"{hits}\n")
@@ -35,7 +55,7 @@ def scenario(url, ping):
 
     app = web.Application()
     app.router.add_get("/", hit)
-    app.cleanup_ctx.append(connection)
+    wire(app, *args)
     app.on_startup.append(ready)
     sock = socket.create_server(("127.0.0.1", 0))
     port = sock.getsockname()[1]
@@ -58,22 +78,26 @@ def scenario(url, ping):
         thread.join()
     except redis.ConnectionError:
         print("  run_app failed: there is no Redis")
+    except KeyError:
+        print("  run_app failed: nothing is stored")
 
 def lesson(url):
     server = redis.Redis.from_url(url)
     server.delete(KEY)
     before = len(server.client_list())
     print("Redis is there")
-    scenario(url, ping=True)
+    scenario(in_a_context, url, True)
     deadline = time.monotonic() + 10          # the server hears of the end in its own time
     while len(server.client_list()) > before and time.monotonic() < deadline:
         time.sleep(0.01)
     print("  clients left behind:", len(server.client_list()) - before)
     server.delete(KEY)
     print("Redis is down, with a ping")
-    scenario("redis://127.0.0.1:1", ping=True)
+    scenario(in_a_context, "redis://127.0.0.1:1", True)
     print("Redis is down, without")
-    scenario("redis://127.0.0.1:1", ping=False)
+    scenario(in_a_context, "redis://127.0.0.1:1", False)
+    print("Redis is there, and its client is stored nowhere")
+    scenario(in_two_hooks, url)
 
 url = os.environ.get("REDIS_URL")
 if url:

@@ -2,7 +2,9 @@
 //!
 //! A context opens it and asks for a `ping` before the application serves. Requests use it. After the
 //! `yield` it is closed, and the server has one client fewer. Making the client does not connect. Without
-//! the ping an application starts although Redis is down, and its users are the first to notice.
+//! the ping an application starts although Redis is down, and its users are the first to notice. The last
+//! part is wired as in many texts: a hook makes a client, and no code stores it. The cleanup finds nothing
+//! and fails, at every end.
 //!
 //! The lesson talks to the server that REDIS_URL names, or else starts a `redis-server` of its own. Where
 //! there is none, a small server within the lesson answers.
@@ -10,9 +12,8 @@
 use app::browser::{gate, get, listen, send};
 use app::redis::{Redis, is_connection_error};
 use app::redis_server::RedisServer;
-use app::{App, Options, Serving, answer, run_app, text};
-use looplab::{EventLoop, Result, sleep};
-use nix::sys::signal::Signal::SIGTERM;
+use app::{App, Options, Response, Serving, answer, run_app, text};
+use looplab::{EventLoop, Result, Signal, sleep};
 use std::thread;
 use std::time::Duration;
 
@@ -30,15 +31,34 @@ async fn connection(app: App, serving: Serving, url: &str, ping: bool) -> Result
     Ok(())
 }
 
-fn scenario(url: &str, ping: bool) -> Result<()> {
-    let (up, is_up) = gate();
-    let app = App::new();
-    app.route("/", async |app, _| match app.stored::<Redis>()?.incr(KEY).await {
-        Err(error) if is_connection_error(&error) => Ok(answer(503, "no Redis\n")),
-        hits => hits.map(|hits| text(format!("{hits}\n"))),
-    });
+fn in_a_context(app: &App, url: &str, ping: bool) {
     let url = url.to_owned();
     app.context(async move |app, serving| connection(app, serving, &url, ping).await);
+}
+
+fn in_two_hooks(app: &App, url: &str) {
+    let url = url.to_owned();
+    app.on_startup(async move |_| Redis::from_url(&url).map(drop)); // what a hook makes is stored nowhere
+    app.on_cleanup(async |app| app.stored::<Redis>()?.close().await);
+    app.on_cleanup(async |_| {
+        println!("  the hook after it runs"); // it does not
+        Ok(())
+    });
+}
+
+async fn hit(app: App) -> Result<Response> {
+    let Ok(redis) = app.stored::<Redis>() else { return Ok(answer(500, "nothing is stored\n")) };
+    match redis.incr(KEY).await {
+        Err(error) if is_connection_error(&error) => Ok(answer(503, "no Redis\n")),
+        hits => hits.map(|hits| text(format!("{hits}\n"))),
+    }
+}
+
+fn scenario(wire: impl FnOnce(&App)) -> Result<()> {
+    let (up, is_up) = gate();
+    let app = App::new();
+    app.route("/", async |app, _| hit(app).await);
+    wire(&app);
     app.on_startup(async move |_| {
         let _ = up.send(());
         Ok(())
@@ -54,10 +74,13 @@ fn scenario(url: &str, ping: bool) -> Result<()> {
             let said = get(address, "/").map_or_else(str::to_owned, |answer| answer.to_string());
             println!("  GET: {}", said.trim());
         }
-        send(SIGTERM);
+        send(Signal::SIGTERM);
     });
     match run_app(&app, socket, Options::default()) {
         Err(error) if is_connection_error(&error) => println!("  run_app failed: there is no Redis"),
+        Err(error) if error.to_string().starts_with("nothing is stored") => {
+            println!("  run_app failed: nothing is stored");
+        }
         ended => ended.map(|()| println!("  run_app has returned"))?,
     }
     drop(app);
@@ -75,7 +98,7 @@ fn lesson(url: &str) -> Result<()> {
     })?;
 
     println!("Redis is there");
-    scenario(url, true)?;
+    scenario(|app| in_a_context(app, url, true))?;
     lp.run_until_complete(async move {
         for _ in 0..1000 {
             if server.clients().await? <= before {
@@ -88,9 +111,11 @@ fn lesson(url: &str) -> Result<()> {
         server.close().await
     })?;
     println!("Redis is down, with a ping");
-    scenario("redis://127.0.0.1:1", true)?;
+    scenario(|app| in_a_context(app, "redis://127.0.0.1:1", true))?;
     println!("Redis is down, without");
-    scenario("redis://127.0.0.1:1", false)
+    scenario(|app| in_a_context(app, "redis://127.0.0.1:1", false))?;
+    println!("Redis is there, and its client is stored nowhere");
+    scenario(|app| in_two_hooks(app, url))
 }
 
 fn main() -> Result<()> {
@@ -107,3 +132,6 @@ fn main() -> Result<()> {
         }
     }
 }
+
+// Explained in docs/lessons/applications.md.
+// Next: 47_aiohttp_second_signal.rs

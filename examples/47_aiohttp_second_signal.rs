@@ -7,8 +7,7 @@
 use app::browser::{gate, get, listen, send};
 use app::{App, Options, Running, run_app, text};
 use looplab::sync::Event;
-use looplab::{Error, Result, get_running_loop, sleep};
-use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use looplab::{Error, Result, Signal, get_running_loop, sleep};
 use std::net::TcpListener;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -26,7 +25,7 @@ fn application(in_flight: Sender<()>) -> App {
     });
     app.on_shutdown(async |_| {
         println!("  on_shutdown");
-        get_running_loop()?.call_later(Duration::from_millis(100), || send(SIGTERM))?;
+        get_running_loop()?.call_later(Duration::from_millis(100), || send(Signal::SIGTERM))?;
         Ok(())
     });
     app.on_cleanup(async |_| {
@@ -48,9 +47,9 @@ fn with_an_event(app: App, socket: TcpListener) -> Result<()> {
     looplab::run(async {
         let stop = Event::new();
         let set = stop.clone();
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
             let set = set.clone();
-            get_running_loop()?.add_signal_handler(signal as i32, move || {
+            get_running_loop()?.add_signal_handler(signal, move || {
                 println!("  signal");
                 set.set();
             })?;
@@ -70,7 +69,7 @@ fn scenario(serve: fn(App, TcpListener) -> Result<()>) -> Result<()> {
     let user = thread::spawn(move || get(address, "/"));
     let killer = thread::spawn(move || {
         let _ = is_in_flight.recv();
-        send(SIGTERM);
+        send(Signal::SIGTERM);
     });
     serve(application(in_flight), socket)?;
     killer.join().expect("no panic");
@@ -87,3 +86,6 @@ fn main() -> Result<()> {
     println!("an event of our own");
     scenario(with_an_event)
 }
+
+// Explained in docs/lessons/applications.md.
+// Next: 48_item_lost_between_get_and_put.rs

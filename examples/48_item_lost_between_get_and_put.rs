@@ -83,3 +83,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(careful_packer).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 49_lock_released_by_hand.rs

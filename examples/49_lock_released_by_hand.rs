@@ -65,3 +65,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(with_a_guard).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 50_second_cancel_hits_the_cleanup.rs

@@ -96,3 +96,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(safe_transfer).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 51_stop_before_the_cleanup.rs

@@ -97,3 +97,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(end).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 52_second_signal_cleans_up_twice.rs

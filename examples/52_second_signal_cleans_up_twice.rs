@@ -92,3 +92,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(on_first_signal).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 53_shielded_and_left_behind.rs

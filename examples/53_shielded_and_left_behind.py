@@ -6,7 +6,7 @@ import asyncio
 
 async def commit():
     try:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
     except asyncio.CancelledError:
         print("  commit: cancelled")
         raise

@@ -9,7 +9,7 @@ use looplab::{Result, ReturnWhen, Task, create_task, shield, sleep, wait, yield_
 use std::time::Duration;
 
 async fn commit() -> Result<()> {
-    let written = sleep(Duration::from_millis(5)).await;
+    let written = sleep(Duration::from_millis(100)).await;
     println!("  commit: {}", if written.is_ok() { "done" } else { "cancelled" });
     written
 }
@@ -67,3 +67,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(patient_request).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 54_gather_leaves_its_siblings.rs

@@ -1,11 +1,11 @@
 """A gathering that fails leaves the other tasks running.
 
-`gather` returns with the first failure, and a cancelled child is one. The code behind it believes that all
+`gather` returns with the first failure, and a cancelled child is one. The code after it believes that all
 is over. A group waits for its other children first."""
 import asyncio
 
 async def fetch():
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
 
 async def both():
     await asyncio.gather(*(asyncio.create_task(fetch(), name=name) for name in "ab"))

@@ -1,6 +1,6 @@
 //! A gathering that fails leaves the other tasks running.
 //!
-//! `gather` returns with the first failure, and a cancelled child is one. The code behind it believes
+//! `gather` returns with the first failure, and a cancelled child is one. The code after it believes
 //! that all is over. A group waits for its other children first.
 
 use looplab::explore::Explore;
@@ -8,7 +8,7 @@ use looplab::{Result, ReturnWhen, Task, TaskGroup, all_tasks, create_task, gathe
 use std::time::Duration;
 
 async fn fetch() -> Result<()> {
-    sleep(Duration::from_millis(5)).await
+    sleep(Duration::from_millis(100)).await
 }
 
 /// As it is often written.
@@ -61,3 +61,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(both_in_a_group).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 55_result_of_a_job_lost.rs

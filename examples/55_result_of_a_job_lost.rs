@@ -116,3 +116,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(careful_book).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 56_server_closed_before_its_clients.rs

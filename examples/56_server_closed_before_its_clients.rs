@@ -141,3 +141,6 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(careful_serve).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.
+// Next: 57_swallowed_in_a_busy_loop.rs

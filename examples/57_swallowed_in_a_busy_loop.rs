@@ -81,3 +81,5 @@ fn main() -> Result<()> {
     eprintln!("mended\n{}", explored(obedient_worker).run()?);
     Ok(())
 }
+
+// Explained in docs/lessons/exploring.md.

@@ -32,7 +32,7 @@ async def work(group):
         await shut_down(worker)
 
 async def forget():
-    return await asyncio.create_subprocess_exec("sleep", "3600", process_group=0)
+    return await asyncio.create_subprocess_exec("/bin/sleep", "3600", process_group=0)
 
 print("in the parent's group:")
 try:

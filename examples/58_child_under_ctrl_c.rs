@@ -54,7 +54,7 @@ async fn work(mut command: Command) -> Result<()> {
 }
 
 async fn forget() -> Result<Pid> {
-    let child = Command::new("sleep").arg("3600").process_group(0).spawn().await?;
+    let child = Command::new("/bin/sleep").arg("3600").process_group(0).spawn().await?;
     pid_of(&child)
 }
 
@@ -79,3 +79,6 @@ fn main() -> Result<()> {
     println!("  the loop is closed, and the child runs");
     kill(child, SIGKILL).map_err(Error::other)
 }
+
+// Explained in docs/lessons/signals.md.
+// Next: 17_coroutine_by_hand.rs

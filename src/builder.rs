@@ -2,7 +2,7 @@
 
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::event_loop::{Clock, EventLoop, Explored, Options, Parking};
+use crate::event_loop::{Clock, EventLoop, Options};
 use crate::panics::Guarded;
 use crate::signals::signal::Signal;
 use crate::trace::Observer;
@@ -19,7 +19,6 @@ use std::time::Duration;
 /// ```
 pub struct Builder {
     options: Options,
-    clock: Option<Clock>,
     traced: bool,
     dump_on: Option<Signal>,
 }
@@ -39,17 +38,7 @@ impl EventLoop {
     /// Returns the options of a new loop.
     #[must_use]
     pub fn builder() -> Builder {
-        let options = Options {
-            clock: Clock::monotonic(),
-            debug: false,
-            executor_threads: None,
-            observer: None,
-            recorder: None,
-            parking: Parking::default(),
-            watchdog: None,
-            explored: Explored::default(),
-        };
-        Builder { options, clock: None, traced: true, dump_on: None }
+        Builder { options: Options::default(), traced: true, dump_on: None }
     }
 }
 
@@ -59,7 +48,7 @@ impl Builder {
     /// and its trace repeats exactly.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = Some(clock);
+        self.options.clock = Some(clock);
         self
     }
 
@@ -139,21 +128,21 @@ impl Builder {
     /// [`EventLoop::close`] drops it.
     #[must_use]
     pub fn on_park(mut self, hook: impl FnMut() + 'static) -> Self {
-        self.options.parking.on_park = Some(Guarded::new(Box::new(hook)));
+        self.options.on_park = Some(Guarded::new(Box::new(hook)));
         self
     }
 
     /// Sets a hook that is called after a poll that may have slept. [`EventLoop::close`] drops it.
     #[must_use]
     pub fn on_unpark(mut self, hook: impl FnMut() + 'static) -> Self {
-        self.options.parking.on_unpark = Some(Guarded::new(Box::new(hook)));
+        self.options.on_unpark = Some(Guarded::new(Box::new(hook)));
         self
     }
 
     /// Makes a loop that an explorer disturbs, and that nothing else reaches from outside.
     #[cfg(feature = "explore")]
     pub(crate) fn explored(mut self) -> Self {
-        self.options.explored = Explored::on();
+        self.options.explored = crate::event_loop::Explored::on();
         self
     }
 
@@ -179,7 +168,9 @@ impl Builder {
     /// a limit of zero, and [`Error::Io`] if its thread cannot be started.
     pub fn build(self) -> Result<EventLoop> {
         let mut options = self.options;
-        options.clock = self.clock.map_or_else(environment_clock, Ok)?;
+        let clock = options.clock.take().map_or_else(environment_clock, Ok)?;
+        let asked = options.debug && !clock.is_virtual() && !options.explored.is_on();
+        options.clock = Some(clock);
         #[cfg(feature = "xray")]
         if self.traced {
             options.recorder = crate::xray::from_env()?;
@@ -188,7 +179,6 @@ impl Builder {
         if self.traced {
             warn_that_no_trace_is_written();
         }
-        let asked = options.debug && !options.clock.is_virtual() && !options.explored.is_on();
         let lp = EventLoop::with(options)?;
         match self.dump_on {
             Some(signal) => lp.dump_on(signal)?,
@@ -225,6 +215,9 @@ fn environment_clock() -> Result<Clock> {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("clock", &self.clock).field("debug", &self.options.debug).finish()
+        f.debug_struct("Builder")
+            .field("clock", &self.options.clock)
+            .field("debug", &self.options.debug)
+            .finish()
     }
 }

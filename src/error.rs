@@ -57,7 +57,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 ///
 /// [`Error::other`] converts it. (Alternative: a conversion from every error. Problem: `Error` is
-/// an error itself, so the conversion would overlap with that of a type to itself.)
+/// an error itself, so the conversion would overlap with the one of a type to itself.)
 ///
 /// ```
 /// fn port(text: &str) -> looplab::Result<u16> {

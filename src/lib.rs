@@ -100,6 +100,7 @@ mod error;
 mod event_loop;
 #[cfg(feature = "explore")]
 pub mod explore;
+mod in_place;
 #[cfg(test)]
 #[path = "tests/interleavings.rs"]
 mod interleavings;
@@ -117,7 +118,13 @@ mod threads;
 pub mod xray;
 
 pub use builder::Builder;
-pub use combine::*;
+pub use combine::{
+    AsCompleted, Cancellable, Completed, Coroutine, DoneAndPending, Gather, GatherAll, Gathering, ReturnWhen,
+    Shield, Shielded, Step, TaskGroup, Timeout, Values, Waitable, as_completed, cancellable, gather, shield,
+    timeout, timeout_at, wait, wait_for,
+};
+#[doc(hidden)]
+pub use combine::{Tuple, gather_tuple};
 pub use error::{Error, ErrorGroup, IoError, Result};
 pub use event_loop::{
     Clock, EventLoop, ExceptionContext, FutureInfo, Handle, HandleInfo, Remote, RemoteHandle, TaskInfo,
@@ -127,12 +134,24 @@ pub use observe::trace;
 pub use outcome::{Drained, Outcome};
 pub use runner::{Runner, RunnerBuilder, main, run};
 pub use signals::signal::{self, Signal};
-pub use task::*;
-pub use threads::*;
+pub use task::{
+    CallbackId, EnsureFuture, Future, Join, JoinRef, Prepared, Sleep, Task, TaskBuilder, TaskFactory,
+    TaskRef, YieldNow, all_tasks, create_task, current_task, sleep, yield_now,
+};
+pub use threads::{
+    Executor, ExecutorBuilder, JobInfo, RemoteTask, Submit, run_coroutine_threadsafe, to_thread,
+};
 
 /// The pages of `docs/`, compiled so that their code is tested.
 #[cfg(any(doc, doctest))]
 pub mod book {
+    // Alternative: the pictures, too. Problem: rustdoc copies no files.
+    macro_rules! without_pictures {
+        ($page:literal) => {
+            concat!(include_str!(concat!("../", $page)), "\n<style>.docblock img { display: none }</style>\n")
+        };
+    }
+
     #[doc = include_str!("../docs/anatomy.md")]
     pub mod anatomy {}
     #[doc = include_str!("../docs/architecture.md")]
@@ -172,29 +191,29 @@ pub mod book {
     pub mod from_asyncio {}
     /// The lessons, theme by theme: the pitfall, why it happens, the safe pattern, and the trace that shows it.
     pub mod lessons {
-        #[doc = include_str!("../docs/lessons/stopping.md")]
+        #[doc = without_pictures!("docs/lessons/stopping.md")]
         pub mod stopping {}
-        #[doc = include_str!("../docs/lessons/callbacks-and-errors.md")]
+        #[doc = without_pictures!("docs/lessons/callbacks-and-errors.md")]
         pub mod callbacks_and_errors {}
-        #[doc = include_str!("../docs/lessons/signals.md")]
+        #[doc = without_pictures!("docs/lessons/signals.md")]
         pub mod signals {}
-        #[doc = include_str!("../docs/lessons/cancellation.md")]
+        #[doc = without_pictures!("docs/lessons/cancellation.md")]
         pub mod cancellation {}
-        #[doc = include_str!("../docs/lessons/shutdown.md")]
+        #[doc = without_pictures!("docs/lessons/shutdown.md")]
         pub mod shutdown {}
-        #[doc = include_str!("../docs/lessons/lifecycle.md")]
+        #[doc = without_pictures!("docs/lessons/lifecycle.md")]
         pub mod lifecycle {}
-        #[doc = include_str!("../docs/lessons/combinators.md")]
+        #[doc = without_pictures!("docs/lessons/combinators.md")]
         pub mod combinators {}
-        #[doc = include_str!("../docs/lessons/threads.md")]
+        #[doc = without_pictures!("docs/lessons/threads.md")]
         pub mod threads {}
-        #[doc = include_str!("../docs/lessons/background.md")]
+        #[doc = without_pictures!("docs/lessons/background.md")]
         pub mod background {}
-        #[doc = include_str!("../docs/lessons/servers.md")]
+        #[doc = without_pictures!("docs/lessons/servers.md")]
         pub mod servers {}
-        #[doc = include_str!("../docs/lessons/applications.md")]
+        #[doc = without_pictures!("docs/lessons/applications.md")]
         pub mod applications {}
-        #[doc = include_str!("../docs/lessons/exploring.md")]
+        #[doc = without_pictures!("docs/lessons/exploring.md")]
         pub mod exploring {}
     }
     #[doc = include_str!("../docs/processes.md")]
@@ -217,12 +236,13 @@ pub mod book {
     /// [documents]: crate::book::documents
     /// [from-asyncio]: crate::book::from_asyncio
     /// [lessons]: crate::book::lessons
+    /// [processes]: crate::book::processes
     /// [speed]: crate::book::speed
     /// [symptoms]: crate::book::symptoms
     /// [testing]: crate::book::testing
     /// [trace]: crate::book::trace
     /// [xray]: crate::xray
     ///
-    #[doc = include_str!("../README.md")]
+    #[doc = without_pictures!("README.md")]
     pub mod readme {}
 }

@@ -76,6 +76,9 @@ pub trait Outcome: sealed::Sealed {
     fn into_result(self) -> Result<Self::Value>;
 }
 
+/// The value of a future whose output is an [`Outcome`].
+pub(crate) type ValueOf<F> = <<F as IntoFuture>::Output as Outcome>::Value;
+
 impl Outcome for () {
     type Value = ();
     fn into_result(self) -> Result<()> {

@@ -101,22 +101,25 @@ pub(crate) fn drop_quietly<T: 'static>(value: T) {
 }
 
 fn drop_nested<T: 'static>(value: T) {
-    let Some(_level) = Nested::enter(&DROPPING, DROPS) else { return defer(value) };
+    let Some(_level) = Nested::enter(&DROPPING, DROPS) else { return defer(Box::new(value)) };
     drop_here(value);
     if DROPPING.get() == DROPS {
-        let next = || DEFERRED.try_with(|deferred| deferred.borrow_mut().pop_front()).ok().flatten();
-        while let Some(value) = next() {
-            drop_here(value);
-        }
+        drop_deferred();
     }
 }
 
 fn drop_here<T>(value: T) {
     if let Err(panic) = catch_text(|| drop(value)) {
-        log_error!("a destructor panicked: {panic}");
-        #[cfg(feature = "explore")]
-        PANICKED.set(Some(panic));
+        log_panic(panic);
     }
+}
+
+/// Logs the panic of a destructor.
+#[cold]
+fn log_panic(panic: Arc<str>) {
+    log_error!("a destructor panicked: {panic}");
+    #[cfg(feature = "explore")]
+    PANICKED.set(Some(panic));
 }
 
 /// Takes the text of the last destructor on this thread that panicked.
@@ -128,10 +131,19 @@ pub(crate) fn take_destructor_panic() -> Option<Arc<str>> {
 /// Puts a value into the queue. While the thread's locals are destroyed there is no queue, and the
 /// value is dropped here.
 #[cold]
-fn defer<T: 'static>(value: T) {
-    let mut value = Some(Box::new(value));
+fn defer(value: Box<dyn Any>) {
+    let mut value = Some(value);
     let _ = DEFERRED.try_with(|deferred| value.take().map(|value| deferred.borrow_mut().push_back(value)));
     if let Some(value) = value {
+        drop_here(value);
+    }
+}
+
+/// Drops the values of the queue, and those that their destructors put into it.
+#[cold]
+fn drop_deferred() {
+    let next = || DEFERRED.try_with(|deferred| deferred.borrow_mut().pop_front()).ok().flatten();
+    while let Some(value) = next() {
         drop_here(value);
     }
 }
@@ -141,7 +153,8 @@ pub(crate) fn drop_all<C: IntoIterator<Item: 'static>>(values: C) {
     values.into_iter().for_each(drop_quietly);
 }
 
-/// A value of the user. [`drop_quietly`] drops it when its owner is dropped.
+/// A value of the user, which it compares by. [`drop_quietly`] drops it when its owner is dropped.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Guarded<T: 'static>(Option<T>);
 
 impl<T: 'static> Guarded<T> {

@@ -12,7 +12,7 @@ use crate::builder::Builder;
 use crate::combine::{ReturnWhen, gather_on, wait};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, ExceptionContext, running};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, ValueOf};
 use crate::panics::{drop_quietly, text_of, to_stderr};
 use crate::task::TaskRef;
 use std::cell::{Cell, RefCell};
@@ -36,7 +36,7 @@ const GRACEFUL: u32 = 2;
 /// # Errors
 /// The error of `main`; [`Error::KeyboardInterrupt`] if Ctrl-C cancelled it and it did not swallow that, or if Ctrl-C
 /// interrupted the shutdown; [`Error::Runtime`] inside a running loop. If [`Runner::close`] fails, its error is returned, and
-/// that of `main` is logged.
+/// the error of `main` is logged.
 ///
 /// ```
 /// async fn program() -> looplab::Result<&'static str> {
@@ -48,10 +48,7 @@ const GRACEFUL: u32 = 2;
 /// ```
 #[doc(alias = "asyncio.run")]
 #[track_caller]
-pub fn run<F>(main: F) -> Result<<F::Output as Outcome>::Value>
-where
-    F: IntoFuture<Output: Outcome, IntoFuture: 'static>,
-{
+pub fn run<F: IntoFuture<Output: Outcome, IntoFuture: 'static>>(main: F) -> Result<ValueOf<F>> {
     if running().is_some() {
         return Err(Error::Runtime("asyncio.run() cannot be called from a running event loop".into()));
     }
@@ -259,7 +256,7 @@ impl Runner {
     /// ```
     #[doc(alias = "Runner.run")]
     #[track_caller]
-    pub fn run<F>(&mut self, main: F) -> Result<<F::Output as Outcome>::Value>
+    pub fn run<F>(&mut self, main: F) -> Result<ValueOf<F>>
     where
         F: IntoFuture<Output: Outcome, IntoFuture: 'static>,
     {
@@ -274,7 +271,7 @@ impl Runner {
 
     /// Runs `main`, and leaves the signal handlers installed.
     #[track_caller]
-    fn run_main<F>(&mut self, lp: &EventLoop, main: F) -> Result<<F::Output as Outcome>::Value>
+    fn run_main<F>(&mut self, lp: &EventLoop, main: F) -> Result<ValueOf<F>>
     where
         F: Future<Output: Outcome> + 'static,
     {

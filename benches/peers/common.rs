@@ -1,7 +1,7 @@
 //! What the peers have in common: the size of a work, the deadlines of timers, and when a work is over.
 //!
 //! A work is the same for every peer: `n` operations, of which only the operations are timed, not what is set up before
-//! and taken down after. Nobody draws random numbers: every peer and every round gets the same deadlines.
+//! and taken down after. Nothing is random: every peer and every round gets the same deadlines.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -38,7 +38,7 @@ pub(crate) fn begins_to_sleep() {
     SLEEPERS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether so many sleep; then the count begins again.
+/// Tells whether this number of tasks sleep. The count then begins again.
 pub(crate) fn all_sleep(wanted: u32) -> bool {
     SLEEPERS.compare_exchange(wanted, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
@@ -59,7 +59,7 @@ pub(crate) fn far_delays(n: u32) -> impl Iterator<Item = Duration> {
     delays(n, Duration::from_secs(3600)).map(|delay| Duration::from_secs(3600) + delay)
 }
 
-/// Deadlines that all pass while nobody looks: timers are set for them, then everybody waits until the last is over, and
+/// Deadlines that all pass before any is looked at: timers are set for them, the thread waits until the last is over, and
 /// only what comes then is timed. They are far enough ahead that the slowest peer has set all timers by then.
 pub(crate) struct Overdue {
     first: Instant,

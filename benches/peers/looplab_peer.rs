@@ -205,7 +205,7 @@ pub(crate) fn post(n: u32) -> Duration {
     took
 }
 
-/// Jobs in batches of so many, each awaited to its end.
+/// Jobs in batches of this size, each awaited to its end.
 fn jobs(n: u32, batch: u32) -> Duration {
     let (lp, pool) = (new_loop(), Executor::new(THREADS));
     let body = async move {

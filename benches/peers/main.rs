@@ -94,8 +94,7 @@ fn main() {
     }
     rows.extend(echo::measure(&options));
     rows.extend(memory::measure(&options));
-    rows.extend(tracing::measure(&options, tracing::Stdout::Pipe));
-    rows.extend(tracing::measure(&options, tracing::Stdout::File));
+    rows.extend(tracing::Form::ALL.iter().filter_map(|form| tracing::measure(&options, *form)));
     let growth = growth::measure(&options);
     progress("", "");
 

@@ -1,5 +1,5 @@
 //! The raw limit: the least code that does the work at all, with no loop around it. Nothing can be cancelled, nothing is
-//! named, nobody asks whether it is closed. What a loop costs beyond this is what its promises cost.
+//! named, and nothing is checked for being closed. What a loop costs beyond this is what its promises cost.
 
 use crate::common::{Overdue, THREADS, WIDTH, begin_chains, chain_ended, chains_go_on, far_delays};
 use mio::{Events, Poll, Token, Waker};

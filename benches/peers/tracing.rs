@@ -16,42 +16,56 @@ const HOPS: u32 = 100_000;
 const VARIABLE: &str = "LOOPLAB_TRACE";
 const NAME: &str = "trace";
 
-/// Where the standard output of a process goes, and what an event may cost then.
+/// How a process is traced.
 #[derive(Clone, Copy)]
-pub(crate) enum Stdout {
-    /// A pipe: the trace does not have what is printed.
-    Pipe,
-    /// A file: each event asks for its position.
-    File,
+pub(crate) enum Form {
+    /// As JSON Lines. Standard output is a pipe, so the trace does not have what is printed.
+    Lines,
+    /// As JSON Lines. Standard output is a file, and two of three events ask for its position.
+    LinesWithOutput,
+    /// As a page, with output.
+    PageWithOutput,
 }
 
-impl Stdout {
+impl Form {
+    pub(crate) const ALL: [Self; 3] = [Self::Lines, Self::LinesWithOutput, Self::PageWithOutput];
+
     fn param(self) -> &'static str {
         match self {
-            Self::Pipe => "jsonl, an event",
-            Self::File => "jsonl with output, an event",
+            Self::Lines => "jsonl, an event",
+            Self::LinesWithOutput => "jsonl with output, an event",
+            Self::PageWithOutput => "page with output, an event",
         }
     }
 
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Lines | Self::LinesWithOutput => "jsonl",
+            Self::PageWithOutput => "html",
+        }
+    }
+
+    /// What an event may cost, in nanoseconds.
     fn goal(self) -> f64 {
         match self {
-            Self::Pipe => 200.0,
-            Self::File => 250.0,
+            Self::Lines => 200.0,
+            Self::LinesWithOutput | Self::PageWithOutput => 250.0,
         }
     }
 }
 
-pub(crate) fn measure(options: &Options, stdout: Stdout) -> Option<Row> {
-    let param = stdout.param();
+pub(crate) fn measure(options: &Options, form: Form) -> Option<Row> {
+    let param = form.param();
     if !options.wants(NAME, param) {
         return None;
     }
     progress(NAME, param);
-    let file = std::env::temp_dir().join(format!("looplab-peers-{}.jsonl", std::process::id()));
+    let file =
+        std::env::temp_dir().join(format!("looplab-peers-{}.{}", std::process::id(), form.extension()));
     let rounds: Option<Vec<f64>> = (0..options.rounds())
         .map(|_| {
-            let (on, off) = (hops(Some(&file), stdout)?, hops(None, stdout)?);
-            let events = std::fs::read(&file).ok()?.iter().filter(|byte| **byte == b'\n').count();
+            let (on, off) = (hops(Some(&file), form)?, hops(None, form)?);
+            let events = std::fs::read_to_string(&file).ok()?.matches("\n{\"s\":").count();
             Some((on - off) / events as f64)
         })
         .collect();
@@ -60,21 +74,21 @@ pub(crate) fn measure(options: &Options, stdout: Stdout) -> Option<Row> {
         name: NAME,
         param: param.to_owned(),
         unit: "ns",
-        goals: vec![Goal::AtMost(stdout.goal())],
+        goals: vec![Goal::AtMost(form.goal())],
         figures: vec![("looplab".to_owned(), Figures::new(rounds?))],
     })
 }
 
 /// How many nanoseconds all the hops take.
-fn hops(trace: Option<&Path>, stdout: Stdout) -> Option<f64> {
+fn hops(trace: Option<&Path>, form: Form) -> Option<f64> {
     let mut command = Command::new(std::env::current_exe().ok()?);
     command.arg(CHILD).env_remove(VARIABLE);
     if let Some(file) = trace {
         command.env(VARIABLE, file);
     }
-    let printed = match stdout {
-        Stdout::Pipe => String::from_utf8(command.output().ok()?.stdout).ok()?,
-        Stdout::File => {
+    let printed = match form {
+        Form::Lines => String::from_utf8(command.output().ok()?.stdout).ok()?,
+        Form::LinesWithOutput | Form::PageWithOutput => {
             let mut file = tempfile::tempfile().ok()?;
             command.stdout(file.try_clone().ok()?).status().ok()?;
             file.seek(SeekFrom::Start(0)).ok()?;

@@ -4,7 +4,7 @@ use crate::{Options, python_peer};
 use std::process::Command;
 use std::time::Duration;
 
-/// A peer, and how long so many operations take it.
+/// A peer, and how long this number of operations takes it.
 pub(crate) type Peer = (&'static str, fn(u32) -> Duration);
 
 /// One work: what is measured, how many operations a round makes, what looplab is to reach, and how each peer does it.
@@ -27,7 +27,7 @@ pub(crate) struct Work {
 /// What looplab is to reach.
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
-    /// At most so many times what this peer takes.
+    /// At most this multiple of what the peer takes.
     Ratio(&'static str, f64),
     /// At most so much.
     AtMost(f64),

@@ -13,8 +13,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::net::UnixStream as Pipe;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll as Poller, Token, Waker as PollWaker};
-use signal_hook::SigId;
 use signal_hook::low_level::{pipe, unregister};
+use signal_hook::{SigId, consts};
 use slab::Slab;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -880,7 +880,7 @@ struct Inner {
     timers: RefCell<BTreeMap<(Instant, u64), Rc<Callback>>>,
     timers_set: Cell<u64>,
     reactor: RefCell<Reactor>,
-    signals: RefCell<BTreeMap<i32, SignalHandler>>,
+    signals: RefCell<BTreeMap<Signal, SignalHandler>>,
     inbox: Arc<Inbox>,
     tasks: RefCell<Slab<Rc<TaskCell>>>,
     tasks_made: Cell<u64>,
@@ -1047,7 +1047,7 @@ impl EventLoop {
     /// Runs until the body, task or future is done, and returns its value (`loop.run_until_complete`).
     ///
     /// # Errors
-    /// Its error, that of the run, or that the run ended before.
+    /// Its error, the error of the run, or that the run ended before.
     pub fn run_until_complete<A: EnsureFuture>(&self, what: A) -> Result<A::Value> {
         self.check_runnable()?;
         let future = what.ensure(self);
@@ -1170,7 +1170,7 @@ impl EventLoop {
             return Ok(());
         }
         self.0.inbox.sent().closed = true;
-        let signals: Vec<i32> = self.0.signals.borrow().keys().copied().collect();
+        let signals: Vec<Signal> = self.0.signals.borrow().keys().copied().collect();
         for signal in signals {
             self.remove_signal_handler(signal)?;
         }
@@ -1289,6 +1289,38 @@ const WAKER: Token = Token(usize::MAX);
 /// Descriptors have their own numbers as tokens, and signals have theirs above these.
 const SIGNALS: usize = 1 << 32;
 
+/// A signal (`signal.Signals`), with those that the lessons use.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signal(i32);
+
+impl Signal {
+    /// The terminal is gone.
+    pub const SIGHUP: Self = Self(consts::SIGHUP);
+    /// Ctrl-C.
+    pub const SIGINT: Self = Self(consts::SIGINT);
+    /// A request to end.
+    pub const SIGTERM: Self = Self(consts::SIGTERM);
+    /// A meaning of the program's own.
+    pub const SIGUSR1: Self = Self(consts::SIGUSR1);
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(signal_hook::low_level::signal_name(self.0).unwrap_or("a signal"))
+    }
+}
+
+/// What Python's module `signal` has.
+pub mod signal {
+    /// Sends a signal to the program itself (`signal.raise_signal`).
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn raise(signal: super::Signal) -> super::Result<()> {
+        Ok(signal_hook::low_level::raise(signal.0)?)
+    }
+}
+
 /// What waits for descriptors: mio's edges made levels.
 struct Reactor {
     poller: Poller,
@@ -1361,19 +1393,19 @@ impl EventLoop {
     /// If the loop is closed, or the system refuses it.
     pub fn add_signal_handler<R: Outcome>(
         &self,
-        signal: i32,
+        signal: Signal,
         handler: impl Fn() -> R + 'static,
     ) -> Result<()> {
         self.check_open()?;
         self.remove_signal_handler(signal)?;
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
-        let (mut pipe, token) = (Pipe::from_std(read), Token(SIGNALS + signal as usize));
+        let (mut pipe, token) = (Pipe::from_std(read), Token(SIGNALS + signal.0 as usize));
         let this = self.clone();
         let mut reactor = self.0.reactor.borrow_mut();
         reactor.poller.registry().register(&mut pipe, token, Interest::READABLE)?;
         reactor.readers.insert(token, Rc::new(move || this.read_signal(signal)));
-        let action = pipe::register(signal, write)?;
+        let action = pipe::register(signal.0, write)?;
         let handler: Reader = Rc::new(move || handler().into_result().map(drop));
         self.0.signals.borrow_mut().insert(signal, SignalHandler { pipe, action, handler });
         Ok(())
@@ -1381,7 +1413,7 @@ impl EventLoop {
 
     // ANCHOR: signal
     /// Reads a self-pipe until it is empty, and queues the handler once for each byte.
-    fn read_signal(&self, signal: i32) -> Result<()> {
+    fn read_signal(&self, signal: Signal) -> Result<()> {
         let signals = self.0.signals.borrow();
         let Some(SignalHandler { pipe, handler, .. }) = signals.get(&signal) else { return Ok(()) };
         let mut bytes = [0; 64];
@@ -1399,13 +1431,13 @@ impl EventLoop {
     ///
     /// # Errors
     /// Of the system.
-    pub fn remove_signal_handler(&self, signal: i32) -> Result<bool> {
+    pub fn remove_signal_handler(&self, signal: Signal) -> Result<bool> {
         let removed = self.0.signals.borrow_mut().remove(&signal);
         let Some(mut removed) = removed else { return Ok(false) };
         unregister(removed.action);
         let mut reactor = self.0.reactor.borrow_mut();
         reactor.poller.registry().deregister(&mut removed.pipe)?;
-        let reader = reactor.readers.remove(&Token(SIGNALS + signal as usize));
+        let reader = reactor.readers.remove(&Token(SIGNALS + signal.0 as usize));
         drop(reactor);
         drop(reader);
         Ok(true)
@@ -1827,8 +1859,6 @@ pub fn shield<A: EnsureFuture<Value: Clone>>(inner: A) -> Future<A::Value> {
 
 // ---------------------------------------------------------------- whole programs
 
-const SIGINT: i32 = signal_hook::consts::SIGINT;
-
 /// Runs a program: its main task, then the end of all others, of the executor and of the loop (`asyncio.run`).
 ///
 /// # Errors
@@ -1843,7 +1873,7 @@ pub fn run<F: StdFuture<Output: Outcome<Value: Clone>> + 'static>(
     let task = Task::builder().spawn_on(&lp, main);
     let (interrupted, main) = (Rc::new(Cell::new(false)), task.clone());
     let arrived = interrupted.clone();
-    lp.add_signal_handler(SIGINT, move || {
+    lp.add_signal_handler(Signal::SIGINT, move || {
         // The first Ctrl-C cancels the main task; a second one, or one that comes too late, leaves the loop.
         if arrived.replace(true) || !main.cancel() { Err(Error::KeyboardInterrupt) } else { Ok(()) }
     })?;

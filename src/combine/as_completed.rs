@@ -64,18 +64,18 @@ where
     I: IntoIterator<Item: EnsureFuture>,
 {
     let place = Location::caller();
-    let Some(lp) = running() else { return AsCompleted::failed(Error::NoRunningLoop) };
+    let Some(lp) = running() else { return AsCompleted::failed(place, Error::NoRunningLoop) };
     let ensured: Result<Vec<_>> =
         several.into_iter().map(|one| Ok(one.ensure(&lp, place)?.of_loop(&lp)?.reported())).collect();
     match ensured {
         Ok(several) => AsCompleted::start(place, several),
-        Err(error) => AsCompleted::failed(error),
+        Err(error) => AsCompleted::failed(place, error),
     }
 }
 
 /// Several at once, in the order in which they end. Created by [`as_completed`].
 #[must_use = "they run, but are not awaited"]
-pub struct AsCompleted<T: 'static>(Result<Rc<Several<T>>, Option<Error>>);
+pub struct AsCompleted<T: 'static>(Rc<Several<T>>);
 
 /// One that ended: its place among the arguments, and its handle.
 type One<T> = (usize, Ensured<T>);
@@ -86,15 +86,20 @@ struct Several<T: 'static> {
     left: Cell<usize>,
     /// The pending ones, by their places among the arguments.
     todo: RefCell<BTreeMap<usize, (Ensured<T>, DoneCallback)>>,
-    /// The ended ones that were not awaited yet. `None` is one that was pending at the timeout.
-    done: RefCell<VecDeque<Option<One<T>>>>,
+    /// The ended ones that were not awaited yet; an error for one that was pending at the timeout.
+    /// If none could be started, the only value is that error.
+    done: RefCell<VecDeque<Result<One<T>>>>,
     waiters: WaitQueue,
     timer: RefCell<Option<TimerHandle>>,
 }
 
 impl<T: 'static> AsCompleted<T> {
-    fn failed(error: Error) -> Self {
-        Self(Err(Some(error)))
+    /// Makes one whose only await fails.
+    fn failed(place: Place, error: Error) -> Self {
+        let failed = Self::start(place, Vec::new());
+        failed.0.left.set(1);
+        failed.0.done.borrow_mut().push_back(Err(error));
+        failed
     }
 
     fn start(place: Place, ensured: Vec<Ensured<T>>) -> Self {
@@ -114,7 +119,7 @@ impl<T: 'static> AsCompleted<T> {
             several.todo.borrow_mut().insert(index, (one, callback));
         }
         several.left.set(several.todo.borrow().len());
-        Self(Ok(several))
+        Self(several)
     }
 
     /// Limits the time for all of them together, from now on (`as_completed(…, timeout=…)`). After
@@ -136,8 +141,8 @@ impl<T: 'static> AsCompleted<T> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub fn timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        let timeout = timeout.into();
-        if let (Ok(several), Some(timeout)) = (&self.0, timeout)
+        let several = &self.0;
+        if let Some(timeout) = timeout.into()
             && !several.todo.borrow().is_empty()
         {
             let weak = Rc::downgrade(several);
@@ -147,7 +152,7 @@ impl<T: 'static> AsCompleted<T> {
             });
             match timer {
                 Ok(timer) => *several.timer.borrow_mut() = Some(timer),
-                Err(error) => return Self::failed(error),
+                Err(error) => return Self::failed(several.place, error),
             }
         }
         self
@@ -178,27 +183,15 @@ impl<T: 'static> AsCompleted<T> {
     /// ```
     pub async fn next_done(&mut self) -> Result<Option<(usize, Result<T>)>> {
         let Some(several) = self.claim() else { return Ok(None) };
-        let (index, one) = several?.next().await?;
+        let (index, one) = several.next().await?;
         Ok(Some((index, one.take())))
     }
 
-    /// Counts an await. Returns what it waits for, or the error with which it fails; `None` if no
-    /// await is left.
-    fn claim(&mut self) -> Option<Result<Rc<Several<T>>>> {
-        match &mut self.0 {
-            Ok(several) => {
-                several.left.set(several.left.get().checked_sub(1)?);
-                Some(Ok(several.clone()))
-            }
-            Err(error) => error.take().map(Err),
-        }
-    }
-
-    fn left(&self) -> usize {
-        match &self.0 {
-            Ok(several) => several.left.get(),
-            Err(error) => usize::from(error.is_some()),
-        }
+    /// Counts an await. Returns what it waits for; `None` if no await is left.
+    fn claim(&mut self) -> Option<Rc<Several<T>>> {
+        let several = &self.0;
+        several.left.set(several.left.get().checked_sub(1)?);
+        Some(several.clone())
     }
 }
 
@@ -207,11 +200,12 @@ impl<T: 'static> Iterator for AsCompleted<T> {
 
     fn next(&mut self) -> Option<Completed<T>> {
         let several = self.claim()?;
-        Some(Completed(Box::pin(async move { several?.next().await?.1.take() })))
+        Some(Completed(Box::pin(async move { several.next().await?.1.take() })))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left(), Some(self.left()))
+        let left = self.0.left.get();
+        (left, Some(left))
     }
 }
 
@@ -235,7 +229,7 @@ impl<T: 'static> Several<T> {
     fn ended(&self, index: usize) {
         let ended = self.todo.borrow_mut().remove(&index);
         let Some((one, _)) = ended else { return };
-        self.put(Some((index, one)));
+        self.put(Ok((index, one)));
         if self.todo.borrow().is_empty() {
             self.stop_timer();
         }
@@ -246,11 +240,11 @@ impl<T: 'static> Several<T> {
         let (_ones, callbacks): (Vec<_>, Vec<_>) = self.todo.take().into_values().unzip();
         for callback in callbacks {
             drop(callback);
-            self.put(None);
+            self.put(Err(Error::TimedOut));
         }
     }
 
-    fn put(&self, one: Option<One<T>>) {
+    fn put(&self, one: Result<One<T>>) {
         self.done.borrow_mut().push_back(one);
         self.waiters.pop_and_wake(1);
     }
@@ -260,7 +254,7 @@ impl<T: 'static> Several<T> {
         loop {
             let next = self.done.borrow_mut().pop_front();
             if let Some(next) = next {
-                return next.ok_or(Error::TimedOut);
+                return next;
             }
             let waiter = Future::of_kind(&get_running_loop()?, "as_completed", self.place);
             let waited = self.waiters.wait_or(waiter, |waiter| self.abandoned(waiter)).await;
@@ -295,9 +289,12 @@ impl<T: 'static> Drop for Several<T> {
 
 impl<T: 'static> fmt::Debug for AsCompleted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Err(Some(error)) => write!(f, "<AsCompleted failed: {error}>"),
-            _ => write!(f, "<AsCompleted, {} left>", self.left()),
+        let left = self.0.left.get();
+        match self.0.done.borrow().front() {
+            Some(Err(error)) if left > 0 && !matches!(error, Error::TimedOut) => {
+                write!(f, "<AsCompleted failed: {error}>")
+            }
+            _ => write!(f, "<AsCompleted, {left} left>"),
         }
     }
 }

@@ -52,12 +52,9 @@ pub enum Step<T> {
 
 impl<T: 'static> Coroutine<T> {
     /// Makes a coroutine of a body, and does not start it.
-    pub fn new<F>(body: F) -> Self
-    where
-        F: Future<Output: Outcome<Value = T>> + 'static,
-    {
-        let cell = TaskCell::new::<T>(None, Location::caller(), Some("coroutine".into()));
-        cell.body.set(Some(Box::pin(body)));
+    pub fn new<F: Future<Output: Outcome<Value = T>> + 'static>(body: F) -> Self {
+        let name = Some("coroutine".into());
+        let cell = TaskCell::new::<T>(None, Location::caller(), name, Some(Box::pin(body)));
         Self { cell, untaken: None, value: PhantomData }
     }
 

@@ -12,8 +12,8 @@ mod children;
 pub use children::{Tuple, Values};
 
 use super::wait::distinct;
-use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, FutureInfo, get_running_loop, report, running};
+use crate::error::Result;
+use crate::event_loop::{EventLoop, get_running_loop, running};
 use crate::task::TaskRef;
 use crate::task::cancel;
 use crate::task::done_callback::add_done_callback;
@@ -76,7 +76,7 @@ pub fn gather_tuple<C: Tuple>(children: C) -> Gather<C::Values> {
 /// Gathers the children that `ensure` returns, on the running loop. An error is kept for the await.
 fn gather_with<V: Values>(place: Place, ensure: impl FnOnce(&EventLoop) -> Result<V::Children>) -> Gather<V> {
     let gathered = |lp: EventLoop| Ok(Gathered::start(&lp, place, ensure(&lp)?));
-    Gather { state: get_running_loop().and_then(gathered) }
+    Gather { state: get_running_loop().and_then(gathered), read: Gathered::<V>::values }
 }
 
 /// Gathers tasks of a loop that need not run. Fails inside another running loop, as `gather` of
@@ -85,18 +85,20 @@ pub(crate) fn gather_on(lp: &EventLoop, tasks: &[TaskRef], place: Place) -> Resu
     let here = running().unwrap_or_else(|| lp.clone());
     let children: Result<Vec<_>> =
         tasks.iter().map(|task| Ok(task.ensure(lp, place)?.of_loop(&here)?.share())).collect();
-    Ok(Gather { state: Ok(Gathered::start(lp, place, children?)) }.return_exceptions())
+    let gathered = Gathered::<Vec<()>>::start(lp, place, children?);
+    Ok(Gather { state: Ok(gathered), read: Gathered::<Vec<()>>::values }.return_exceptions())
 }
 
 /// Several at once. Created by [`gather`]. Awaiting it gives the values.
 #[must_use = "the children run, but their values are not awaited"]
-pub struct Gather<V: Values> {
+pub struct Gather<V: Values, R = V> {
     state: Result<Rc<Gathered<V>>>,
+    /// Reads the outcome from the `Gathered<V>`.
+    read: fn(&dyn Any) -> Result<R>,
 }
 
 /// A gathering whose outcomes are all values. Created by [`Gather::return_exceptions`].
-#[must_use = "the children run, but their values are not awaited"]
-pub struct GatherAll<V: Values>(Gather<V>);
+pub type GatherAll<V> = Gather<V, <V as Values>::Results>;
 
 /// A gathering and its children, whose values it reads.
 struct Gathered<V: Values> {
@@ -143,9 +145,11 @@ impl<V: Values> Gather<V> {
         if let Ok(gathered) = &self.state {
             gathered.cell.return_exceptions.set(true);
         }
-        GatherAll(self)
+        Gather { state: self.state, read: Gathered::<V>::results }
     }
+}
 
+impl<V: Values, R: 'static> Gather<V, R> {
     /// Cancels the children that are not done (`outer.cancel()`), and returns whether any of them
     /// accepted. The gathering is over when all of them are, and then cancelled.
     pub fn cancel(&self) -> bool {
@@ -169,13 +173,6 @@ impl<V: Values> Gather<V> {
         let cell = &self.state.as_ref().ok()?.cell;
         cell.settle();
         Some(cell.clone())
-    }
-
-    /// Returns it as a future whose outcome is what `read` returns.
-    fn ensured<R: 'static>(self, read: fn(&dyn Any) -> Result<R>) -> Result<Ensured<R>> {
-        let gathered = self.state?;
-        gathered.cell.settle();
-        Ok(Ensured::Shared(FutureOf { future: gathered.cell.clone(), source: Some(gathered), read }))
     }
 }
 
@@ -205,14 +202,16 @@ impl<V: Values> Gathered<V> {
         Rc::new(Self { cell, children })
     }
 
-    fn values(&self) -> Result<V> {
-        self.cell.core.check_error()?;
-        V::values(&self.children)
+    fn values(gathered: &dyn Any) -> Result<V> {
+        let Self { cell, children } = downcast(gathered);
+        cell.core.check_error()?;
+        V::values(children)
     }
 
-    fn results(&self) -> Result<V::Results> {
-        self.cell.core.check_error()?;
-        Ok(V::results(&self.children))
+    fn results(gathered: &dyn Any) -> Result<V::Results> {
+        let Self { cell, children } = downcast(gathered);
+        cell.core.check_error()?;
+        Ok(V::results(children))
     }
 }
 
@@ -224,31 +223,16 @@ impl<V: Values> Drop for Gathered<V> {
     }
 }
 
-impl<V: Values> GatherAll<V> {
-    /// Cancels it as [`Gather::cancel`] does.
-    pub fn cancel(&self) -> bool {
-        self.0.cancel()
-    }
-
-    /// Returns whether it is over, as [`Gather::done`] does.
-    #[must_use]
-    pub fn done(&self) -> bool {
-        self.0.done()
-    }
-}
-
 impl GatherCell {
     /// Looks at the children that were done at the call. This happens when the gathering is first
     /// used, because only then `return_exceptions` is decided.
     fn settle(self: &Rc<Self>) {
-        let done = std::mem::take(&mut *self.done_at_once.borrow_mut());
-        let nothing_to_do = self.children.is_empty() && !self.core.done();
-        for child in done {
-            // Completing fails only on a closed loop, where nothing waits.
-            let _ = self.child_done(child);
-        }
-        if nothing_to_do {
+        // Completing fails only on a closed loop, where nothing waits.
+        if self.children.is_empty() && !self.core.done() {
             let _ = self.core.complete(Done::Ok, || self.clone());
+        }
+        for child in self.done_at_once.take() {
+            let _ = self.child_done(child);
         }
     }
 
@@ -262,7 +246,7 @@ impl GatherCell {
         if !self.return_exceptions.get() {
             child.core().mark_retrieved();
             if let Some(error) = child.core().error() {
-                return self.fail(error);
+                return self.core.fail(error, || self.clone());
             }
         }
         if self.finished.get() < self.count {
@@ -278,7 +262,9 @@ impl GatherCell {
             child.core().mark_retrieved();
         }
         match children.last() {
-            Some(last) if self.cancel_requested.get() => self.fail(last.core().cancelled_error()),
+            Some(last) if self.cancel_requested.get() => {
+                self.core.fail(last.core().cancelled_error(), || self.clone())
+            }
             _ => self.core.complete(Done::Ok, || self.clone()),
         }
     }
@@ -286,20 +272,12 @@ impl GatherCell {
     fn living_children(&self) -> Vec<Rc<dyn AnyFuture>> {
         self.children.iter().filter_map(Weak::upgrade).collect()
     }
-
-    fn fail(self: &Rc<Self>, error: Error) -> Result<()> {
-        self.core.fail(error, || self.clone())
-    }
 }
 
 /// Reports an error that no await has read, as asyncio does.
 impl Drop for GatherCell {
     fn drop(&mut self) {
-        if let Some(error) = self.core.take_unretrieved() {
-            let info = FutureInfo { id: self.core.id(), place: self.core.place };
-            let context = ExceptionContext::new("_GatheringFuture exception was never retrieved");
-            report(self.core.event_loop(), context.with_error(error).with_future(info));
-        }
+        self.core.report_unretrieved("_GatheringFuture exception was never retrieved");
     }
 }
 
@@ -321,35 +299,23 @@ impl AnyFuture for GatherCell {
     }
 }
 
-impl<V: Values> EnsureFuture for Gather<V> {
-    type Value = V;
+impl<V: Values, R: 'static> EnsureFuture for Gather<V, R> {
+    type Value = R;
 
-    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V>> {
-        self.ensured(|source| downcast::<Gathered<V>>(source).values())
+    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<R>> {
+        let gathered = self.state?;
+        gathered.cell.settle();
+        let future = gathered.cell.clone();
+        Ok(Ensured::Shared(FutureOf { future, source: Some(gathered), read: self.read }))
     }
 }
 
-impl<V: Values> EnsureFuture for GatherAll<V> {
-    type Value = V::Results;
-
-    fn ensure(self, _: &EventLoop, _: Place) -> Result<Ensured<V::Results>> {
-        self.0.ensured(|source| downcast::<Gathered<V>>(source).results())
-    }
-}
-
-impl<V: Values> IntoFuture for Gather<V> {
-    type Output = Result<V>;
-    type IntoFuture = Gathering<V, V>;
+impl<V: Values, R: 'static> IntoFuture for Gather<V, R> {
+    type Output = Result<R>;
+    type IntoFuture = Gathering<V, R>;
     fn into_future(self) -> Self::IntoFuture {
-        Gathering::of(self, Gathered::values)
-    }
-}
-
-impl<V: Values> IntoFuture for GatherAll<V> {
-    type Output = Result<V::Results>;
-    type IntoFuture = Gathering<V, V::Results>;
-    fn into_future(self) -> Self::IntoFuture {
-        Gathering::of(self.0, Gathered::results)
+        let leaf = self.state.as_ref().ok().map(|gathered| Leaf::new(gathered.cell.clone()));
+        Gathering { leaf, gather: self }
     }
 }
 
@@ -358,15 +324,7 @@ impl<V: Values> IntoFuture for GatherAll<V> {
 pub struct Gathering<V: Values, R> {
     /// `None` if the gathering has failed to start.
     leaf: Option<Leaf>,
-    gather: Gather<V>,
-    read: fn(&Gathered<V>) -> Result<R>,
-}
-
-impl<V: Values, R> Gathering<V, R> {
-    fn of(gather: Gather<V>, read: fn(&Gathered<V>) -> Result<R>) -> Self {
-        let leaf = gather.state.as_ref().ok().map(|gathered| Leaf::new(gathered.cell.clone()));
-        Self { leaf, gather, read }
-    }
+    gather: Gather<V, R>,
 }
 
 impl<V: Values, R> Future for Gathering<V, R> {
@@ -379,11 +337,11 @@ impl<V: Values, R> Future for Gathering<V, R> {
         if let Some(leaf) = &mut this.leaf {
             ready!(leaf.poll(cx))?;
         }
-        Poll::Ready((this.read)(gathered))
+        Poll::Ready((this.gather.read)(&**gathered))
     }
 }
 
-impl<V: Values> fmt::Debug for Gather<V> {
+impl<V: Values, R> fmt::Debug for Gather<V, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.state.as_deref() {
             Ok(Gathered { cell, .. }) => {
@@ -391,12 +349,6 @@ impl<V: Values> fmt::Debug for Gather<V> {
             }
             Err(error) => write!(f, "<Gather failed: {error}>"),
         }
-    }
-}
-
-impl<V: Values> fmt::Debug for GatherAll<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -12,8 +12,7 @@ use crate::event_loop::{EventLoop, running};
 use crate::task::done_callback::add_done_callback;
 use crate::task::ensure::{EnsureFuture, Ensured};
 use crate::task::future_core::{FutureOf, downcast};
-use crate::task::join::Join;
-use crate::task::{Future, cancel};
+use crate::task::{Future, Join, cancel};
 use crate::trace::Place;
 use std::any::Any;
 use std::fmt;
@@ -52,10 +51,7 @@ use std::task::{Context, Poll};
 /// ```
 #[doc(alias = "asyncio.shield")]
 #[track_caller]
-pub fn shield<A>(inner: A) -> Shield<<A as EnsureFuture>::Value>
-where
-    A: EnsureFuture<Value: Clone>,
-{
+pub fn shield<A: EnsureFuture<Value: Clone>>(inner: A) -> Shield<<A as EnsureFuture>::Value> {
     let place = Location::caller();
     let Some(lp) = running() else { return Shield(Err(Error::NoRunningLoop)) };
     Shield(inner.ensure(&lp, place).map(|inner| cover(inner.reported(), place)))
@@ -108,10 +104,7 @@ fn pass_on<T: 'static>(inner: &FutureOf<T>, outer: &Future<T>) -> Result<()> {
         return Ok(());
     }
     // The value is cloned, which is user code: a panic there must not leave the outer one pending.
-    match catch(|| inner.outcome()).unwrap_or_else(Err) {
-        Ok(value) => outer.set_result(value),
-        Err(error) => outer.set_error(error),
-    }
+    outer.settle(catch(|| inner.outcome()).unwrap_or_else(Err))
 }
 
 impl<T: Clone + 'static> Shield<T> {

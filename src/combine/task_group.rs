@@ -19,9 +19,9 @@
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result, catch};
 use crate::event_loop::get_running_loop;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, ValueOf};
 use crate::panics::{Apart, Guarded};
-use crate::task::done_callback::{CallbackId, add_done_callback};
+use crate::task::done_callback::DoneCallback;
 use crate::task::spawn::TaskBuilder;
 use crate::task::{Future, Task, TaskRef, current_task};
 use crate::trace::Place;
@@ -60,7 +60,7 @@ struct GroupInner {
     /// `cancel` was called before that.
     cancel_on_enter: Cell<bool>,
     /// Those that are not done, by number, which is the order in which they were made.
-    children: RefCell<BTreeMap<u64, (TaskRef, CallbackId)>>,
+    children: RefCell<BTreeMap<u64, (TaskRef, DoneCallback)>>,
     errors: RefCell<Apart<Vec<Error>>>,
     /// The first of the errors that leave the loop: it comes out by itself.
     base_error: RefCell<Option<Error>>,
@@ -104,7 +104,7 @@ impl TaskGroup {
     /// Where that may happen, use [`run`](Self::run).
     #[doc(alias("asyncio.TaskGroup", "TaskGroup"))]
     #[track_caller]
-    pub fn scope<B, F>(body: B) -> impl std::future::Future<Output = Result<<F::Output as Outcome>::Value>>
+    pub fn scope<B, F>(body: B) -> impl std::future::Future<Output = Result<ValueOf<F>>>
     where
         B: FnOnce(Self) -> F,
         F: std::future::Future<Output: Outcome>,
@@ -113,9 +113,7 @@ impl TaskGroup {
         async move {
             let group = Self::new();
             let value = group.run_at(place, body).await?;
-            value.ok_or_else(|| {
-                Error::Runtime(format!("TaskGroup {group:?} was cancelled before its body returned").into())
-            })
+            value.ok_or_else(|| group.misused("was cancelled before its body returned"))
         }
     }
 
@@ -148,10 +146,7 @@ impl TaskGroup {
     /// ```
     #[doc(alias("asyncio.TaskGroup", "TaskGroup"))]
     #[track_caller]
-    pub fn run<B, F>(
-        &self,
-        body: B,
-    ) -> impl std::future::Future<Output = Result<Option<<F::Output as Outcome>::Value>>>
+    pub fn run<B, F>(&self, body: B) -> impl std::future::Future<Output = Result<Option<ValueOf<F>>>>
     where
         B: FnOnce(Self) -> F,
         F: std::future::Future<Output: Outcome>,
@@ -159,7 +154,7 @@ impl TaskGroup {
         self.run_at(Location::caller(), body)
     }
 
-    async fn run_at<B, F>(&self, place: Place, body: B) -> Result<Option<<F::Output as Outcome>::Value>>
+    async fn run_at<B, F>(&self, place: Place, body: B) -> Result<Option<ValueOf<F>>>
     where
         B: FnOnce(Self) -> F,
         F: std::future::Future<Output: Outcome>,
@@ -177,14 +172,10 @@ impl TaskGroup {
 
     fn enter(&self) -> Result<()> {
         if self.0.parent.get().is_some() {
-            return Err(Error::Runtime(format!("TaskGroup {self:?} has already been entered").into()));
+            return Err(self.misused("has already been entered"));
         }
         get_running_loop()?;
-        let Some(parent) = current_task() else {
-            return Err(Error::Runtime(
-                format!("TaskGroup {self:?} cannot determine the parent task").into(),
-            ));
-        };
+        let parent = current_task().ok_or_else(|| self.misused("cannot determine the parent task"))?;
         self.0.parent.get_or_init(|| parent);
         if self.0.cancel_on_enter.get() {
             self.cancel();
@@ -239,7 +230,7 @@ impl TaskGroup {
     /// ```
     #[doc(alias = "TaskGroup.create_task")]
     #[track_caller]
-    pub fn create_task<F>(&self, body: F) -> Task<<F::Output as Outcome>::Value>
+    pub fn create_task<F>(&self, body: F) -> Task<ValueOf<F>>
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {
@@ -256,16 +247,20 @@ impl TaskGroup {
         } else {
             return Ok(());
         };
-        Err(Error::Runtime(format!("TaskGroup {self:?} {state}").into()))
+        Err(self.misused(state))
+    }
+
+    fn misused(&self, what: &str) -> Error {
+        Error::Runtime(format!("TaskGroup {self:?} {what}").into())
     }
 
     fn adopt(&self, child: TaskRef, place: Place) {
         let (group, number) = (self.0.clone(), child.id());
-        let id =
-            add_done_callback(child.any_future(), place, "task group", move |_| group.child_done(number));
+        let child_done = move || group.child_done(number);
+        let callback = DoneCallback::new(child.any_future(), place, "task group", child_done);
         // An eager child may have cancelled the group before it was one of its children.
         let late = self.0.aborting.get() && !child.done();
-        self.0.children.borrow_mut().insert(number, (child.clone(), id));
+        self.0.children.borrow_mut().insert(number, (child.clone(), callback));
         if late {
             child.cancel();
         }
@@ -366,11 +361,10 @@ impl GroupInner {
     /// Ends the scope; children that are left, because it was dropped half-way, are cancelled and run on without it.
     fn leave(&self) {
         self.exiting.set(true);
-        let children = self.children.take();
         // A closed loop ends its tasks itself.
         let open = self.parent().event_loop().is_some_and(|lp| !lp.is_closed());
-        for (child, id) in children.into_values() {
-            child.remove_done_callback(id);
+        for (child, callback) in self.children.take().into_values() {
+            drop(callback);
             if open {
                 child.cancel();
             }
@@ -425,7 +419,7 @@ impl TaskBuilder {
     /// ```
     #[doc(alias("group.create_task", "create_task"))]
     #[track_caller]
-    pub fn spawn_in<F>(self, group: &TaskGroup, body: F) -> Task<<F::Output as Outcome>::Value>
+    pub fn spawn_in<F>(self, group: &TaskGroup, body: F) -> Task<ValueOf<F>>
     where
         F: std::future::Future<Output: Outcome> + 'static,
     {

@@ -16,7 +16,7 @@
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::event_loop::{TimerHandle, get_running_loop};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, ValueOf};
 use crate::task::{TaskRef, current_task};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
@@ -59,10 +59,7 @@ use std::time::{Duration, Instant};
 /// ```
 #[doc(alias = "asyncio.timeout")]
 #[track_caller]
-pub fn timeout<F>(
-    delay: impl Into<Option<Duration>>,
-    body: F,
-) -> impl Future<Output = Result<<F::Output as Outcome>::Value>>
+pub fn timeout<F>(delay: impl Into<Option<Duration>>, body: F) -> impl Future<Output = Result<ValueOf<F>>>
 where
     F: IntoFuture<Output: Outcome>,
 {
@@ -92,10 +89,7 @@ where
 /// ```
 #[doc(alias = "asyncio.timeout_at")]
 #[track_caller]
-pub fn timeout_at<F>(
-    when: impl Into<Option<Instant>>,
-    body: F,
-) -> impl Future<Output = Result<<F::Output as Outcome>::Value>>
+pub fn timeout_at<F>(when: impl Into<Option<Instant>>, body: F) -> impl Future<Output = Result<ValueOf<F>>>
 where
     F: IntoFuture<Output: Outcome>,
 {
@@ -192,7 +186,7 @@ impl Timeout {
     /// # Errors
     /// As [`timeout`], and [`Error::Runtime`] for a limit that was used before.
     #[track_caller]
-    pub fn run<F>(&self, body: F) -> impl Future<Output = Result<<F::Output as Outcome>::Value>> + use<F>
+    pub fn run<F>(&self, body: F) -> impl Future<Output = Result<ValueOf<F>>> + use<F>
     where
         F: IntoFuture<Output: Outcome>,
     {
@@ -237,7 +231,7 @@ impl Timeout {
         }
     }
 
-    pub(crate) async fn enter<F>(self, place: Place, body: F) -> Result<<F::Output as Outcome>::Value>
+    pub(crate) async fn enter<F>(self, place: Place, body: F) -> Result<ValueOf<F>>
     where
         F: IntoFuture<Output: Outcome>,
     {
@@ -283,7 +277,7 @@ impl TimeoutInner {
         } else {
             lp.0.schedule(when, callback.clone());
         }
-        *self.alarm.borrow_mut() = Some(TimerHandle::new(callback, when, lp.downgrade()));
+        *self.alarm.borrow_mut() = Some(TimerHandle::new(callback, when, Rc::downgrade(&lp.0)));
         Ok(())
     }
 

@@ -28,19 +28,16 @@ const FURTHEST: Duration = YEAR.saturating_mul(250);
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Clock(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    Monotonic,
-    Virtual { now: Cell<Instant> },
+pub struct Clock {
+    /// The time of a virtual clock; `None` for the machine's.
+    virtual_now: Option<Cell<Instant>>,
 }
 
 impl Clock {
     /// Returns the machine's monotonic clock, asyncio's `time.monotonic()`.
     #[must_use]
     pub fn monotonic() -> Self {
-        Self(Kind::Monotonic)
+        Self { virtual_now: None }
     }
 
     /// Returns a clock that stands still while anything is ready, and jumps to the next deadline
@@ -54,23 +51,20 @@ impl Clock {
     #[must_use]
     pub fn virtual_time() -> Self {
         static START: OnceLock<Instant> = OnceLock::new();
-        Self(Kind::Virtual { now: Cell::new(*START.get_or_init(Instant::now)) })
+        Self { virtual_now: Some(Cell::new(*START.get_or_init(Instant::now))) }
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
-        matches!(self.0, Kind::Virtual { .. })
+        self.virtual_now.is_some()
     }
 
     pub(crate) fn now(&self) -> Instant {
-        match &self.0 {
-            Kind::Monotonic => Instant::now(),
-            Kind::Virtual { now } => now.get(),
-        }
+        self.virtual_now.as_ref().map_or_else(Instant::now, Cell::get)
     }
 
     /// Advances virtual time; a real clock ignores it.
     pub(crate) fn advance(&self, by: Duration) {
-        if let Kind::Virtual { now } = &self.0 {
+        if let Some(now) = &self.virtual_now {
             now.set(now.get().checked_add(by).unwrap_or_else(|| now.get()));
         }
     }
@@ -79,10 +73,7 @@ impl Clock {
     /// one never comes near the limit.
     #[inline]
     pub(crate) fn cut(&self, when: Instant) -> Instant {
-        match &self.0 {
-            Kind::Monotonic => when,
-            Kind::Virtual { now } => when.min(now.get() + FURTHEST),
-        }
+        self.virtual_now.as_ref().map_or(when, |now| when.min(now.get() + FURTHEST))
     }
 
     /// Returns the instant `delay` from now, at most thirty years ahead.

@@ -10,14 +10,11 @@
 //! nothing alive.
 
 use super::ready::Entry;
-use super::registration::Orphan;
 use super::running::delist;
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::panics::{drop_all, drop_quietly};
 use crate::trace::Life;
-use slab::Slab;
-use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 impl EventLoop {
@@ -65,9 +62,9 @@ impl EventLoop {
         // Everything is taken out before a value of the user is dropped, so a destructor sees a
         // closed and empty loop.
         let tasks = lp.tasks.take_all();
-        let dependants = lp.dependants.take_all();
-        let ready = lp.ready.take_all();
-        let timers = lp.timers.take_all();
+        let dependants = lp.dependants.take();
+        let ready = lp.ready.take();
+        let timers = lp.timers.borrow_mut().take_all();
         let handlers = std::mem::take(&mut *lp.signal_handlers.borrow_mut());
         if let Some(watchdog) = &lp.watchdog {
             watchdog.end();
@@ -87,17 +84,17 @@ impl EventLoop {
         drop_all(explored_jobs);
         ready.into_iter().for_each(end);
         timers.into_iter().for_each(|timer| end(timer));
-        for Orphan { callback, .. } in readers {
+        let readers = readers.into_iter().flat_map(|left| left.callbacks).flatten();
+        for callback in readers.chain(handlers.into_values()) {
             callback.cancel();
             drop_quietly(callback);
         }
-        for handler in handlers.into_values() {
-            handler.cancel();
-            drop_quietly(handler);
-        }
-        for dependant in dependants {
-            dependant.loop_closed();
-            drop_quietly(dependant);
+        for dependant in dependants.into_values() {
+            // It may have ended in a destructor of an earlier one.
+            if let Some(dependant) = dependant.upgrade() {
+                dependant.loop_closed();
+                drop_quietly(dependant);
+            }
         }
         for task in tasks {
             task.abandon(self);
@@ -118,15 +115,10 @@ impl Inner {
     fn drop_onlookers(&self) {
         self.over.set(true);
         self.traced.set(self.recorder.is_some());
-        drop_quietly(self.take_exception_handler());
-        let observer = self.observer.borrow_mut().take();
-        drop_quietly(observer);
-        let (on_park, on_unpark) = {
-            let mut parking = self.parking.borrow_mut();
-            (parking.on_park.take(), parking.on_unpark.take())
-        };
-        drop_quietly(on_park);
-        drop_quietly(on_unpark);
+        drop_quietly(self.exception_handler.take());
+        drop_quietly(self.observer.take());
+        drop_quietly(self.on_park.take());
+        drop_quietly(self.on_unpark.take());
     }
 }
 
@@ -152,7 +144,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         delist(self.id);
         // A handler that was set after `close`.
-        drop_quietly(self.take_exception_handler());
+        drop_quietly(self.exception_handler.take());
     }
 }
 
@@ -163,33 +155,17 @@ pub(crate) trait Dependant {
     fn loop_closed(&self);
 }
 
-#[derive(Default)]
-pub(super) struct Dependants {
-    slots: RefCell<Slab<(u64, Weak<dyn Dependant>)>>,
-    registered: Cell<u64>,
-}
-
-impl Dependants {
-    /// Removes all dependants and returns those alive, in order of registration, for `close`.
-    pub(super) fn take_all(&self) -> impl Iterator<Item = Rc<dyn Dependant>> + use<> {
-        let mut all: Vec<_> = self.slots.take().into_iter().map(|(_, entry)| entry).collect();
-        all.sort_by_key(|(number, _)| *number);
-        // A dependant may end in a destructor of an earlier one.
-        all.into_iter().filter_map(|(_, dependant)| dependant.upgrade())
-    }
-}
-
 /// A dependant's registration, which ends when this is dropped.
 pub(crate) struct Dependence {
     lp: Weak<Inner>,
-    slot: usize,
+    number: u64,
 }
 
 impl Drop for Dependence {
     fn drop(&mut self) {
         // A closed loop has no registrations.
         let Some(lp) = self.lp.upgrade().filter(|lp| !lp.closed.get()) else { return };
-        let removed = lp.dependants.slots.borrow_mut().try_remove(self.slot);
+        let removed = lp.dependants.borrow_mut().remove(&self.number);
         drop(removed);
     }
 }
@@ -199,9 +175,9 @@ impl EventLoop {
     pub(crate) fn add_dependant(&self, dependant: Weak<dyn Dependant>) -> Option<Dependence> {
         let lp = &*self.0;
         lp.check_open().ok()?;
-        let number = lp.dependants.registered.get() + 1;
-        lp.dependants.registered.set(number);
-        let slot = lp.dependants.slots.borrow_mut().insert((number, dependant));
-        Some(Dependence { lp: self.downgrade(), slot })
+        let mut dependants = lp.dependants.borrow_mut();
+        let number = dependants.last_key_value().map_or(0, |(last, _)| last + 1);
+        dependants.insert(number, dependant);
+        Some(Dependence { lp: Rc::downgrade(&self.0), number })
     }
 }

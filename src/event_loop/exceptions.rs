@@ -13,9 +13,8 @@ use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::panics::{Nested, drop_quietly};
 use crate::trace::Place;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// How often a handler may be called inside of itself, by destructors that report what it has made.
@@ -25,16 +24,8 @@ thread_local! {
     static HANDLING: Cell<u32> = const { Cell::new(0) };
 }
 
-type Handler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
-
-/// The handler of the program, and an error with which a handler leaves the loop.
-#[derive(Default)]
-pub(super) struct Exceptions {
-    handler: RefCell<Option<Handler>>,
-    exit: Cell<Option<Error>>,
-    /// Whether `exit` holds an error. The turn looks at this after each entry.
-    exit_requested: Cell<bool>,
-}
+/// The handler that the program has set.
+pub(super) type ExceptionHandler = Rc<dyn Fn(&EventLoop, &ExceptionContext) -> Result<()>>;
 
 /// Describes an error to an exception handler (the `context` dictionary of asyncio).
 ///
@@ -184,7 +175,7 @@ impl fmt::Display for ExceptionContext {
     }
 }
 
-fn created_at(place: Place) -> String {
+pub(super) fn created_at(place: Place) -> String {
     format!(" created at {}:{}", place.file(), place.line())
 }
 
@@ -207,10 +198,9 @@ impl EventLoop {
         F: Fn(&EventLoop, &ExceptionContext) -> R + 'static,
         R: Outcome,
     {
-        let handler = handler.map(|handler| -> Handler {
-            Rc::new(move |lp, context| handler(lp, context).into_result().map(drop))
-        });
-        let before = self.0.exceptions.handler.replace(handler);
+        let before = self.0.exception_handler.replace(handler.map(|handler| {
+            Rc::new(move |lp: &Self, context: &_| handler(lp, context).into_result().map(drop)) as _
+        }));
         drop_quietly(before);
     }
 
@@ -234,7 +224,7 @@ impl EventLoop {
     #[doc(alias = "loop.call_exception_handler")]
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         self.0.reported(context.message());
-        let handler = self.0.exceptions.handler.borrow().clone();
+        let handler = self.0.exception_handler.borrow().clone();
         let Some(handler) = handler else { return self.default_exception_handler(context) };
         let Some(level) = Nested::enter(&HANDLING, NESTED) else {
             return self.default_exception_handler(context);
@@ -260,7 +250,7 @@ impl EventLoop {
     /// standard error, Python's last resort.
     #[doc(alias = "loop.default_exception_handler")]
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
-        write_report(context);
+        log_error!("{context}");
     }
 }
 
@@ -269,14 +259,10 @@ impl EventLoop {
 pub(crate) fn report(lp: Option<EventLoop>, context: ExceptionContext) {
     match lp {
         Some(lp) => lp.call_exception_handler(&context),
-        None => write_report(&context),
+        // As the default handler does.
+        None => log_error!("{context}"),
     }
     drop_quietly(context);
-}
-
-/// Logs a report, as the default handler does.
-fn write_report(context: &ExceptionContext) {
-    log_error!("{context}");
 }
 
 impl Inner {
@@ -284,34 +270,12 @@ impl Inner {
     #[cold]
     pub(crate) fn request_exit(&self, error: Error) {
         if self.running.get() {
-            self.exceptions.exit.set(Some(error));
-            self.exceptions.exit_requested.set(true);
+            let before = self.exit.replace(Some(Box::new(error)));
+            drop_quietly(before);
         } else {
             // There is no run to leave, and the next one must not end by this error.
             log_error!("an exception handler cannot leave a loop that does not run: {error:?}");
         }
-    }
-
-    /// Tells whether an exception handler asks to leave the loop.
-    #[inline]
-    pub(super) fn exit_requested(&self) -> bool {
-        self.exceptions.exit_requested.get()
-    }
-
-    /// Returns what ends the run: the entry's own exit, or else the one that an exception handler
-    /// has requested. Either is taken, so that it does not end the next run.
-    pub(super) fn take_exit(&self, own: ControlFlow<Box<Error>>) -> ControlFlow<Box<Error>> {
-        self.exceptions.exit_requested.set(false);
-        let requested = self.exceptions.exit.take();
-        match (own, requested) {
-            (ControlFlow::Continue(()), Some(exit)) => ControlFlow::Break(Box::new(exit)),
-            (own, _) => own,
-        }
-    }
-
-    /// Takes the handler out for `close`, because it may hold the loop.
-    pub(super) fn take_exception_handler(&self) -> Option<impl Sized + use<>> {
-        self.exceptions.handler.borrow_mut().take()
     }
 }
 

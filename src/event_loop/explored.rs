@@ -6,7 +6,7 @@
 
 #![cfg_attr(not(feature = "explore"), allow(dead_code, reason = "only an explorer makes an explored loop"))]
 
-use super::registration::PollEvent;
+use super::registration::FdCallbacks;
 use super::running::{all_here, running, set_running};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
@@ -89,7 +89,7 @@ impl Explored {
         }
     }
 
-    pub(super) fn reorder(&self, ready: &mut [PollEvent]) {
+    pub(super) fn reorder(&self, ready: &mut [FdCallbacks]) {
         if let Some(asked) = &self.0
             && let Some(front) = ready.get_mut(..=asked.first.take())
         {
@@ -156,7 +156,7 @@ impl EventLoop {
         let chosen = |_: usize, job: &WaitingJob| job.number == number && job.kind == JobKind::Function;
         let ended = self.end_first_job(chosen);
         if ended {
-            self.receive_at_most(None);
+            self.receive(None);
         }
         ended
     }
@@ -200,7 +200,7 @@ impl EventLoop {
             set_running(outer);
             job.header().finish();
         }
-        self.0.inbox.line().job_ran_here(job, &thread);
+        let _ = self.0.inbox.send(super::inbox::Message::JobEnded(job, Some(thread)));
         true
     }
 }

@@ -7,7 +7,7 @@
 //! Only code on the loop makes such a socket ready, so the loop does not wait for it. Virtual time jumps meanwhile, and a loop
 //! that waits for nothing else is in a deadlock.
 
-use super::registration::{Orphan, PollEvent, Registration};
+use super::registration::{FdCallbacks, Registration};
 use crate::trace::{Direction, Ready};
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -46,7 +46,7 @@ impl MemorySockets {
     }
 
     fn list(&mut self, registration: &Rc<Registration>) {
-        if !registration.is_gone() && !registration.listed.replace(true) {
+        if !registration.gone.get() && !registration.listed.replace(true) {
             self.listed.push(registration.clone());
         }
     }
@@ -63,7 +63,7 @@ impl MemorySockets {
     }
 
     /// Reports the sockets that are ready, and keeps them for the next poll.
-    pub(super) fn report(&mut self, found: &mut Vec<PollEvent>) {
+    pub(super) fn report(&mut self, found: &mut Vec<FdCallbacks>) {
         self.listed.retain(|registration| {
             let event = registration.event_in_memory();
             registration.listed.set(event.is_some());
@@ -73,9 +73,9 @@ impl MemorySockets {
     }
 
     /// Removes a registration, which may be watched again.
-    pub(super) fn remove(&mut self, registration: &Registration) -> Vec<Orphan> {
+    pub(super) fn remove(&mut self, registration: &Registration) -> FdCallbacks {
         self.registrations.remove(&registration.fd);
-        registration.orphans()
+        registration.take_callbacks()
     }
 
     /// Removes all registrations, in the order in which their sockets were made.
@@ -87,5 +87,22 @@ impl MemorySockets {
     /// Lists the registrations by number.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Registration> {
         self.registrations.values().map(|registration| &**registration)
+    }
+}
+
+impl Registration {
+    /// Tells whether it is ready.
+    fn is_ready(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.ready.get().read,
+            Direction::Write => self.ready.get().write,
+        }
+    }
+
+    /// Returns what a poll reports.
+    fn event_in_memory(&self) -> Option<FdCallbacks> {
+        let callbacks = [Direction::Read, Direction::Write]
+            .map(|direction| self.side(direction).callback().filter(|_| self.is_ready(direction)));
+        callbacks.iter().any(Option::is_some).then_some(FdCallbacks { fd: self.fd, callbacks })
     }
 }

@@ -18,24 +18,19 @@ mod memory;
 mod reactor;
 mod ready;
 mod registration;
-mod registrations;
-mod remote_handle;
+mod remote;
 mod run;
 mod running;
-mod snapshot;
 mod tasks;
 mod timers;
 mod transitions;
 mod turn;
-mod waker;
 mod watch;
 
 pub use callback::{Handle, TimerHandle};
 pub use clock::Clock;
 pub use exceptions::{ExceptionContext, FutureInfo, HandleInfo, TaskInfo};
-pub(crate) use inbox::Line;
-pub use inbox::Remote;
-pub use remote_handle::RemoteHandle;
+pub use remote::{Remote, RemoteHandle};
 /// The public function detects a fork; the library's own callers do not need that.
 pub use running::get_running_loop as public_running_loop;
 pub use running::stop;
@@ -44,26 +39,26 @@ pub(crate) use callback::{Callback, Header, WhenDone, call};
 pub(crate) use close::{Dependant, Dependence};
 pub(crate) use exceptions::report;
 pub(crate) use explored::{Explored, JobKind, explored_here};
-pub(crate) use reactor::SIGNALS;
+pub(crate) use inbox::Inbox;
 pub(crate) use ready::{Entry, Failed};
 pub(crate) use registration::Registration;
 pub(crate) use running::{running, running_loop as get_running_loop};
-pub(crate) use tasks::{AnyTask, TaskKey};
+pub(crate) use tasks::{AnyTask, TaskWaker};
 pub(crate) use transitions::PushInfo;
-pub(crate) use waker::TaskWaker;
-pub(crate) use watch::{MemorySource, Watch};
+pub(crate) use watch::Watch;
 
 use crate::error::{Error, Result};
+use crate::in_place::is_some;
 use crate::observe::watchdog;
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
 use crate::signals::Signals;
 use crate::threads::job;
-use crate::trace::{Life, Observer, Place, Record, Snapshot, Truth};
+use crate::trace::{Life, Observer, Place, ReadyEntry, Record, SignalEntry, Snapshot};
 use running::LoopId;
 use std::any::{Any, type_name_of_val};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -109,7 +104,7 @@ use std::time::{Duration, Instant};
 /// ```
 ///
 /// [`remote`]: Self::remote
-#[doc(alias("asyncio.AbstractEventLoop", "asyncio.BaseEventLoop"))]
+#[doc(alias("asyncio.AbstractEventLoop", "asyncio.BaseEventLoop", "asyncio.SelectorEventLoop"))]
 #[derive(Clone)]
 pub struct EventLoop(pub(crate) Rc<Inner>);
 
@@ -118,18 +113,28 @@ pub(crate) struct Inner {
     pub(crate) id: LoopId,
     number: u64,
     pub(crate) clock: Clock,
-    ready: ready::ReadyQueue,
-    timers: timers::Timers,
+    /// The ready queue: first in, first out, nothing else. The turn decides how many entries run.
+    ready: RefCell<VecDeque<Rc<dyn Entry>>>,
+    timers: RefCell<timers::Timers>,
     pub(crate) reactor: RefCell<reactor::Reactor>,
-    pub(crate) inbox: inbox::Inbox,
+    pub(crate) inbox: Arc<Inbox>,
+    /// Counts what can wake the loop from another thread: each `Remote` and each waker holds a clone.
+    senders: Arc<()>,
+    /// An empty list, for its room: the next messages.
+    message_room: Cell<Vec<inbox::Message>>,
+    /// Messages are being pushed to the ready queue. One that comes meanwhile is for the next delivery.
+    delivering: Cell<bool>,
     pub(crate) signals: RefCell<Signals>,
     pub(crate) signal_handlers: RefCell<BTreeMap<i32, Rc<dyn Callback>>>,
     /// The callback that reads the signals; made when the first handler is added.
     pub(crate) signal_reader: OnceCell<Rc<dyn Callback>>,
     pub(crate) tasks: tasks::TaskTable,
-    dependants: close::Dependants,
+    /// What `close` ends although the loop does not own it, in order of registration.
+    dependants: RefCell<BTreeMap<u64, Weak<dyn Dependant>>>,
     pub(crate) jobs: job::JobTable,
-    exceptions: exceptions::Exceptions,
+    exception_handler: RefCell<Option<exceptions::ExceptionHandler>>,
+    /// An error with which an exception handler leaves the loop. The turn looks at it after each entry.
+    exit: Cell<Option<Box<Error>>>,
     pub(crate) explored: Explored,
     /// The waker that is lent to task after task.
     lent: Cell<Option<Box<TaskWaker>>>,
@@ -146,19 +151,24 @@ pub(crate) struct Inner {
     checked_in_turn: Cell<u64>,
     /// The number of the last entry of this turn's batch.
     batch_end: Cell<u64>,
-    /// The entry that runs now; 0 for none, and on a loop without an observer.
-    running_entry: Cell<u64>,
+    /// The entry that runs now: what a trace calls `by`. `None` on a loop without an observer.
+    running_entry: Cell<Option<u64>>,
     /// The task whose step it is, for the trace.
     running_task: Cell<Option<u64>>,
+    /// The number of the last entry that was queued. Entries leave in the order in which they came,
+    /// so none stores its number.
+    last_entry: Cell<u64>,
     last_handle: Cell<u64>,
     last_object: Cell<u64>,
 
     debug: Cell<bool>,
     slow: Cell<Duration>,
-    traced: Cell<bool>,
+    /// Whether anything observes.
+    pub(crate) traced: Cell<bool>,
     recorder: Option<Recording>,
     observer: RefCell<Option<Guarded<Box<dyn Observer>>>>,
-    parking: RefCell<Parking>,
+    on_park: Cell<Option<Hook>>,
+    on_unpark: Cell<Option<Hook>>,
     watchdog: Option<watchdog::Watchdog>,
     /// What `net::memory` keeps on the loop.
     pub(crate) network: OnceCell<Rc<dyn Any>>,
@@ -167,21 +177,20 @@ pub(crate) struct Inner {
 /// Records every event, also those that the observer causes.
 pub(crate) type Recording = Box<dyn Fn(&Record<'_>)>;
 
-/// The hooks that are called around a poll that may sleep.
-#[derive(Default)]
-pub(crate) struct Parking {
-    pub(crate) on_park: Option<Guarded<Box<dyn FnMut()>>>,
-    pub(crate) on_unpark: Option<Guarded<Box<dyn FnMut()>>>,
-}
+/// Is called before or after a poll that may sleep.
+type Hook = Guarded<Box<dyn FnMut()>>;
 
 /// The choices of a [`Builder`](crate::Builder).
+#[derive(Default)]
 pub(crate) struct Options {
-    pub(crate) clock: Clock,
+    /// The clock; the machine's by default.
+    pub(crate) clock: Option<Clock>,
     pub(crate) debug: bool,
     pub(crate) executor_threads: Option<usize>,
     pub(crate) observer: Option<Guarded<Box<dyn Observer>>>,
     pub(crate) recorder: Option<Recording>,
-    pub(crate) parking: Parking,
+    pub(crate) on_park: Option<Hook>,
+    pub(crate) on_unpark: Option<Hook>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) explored: Explored,
 }
@@ -189,25 +198,31 @@ pub(crate) struct Options {
 impl EventLoop {
     pub(crate) fn with(options: Options) -> Result<Self> {
         let id = LoopId::next();
+        let clock = options.clock.unwrap_or_else(Clock::monotonic);
         let (reactor, waker) = reactor::Reactor::new(id)?;
         let watchdog = options.watchdog.map(watchdog::Watchdog::start).transpose()?;
         let traced = options.observer.is_some() || options.recorder.is_some();
-        let signals = if options.explored.is_on() { Signals::of_loop_alone() } else { Signals::new() };
+        let mut signals = Signals::new();
+        signals.alone = options.explored.is_on();
         let lp = Self(Rc::new_cyclic(|weak| Inner {
             id,
             number: running::enlist(id, weak.clone()),
-            timers: timers::Timers::new(options.clock.now()),
-            clock: options.clock,
-            ready: ready::ReadyQueue::default(),
+            timers: RefCell::new(timers::Timers::new(clock.now())),
+            clock,
+            ready: RefCell::default(),
             reactor: RefCell::new(reactor),
-            inbox: inbox::Inbox::new(id, waker, traced),
+            inbox: Inbox::new(id, waker, traced),
+            senders: Arc::default(),
+            message_room: Cell::default(),
+            delivering: Cell::new(false),
             signals: RefCell::new(signals),
             signal_handlers: RefCell::default(),
             signal_reader: OnceCell::new(),
             tasks: tasks::TaskTable::default(),
-            dependants: close::Dependants::default(),
+            dependants: RefCell::default(),
             jobs: job::JobTable::new(options.executor_threads),
-            exceptions: exceptions::Exceptions::default(),
+            exception_handler: RefCell::default(),
+            exit: Cell::default(),
             explored: options.explored,
             lent: Cell::new(None),
             running: Cell::new(false),
@@ -218,8 +233,9 @@ impl EventLoop {
             turns: Cell::new(0),
             checked_in_turn: Cell::new(u64::MAX),
             batch_end: Cell::new(0),
-            running_entry: Cell::new(0),
+            running_entry: Cell::new(None),
             running_task: Cell::new(None),
+            last_entry: Cell::new(0),
             last_handle: Cell::new(0),
             last_object: Cell::new(0),
             debug: Cell::new(options.debug),
@@ -227,7 +243,8 @@ impl EventLoop {
             traced: Cell::new(traced),
             recorder: options.recorder,
             observer: RefCell::new(options.observer),
-            parking: RefCell::new(options.parking),
+            on_park: Cell::new(options.on_park),
+            on_unpark: Cell::new(options.on_unpark),
             watchdog,
             network: OnceCell::new(),
         }));
@@ -243,18 +260,10 @@ impl EventLoop {
     #[doc(alias = "loop.call_soon")]
     #[track_caller]
     pub fn call_soon<R: Outcome>(&self, callback: impl FnOnce() -> R + 'static) -> Result<Handle> {
-        self.queue(Location::caller(), callback)
+        self.queue_named(Location::caller(), type_name_of_val(&callback), callback)
     }
 
-    pub(crate) fn queue<R: Outcome>(
-        &self,
-        place: Place,
-        callback: impl FnOnce() -> R + 'static,
-    ) -> Result<Handle> {
-        self.queue_named(place, type_name_of_val(&callback), callback)
-    }
-
-    /// Queues a callback under a name of looplab's.
+    /// Queues a callback under the path of its function, or a name of looplab's.
     pub(crate) fn queue_named<R: Outcome>(
         &self,
         place: Place,
@@ -267,7 +276,7 @@ impl EventLoop {
         }
         let callback = self.named_once(place, name, callback);
         self.0.enqueue(callback.clone(), None);
-        Ok(Handle::new(callback, self.downgrade()))
+        Ok(Handle { callback, lp: Rc::downgrade(&self.0) })
     }
 
     /// Runs `callback` when `delay` has passed, in the turn whose poll sees that
@@ -284,8 +293,7 @@ impl EventLoop {
         delay: Duration,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<TimerHandle> {
-        let place = Location::caller();
-        self.set_timer(place, self.0.clock.deadline(delay), callback)
+        self.call_at(self.0.clock.deadline(delay), callback)
     }
 
     /// Runs `callback` when the loop's [`time`](Self::time) is `when` (`loop.call_at`). A time in
@@ -301,20 +309,10 @@ impl EventLoop {
         when: Instant,
         callback: impl FnOnce() -> R + 'static,
     ) -> Result<TimerHandle> {
-        let place = Location::caller();
-        self.set_timer(place, when, callback)
+        self.set_timer_named(Location::caller(), type_name_of_val(&callback), when, callback)
     }
 
-    pub(crate) fn set_timer<R: Outcome>(
-        &self,
-        place: Place,
-        when: Instant,
-        callback: impl FnOnce() -> R + 'static,
-    ) -> Result<TimerHandle> {
-        self.set_timer_named(place, type_name_of_val(&callback), when, callback)
-    }
-
-    /// Sets a timer under a name of looplab's.
+    /// Sets a timer under the path of its function, or a name of looplab's.
     pub(crate) fn set_timer_named<R: Outcome>(
         &self,
         place: Place,
@@ -328,7 +326,7 @@ impl EventLoop {
         }
         let callback = self.named_once(place, name, callback);
         self.0.schedule(when, callback.clone());
-        Ok(TimerHandle::new(callback, when, self.downgrade()))
+        Ok(TimerHandle::new(callback, when, Rc::downgrade(&self.0)))
     }
 
     /// Returns the loop's time, with which deadlines are compared (`loop.time`). Works on a closed
@@ -342,7 +340,7 @@ impl EventLoop {
     /// Returns the loop as other threads may use it. May be called at any time.
     #[must_use]
     pub fn remote(&self) -> Remote {
-        Remote::new(self.0.inbox.mailbox().clone())
+        Remote { inbox: self.0.inbox.clone(), _counted: Some(self.0.senders.clone()) }
     }
 
     /// Tells whether a run is under way (`loop.is_running`).
@@ -383,58 +381,50 @@ impl EventLoop {
     /// Returns the loop's structures as data: the ready entries in order, timers, descriptors,
     /// signal handlers, and what every task waits on. `Display` shows it as text. May be called at
     /// any time.
+    #[doc(alias("asyncio.print_call_graph", "asyncio.capture_call_graph", "print_call_graph"))]
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Truth::snapshot(&*self.0)
+        self.0.snapshot()
     }
 }
 
 impl Inner {
-    #[inline]
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
-    }
-
-    #[inline]
-    pub(crate) fn next_handle(&self) -> u64 {
-        let id = self.last_handle.get() + 1;
-        self.last_handle.set(id);
-        id
-    }
-
-    /// Returns the next number of a task or future.
-    #[inline]
-    pub(crate) fn next_object(&self) -> u64 {
-        let id = self.last_object.get() + 1;
-        self.last_object.set(id);
-        id
-    }
-
-    /// Returns the number of the run that is under way, or of the next one.
-    pub(crate) fn this_run(&self) -> u64 {
-        self.runs.get() + u64::from(!self.running.get())
+    /// Reads the loop's structures between two transitions, so the parts agree with each other. Nothing
+    /// changes, and no user code runs.
+    fn snapshot(&self) -> Snapshot {
+        let signal = |(signal, handler): (&i32, &Rc<dyn Callback>)| SignalEntry {
+            signal: *signal,
+            h: handler.handle(),
+            label: handler.label(),
+        };
+        let ready = |(q, entry): (u64, &Rc<dyn Entry>)| ReadyEntry {
+            q,
+            h: entry.handle(),
+            kind: entry.kind(),
+            label: entry.label(),
+            task: entry.task(),
+            cancelled: entry.is_cancelled(),
+            place: Some(entry.place()),
+        };
+        Snapshot {
+            time: Some(self.clock.now()),
+            turn: self.turns.get(),
+            running: self.running.get(),
+            closed: self.closed.get(),
+            stopping: self.stopping.get(),
+            ready: (self.last_that_left() + 1..).zip(self.ready.borrow().iter()).map(ready).collect(),
+            batch_left: self.batch_left(),
+            timers: self.timers.borrow().list(),
+            io: self.reactor.borrow().list(),
+            signals: self.signal_handlers.borrow().iter().map(signal).collect(),
+            jobs: self.jobs.list(),
+            tasks: self.tasks.list().iter().map(|task| task.entry()).collect(),
+        }
     }
 
     /// Tells whether a `Remote`, or a waker that was cloned, can wake the loop.
     fn has_senders(&self) -> bool {
-        let lent = self.lent.take();
-        let own = 1 + usize::from(lent.is_some());
-        self.lent.set(lent);
-        Arc::strong_count(self.inbox.mailbox()) > own
-    }
-}
-
-impl EventLoop {
-    /// Wakes a task from this thread.
-    pub(crate) fn wake_task(&self, key: TaskKey) {
-        if let Some(task) = self.0.tasks.get(key) {
-            task.wake(self, None);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn downgrade(&self) -> Weak<Inner> {
-        Rc::downgrade(&self.0)
+        Arc::strong_count(&self.senders) > 1 + usize::from(is_some(&self.lent))
     }
 }
 

@@ -24,10 +24,10 @@
 
 use super::callback::Callback;
 use super::memory::MemorySockets;
-use super::registration::{Orphan, Owner, PollEvent, Registration};
-use super::registrations::Registrations;
+use super::registration::{FdCallbacks, Owner, Registration, Registrations};
 use super::running::LoopId;
 use crate::error::{Error, IoError, Result};
+use crate::signals::SIGNALS;
 use crate::trace::{Direction, IoEntry};
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -38,7 +38,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(usize::MAX);
-pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 /// The room for events at first. There always is room for one event of each registration, so a poll reports all that is
 /// ready, as CPython's does.
 const EVENTS: usize = 1024;
@@ -55,7 +54,7 @@ pub(crate) struct Reactor {
     /// The last poll that has reported the self-pipe of the signals, and its place in that poll.
     signals_reported: (u64, u32),
     /// An empty list, for its room: the next poll's events.
-    room: Vec<PollEvent>,
+    room: Vec<FdCallbacks>,
     /// The number of the last poll.
     polls: u64,
     /// How many callbacks wait for descriptors.
@@ -69,7 +68,7 @@ pub(super) struct PollEvents {
     pub(super) signals: Option<usize>,
     /// Another thread has called.
     woken: bool,
-    pub(super) ready: Vec<PollEvent>,
+    pub(super) ready: Vec<FdCallbacks>,
 }
 
 /// What adding a callback came to.
@@ -77,8 +76,7 @@ pub(super) enum Added {
     /// It is registered, in place of this one.
     Registered(Option<Rc<dyn Callback>>),
     /// The number was registered for a file that is closed. That registration is ended: drop its callbacks and add again.
-    Stale(Vec<Orphan>),
-    Refused(Error),
+    Stale(Option<FdCallbacks>),
 }
 
 fn interest_in(direction: Direction) -> Interest {
@@ -157,7 +155,7 @@ impl Reactor {
     ) -> Option<Rc<dyn Callback>> {
         let is_counted = registration.owner != Owner::Memory;
         self.callbacks += usize::from(callback.is_some() && is_counted);
-        let before = registration.replace(direction, callback);
+        let before = registration.side(direction).callback.replace(callback);
         self.callbacks -= usize::from(before.is_some() && is_counted);
         before
     }
@@ -168,15 +166,12 @@ impl Reactor {
         new: Registration,
         direction: Direction,
         callback: &Rc<dyn Callback>,
-    ) -> Added {
+    ) -> Result<Added> {
         let fd = new.fd;
         let Some(registration) = self.registrations.get(fd).cloned() else {
             let new = Rc::new(new);
-            let added = self.register(new.clone(), direction, interest_in(direction));
-            if let Added::Registered(_) = added {
-                self.set_callback(&new, direction, Some(callback.clone()));
-            }
-            return added;
+            self.register(new.clone(), direction, interest_in(direction))?;
+            return Ok(Added::Registered(self.set_callback(&new, direction, Some(callback.clone()))));
         };
         if registration.owner != Owner::User {
             return self.occupied(&registration);
@@ -184,55 +179,49 @@ impl Reactor {
         let before = self.set_callback(&registration, direction, Some(callback.clone()));
         // The number names another file now if this answers ENOENT, and none if it answers EBADF.
         if self.rearm_for_callbacks(&registration) {
-            return Added::Registered(before);
+            return Ok(Added::Registered(before));
         }
         self.set_callback(&registration, direction, before);
-        Added::Stale(self.forget(fd))
+        Ok(Added::Stale(self.forget(fd)))
     }
 
     /// Has the next poll report a socket if it is ready.
-    pub(super) fn watch(&mut self, registration: &Rc<Registration>, direction: Direction) -> Added {
+    pub(super) fn watch(&mut self, registration: &Rc<Registration>, direction: Direction) -> Result<Added> {
         if registration.owner == Owner::Memory {
             self.memory.watch(registration, direction);
-            return Added::Registered(None);
+            return Ok(Added::Registered(None));
         }
         let (fd, wanted) = (registration.fd, socket_interest_in(direction));
-        let Some(armed) = registration.interest() else {
-            if registration.is_gone() {
+        let Some(armed) = registration.interest.get() else {
+            if registration.gone.get() {
                 let text = format!("descriptor {fd} was closed by code that does not own it");
-                return Added::Refused(Error::Runtime(text.into()));
+                return Err(Error::Runtime(text.into()));
             }
             if let Some(other) = self.registrations.get(fd).cloned() {
                 return self.occupied(&other);
             }
-            let added = self.register(registration.clone(), direction, wanted);
+            self.register(registration.clone(), direction, wanted)?;
             // Registering reports what is ready: no need to ask again.
             registration.drained(direction);
-            return added;
+            return Ok(Added::Registered(None));
         };
         let both = armed.add(wanted);
         if both != armed {
-            if let Err(error) = self.id.check_process() {
-                return Added::Refused(error);
-            }
-            if let Err(error) = self.arm(registration, both) {
-                return Added::Refused(refused(fd, direction, error));
-            }
+            self.id.check_process()?;
+            self.arm(registration, both).map_err(|error| refused(fd, direction, error))?;
             registration.drained(direction);
         } else if !registration.is_drained(direction) && !registration.listed.replace(true) {
-            self.reported.push(registration.token());
+            self.reported.push(registration.token.get());
         }
-        Added::Registered(None)
+        Ok(Added::Registered(None))
     }
 
     /// Ends the registration of a socket.
-    pub(super) fn unwatch(&mut self, registration: &Registration) -> Vec<Orphan> {
+    pub(super) fn unwatch(&mut self, registration: &Registration) -> Option<FdCallbacks> {
         if registration.owner == Owner::Memory {
-            return self.memory.remove(registration);
+            return Some(self.memory.remove(registration));
         }
-        if registration.interest().is_none() {
-            return Vec::new();
-        }
+        registration.interest.get()?;
         self.disarm(registration.fd);
         self.forget(registration.fd)
     }
@@ -254,39 +243,33 @@ impl Reactor {
     }
 
     /// Refuses a number that has a registration of the other owner, unless that one is stale.
-    fn occupied(&mut self, registration: &Registration) -> Added {
-        let (fd, interest) = (registration.fd, registration.interest().unwrap_or(Interest::READABLE));
+    fn occupied(&mut self, registration: &Registration) -> Result<Added> {
+        let (fd, interest) = (registration.fd, registration.interest.get().unwrap_or(Interest::READABLE));
         if !self.id.is_of_this_process() || self.arm(registration, interest).is_err() {
-            return Added::Stale(self.forget(fd));
+            return Ok(Added::Stale(self.forget(fd)));
         }
         let by = match registration.owner {
             Owner::Socket | Owner::Memory => "a socket",
             Owner::User => "a reader or writer of the loop",
         };
-        Added::Refused(Error::Runtime(format!("File descriptor {fd} is used by {by}").into()))
+        Err(Error::Runtime(format!("File descriptor {fd} is used by {by}").into()))
     }
 
-    fn register(&mut self, new: Rc<Registration>, direction: Direction, interest: Interest) -> Added {
+    fn register(&mut self, new: Rc<Registration>, direction: Direction, interest: Interest) -> Result<()> {
         let fd = new.fd;
-        let Some(token) = self.registrations.new_token(fd) else {
-            return Added::Refused(refused(fd, direction, io::ErrorKind::InvalidInput.into()));
-        };
-        let registry = match self.registry() {
-            Ok(registry) => registry,
-            Err(error) => return Added::Refused(error),
-        };
-        if let Err(error) = registry.register(&mut SourceFd(&fd), token, interest) {
-            return Added::Refused(refused(fd, direction, error));
-        }
+        let refuse = |error| refused(fd, direction, error);
+        let token = self.registrations.new_token(fd);
+        let token = token.ok_or_else(|| refuse(io::ErrorKind::InvalidInput.into()))?;
+        self.registry()?.register(&mut SourceFd(&fd), token, interest).map_err(refuse)?;
         new.arm(token, interest);
         self.registrations.insert(new);
-        Added::Registered(None)
+        Ok(())
     }
 
     /// Arms a registration again. Its callers have checked the process.
     fn arm(&self, registration: &Registration, interest: Interest) -> io::Result<()> {
         let Some(poll) = &self.poll else { return Err(io::Error::other("the loop is closed")) };
-        let token = registration.token();
+        let token = registration.token.get();
         poll.registry().reregister(&mut SourceFd(&registration.fd), token, interest)?;
         registration.arm(token, interest);
         Ok(())
@@ -303,11 +286,10 @@ impl Reactor {
         self.id.is_of_this_process() && self.arm(registration, interest).is_ok()
     }
 
-    fn forget(&mut self, fd: RawFd) -> Vec<Orphan> {
-        let Some(registration) = self.registrations.remove(fd) else { return Vec::new() };
-        let orphans = registration.end();
-        self.callbacks -= orphans.len();
-        orphans
+    fn forget(&mut self, fd: RawFd) -> Option<FdCallbacks> {
+        let left = self.registrations.remove(fd)?.end();
+        self.callbacks -= left.callbacks.iter().flatten().count();
+        Some(left)
     }
 
     /// Arms again what the last poll reported, except for what is known to be drained. A registration whose descriptor is
@@ -315,7 +297,7 @@ impl Reactor {
     ///
     /// # Errors
     /// In a forked child.
-    pub(super) fn rearm(&mut self) -> Result<Vec<Orphan>> {
+    pub(super) fn rearm(&mut self) -> Result<Vec<FdCallbacks>> {
         self.id.check_process()?;
         let mut orphans = Vec::new();
         self.polls += 1;
@@ -326,7 +308,7 @@ impl Reactor {
             if !registration.is_due() {
                 continue;
             }
-            let (fd, interest) = (registration.fd, registration.interest().unwrap_or(Interest::READABLE));
+            let (fd, interest) = (registration.fd, registration.interest.get().unwrap_or(Interest::READABLE));
             if let Err(error) = self.arm(registration, interest) {
                 log_warn!("descriptor {fd} was closed without removing its reader or writer: {error}");
                 orphans.extend(self.forget(fd));
@@ -404,13 +386,13 @@ impl Reactor {
             }
             token => {
                 let Some(registration) = self.registrations.of(token) else { return };
-                let (ready, callbacks) = registration.report(event);
-                if ready.read || ready.write {
+                let callbacks = registration.report(event);
+                if callbacks.iter().any(Option::is_some) {
                     registration.reported_by.set(self.polls);
                     registration.reported_at.set(place);
                     registration.listed.set(true);
                     self.reported.push(token);
-                    found.ready.push(PollEvent { fd: registration.fd, ready, callbacks });
+                    found.ready.push(FdCallbacks { fd: registration.fd, callbacks });
                 }
             }
         }
@@ -427,22 +409,23 @@ impl Reactor {
     }
 
     /// Takes back a list that was emptied, for its room.
-    pub(super) fn give_back(&mut self, mut room: Vec<PollEvent>) {
+    pub(super) fn give_back(&mut self, mut room: Vec<FdCallbacks>) {
         room.clear();
         self.room = room;
     }
 
     /// Ends all registrations and closes the loop's own descriptor, for `close`. The kernel forgets the registrations with
     /// it.
-    pub(super) fn close(&mut self) -> Vec<Orphan> {
+    pub(super) fn close(&mut self) -> Vec<FdCallbacks> {
         let mut ended = std::mem::replace(self, Self::with(self.id, None, 0));
         let all = ended.registrations.take_all().into_iter().chain(ended.memory.take_all());
-        all.flat_map(|registration| registration.end()).collect()
+        all.map(|registration| registration.end()).collect()
     }
 
     /// Lists the descriptors and sockets in memory that have a callback, by number.
     pub(super) fn list(&self) -> Vec<IoEntry> {
-        let side = |r: &Registration, direction| r.callback(direction).map(|callback| callback.header().id);
+        let side =
+            |r: &Registration, direction| r.side(direction).callback().map(|callback| callback.header().id);
         let entry = |r: &Registration| IoEntry {
             fd: r.fd,
             reader: side(r, Direction::Read),

@@ -18,6 +18,7 @@
 
 use super::callback::Callback;
 use super::{EventLoop, Inner};
+use crate::error::{Error, Result};
 use crate::trace::{Direction, Ready};
 use mio::event::Event;
 use mio::{Interest, Token};
@@ -25,18 +26,22 @@ use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::rc::{Rc, Weak};
 
+/// The low half of a token is the descriptor, the high half the generation.
+const FD_BITS: u32 = usize::BITS / 2;
+const FD_MASK: usize = (1 << FD_BITS) - 1;
+
 /// One descriptor on one loop, or one socket in memory.
 pub(crate) struct Registration {
     pub(super) lp: Weak<Inner>,
-    pub(super) fd: RawFd,
+    pub(crate) fd: RawFd,
     pub(super) owner: Owner,
     reader: Side,
     writer: Side,
     /// What the kernel watches for; `None` before the first wait, and when the registration is gone.
-    interest: Cell<Option<Interest>>,
-    token: Cell<Token>,
+    pub(super) interest: Cell<Option<Interest>>,
+    pub(super) token: Cell<Token>,
     /// It is gone for good: the loop is closed, or foreign code has closed the descriptor.
-    gone: Cell<bool>,
+    pub(super) gone: Cell<bool>,
     /// The last poll that has reported it, and its place among what that poll has reported. Apart, as each connection has
     /// the room for them.
     pub(super) reported_by: Cell<u64>,
@@ -60,8 +65,8 @@ pub(super) enum Owner {
 
 /// One direction of a registration. Its callback is out of the cell only within a method, where no user code runs.
 #[derive(Default)]
-struct Side {
-    callback: Cell<Option<Rc<dyn Callback>>>,
+pub(super) struct Side {
+    pub(super) callback: Cell<Option<Rc<dyn Callback>>>,
     /// The state DRAINED.
     drained: Cell<bool>,
     /// A hang-up, an error or urgent data came.
@@ -70,18 +75,10 @@ struct Side {
 
 impl Side {
     #[inline]
-    fn callback(&self) -> Option<Rc<dyn Callback>> {
+    pub(super) fn callback(&self) -> Option<Rc<dyn Callback>> {
         let callback = self.callback.take();
         self.callback.set(callback.clone());
         callback
-    }
-
-    #[inline]
-    fn has_callback(&self) -> bool {
-        let callback = self.callback.take();
-        let has = callback.is_some();
-        self.callback.set(callback);
-        has
     }
 
     /// Arrow 1. Returns the callback to queue.
@@ -94,7 +91,7 @@ impl Side {
 
     /// Tells whether it must be armed again: a callback waits, and neither its call nor the owner has drained the side.
     fn is_due(&self) -> bool {
-        let drained = |callback: Rc<dyn Callback>| callback.take_drained() && !self.ended.get();
+        let drained = |callback: Rc<dyn Callback>| callback.header().drained.take() && !self.ended.get();
         !self.drained.get() && self.callback().is_some_and(|callback| !drained(callback))
     }
 }
@@ -102,7 +99,7 @@ impl Side {
 impl Registration {
     pub(super) fn new(lp: &EventLoop, fd: RawFd, owner: Owner) -> Self {
         Self {
-            lp: lp.downgrade(),
+            lp: Rc::downgrade(&lp.0),
             fd,
             owner,
             reader: Side::default(),
@@ -117,26 +114,24 @@ impl Registration {
         }
     }
 
+    /// Returns its loop.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if that is closed.
     #[inline]
-    fn side(&self, direction: Direction) -> &Side {
+    pub(crate) fn event_loop(&self) -> Result<EventLoop> {
+        match self.lp.upgrade().map(EventLoop) {
+            Some(lp) if !lp.is_closed() => Ok(lp),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    #[inline]
+    pub(super) fn side(&self, direction: Direction) -> &Side {
         match direction {
             Direction::Read => &self.reader,
             Direction::Write => &self.writer,
         }
-    }
-
-    pub(super) fn token(&self) -> Token {
-        self.token.get()
-    }
-
-    /// Returns what the kernel watches for. On a closed loop it watches nothing.
-    #[inline]
-    pub(super) fn interest(&self) -> Option<Interest> {
-        self.interest.get()
-    }
-
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.get()
     }
 
     /// Notes that the kernel watches for `interest` under `token`.
@@ -147,8 +142,8 @@ impl Registration {
 
     /// Returns what the callbacks of the user's need the kernel to watch for.
     pub(super) fn callbacks_interest(&self) -> Option<Interest> {
-        let read = self.reader.has_callback().then_some(Interest::READABLE);
-        let write = self.writer.has_callback().then_some(Interest::WRITABLE);
+        let read = self.reader.callback().is_some().then_some(Interest::READABLE);
+        let write = self.writer.callback().is_some().then_some(Interest::WRITABLE);
         match (read, write) {
             (Some(read), Some(write)) => Some(read.add(write)),
             (read, write) => read.or(write),
@@ -160,7 +155,7 @@ impl Registration {
     /// A hang-up or an error makes a descriptor both readable and writable, as in asyncio. What has no callback is noted
     /// and not reported.
     #[inline]
-    pub(super) fn report(&self, event: &Event) -> (Ready, [Option<Rc<dyn Callback>>; 2]) {
+    pub(super) fn report(&self, event: &Event) -> [Option<Rc<dyn Callback>>; 2] {
         let broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
         let read_closed = event.is_read_closed() || broken;
         let write_closed = event.is_write_closed() || broken;
@@ -171,23 +166,7 @@ impl Registration {
         if event.is_writable() || write_closed {
             writer = self.writer.report(write_closed);
         }
-        (Ready { read: reader.is_some(), write: writer.is_some() }, [reader, writer])
-    }
-
-    /// Tells whether a socket in memory is ready.
-    pub(super) fn is_ready(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Read => self.ready.get().read,
-            Direction::Write => self.ready.get().write,
-        }
-    }
-
-    /// Returns what a poll reports for a socket in memory.
-    pub(super) fn event_in_memory(&self) -> Option<PollEvent> {
-        let callbacks = [Direction::Read, Direction::Write]
-            .map(|direction| self.callback(direction).filter(|_| self.is_ready(direction)));
-        let [read, write] = callbacks.each_ref().map(Option::is_some);
-        (read || write).then_some(PollEvent { fd: self.fd, ready: Ready { read, write }, callbacks })
+        [reader, writer]
     }
 
     /// Tells whether it must be armed again to be reported.
@@ -197,9 +176,10 @@ impl Registration {
         self.reader.is_due() | self.writer.is_due()
     }
 
-    /// Arrow 3, if the kernel will report what comes.
+    /// Arrow 3, if the kernel will report what comes. An attempt would block: a system call has said so, or a short count has
+    /// proved it (of a write, or of a read from TCP).
     #[inline]
-    pub(super) fn drained(&self, direction: Direction) {
+    pub(crate) fn drained(&self, direction: Direction) {
         let side = self.side(direction);
         let watched = self.interest.get().is_some_and(|interest| match direction {
             Direction::Read => interest.is_readable(),
@@ -210,54 +190,156 @@ impl Registration {
 
     /// Tells whether an attempt would block, as far as is known.
     #[inline]
-    pub(super) fn is_drained(&self, direction: Direction) -> bool {
+    pub(crate) fn is_drained(&self, direction: Direction) -> bool {
         self.side(direction).drained.get()
     }
 
-    pub(super) fn callback(&self, direction: Direction) -> Option<Rc<dyn Callback>> {
-        self.side(direction).callback()
-    }
-
-    /// Sets the callback of a side and returns the one before.
-    #[inline]
-    pub(super) fn replace(
-        &self,
-        direction: Direction,
-        callback: Option<Rc<dyn Callback>>,
-    ) -> Option<Rc<dyn Callback>> {
-        self.side(direction).callback.replace(callback)
-    }
-
     /// Ends it. No event will come, so nothing counts as drained. Returns the callbacks that were left.
-    pub(super) fn end(&self) -> Vec<Orphan> {
+    pub(super) fn end(&self) -> FdCallbacks {
         self.interest.set(None);
         self.gone.set(true);
-        self.orphans()
+        self.take_callbacks()
     }
 
-    /// Takes the callbacks.
-    pub(super) fn orphans(&self) -> Vec<Orphan> {
-        let mut orphans = Vec::new();
-        for direction in [Direction::Read, Direction::Write] {
-            self.side(direction).drained.set(false);
-            if let Some(callback) = self.replace(direction, None) {
-                orphans.push(Orphan { fd: self.fd, direction, callback });
-            }
-        }
-        orphans
+    pub(super) fn take_callbacks(&self) -> FdCallbacks {
+        let callbacks = [&self.reader, &self.writer].map(|side| {
+            side.drained.set(false);
+            side.callback.take()
+        });
+        FdCallbacks { fd: self.fd, callbacks }
     }
 }
 
-/// One ready descriptor: what it is ready for, and the callbacks to queue, the reader before the writer.
-pub(super) struct PollEvent {
+/// The reader and the writer of one descriptor: those that a poll queues, or those that have lost their registration. The
+/// latter are dropped with no borrow held, because they own values of the user's.
+pub(super) struct FdCallbacks {
     pub(super) fd: RawFd,
-    pub(super) ready: Ready,
     pub(super) callbacks: [Option<Rc<dyn Callback>>; 2],
 }
 
-/// A callback that has lost its registration. It holds values of the user's, so it is dropped with no borrow held.
-pub(super) struct Orphan {
-    pub(super) fd: RawFd,
-    pub(super) direction: Direction,
-    pub(super) callback: Rc<dyn Callback>,
+impl FdCallbacks {
+    /// Returns what a poll has found the descriptor ready for.
+    pub(super) fn ready(&self) -> Ready {
+        let [read, write] = self.callbacks.each_ref().map(Option::is_some);
+        Ready { read, write }
+    }
+}
+
+/// The reactor's list of registrations, under the numbers of their descriptors.
+///
+/// A token names one registration: it is the descriptor and a generation, so the token of a registration that is gone finds
+/// nothing. (Generations repeat, but only after 2^31 registrations; on a 32-bit system after 2^15.)
+#[derive(Default)]
+pub(super) struct Registrations {
+    list: Vec<Option<Rc<Registration>>>,
+    generation: usize,
+}
+
+impl Registrations {
+    /// Returns how many there are at most.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Returns a token of the next generation; `None` for a number that does not fit, which takes a 32-bit system.
+    pub(super) fn new_token(&mut self, fd: RawFd) -> Option<Token> {
+        let generation = self.generation;
+        // One bit is left for the tokens of the waker and the signals.
+        self.generation = (generation + 1) % (1 << (FD_BITS - 1));
+        // The kernel refuses a number that is no descriptor.
+        let fd = usize::try_from(fd).unwrap_or_default();
+        (fd <= FD_MASK).then_some(Token(generation << FD_BITS | fd))
+    }
+
+    /// Adds an armed registration.
+    pub(super) fn insert(&mut self, registration: Rc<Registration>) {
+        let fd = fd_of(registration.token.get());
+        if fd >= self.list.len() {
+            self.list.resize_with(fd + 1, || None);
+        }
+        self.list[fd] = Some(registration);
+    }
+
+    pub(super) fn get(&self, fd: RawFd) -> Option<&Rc<Registration>> {
+        self.list.get(usize::try_from(fd).ok()?)?.as_ref()
+    }
+
+    /// Returns the registration that the token was made for, if it still exists.
+    #[inline]
+    pub(super) fn of(&self, token: Token) -> Option<&Rc<Registration>> {
+        self.list.get(fd_of(token))?.as_ref().filter(|registration| registration.token.get() == token)
+    }
+
+    pub(super) fn remove(&mut self, fd: RawFd) -> Option<Rc<Registration>> {
+        self.list.get_mut(usize::try_from(fd).ok()?)?.take()
+    }
+
+    /// Lists the registrations by descriptor.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Registration> {
+        self.list.iter().flatten().map(|registration| &**registration)
+    }
+
+    /// Removes all registrations and returns them in the order in which they were made.
+    pub(super) fn take_all(&mut self) -> Vec<Rc<Registration>> {
+        let mut all: Vec<_> = std::mem::take(&mut self.list).into_iter().flatten().collect();
+        all.sort_by_key(|registration| registration.token.get());
+        all
+    }
+}
+
+fn fd_of(token: Token) -> usize {
+    token.0 & FD_MASK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn register(registrations: &mut Registrations, fd: RawFd) -> Token {
+        let lp = EventLoop::new().unwrap();
+        let token = registrations.new_token(fd).expect("a small number");
+        let registration = Registration::new(&lp, fd, Owner::User);
+        registration.arm(token, Interest::READABLE);
+        registrations.insert(Rc::new(registration));
+        token
+    }
+
+    fn fd_named_by(registrations: &Registrations, token: Token) -> Option<RawFd> {
+        registrations.of(token).map(|registration| registration.fd)
+    }
+
+    #[test]
+    fn a_token_names_one_registration_also_when_its_descriptor_is_used_again() {
+        let mut registrations = Registrations::default();
+        let first = register(&mut registrations, 7);
+        assert_eq!(fd_named_by(&registrations, first), Some(7));
+        assert!(registrations.remove(7).is_some());
+        assert_eq!(fd_named_by(&registrations, first), None);
+        let second = register(&mut registrations, 7);
+        assert_eq!(fd_named_by(&registrations, first), None);
+        assert_eq!(fd_named_by(&registrations, second), Some(7));
+        assert_eq!(registrations.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_number_that_is_no_descriptor_has_no_registration() {
+        let mut registrations = Registrations::default();
+        register(&mut registrations, 0);
+        for fd in [-1, 1, RawFd::MAX] {
+            assert!(registrations.get(fd).is_none(), "{fd}");
+            assert!(registrations.remove(fd).is_none(), "{fd}");
+        }
+        assert!(registrations.of(Token(usize::MAX)).is_none());
+    }
+
+    #[test]
+    fn all_are_taken_in_the_order_in_which_they_were_made() {
+        let mut registrations = Registrations::default();
+        for fd in [9, 3, 12, 5] {
+            register(&mut registrations, fd);
+        }
+        let fds: Vec<RawFd> = registrations.take_all().iter().map(|registration| registration.fd).collect();
+        assert_eq!(fds, [9, 3, 12, 5]);
+        assert_eq!((registrations.len(), registrations.iter().count()), (0, 0));
+    }
 }

@@ -14,44 +14,24 @@
 //!   NOT RUNNING ──6 close()──▶ CLOSED: every run is refused
 //! ```
 
-use super::running::{self, set_running};
+use super::running::{running, set_running};
 use super::{EventLoop, Inner};
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::trace::Life;
 use std::time::Duration;
 
-/// A run under way. Dropping it ends the run, also when an error or a panic leaves it.
-struct Run<'a>(&'a Inner);
-
-impl<'a> Run<'a> {
-    fn begin(lp: &'a EventLoop) -> Result<Self> {
-        // An observer may have closed the loop since the caller has checked that it may run.
-        lp.0.check_open()?;
-        set_running(Some(lp.clone()));
-        lp.0.running.set(true);
-        lp.0.runs.set(lp.0.runs.get() + 1);
-        let run = Self(&lp.0);
-        // The guard exists before the observer is called: a panic of a logger may leave this
-        // function.
-        lp.0.life_changed(Life::Run);
-        Ok(run)
-    }
-}
-
-impl Drop for Run<'_> {
-    fn drop(&mut self) {
-        let lp = self.0;
-        lp.batch_end.set(0);
-        lp.running_entry.set(0);
-        lp.running_task.set(None);
-        lp.clear_stop_flag();
-        lp.running.set(false);
-        lp.life_changed(Life::End);
-        set_running(None);
-    }
-}
-
 impl Inner {
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Returns the number of the run that is under way, or of the next one.
+    pub(crate) fn this_run(&self) -> u64 {
+        self.runs.get() + u64::from(!self.running.get())
+    }
+
     /// Checks that a run may begin.
     pub(crate) fn check_runnable(&self) -> Result<()> {
         self.check_open()?;
@@ -59,7 +39,8 @@ impl Inner {
         if self.running.get() {
             return Err(Error::AlreadyRunning);
         }
-        if running::is_any_running() {
+        // In a forked child the parent's loop does not run.
+        if running().is_some_and(|lp| lp.0.id.is_of_this_process()) {
             return Err(Error::AnotherLoopRunning);
         }
         Ok(())
@@ -67,17 +48,39 @@ impl Inner {
 
     /// Tells whether a turn could find anything to do, now or after a wait.
     fn anything_left(&self) -> bool {
-        !self.ready.is_empty()
-            || self.timers.any_live()
+        !self.ready.borrow().is_empty()
+            || self.timers.borrow().any_live()
             || !self.reactor.borrow().is_empty()
             || self.reactor.borrow().memory.is_ready()
             || !self.inbox.is_empty()
-            || !self.jobs.is_empty()
+            || !self.jobs.pending.is_empty()
             || self.signals.borrow().pending()
     }
 }
 
 impl EventLoop {
+    /// Begins a run. Dropping the guard ends it, also when an error or a panic leaves it.
+    fn begin_run(&self) -> Result<DropGuard<impl FnOnce()>> {
+        let lp = &*self.0;
+        // An observer may have closed the loop since the caller has checked that it may run.
+        lp.check_open()?;
+        set_running(Some(self.clone()));
+        lp.running.set(true);
+        lp.runs.set(lp.runs.get() + 1);
+        // The guard exists before the observer is called: a panic of a logger may leave this function.
+        let run = DropGuard::new(|| {
+            lp.batch_end.set(0);
+            lp.running_entry.set(None);
+            lp.running_task.set(None);
+            lp.clear_stop_flag();
+            lp.running.set(false);
+            lp.life_changed(Life::End);
+            set_running(None);
+        });
+        lp.life_changed(Life::Run);
+        Ok(run)
+    }
+
     /// Runs turn after turn until [`stop`](Self::stop) (`loop.run_forever`).
     ///
     /// What is queued or waits when it returns stays, and continues in the next run. After an
@@ -109,7 +112,7 @@ impl EventLoop {
 
     /// Does what [`run_forever`](Self::run_forever) does, for a caller that has checked that the loop may run.
     pub(crate) fn run_turns(&self) -> Result<()> {
-        let _run = Run::begin(self)?;
+        let _run = self.begin_run()?;
         loop {
             self.turn()?;
             if self.0.stopping.get() {
@@ -139,8 +142,8 @@ impl EventLoop {
     /// ```
     pub fn run_once(&self) -> Result<bool> {
         self.0.check_runnable()?;
-        let _run = Run::begin(self)?;
-        let idle = !self.0.anything_left() && !self.0.somebody_may_wake_it();
+        let _run = self.begin_run()?;
+        let idle = !self.0.anything_left() && !self.0.something_may_wake_it();
         if idle {
             // The stop flag makes the poll return at once: this turn has nothing to wait for.
             self.stop();
@@ -167,9 +170,11 @@ impl EventLoop {
     /// another loop; `None` for ever.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let first = self.0.timers.first().map(|(when, _)| when.saturating_duration_since(self.0.clock.now()));
-        let waits =
-            self.0.ready.is_empty() && !self.0.stopping.get() && !self.0.reactor.borrow().memory.is_ready();
+        let first = self.0.timers.borrow().first();
+        let first = first.map(|(when, _)| when.saturating_duration_since(self.0.clock.now()));
+        let waits = self.0.ready.borrow().is_empty()
+            && !self.0.stopping.get()
+            && !self.0.reactor.borrow().memory.is_ready();
         if waits { first } else { Some(Duration::ZERO) }
     }
 }

@@ -74,7 +74,7 @@ impl fmt::Display for LoopId {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[doc(alias = "asyncio.get_running_loop")]
+#[doc(alias("asyncio.get_running_loop", "asyncio.get_event_loop", "get_event_loop"))]
 #[inline]
 pub fn get_running_loop() -> Result<EventLoop> {
     RUNNING.with_borrow(|running| match &**running {
@@ -93,11 +93,6 @@ pub(crate) fn running_loop() -> Result<EventLoop> {
 #[inline]
 pub(crate) fn running() -> Option<EventLoop> {
     RUNNING.with_borrow(|running| Option::clone(running))
-}
-
-/// Tells whether a loop runs on this thread. In a forked child the parent's loop does not.
-pub(super) fn is_any_running() -> bool {
-    RUNNING.with_borrow(|running| running.as_ref().is_some_and(|lp| lp.0.id.is_of_this_process()))
 }
 
 impl Inner {

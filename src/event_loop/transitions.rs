@@ -6,14 +6,13 @@
 
 use super::Inner;
 use super::callback::{Callback, Header, call};
-use super::exceptions::HandleInfo;
+use super::exceptions::{HandleInfo, created_at};
 use super::ready::{Entry, Failed};
 use crate::error::Error;
 use crate::observe::names::{is_own, shorten};
 use crate::observe::watchdog;
 use crate::panics::drop_quietly;
 use crate::trace::{Direction, Done, Event, Life, On, Place, Ready, Record, Via, Wait, Wake, Why};
-use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -50,7 +49,7 @@ impl Inner {
 
     pub(super) fn set_stop_flag(&self) {
         self.stopping.set(true);
-        self.trace(|| Event::Stop { by: self.running_entry() });
+        self.trace(|| Event::Stop { by: self.running_entry.get() });
     }
 
     pub(super) fn clear_stop_flag(&self) {
@@ -77,8 +76,8 @@ impl Inner {
     /// Freezes the batch: the entries that are ready now. Those that come later are for the next turn.
     #[inline]
     pub(super) fn freeze_batch(&self) -> usize {
-        let n = self.ready.len();
-        self.batch_end.set(self.ready.left() + n as u64);
+        let n = self.ready.borrow().len();
+        self.batch_end.set(self.last_entry.get());
         self.trace(|| Event::Batch { n });
         n
     }
@@ -99,42 +98,45 @@ impl Inner {
         if self.traced.get() | !self.inbox.is_empty() {
             self.deliver_and_enqueue(entry, info());
         } else {
-            self.ready.push(entry);
+            self.push(entry);
         }
+    }
+
+    /// Appends an entry to the ready queue and returns its number.
+    // The hottest call of the loop, which the compiler sometimes leaves out of line.
+    #[inline(always)]
+    fn push(&self, entry: Rc<dyn Entry>) -> u64 {
+        let q = self.last_entry.get() + 1;
+        self.last_entry.set(q);
+        self.ready.borrow_mut().push_back(entry);
+        q
+    }
+
+    /// Returns the number of the last entry that has left the ready queue. In a batch it is the one
+    /// that runs.
+    pub(super) fn last_that_left(&self) -> u64 {
+        self.last_entry.get() - self.ready.borrow().len() as u64
     }
 
     #[cold]
     fn deliver_and_enqueue(&self, entry: Rc<dyn Entry>, info: PushInfo<'_>) {
         self.deliver_sent();
         if !self.traced.get() {
-            self.ready.push(entry);
+            self.push(entry);
             return;
         }
         let (h, kind, label, own) = (entry.handle(), entry.kind(), entry.label(), entry.is_own());
         let (task, place) = (entry.task(), Some(entry.place()));
-        let q = self.ready.push(entry);
+        let q = self.push(entry);
         let PushInfo { via, cause, thread, fd, signal } = info;
-        let (label, by) = (label.as_str(), self.running_entry());
-        self.trace(|| Event::Push {
-            q,
-            h,
-            via,
-            kind,
-            label,
-            own,
-            task,
-            cause,
-            by,
-            thread,
-            fd,
-            signal,
-            place,
-        });
+        let (label, by) = (label.as_str(), self.running_entry.get());
+        let push = Event::Push { q, h, via, kind, label, own, task, cause, by, thread, fd, signal, place };
+        self.announce(push);
     }
 
     /// Returns how many entries of this turn's batch have not run yet.
     pub(super) fn batch_left(&self) -> usize {
-        self.batch_end.get().saturating_sub(self.ready.left()) as usize
+        self.batch_end.get().saturating_sub(self.last_that_left()) as usize
     }
 
     /// Marks the entry as the running one, and starts what watches it. A cancelled entry is announced as skipped.
@@ -147,13 +149,13 @@ impl Inner {
     /// Boxed, so that a plain loop moves one word.
     #[cold]
     fn watch_entry(&self, entry: &Rc<dyn Entry>) -> Option<Box<EntryWatch<'_>>> {
-        let q = self.ready.left();
+        let q = self.last_that_left();
         if entry.is_cancelled() {
             self.trace(|| Event::Skip { q, h: entry.handle() });
             return None;
         }
         self.trace(|| Event::Run { q, h: entry.handle() });
-        self.running_entry.set(q);
+        self.running_entry.set(Some(q));
         self.running_task.set(entry.task());
         let _watch = self.watchdog.as_ref().map(|watchdog| watchdog.watch(&HandleInfo::of(&**entry)));
         let began = self.debug.get().then(|| (entry.clone(), self.clock.now()));
@@ -168,23 +170,18 @@ impl Inner {
         let Some((entry, began)) = watch.began.take() else { return };
         let took = self.clock.now().saturating_duration_since(began);
         if took >= self.slow.get() {
-            let (label, place, took) = (entry.label(), entry.place(), took.as_secs_f64());
-            let (file, line) = (place.file(), place.line());
-            log_warn!("Executing <{label} created at {file}:{line}> took {took:.3} seconds");
+            let (label, place, took) = (entry.label(), created_at(entry.place()), took.as_secs_f64());
+            log_warn!("Executing <{label}{place}> took {took:.3} seconds");
         }
     }
 
     /// Ends the watching. `exit` is what ends the run.
     #[cold]
-    pub(super) fn entry_returned(&self, watch: EntryWatch<'_>, exit: &ControlFlow<Box<Error>>) {
+    pub(super) fn entry_returned(&self, watch: EntryWatch<'_>, exit: Option<&Error>) {
         let EntryWatch { q, error, _watch, .. } = watch;
         drop(_watch);
-        let shown = match exit {
-            ControlFlow::Break(exit) => Some(&**exit),
-            ControlFlow::Continue(()) => error.as_ref(),
-        };
-        self.trace(|| Event::Returned { q, error: shown });
-        self.running_entry.set(0);
+        self.trace(|| Event::Returned { q, error: exit.or(error.as_ref()) });
+        self.running_entry.set(None);
         self.running_task.set(None);
         drop_quietly(error);
     }
@@ -192,7 +189,7 @@ impl Inner {
     /// Cancels a callback that is not on the timer heap.
     pub(crate) fn cancel(&self, callback: &dyn Callback) {
         if callback.cancel() {
-            self.trace(|| Event::Cancelled { h: callback.handle(), by: self.running_entry() });
+            self.trace(|| Event::Cancelled { h: callback.handle(), by: self.running_entry.get() });
         }
     }
 }
@@ -203,12 +200,12 @@ impl Inner {
     pub(crate) fn schedule(&self, when: Instant, callback: Rc<dyn Callback>) {
         let when = self.clock.cut(when);
         if !self.traced.get() {
-            return self.timers.push(when, callback);
+            return self.timers.borrow_mut().push(when, callback);
         }
         let (h, label, place) = (callback.handle(), callback.label(), Some(callback.place()));
         let own = callback.is_own();
-        self.timers.push(when, callback);
-        let (label, by) = (label.as_str(), self.running_entry());
+        self.timers.borrow_mut().push(when, callback);
+        let (label, by) = (label.as_str(), self.running_entry.get());
         // A sleep and a time limit set their timer inside the step of the task that they are for.
         let task = self.running_task.get().filter(|_| own);
         self.trace(|| Event::Timer { h, when, label, own, by, task, place });
@@ -216,67 +213,81 @@ impl Inner {
 
     /// Notes that a timer was marked as cancelled.
     pub(crate) fn timer_cancelled(&self, timer: &Header) {
-        let on_heap = timer.on_heap.get();
-        self.timers.note_cancelled(timer);
-        let (h, by) = (timer.id, self.running_entry());
-        self.trace(|| if on_heap { Event::TimerCancelled { h, by } } else { Event::Cancelled { h, by } });
+        let (h, by) = (timer.id, self.running_entry.get());
+        if timer.on_heap.get() {
+            self.timers.borrow_mut().cancelled += 1;
+            self.trace(|| Event::TimerCancelled { h, by });
+        } else {
+            self.trace(|| Event::Cancelled { h, by });
+        }
     }
 
     pub(super) fn drop_cancelled_timers(&self) {
-        if !self.timers.any_cancelled() {
-            return;
-        }
-        let handles = self.timers.drop_cancelled(self.is_traced());
+        let handles = self.timers.borrow_mut().drop_cancelled(self.traced.get());
         if !handles.is_empty() {
             self.trace(|| Event::TimersDropped { handles: &handles });
         }
     }
 
     pub(super) fn queue_due_timers(&self) {
-        if self.timers.is_empty() {
+        let mut timers = self.timers.borrow_mut();
+        if timers.is_empty() {
             return;
         }
-        let now = self.timers.nanos(self.clock.now());
-        if !self.is_traced() {
-            return self.timers.take_due(now, |callback| {
-                self.ready.push(callback);
+        let now = timers.nanos(self.clock.now());
+        if !self.traced.get() {
+            return timers.take_due(now, |callback| {
+                self.push(callback);
             });
         }
+        drop(timers);
         // Popped one by one: an observer that looks at the loop sees on the heap what was not announced yet. A timer that
         // the observer sets meanwhile waits for the next turn.
         let newest = self.last_handle.get();
-        while self.timers.first().is_some_and(|(_, h)| h <= newest)
-            && let Some(timer) = self.timers.pop_due(now)
-        {
-            let h = timer.callback.handle();
-            let q = self.ready.push(timer.callback);
-            self.trace(|| Event::Due { q, h, late: Duration::from_nanos(timer.late) });
+        let pop = || {
+            let mut timers = self.timers.borrow_mut();
+            if timers.first()?.1 <= newest { timers.pop_due(now) } else { None }
+        };
+        while let Some((callback, late)) = pop() {
+            let h = callback.handle();
+            let q = self.push(callback);
+            self.trace(|| Event::Due { q, h, late: Duration::from_nanos(late) });
         }
     }
 }
 
 /// Registrations.
 impl Inner {
-    pub(super) fn registered(&self, fd: i32, direction: Direction, callback: &dyn Callback) {
-        if self.is_traced() {
-            let (h, label, by) = (callback.handle(), callback.label(), self.running_entry());
+    /// Announces a reader or writer, and cancels the one that it replaces.
+    pub(super) fn registered(
+        &self,
+        fd: i32,
+        direction: Direction,
+        callback: &dyn Callback,
+        before: Option<Rc<dyn Callback>>,
+    ) {
+        if self.traced.get() {
+            let (h, label, by) = (callback.handle(), callback.label(), self.running_entry.get());
             self.trace(|| Event::Registered { fd, direction, h, label: &label, by });
+        }
+        if let Some(before) = before {
+            self.cancel(&*before);
         }
     }
 
     pub(super) fn unregistered(&self, fd: i32, direction: Direction) {
-        self.trace(|| Event::Unregistered { fd, direction, by: self.running_entry() });
+        self.trace(|| Event::Unregistered { fd, direction, by: self.running_entry.get() });
     }
 
     pub(crate) fn signal_registered(&self, signal: i32, handler: &dyn Callback) {
-        if self.is_traced() {
-            let (h, label, by) = (handler.handle(), handler.label(), self.running_entry());
+        if self.traced.get() {
+            let (h, label, by) = (handler.handle(), handler.label(), self.running_entry.get());
             self.trace(|| Event::SignalRegistered { signal, h, label: &label, by });
         }
     }
 
     pub(crate) fn signal_unregistered(&self, signal: i32) {
-        self.trace(|| Event::SignalUnregistered { signal, by: self.running_entry() });
+        self.trace(|| Event::SignalUnregistered { signal, by: self.running_entry.get() });
     }
 
     pub(crate) fn signal_read(&self, signal: i32, at: Instant) {
@@ -284,7 +295,7 @@ impl Inner {
     }
 
     pub(super) fn reported(&self, message: &str) {
-        self.trace(|| Event::Reported { message, by: self.running_entry() });
+        self.trace(|| Event::Reported { message, by: self.running_entry.get() });
     }
 
     /// Announces what an explorer is about to do.
@@ -298,7 +309,7 @@ impl Inner {
 impl Inner {
     /// Announces a new task, or a new name of one.
     pub(crate) fn task_named(&self, task: u64, name: &str, body: &str, parent: Option<u64>, place: Place) {
-        let by = || self.running_entry();
+        let by = || self.running_entry.get();
         self.trace(|| Event::Task { task, name, body, parent, by: by(), place: Some(place) });
     }
 
@@ -307,13 +318,9 @@ impl Inner {
         self.trace(|| Event::Step { task, thrown });
     }
 
-    /// Makes an eager task the one whose step it is, inside of the entry that runs. Returns the task whose step that was.
-    pub(crate) fn begin_eager_step(&self, task: u64) -> Option<u64> {
-        self.running_task.replace(Some(task))
-    }
-
-    pub(crate) fn end_eager_step(&self, outer: Option<u64>) {
-        self.running_task.set(outer);
+    /// Sets the task whose step it is, inside of the entry that runs, for an eager step. Returns the one before.
+    pub(crate) fn set_running_task(&self, task: Option<u64>) -> Option<u64> {
+        self.running_task.replace(task)
     }
 
     pub(crate) fn suspended(&self, task: u64, on: &[Wait]) {
@@ -326,7 +333,7 @@ impl Inner {
     }
 
     pub(crate) fn cancel_requested(&self, task: u64) {
-        self.trace(|| Event::CancelRequested { task, by: self.running_entry() });
+        self.trace(|| Event::CancelRequested { task, by: self.running_entry.get() });
     }
 
     #[inline]
@@ -336,7 +343,7 @@ impl Inner {
 
     #[inline]
     pub(crate) fn completed(&self, on: On, state: Done, error: Option<&Error>) {
-        let by = || self.running_entry();
+        let by = || self.running_entry.get();
         self.trace(|| match on {
             On::Task(task) => Event::TaskDone { task, state, error, by: by() },
             On::Future(future) => Event::FutureDone { future, state, error, by: by() },
@@ -348,8 +355,8 @@ impl Inner {
 impl Inner {
     /// Announces a new job; `name` is the full path of its function.
     pub(crate) fn job_created(&self, job: u64, name: &str, place: Place) {
-        if self.is_traced() {
-            let (label, own, by) = (shorten(name), is_own(name), self.running_entry());
+        if self.traced.get() {
+            let (label, own, by) = (shorten(name), is_own(name), self.running_entry.get());
             self.trace(|| Event::Job { job, label: &label, own, by, place });
         }
     }
@@ -368,20 +375,27 @@ impl Inner {
     }
 }
 
+/// The numbers that name things in a trace.
+impl Inner {
+    /// Returns the next number of a handle.
+    #[inline]
+    pub(crate) fn next_handle(&self) -> u64 {
+        let id = self.last_handle.get() + 1;
+        self.last_handle.set(id);
+        id
+    }
+
+    /// Returns the next number of a task or future.
+    #[inline]
+    pub(crate) fn next_object(&self) -> u64 {
+        let id = self.last_object.get() + 1;
+        self.last_object.set(id);
+        id
+    }
+}
+
 /// The observer.
 impl Inner {
-    /// Tells whether anything observes. For transitions that cost something to describe.
-    #[inline]
-    pub(crate) fn is_traced(&self) -> bool {
-        self.traced.get()
-    }
-
-    /// Returns the entry that runs now, on a loop with an observer: what a trace calls `by`.
-    #[inline]
-    fn running_entry(&self) -> Option<u64> {
-        Some(self.running_entry.get()).filter(|q| *q != 0)
-    }
-
     /// Calls the recorder and the observer, after the transition.
     #[inline]
     fn trace<'a>(&self, event: impl FnOnce() -> Event<'a>) {
@@ -397,7 +411,8 @@ impl Inner {
             loop_number: self.number,
             time: self.clock.now(),
             virtual_time: self.clock.is_virtual(),
-            truth: self,
+            observed: self.observer.borrow().is_some(),
+            snapshot: &|| self.snapshot(),
         };
         // The recorder comes first, so that it writes this event before those that the observer causes.
         if let Some(recorder) = &self.recorder {

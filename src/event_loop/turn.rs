@@ -10,17 +10,16 @@
 //! ```
 
 use super::exceptions::{in_callback, report};
-use super::inbox::Delivery;
 use super::reactor::PollEvents;
 use super::ready::Failed;
-use super::registration::PollEvent;
+use super::registration::FdCallbacks;
 use super::transitions::{EntryWatch, PushInfo};
-use super::{EventLoop, Inner, Parking};
+use super::{EventLoop, Hook, Inner};
 use crate::error::{Error, Result};
+use crate::in_place::is_some;
 use crate::observe::snapshot::describe_all;
-use crate::panics::Guarded;
 use crate::trace::{TaskState, Via, Wake, Why};
-use std::ops::ControlFlow;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// No poll waits longer than a day (`MAXIMUM_SELECT_TIMEOUT`).
@@ -55,36 +54,37 @@ impl EventLoop {
 
         if !lp.has_ready_entries_only() {
             // Calls of other threads come first, so that the choice of the timeout knows of them.
-            self.empty_inbox(Delivery::BeforePoll);
+            self.empty_inbox(0);
             lp.drop_cancelled_timers();
 
             // The poll is the only place where the loop sleeps. It comes before the callbacks of every turn, so callbacks
             // that schedule each other for ever cannot keep I/O and timers from their turn.
             let batch = self.poll(lp.poll_timeout())?;
-            self.empty_inbox(Delivery::AfterPoll);
+            let quiet = lp.ready.borrow().is_empty() && !lp.stopping.get();
+            self.empty_inbox(usize::from(quiet));
             lp.queue_io(batch);
             lp.queue_due_timers();
         }
 
         // What is queued from here on is not in this turn: the batch is frozen.
         for _ in 0..lp.freeze_batch() {
-            if let ControlFlow::Break(exit) = self.run_next_entry() {
+            if let Some(exit) = self.run_next_entry() {
                 return Err(*exit);
             }
         }
         Ok(())
     }
 
-    /// Takes the first entry of the ready queue and runs it. Breaks with an error that leaves the loop.
+    /// Takes the first entry of the ready queue and runs it. Returns an error that leaves the loop.
     #[inline]
-    fn run_next_entry(&self) -> ControlFlow<Box<Error>> {
+    fn run_next_entry(&self) -> Option<Box<Error>> {
         let lp = &*self.0;
-        let Some(entry) = lp.ready.pop() else { return ControlFlow::Continue(()) };
+        let entry = lp.ready.borrow_mut().pop_front()?;
         // A cancelled entry is skipped: it does nothing when it runs.
         let watch = lp.begin_entry(&entry);
         let result = entry.run(self);
-        if result.is_ok() && watch.is_none() && !lp.exit_requested() {
-            return ControlFlow::Continue(());
+        if result.is_ok() && watch.is_none() && !is_some(&lp.exit) {
+            return None;
         }
         self.end_entry(watch, result)
     }
@@ -95,38 +95,38 @@ impl EventLoop {
         &self,
         mut watch: Option<Box<EntryWatch<'_>>>,
         result: Result<(), Box<Failed>>,
-    ) -> ControlFlow<Box<Error>> {
+    ) -> Option<Box<Error>> {
         let lp = &*self.0;
         if let Some(watch) = &mut watch {
             lp.entry_ran(watch, &result);
         }
-        let exit = match result {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(failed) => self.report_or_exit(*failed),
+        let own = match result {
+            Ok(()) => None,
+            Err(failed) if failed.error.leaves_the_loop() => Some(failed.error),
+            Err(failed) => {
+                let Failed { entry, error } = *failed;
+                report(Some(self.clone()), in_callback(&*entry, error));
+                None
+            }
         };
         // A destructor in the entry may have called the exception handler, too.
-        let exit = lp.take_exit(exit);
+        let requested = lp.exit.take();
+        let exit = own.map(Box::new).or(requested);
         if let Some(watch) = watch {
-            lp.entry_returned(*watch, &exit);
+            lp.entry_returned(*watch, exit.as_deref());
         }
         exit
     }
 
-    /// Reports the error of an entry to the exception handler, or breaks with one that leaves the loop.
-    #[cold]
-    fn report_or_exit(&self, Failed { entry, error }: Failed) -> ControlFlow<Box<Error>> {
-        if error.leaves_the_loop() {
-            return ControlFlow::Break(Box::new(error));
-        }
-        report(Some(self.clone()), in_callback(&*entry, error));
-        ControlFlow::Continue(())
-    }
-
     /// Polls, and passes virtual time.
     #[inline]
-    fn poll(&self, timeout: PollTimeout) -> Result<PollEvents> {
+    fn poll(&self, mut timeout: PollTimeout) -> Result<PollEvents> {
         let lp = &*self.0;
-        let timeout = if lp.is_traced() { lp.announce_poll(&timeout) } else { timeout };
+        if lp.traced.get() {
+            lp.poll_begins(timeout.wait, timeout.why, timeout.timer);
+            // The observer may have queued, timed or stopped something.
+            timeout = lp.poll_timeout();
+        }
         if timeout.is_zero() && lp.nothing_to_poll() {
             lp.polled(&[], None);
             return Ok(PollEvents::default());
@@ -149,7 +149,7 @@ impl EventLoop {
             batch.signals = Some(batch.ready.len());
         }
         lp.explored.reorder(&mut batch.ready);
-        if lp.is_traced() {
+        if lp.traced.get() {
             lp.announce_polled(&batch, timeout);
         }
         Ok(batch)
@@ -164,7 +164,7 @@ impl EventLoop {
         }
         lp.rearm()?;
         if timeout != Some(Duration::ZERO) {
-            self.call_hook(|parking| &mut parking.on_park);
+            call_hook(&lp.on_park);
             lp.look_for_results();
             // A message or a signal may have come just before. The destructor of an orphan may have
             // queued, timed or stopped something, or made a socket in memory ready.
@@ -172,7 +172,7 @@ impl EventLoop {
             let timeout = if awaited { lp.poll_timeout().wait } else { Some(Duration::ZERO) };
             let batch = lp.reactor.borrow_mut().poll(timeout);
             lp.inbox.awake();
-            self.call_hook(|parking| &mut parking.on_unpark);
+            call_hook(&lp.on_unpark);
             return batch;
         }
         lp.reactor.borrow_mut().poll(timeout)
@@ -198,7 +198,7 @@ impl EventLoop {
         if lp.explored.is_on() {
             return self.poll_alone(timeout).map(|()| batch);
         }
-        let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.is_empty();
+        let watched = !lp.reactor.borrow().is_empty() || !lp.jobs.pending.is_empty();
         match timeout {
             Some(wait) if !watched => {
                 lp.pass_time(wait);
@@ -212,20 +212,19 @@ impl EventLoop {
                 }
                 Ok(batch)
             }
-            None if watched || lp.somebody_may_wake_it() => self.poll_for_real(None),
+            None if watched || lp.something_may_wake_it() => self.poll_for_real(None),
             None => Err(lp.deadlock()),
         }
     }
+}
 
-    /// Calls a hook around the poll. It is out of its place meanwhile, with no borrow held.
-    fn call_hook(&self, which: impl Fn(&mut Parking) -> &mut Option<Guarded<Box<dyn FnMut()>>>) {
-        let hook = which(&mut self.0.parking.borrow_mut()).take();
-        let Some(mut hook) = hook else { return };
-        if let Err(error) = super::call(&mut *hook) {
-            log_error!("a parking hook panicked: {error}");
-        }
-        *which(&mut self.0.parking.borrow_mut()) = Some(hook);
+/// Calls a hook around the poll. It is out of its place meanwhile.
+fn call_hook(place: &Cell<Option<Hook>>) {
+    let Some(mut hook) = place.take() else { return };
+    if let Err(error) = super::call(&mut *hook) {
+        log_error!("a parking hook panicked: {error}");
     }
+    place.set(Some(hook));
 }
 
 impl Inner {
@@ -240,12 +239,12 @@ impl Inner {
     /// they are left out.
     #[inline]
     fn has_ready_entries_only(&self) -> bool {
-        !self.ready.is_empty()
-            && self.timers.is_empty()
+        !self.ready.borrow().is_empty()
+            && self.timers.borrow().is_empty()
             && self.inbox.is_empty()
-            && self.jobs.is_empty()
+            && self.jobs.pending.is_empty()
             && self.nothing_to_poll()
-            && !self.is_traced()
+            && !self.traced.get()
     }
 
     /// Tells whether a poll that does not wait could report nothing; its system call is left out
@@ -266,13 +265,13 @@ impl Inner {
     #[inline]
     fn poll_timeout(&self) -> PollTimeout {
         let now = Some(Duration::ZERO);
-        if !self.ready.is_empty() {
+        if !self.ready.borrow().is_empty() {
             return PollTimeout { wait: now, why: Why::Ready, timer: None };
         }
         if self.stopping.get() {
             return PollTimeout { wait: now, why: Why::Stopping, timer: None };
         }
-        match self.timers.first() {
+        match self.timers.borrow().first() {
             None => PollTimeout { wait: None, why: Why::Idle, timer: None },
             Some((when, timer)) => {
                 let left = when.saturating_duration_since(self.clock.now());
@@ -282,17 +281,10 @@ impl Inner {
         }
     }
 
-    /// Announces the poll. The observer may have queued, timed or stopped something, so the timeout is computed anew.
-    #[cold]
-    fn announce_poll(&self, timeout: &PollTimeout) -> PollTimeout {
-        self.poll_begins(timeout.wait, timeout.why, timeout.timer);
-        self.poll_timeout()
-    }
-
     /// Announces what a poll has found. A thread's message is named only if the poll might sleep: then it has ended the
     /// sleep. Another one may come a moment earlier or later, and a trace in virtual time must repeat.
     fn announce_polled(&self, found: &PollEvents, timeout: &PollTimeout) {
-        let events: Vec<_> = found.ready.iter().map(|event| (event.fd, event.ready)).collect();
+        let events: Vec<_> = found.ready.iter().map(|event| (event.fd, event.ready())).collect();
         let wake = if found.signals.is_some() {
             Some(Wake::Signal)
         } else {
@@ -322,7 +314,7 @@ impl Inner {
     /// the place of the self-pipe among them.
     fn queue_io(&self, PollEvents { signals, mut ready, .. }: PollEvents) {
         let descriptors = ready.len();
-        for (i, PollEvent { fd, callbacks, .. }) in ready.drain(..).enumerate() {
+        for (i, FdCallbacks { fd, callbacks }) in ready.drain(..).enumerate() {
             if signals == Some(i) {
                 self.queue_signal_reader();
             }
@@ -348,7 +340,7 @@ impl Inner {
 
     /// Tells whether something outside can still wake a loop for which nothing is ready, timed or
     /// registered. A handler of looplab's own does not count: a hanging program must not hang silently.
-    pub(super) fn somebody_may_wake_it(&self) -> bool {
+    pub(super) fn something_may_wake_it(&self) -> bool {
         let signals = self.signals.borrow();
         self.has_senders() || self.signal_handlers.borrow().keys().any(|signal| !signals.is_own(*signal))
     }
@@ -356,7 +348,7 @@ impl Inner {
     /// Lets virtual time jump to the first deadline.
     pub(super) fn pass_time(&self, wait: Duration) {
         self.clock.advance(wait);
-        self.timers.follow(self.clock.now());
+        self.timers.borrow_mut().follow(self.clock.now());
     }
 
     pub(super) fn deadlock(&self) -> Error {

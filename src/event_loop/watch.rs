@@ -9,13 +9,14 @@
 
 use super::callback::Callback;
 use super::reactor::{Added, Reactor};
-use super::registration::{Orphan, Owner, Registration};
+use super::registration::{FdCallbacks, Owner, Registration};
 use super::{EventLoop, Inner};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::panics::Guarded;
 use crate::trace::{Direction, EntryKind, Place, Ready};
 use std::any::type_name_of_val;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::Location;
 use std::rc::Rc;
@@ -66,7 +67,7 @@ impl EventLoop {
     /// returns false on a closed loop.
     ///
     /// # Errors
-    /// None today. The type is that of [`remove_signal_handler`](Self::remove_signal_handler), which
+    /// None today. The type is the same as [`remove_signal_handler`](Self::remove_signal_handler)'s, which
     /// can fail.
     #[doc(alias = "loop.remove_reader")]
     pub fn remove_reader(&self, source: &impl AsRawFd) -> Result<bool> {
@@ -112,17 +113,15 @@ impl EventLoop {
         let before = self.0.add_to_reactor(|reactor| {
             reactor.add(Registration::new(self, fd, Owner::User), direction, &callback)
         })?;
-        self.0.registered(fd, direction, &*callback);
-        if let Some(before) = before {
-            self.0.cancel(&*before);
-        }
+        self.0.registered(fd, direction, &*callback, before);
         Ok(())
     }
 
     fn unregister(&self, fd: RawFd, direction: Direction) -> bool {
         let removed = self.0.reactor.borrow_mut().remove(fd, direction);
         let Some(callback) = removed else { return false };
-        self.0.drop_orphans(vec![Orphan { fd, direction, callback }]);
+        self.0.unregistered(fd, direction);
+        self.0.cancel(&*callback);
         true
     }
 }
@@ -142,29 +141,17 @@ impl Watch {
     /// # Errors
     /// [`Error::Runtime`] if it is another one.
     pub(crate) fn check_loop(&self, lp: &EventLoop) -> Result<()> {
-        if std::ptr::eq(self.0.lp.as_ptr(), Rc::as_ptr(&lp.0)) {
+        if std::ptr::eq(self.lp.as_ptr(), Rc::as_ptr(&lp.0)) {
             return Ok(());
         }
-        let text = format!("the socket with descriptor {} is bound to a different event loop", self.0.fd);
+        let text = format!("the socket with descriptor {} is bound to a different event loop", self.fd);
         Err(Error::Runtime(text.into()))
-    }
-
-    /// Returns its loop.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] if that is closed.
-    #[inline]
-    pub(crate) fn event_loop(&self) -> Result<EventLoop> {
-        match self.0.lp.upgrade().map(EventLoop) {
-            Some(lp) if !lp.is_closed() => Ok(lp),
-            _ => Err(Error::Closed),
-        }
     }
 
     /// Tells whether its loop is open. This costs nothing while the descriptor is registered.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.0.interest().is_some() || self.event_loop().is_ok()
+        self.interest.get().is_some() || self.event_loop().is_ok()
     }
 
     /// Calls `callback` in every turn in which the descriptor may be ready, until
@@ -192,81 +179,53 @@ impl Watch {
             lp.0.add_to_reactor(|reactor| reactor.watch(&self.0, direction))?;
         }
         let before = lp.0.reactor.borrow_mut().set_callback(&self.0, direction, Some(callback.clone()));
-        lp.0.registered(self.0.fd, direction, &*callback);
-        if let Some(before) = before {
-            lp.0.cancel(&*before);
-        }
+        lp.0.registered(self.fd, direction, &*callback, before);
         Ok(())
     }
 
     /// Removes the callback, and tells whether there was one. A call of it that is queued already
     /// does not run.
     pub(crate) fn unset(&self, direction: Direction) -> bool {
-        let Some(lp) = self.0.lp.upgrade().map(EventLoop) else { return false };
-        let removed = lp.0.unset(&self.0, direction);
-        removed.is_some_and(|callback| {
-            lp.0.cancel(&*callback);
-            true
-        })
+        let Some(lp) = self.lp.upgrade().map(EventLoop) else { return false };
+        let removed = lp.0.unset(self, direction);
+        removed.inspect(|callback| lp.0.cancel(&**callback)).is_some()
     }
+}
 
-    /// Notes that an attempt would block: a system call has said so, or a short count has proved it
-    /// (of a write, or of a read from TCP). The kernel reports every change from now on.
-    #[inline]
-    pub(crate) fn drained(&self, direction: Direction) {
-        self.0.drained(direction);
-    }
-
-    /// Tells whether an attempt would block, as far as the loop knows.
-    #[inline]
-    pub(crate) fn is_drained(&self, direction: Direction) -> bool {
-        self.0.is_drained(direction)
-    }
-
-    /// Returns the registration, for what may outlive the watch: a callback of it.
-    pub(crate) fn registration(&self) -> &Rc<Registration> {
+/// What may outlive the watch, such as a callback of it, clones the registration.
+impl Deref for Watch {
+    type Target = Rc<Registration>;
+    fn deref(&self) -> &Rc<Registration> {
         &self.0
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(lp) = self.0.lp.upgrade().map(EventLoop) {
-            let orphans = lp.0.reactor.borrow_mut().unwatch(&self.0);
+        if let Some(lp) = self.lp.upgrade().map(EventLoop) {
+            let orphans = lp.0.reactor.borrow_mut().unwatch(self);
             lp.0.drop_orphans(orphans);
         }
     }
 }
 
-/// The loop's side of a socket in memory: the socket says what it is ready for, and the next poll
-/// reports it.
-pub(crate) struct MemorySource(Rc<Registration>);
-
-impl MemorySource {
+/// A socket in memory says what it is ready for, and the next poll reports it.
+impl Registration {
     /// Gives the socket a negative number in place of a descriptor. It is not ready at first.
-    pub(crate) fn new(lp: &EventLoop) -> Self {
+    pub(crate) fn in_memory(lp: &EventLoop) -> Rc<Self> {
         let number = lp.0.reactor.borrow_mut().memory.new_number();
-        Self(Rc::new(Registration::new(lp, number, Owner::Memory)))
-    }
-
-    pub(crate) fn number(&self) -> RawFd {
-        self.0.fd
-    }
-
-    /// Returns its loop if that is open.
-    pub(crate) fn event_loop(&self) -> Option<EventLoop> {
-        self.0.lp.upgrade().map(EventLoop).filter(|lp| !lp.is_closed())
+        Rc::new(Self::new(lp, number, Owner::Memory))
     }
 
     /// Returns a watch of the socket. The one before must be dropped.
-    pub(crate) fn watch(&self) -> Watch {
-        Watch(self.0.clone())
+    pub(crate) fn watch(self: &Rc<Self>) -> Watch {
+        Watch(self.clone())
     }
 
     /// Says what the socket is ready for now.
-    pub(crate) fn set_ready(&self, ready: Ready) {
-        if let Some(lp) = self.0.lp.upgrade().map(EventLoop) {
-            lp.0.reactor.borrow_mut().memory.set_ready(&self.0, ready);
+    pub(crate) fn set_ready(self: &Rc<Self>, ready: Ready) {
+        if let Some(lp) = self.lp.upgrade().map(EventLoop) {
+            lp.0.reactor.borrow_mut().memory.set_ready(self, ready);
         }
     }
 }
@@ -275,13 +234,12 @@ impl Inner {
     /// Adds a callback to the reactor, and returns the callback that it replaces.
     pub(super) fn add_to_reactor(
         &self,
-        mut add: impl FnMut(&mut Reactor) -> Added,
+        mut add: impl FnMut(&mut Reactor) -> Result<Added>,
     ) -> Result<Option<Rc<dyn Callback>>> {
         loop {
             let added = add(&mut self.reactor.borrow_mut());
-            match added {
+            match added? {
                 Added::Registered(before) => return Ok(before),
-                Added::Refused(error) => return Err(error),
                 // A destructor that runs here may register the number again.
                 Added::Stale(orphans) => self.drop_orphans(orphans),
             }
@@ -289,10 +247,13 @@ impl Inner {
     }
 
     /// Cancels callbacks that have lost their registration: queued calls of them are skipped.
-    pub(super) fn drop_orphans(&self, orphans: Vec<Orphan>) {
-        for Orphan { fd, direction, callback } in orphans {
-            self.unregistered(fd, direction);
-            self.cancel(&*callback);
+    pub(super) fn drop_orphans(&self, orphans: impl IntoIterator<Item = FdCallbacks>) {
+        for FdCallbacks { fd, callbacks } in orphans {
+            for (callback, direction) in callbacks.into_iter().zip([Direction::Read, Direction::Write]) {
+                let Some(callback) = callback else { continue };
+                self.unregistered(fd, direction);
+                self.cancel(&*callback);
+            }
         }
     }
 

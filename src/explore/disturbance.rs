@@ -42,7 +42,7 @@ pub(super) enum Disturbance {
     Late(Subject),
     /// Of the descriptors that the poll finds ready, the one at this place comes first.
     Tie(usize),
-    /// A socket in memory misbehaves as a peer may. A cut comes after so many more bytes.
+    /// A socket in memory misbehaves as a peer may. A cut comes after this number of further bytes.
     Peer(PeerFault, Subject, usize),
     /// The run is left after its entry. Then the loop is closed and everything is dropped.
     Drop,

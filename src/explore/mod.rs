@@ -219,8 +219,8 @@ impl Explore {
         self
     }
 
-    /// Sets the number of threads that run schedules; the default is that of the processors. What is found does not depend on
-    /// it.
+    /// Sets the number of threads that run schedules; the default is the number of processors. What is found does
+    /// not depend on it.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.0.threads = threads.max(1);

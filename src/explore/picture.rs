@@ -25,7 +25,7 @@ fn trace(plan: &Plan, schedule: &Schedule) -> String {
     String::from_utf8_lossy(&lines).into_owned()
 }
 
-/// Returns the folder beside that of the test program, which cargo puts into `target/debug/deps`.
+/// Returns the folder beside the test program's, which cargo puts into `target/debug/deps`.
 fn folder() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     let deps = program.parent().filter(|folder| folder.ends_with("deps"))?;

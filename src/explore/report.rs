@@ -34,7 +34,7 @@ pub struct Failure {
     /// How many schedules fail in this way.
     pub count: u64,
     /// What ran in the turns around the disturbances, a line for each turn: entries by their names, notes between quotes, and
-    /// the disturbances behind a `✂`. Empty for failures that the report does not show in full.
+    /// the disturbances after a `✂`. Empty for failures that the report does not show in full.
     pub turns: String,
 }
 

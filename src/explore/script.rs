@@ -1,7 +1,7 @@
 //! The observer of one run: what it still has to do to the program, and what it has seen.
 //!
-//! It acts at the announcement of a turn, which comes before the poll, and at that of an entry, which has left the queue and
-//! has not run. There it also records what a later schedule could disturb.
+//! It acts at the announcement of a turn, which comes before the poll. It also acts at the announcement of an
+//! entry, which has left the queue and has not run. There it also records what a later schedule could disturb.
 
 use super::disturbance::{Disturbance, Kinds, Point, Subject, Visit, VisitedPeer};
 use super::schedule::{Injection, Schedule};

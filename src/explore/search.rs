@@ -188,12 +188,12 @@ impl Search {
         all
     }
 
-    /// Returns how many schedules add one disturbance to that of the execution.
+    /// Returns how many schedules add one disturbance to the execution's own.
     fn count_after(&self, execution: &Execution) -> u64 {
         execution.visits.iter().map(|visit| self.plan.kinds.at(visit).len() as u64).sum()
     }
 
-    /// Returns the choice among so many schedules that keeps to the limit, and reports what it leaves out.
+    /// Returns the choice among this number of schedules that keeps to the limit, and reports what it leaves out.
     fn sample(&self, schedules: u64, report: &mut Report) -> Sample {
         let wanted = schedules.min(self.at_most.saturating_sub(report.schedules));
         report.schedules += wanted;
@@ -344,7 +344,7 @@ impl Progress {
         Self { began: Instant::now(), shown: Mutex::new(None), terminal, all, done, failed }
     }
 
-    /// Notes that so many more schedules will be run.
+    /// Adds this number to the schedules that will be run.
     fn more(&self, schedules: u64) {
         self.all.fetch_add(schedules, Relaxed);
     }

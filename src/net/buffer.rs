@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(got, (0..fed).map(|n| (n % 251) as u8).collect::<Vec<_>>());
     }
 
-    /// How many bytes a step moves: those behind the gap when it is closed, and all when the vector grows.
+    /// How many bytes a step moves: those after the gap when it is closed, and all when the vector grows.
     fn moved(bytes: &mut Buffer, step: impl FnOnce(&mut Buffer)) -> usize {
         let (start, len, capacity) = (bytes.start, bytes.bytes.len(), bytes.bytes.capacity());
         step(bytes);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_that_grows_behind_a_small_gap_moves_each_byte_twice_at_most() {
+    fn a_backlog_that_grows_after_a_small_gap_moves_each_byte_twice_at_most() {
         let mut bytes = Buffer::default();
         let (mut fed, mut total) = (0, 0);
         for _ in 0..4_000 {

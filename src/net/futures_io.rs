@@ -1,7 +1,7 @@
 //! `AsyncRead` and `AsyncWrite` for the sockets, so that protocol crates run on them: hyper through smol-hyper, and any
 //! crate that takes a `futures-io` stream. Alternative: an HTTP or TLS layer of looplab. Problem: it would be another crate.
 //!
-//! It guarantees what the sockets guarantee, with any waker: the task's own or that of a `join!` or `FuturesUnordered`.
+//! It guarantees what the sockets guarantee, with any waker: the task's own or one of a `join!` or `FuturesUnordered`.
 //!
 //! A cancellation makes the pending read or write fail with an [`io::Error`] that holds
 //! [`Error::Cancelled`](crate::Error::Cancelled). [`Error::from`](crate::Error) and [`Error::other`](crate::Error::other)
@@ -40,7 +40,7 @@ macro_rules! futures_io {
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                self.fd().poll_kept(cx, &READ, buf.len(), |fd| fd.try_read(buf)).map_err(into_io)
+                self.0.poll_kept(cx, &READ, buf.len(), |mut socket| socket.read(buf)).map_err(into_io)
             }
 
             fn poll_read_vectored(
@@ -49,18 +49,13 @@ macro_rules! futures_io {
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
                 let room = bufs.iter().map(|buf| buf.len()).sum();
-                let polled = self.fd().poll_kept(cx, &READ, room, |fd| {
-                    let n = fd.socket().read_vectored(bufs)?;
-                    fd.note_read(n, room);
-                    Ok(n)
-                });
-                polled.map_err(into_io)
+                self.0.poll_kept(cx, &READ, room, |mut socket| socket.read_vectored(bufs)).map_err(into_io)
             }
         }
 
         impl AsyncWrite for $stream {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-                self.fd().poll_kept(cx, &WRITE, data.len(), |fd| fd.try_write(data)).map_err(into_io)
+                self.0.poll_kept(cx, &WRITE, data.len(), |mut socket| socket.write(data)).map_err(into_io)
             }
 
             fn poll_write_vectored(
@@ -69,12 +64,7 @@ macro_rules! futures_io {
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let len = bufs.iter().map(|buf| buf.len()).sum();
-                let polled = self.fd().poll_kept(cx, &WRITE, len, |fd| {
-                    let n = fd.socket().write_vectored(bufs)?;
-                    fd.note_written(n, len);
-                    Ok(n)
-                });
-                polled.map_err(into_io)
+                self.0.poll_kept(cx, &WRITE, len, |mut socket| socket.write_vectored(bufs)).map_err(into_io)
             }
 
             /// Does nothing, because nothing is buffered.
@@ -84,7 +74,7 @@ macro_rules! futures_io {
 
             /// Ends the writing direction: the other side reads the end of the stream.
             fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(self.fd().socket().shutdown(Shutdown::Write))
+                Poll::Ready(self.0.socket().shutdown(Shutdown::Write))
             }
         }
     )*};

@@ -41,9 +41,8 @@ pub(super) use wire::End;
 #[cfg(feature = "explore")]
 pub(crate) use wire::Peer;
 
-use super::async_fd::{AsyncFd, OpKind};
-use super::connect::CONNECT;
-use super::endpoint::Endpoint;
+use super::address::Endpoint;
+use super::async_fd::{ACCEPT, AsyncFd};
 use super::open_connection::OpenConnection;
 use super::socket::{AnyListener, AnyStream, Listener, Socket};
 use super::socket_methods::byte_stream;
@@ -54,13 +53,11 @@ use crate::event_loop::get_running_loop;
 use crate::trace::Place;
 use backlog::Network;
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 use wire::{Latency, error_number};
-
-const ACCEPT: OpKind = OpKind::read("accept", "accept");
 
 /// A listening socket in memory. [`start_server_on`](super::start_server_on) serves it.
 ///
@@ -99,7 +96,7 @@ pub struct MemoryListener(AsyncFd<Rc<Backlog>>);
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct MemoryStream(AsyncFd<End>);
+pub struct MemoryStream(pub(super) AsyncFd<End>);
 
 /// Connects to a listener in memory, otherwise as [`open_connection`](super::open_connection). It fails as
 /// [`MemoryStream::connect`] does. For another limit give a [`MemoryStream`] to
@@ -116,7 +113,7 @@ impl MemoryListener {
     /// Listens at a name of the running loop, such as `"echo"` or `"db:5432"`.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) of the kind [`AddrInUse`](ErrorKind::AddrInUse) if another listener has the name.
+    /// [`Error::Io`](crate::Error::Io) of the kind [`AddrInUse`](io::ErrorKind::AddrInUse) if another listener has the name.
     /// [`Error::NoRunningLoop`](crate::Error::NoRunningLoop) outside of a run.
     #[track_caller]
     pub fn bind(name: impl Into<String>) -> Result<Self> {
@@ -131,7 +128,7 @@ impl MemoryListener {
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(MemoryStream, Endpoint)>> + use<'_> {
         let place = Location::caller();
-        let accepted = self.0.op(&ACCEPT, place, |fd| fd.socket().accept());
+        let accepted = self.0.op(&ACCEPT, place, |backlog| backlog.accept());
         async move {
             let (end, peer) = accepted.await?;
             Ok((MemoryStream::new(end, place), peer))
@@ -195,7 +192,7 @@ impl MemoryStream {
 
     /// Connects to a listener of the running loop.
     ///
-    /// Fails with [`Error::Io`](crate::Error::Io) of the kind [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing
+    /// Fails with [`Error::Io`](crate::Error::Io) of the kind [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing
     /// listens at the name. Fails with [`Error::Cancelled`](crate::Error::Cancelled).
     #[track_caller]
     pub fn connect(name: impl Into<String>) -> impl Future<Output = Result<Self>> {
@@ -312,18 +309,13 @@ impl MemoryStream {
     }
 }
 
-byte_stream!(MemoryStream: End);
+byte_stream!(MemoryStream);
 
 /// Connects. Succeeds or is refused in the poll of the next turn.
 async fn connect(name: &str, place: Place) -> Result<MemoryStream> {
     let (end, is_answered) = Backlog::dial(&get_running_loop()?, name);
     let stream = MemoryStream::new(end, place);
-    let mut begun = false;
-    let connected = stream.0.op(&CONNECT, place, |_| {
-        // As for TCP, the result is known only after the socket is writable.
-        if std::mem::replace(&mut begun, true) { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
-    });
-    connected.await?;
+    stream.0.answered(place).await?;
     if is_answered {
         return Ok(stream);
     }

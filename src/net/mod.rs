@@ -11,7 +11,7 @@
 //! A write to a lost connection is an error and raises no SIGPIPE, whatever the program has set. The exceptions are the
 //! vectored writes of the feature `futures-io` and pipes, if the program has reset SIGPIPE, which Rust's runtime ignores.
 //!
-//! Read `async_fd` first, then `transport` and `server`.
+//! Read `async_fd` first, then `socket`, `transport` and `server`.
 
 /// Implements `From` for each of several types.
 macro_rules! conversions {
@@ -28,18 +28,17 @@ mod address;
 mod async_fd;
 mod buffer;
 mod connect;
-mod endpoint;
+mod establish;
 #[cfg(feature = "futures-io")]
 mod futures_io;
+mod listening;
 pub mod memory;
 mod open_connection;
 mod pipe;
-mod ready_wait;
 mod separators;
 mod server;
 mod socket;
 mod socket_methods;
-mod staggered;
 mod start_server;
 mod stream_reader;
 mod stream_writer;
@@ -47,9 +46,10 @@ mod tcp;
 mod transport;
 mod udp;
 mod unix;
+mod unsent;
 
-pub use address::{Address, Hosts};
-pub use endpoint::Endpoint;
+pub use address::{Address, Endpoint, Hosts};
+pub use listening::ServerSocket;
 pub use open_connection::{
     OpenConnection, Opening, open_connection, open_connection_on, open_unix_connection,
 };
@@ -57,7 +57,7 @@ pub use open_connection::{
 pub(crate) use pipe::{FeedTime, ReadPipe, write_pipe};
 pub use pipe::{connect_read_pipe, connect_write_pipe, stdin};
 pub use separators::Separators;
-pub use server::{Server, ServerSocket};
+pub use server::Server;
 pub use socket::{AnyListener, AnyStream};
 pub use start_server::{
     StartServer, Starting, start_server, start_server_on, start_server_with, start_unix_server,

@@ -3,9 +3,9 @@
 //! They guarantee asyncio's turns from the connected socket on, and that a failed or dropped call leaves nothing open.
 
 use super::address::{Target, resolve};
-use super::connect::connect;
+use super::connect::{connect, connect_staggered, interleave};
+use super::establish::establish;
 use super::socket::{AnyStream, Socket};
-use super::staggered::{connect_staggered, interleave};
 use super::stream_reader::{DEFAULT_LIMIT, StreamReader};
 use super::stream_writer::StreamWriter;
 use super::transport::Transport;
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// addresses are tried one after the other; see [`OpenConnection::happy_eyeballs_delay`]. The empty name is this machine, as
 /// asyncio's `host=None`; asyncio rejects `""`.
 ///
-/// Fails with [`Error::Io`](crate::Error::Io), which holds the errors of all addresses or that of the lookup. Fails with
+/// Fails with [`Error::Io`](crate::Error::Io), which holds the errors of all addresses, or the lookup's. Fails with
 /// [`Error::Value`](crate::Error::Value) for a limit of 0, and with [`Error::Cancelled`](crate::Error::Cancelled). A failure
 /// leaves nothing open.
 ///
@@ -45,7 +45,7 @@ use std::time::Duration;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[doc(alias = "asyncio.open_connection")]
+#[doc(alias("asyncio.open_connection", "loop.create_connection"))]
 #[track_caller]
 pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
     OpenConnection::new(Target::Tcp(host.into(), port), Location::caller())
@@ -69,7 +69,7 @@ pub fn open_connection(host: impl Into<String>, port: u16) -> OpenConnection {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[doc(alias = "asyncio.open_unix_connection")]
+#[doc(alias("asyncio.open_unix_connection", "loop.create_unix_connection"))]
 #[track_caller]
 pub fn open_unix_connection(path: impl AsRef<Path>) -> OpenConnection {
     OpenConnection::new(Target::Unix(path.as_ref().to_owned()), Location::caller())
@@ -93,7 +93,7 @@ pub fn open_unix_connection(path: impl AsRef<Path>) -> OpenConnection {
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[doc(alias = "asyncio.open_connection")]
+#[doc(alias("asyncio.open_connection", "loop.connect_accepted_socket"))]
 #[track_caller]
 pub fn open_connection_on(stream: impl Into<AnyStream>) -> OpenConnection {
     OpenConnection::on(stream, Location::caller())
@@ -110,7 +110,6 @@ pub struct OpenConnection {
 
 type Connected = Result<(StreamReader, StreamWriter)>;
 
-#[derive(Debug)]
 struct ConnectOptions {
     target: Target<String, Socket>,
     limit: usize,
@@ -194,7 +193,7 @@ impl ConnectOptions {
             Target::Given(socket) => socket,
         };
         let transport = Transport::new(&get_running_loop()?, socket, None, reader.clone(), self.place)?;
-        transport.establish(|| (), self.place).await?;
+        establish(&transport, || (), self.place).await?;
         Ok((reader, StreamWriter::new(transport)))
     }
 }

@@ -10,19 +10,19 @@
 //! A write to a closed pipe raises SIGPIPE if the program has reset that signal, which Rust's runtime ignores.
 
 use super::buffer::with_read_buffer;
-use super::socket::Socket;
-use super::stream_reader::{DEFAULT_LIMIT, FlowControl, StreamReader, WeakReader};
+use super::establish::{establish, queue_callbacks};
+use super::socket::{Connection, Socket};
+use super::stream_reader::{DEFAULT_LIMIT, Flow, StreamReader, StreamReaderInner};
 use super::stream_writer::StreamWriter;
 use super::transport::{ClientGuard, Transport};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, ExceptionContext, Inner, Watch, get_running_loop, report};
-use crate::task::Future as Waiter;
+use crate::event_loop::{EventLoop, ExceptionContext, Inner, get_running_loop, report};
 use crate::trace::{Direction, Place};
 use mio::unix::pipe::Receiver;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -48,12 +48,13 @@ use std::rc::{Rc, Weak};
 #[doc(alias = "loop.connect_read_pipe")]
 #[track_caller]
 pub fn connect_read_pipe(pipe: impl Into<OwnedFd>) -> impl Future<Output = Result<StreamReader>> {
-    let (pipe, place) = (pipe.into(), Location::caller());
-    async move {
-        let reader = StreamReader::with_limit(DEFAULT_LIMIT)?;
-        ReadPipe::connect(&reader, pipe, FeedTime::AtOnce, None, place).await?;
-        Ok(reader)
-    }
+    read_pipe(pipe.into(), Location::caller())
+}
+
+async fn read_pipe(pipe: OwnedFd, place: Place) -> Result<StreamReader> {
+    let reader = StreamReader::with_limit(DEFAULT_LIMIT)?;
+    ReadPipe::connect(&reader, pipe, FeedTime::AtOnce, None, place).await?;
+    Ok(reader)
 }
 
 /// Makes a writer of the writing end of a pipe, of a terminal or of a socket (`loop.connect_write_pipe`).
@@ -66,8 +67,7 @@ pub fn connect_read_pipe(pipe: impl Into<OwnedFd>) -> impl Future<Output = Resul
 #[doc(alias = "loop.connect_write_pipe")]
 #[track_caller]
 pub fn connect_write_pipe(pipe: impl Into<OwnedFd>) -> impl Future<Output = Result<StreamWriter>> {
-    let (pipe, place) = (pipe.into(), Location::caller());
-    async move { write_pipe(pipe, None, place).await }
+    write_pipe(pipe.into(), None, Location::caller())
 }
 
 /// Makes a reader of standard input: a terminal or a pipe (`loop.connect_read_pipe(…, sys.stdin)`).
@@ -93,12 +93,7 @@ pub fn connect_write_pipe(pipe: impl Into<OwnedFd>) -> impl Future<Output = Resu
 #[track_caller]
 pub fn stdin() -> impl Future<Output = Result<StreamReader>> {
     let place = Location::caller();
-    async move {
-        let reader = StreamReader::with_limit(DEFAULT_LIMIT)?;
-        let pipe = io::stdin().as_fd().try_clone_to_owned()?;
-        ReadPipe::connect(&reader, pipe, FeedTime::AtOnce, None, place).await?;
-        Ok(reader)
-    }
+    async move { read_pipe(io::stdin().as_fd().try_clone_to_owned()?, place).await }
 }
 
 /// Makes a writer of a descriptor. `lost` is dropped once it is closed.
@@ -115,7 +110,7 @@ pub(crate) async fn write_pipe(
         transport.set_client_guard(lost);
     }
     let writer = StreamWriter::new(transport);
-    writer.transport().establish(|| (), place).await?;
+    establish(&writer.transport(), || (), place).await?;
     Ok(writer)
 }
 
@@ -146,18 +141,12 @@ pub(crate) enum FeedTime {
 pub(crate) struct ReadPipe {
     lp: Weak<Inner>,
     place: Place,
-    reader: WeakReader,
+    reader: Weak<StreamReaderInner>,
     feed_time: FeedTime,
     state: Cell<State>,
     /// `None` once the pipe is closed.
-    open: RefCell<Option<Rc<OpenPipe>>>,
+    open: RefCell<Option<Rc<Connection>>>,
     lost: Cell<Option<ClientGuard>>,
-}
-
-/// The registration, which ends before the descriptor is closed.
-struct OpenPipe {
-    watch: Watch,
-    file: File,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -168,7 +157,7 @@ enum State {
 }
 
 impl ReadPipe {
-    /// Begins to read in three callbacks of the next turn, as [`Transport::establish`]. `lost` is dropped once the pipe is
+    /// Begins to read in three callbacks of the next turn, as [`establish`]. `lost` is dropped once the pipe is
     /// closed.
     pub(crate) async fn connect(
         reader: &StreamReader,
@@ -180,24 +169,19 @@ impl ReadPipe {
         let file = non_blocking(pipe, "Pipe transport is for pipes/sockets only.")?;
         let waiter = {
             let lp = get_running_loop()?;
-            let watch = Watch::new(&lp, file.as_raw_fd());
+            let open = Connection::new(&lp, Socket::Pipe(file))?;
             let pipe = Rc::new(Self {
-                lp: lp.downgrade(),
+                lp: Rc::downgrade(&lp.0),
                 place,
-                reader: reader.downgrade(),
+                reader: Rc::downgrade(&reader.0),
                 feed_time,
                 state: Cell::new(State::Reading),
-                open: RefCell::new(Some(Rc::new(OpenPipe { watch, file }))),
+                open: RefCell::new(Some(Rc::new(open))),
                 lost: Cell::new(lost),
             });
-            reader.set_pipe(pipe.clone());
-            let waiter = Waiter::of_kind(&lp, "connection_made", place);
-            let woken = waiter.clone();
-            let set_result = move || if woken.done() { Ok(()) } else { woken.set_result(()) };
-            lp.queue_named(place, "connection_made", || ())?;
-            lp.queue_named(place, "add_reader", move || pipe.begin_reading())?;
-            lp.queue_named(place, "set_result_unless_cancelled", set_result)?;
-            waiter
+            let open = pipe.clone();
+            reader.set_flow_control(move |flow| open.control_flow(flow));
+            queue_callbacks(&lp, || (), move || pipe.begin_reading(), place)?
         };
         waiter.await
     }
@@ -215,27 +199,23 @@ impl ReadPipe {
     /// Reads once for one event. The next poll reports the bytes that are left.
     fn read_ready(self: &Rc<Self>) -> Result<()> {
         let Some(open) = self.open() else { return Ok(()) };
-        with_read_buffer(|buffer| match (&open.file).read(buffer) {
-            Ok(0) => {
+        with_read_buffer(|buffer| match open.recv(buffer) {
+            Ok(None) => Ok(()),
+            Ok(Some(0)) => {
                 self.stop_reading();
                 if let FeedTime::AtOnce = self.feed_time {
-                    let reader = self.reader.upgrade();
+                    let reader = self.reader();
                     self.queue("eof_received", move || reader.iter().for_each(StreamReader::feed_eof))?;
                 }
                 self.lose(None)
             }
-            Ok(n) => self.received(&buffer[..n]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                open.watch.drained(Direction::Read);
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Ok(Some(n)) => self.received(&buffer[..n]),
             Err(error) => self.failed(error),
         })
     }
 
     fn received(&self, data: &[u8]) -> Result<()> {
-        let Some(reader) = self.reader.upgrade() else { return Ok(()) };
+        let Some(reader) = self.reader() else { return Ok(()) };
         match self.feed_time {
             FeedTime::AtOnce => reader.feed_data(data),
             FeedTime::InTheNextTurn => {
@@ -262,7 +242,27 @@ impl ReadPipe {
         self.unwatch();
     }
 
-    fn open(&self) -> Option<Rc<OpenPipe>> {
+    /// Stops reading, or reads again.
+    fn control_flow(self: &Rc<Self>, flow: Flow) {
+        match (flow, self.state.get()) {
+            (Flow::Pause, State::Reading) => {
+                self.state.set(State::Paused);
+                self.unwatch();
+            }
+            (Flow::Resume, State::Paused) => {
+                self.state.set(State::Reading);
+                // This fails on a closed loop, which reads nothing.
+                let _ = self.begin_reading();
+            }
+            _ => {}
+        }
+    }
+
+    fn reader(&self) -> Option<StreamReader> {
+        self.reader.upgrade().map(StreamReader)
+    }
+
+    fn open(&self) -> Option<Rc<Connection>> {
         self.open.borrow().clone()
     }
 
@@ -277,7 +277,7 @@ impl ReadPipe {
         let pipe = self.clone();
         self.queue("call_connection_lost", move || {
             drop(pipe.open.take());
-            let reader = pipe.reader.upgrade();
+            let reader = pipe.reader();
             let end = move || {
                 let Some(reader) = &reader else { return };
                 match error {
@@ -308,22 +308,5 @@ impl ReadPipe {
     ) -> Result<()> {
         let lp = self.event_loop().ok_or(Error::Closed)?;
         lp.queue_named(self.place, name, callback).map(|_| ())
-    }
-}
-
-impl FlowControl for ReadPipe {
-    fn pause_reading(self: Rc<Self>) {
-        if self.state.get() == State::Reading {
-            self.state.set(State::Paused);
-            self.unwatch();
-        }
-    }
-
-    fn resume_reading(self: Rc<Self>) {
-        if self.state.get() == State::Paused {
-            self.state.set(State::Reading);
-            // This fails on a closed loop, which reads nothing.
-            let _ = self.begin_reading();
-        }
     }
 }

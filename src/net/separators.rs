@@ -59,16 +59,11 @@ impl Separators {
     }
 }
 
+/// Returns the first place in `bytes`, from `from` on, at which the separator begins.
 fn find(bytes: &[u8], separator: &[u8], from: usize) -> Option<usize> {
     let (head, tail) = separator.split_first()?;
-    let mut start = from;
-    loop {
-        start += bytes.get(start..)?.iter().position(|byte| byte == head)?;
-        if bytes[start + 1..].starts_with(tail) {
-            return Some(start);
-        }
-        start += 1;
-    }
+    let mut starts = (from..bytes.len()).filter(|start| bytes[*start] == *head);
+    starts.find(|start| bytes[start + 1..].starts_with(tail))
 }
 
 conversions! { Separators:

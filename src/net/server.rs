@@ -4,19 +4,22 @@
 //! last of them. A cancelled `serve_forever` closes all. One turn accepts all waiting connections, at most one more than the
 //! backlog. Without a free descriptor it reports this once, and tries again a second later. An accepted connection is
 //! served, even if the server is closed in the same turn. A loop that closes ends its servers.
+//!
+//! A connection takes asyncio's turns. In turn N it is accepted, and in N+1 a task of its own begins it. In N+2 the
+//! handler's task is created, and in N+3 it makes its first step and the first bytes are read.
 
-mod accept;
-mod handler;
-mod listening;
-
-pub(super) use handler::{ClientConnected, in_calls, in_tasks};
-pub(super) use listening::Listening;
-pub use listening::ServerSocket;
-
+use super::address::Endpoint;
+use super::establish::establish;
+use super::listening::{Accepted, Listening, ServerSocket};
+use super::socket::Socket;
+use super::stream_reader::StreamReader;
+use super::stream_writer::StreamWriter;
 use super::transport::{Transport, TransportInner};
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
-use crate::event_loop::{Dependant, Dependence, EventLoop, Inner, get_running_loop};
+use crate::event_loop::{
+    Dependant, Dependence, EventLoop, ExceptionContext, Inner, get_running_loop, report,
+};
 use crate::panics::drop_quietly;
 use crate::sync::wait_queue::WaitQueue;
 use crate::task::{Future as Waiter, yield_now};
@@ -26,6 +29,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
+
+/// The function that is called with each connection.
+pub(super) type ClientConnected = Rc<dyn Fn(&EventLoop, StreamReader, StreamWriter, Place) -> Result<()>>;
 
 /// Sockets that accept connections (`asyncio.Server`). Created by [`start_server`](super::start_server) and
 /// [`start_unix_server`](super::start_unix_server). A clone is another handle of the same server.
@@ -64,9 +70,6 @@ struct ServerInner {
     serving: Cell<bool>,
     /// The connections in the order of their arrival. Weak, because the loop and the handlers own them.
     clients: RefCell<BTreeMap<u64, Weak<TransportInner>>>,
-    last_client: Cell<u64>,
-    /// The server is closed and the last connection is gone.
-    over: Cell<bool>,
     closers: WaitQueue,
     /// The wait of `serve_forever`.
     forever: RefCell<Option<Waiter<()>>>,
@@ -82,8 +85,8 @@ impl Server {
         (limit, backlog): (usize, usize),
         place: Place,
     ) -> Self {
-        let inner = Rc::new(ServerInner {
-            lp: lp.downgrade(),
+        Self(Rc::new_cyclic(|inner: &Weak<ServerInner>| ServerInner {
+            lp: Rc::downgrade(&lp.0),
             place,
             limit,
             backlog,
@@ -91,15 +94,10 @@ impl Server {
             sockets: RefCell::new(Some(sockets.into_iter().map(Rc::new).collect())),
             serving: Cell::new(false),
             clients: RefCell::default(),
-            last_client: Cell::new(0),
-            over: Cell::new(false),
             closers: WaitQueue::default(),
             forever: RefCell::new(None),
-            dependence: RefCell::default(),
-        });
-        let weak: Weak<ServerInner> = Rc::downgrade(&inner);
-        *inner.dependence.borrow_mut() = lp.add_dependant(weak);
-        Self(inner)
+            dependence: RefCell::new(lp.add_dependant(inner.clone())),
+        }))
     }
 
     /// Accepts connections until it is cancelled (`Server.serve_forever`), also by [`close`](Self::close). Then it closes the
@@ -184,7 +182,10 @@ impl Server {
         if self.0.serving.replace(true) {
             return Ok(());
         }
-        let listened = sockets.iter().try_for_each(|socket| self.listen(socket));
+        let server = self.clone();
+        let accepted: Accepted = Rc::new(move |socket, peer| server.accept_client(socket, peer));
+        let ServerInner { backlog, place, .. } = *self.0;
+        let listened = sockets.iter().try_for_each(|socket| socket.listen(backlog, place, accepted.clone()));
         // After a failure it may be called again.
         self.0.serving.set(listened.is_ok());
         listened
@@ -250,14 +251,50 @@ impl Server {
     }
 
     fn clients(&self) -> Vec<Transport> {
-        self.0.clients.borrow().values().filter_map(Transport::upgrade).collect()
+        self.0.clients.borrow().values().filter_map(Weak::upgrade).map(Transport).collect()
+    }
+
+    /// Begins an accepted connection. It is a client from now on, so a server that is closed in this turn still serves it.
+    /// (asyncio makes it one a turn later, and drops it in this case.)
+    fn accept_client(&self, socket: Socket, peer: Endpoint) -> Result<()> {
+        let lp = get_running_loop()?;
+        let reader = StreamReader::with_limit(self.0.limit)?;
+        let transport = Transport::new(&lp, socket, Some(peer), reader, self.0.place)?;
+        self.attach(&transport);
+        lp.create_task_at(self.0.place, self.clone().establish(transport))?;
+        Ok(())
+    }
+
+    /// The body of a new connection's task (asyncio's `_accept_connection2`).
+    async fn establish(self, transport: Transport) -> Result<()> {
+        let (server, made) = (self.clone(), transport.clone());
+        let connection_made = move || server.connection_made(made);
+        match establish(&transport, connection_made, self.0.place).await {
+            Err(error) if !error.leaves_the_loop() => {
+                // As asyncio, it reports this in debug mode only.
+                if transport.in_debug_mode() {
+                    let text = "Error on transport creation for incoming connection";
+                    report(Some(get_running_loop()?), ExceptionContext::new(text).with_error(error));
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn connection_made(&self, transport: Transport) -> Result<()> {
+        let client_connected = self.0.client_connected.borrow().clone();
+        let Some(client_connected) = client_connected else { return Ok(()) };
+        let reader = transport.0.reader.clone();
+        client_connected(&get_running_loop()?, reader, StreamWriter::new(transport), self.0.place)
     }
 
     /// Counts a connection as a client until it is gone.
     fn attach(&self, transport: &Transport) {
-        let number = self.0.last_client.get() + 1;
-        self.0.last_client.set(number);
-        self.0.clients.borrow_mut().insert(number, transport.downgrade());
+        let mut clients = self.0.clients.borrow_mut();
+        let number = clients.last_key_value().map_or(0, |(last, _)| last + 1);
+        clients.insert(number, Rc::downgrade(&transport.0));
+        drop(clients);
         let inner = self.0.clone();
         transport.set_client_guard(DropGuard::new(Box::new(move || {
             inner.clients.borrow_mut().remove(&number);
@@ -302,8 +339,9 @@ impl Server {
 }
 
 impl ServerInner {
-    fn is_closed(&self) -> bool {
-        self.sockets.borrow().is_none()
+    /// Returns whether the server is closed and the last connection is gone.
+    fn is_over(&self) -> bool {
+        self.sockets.borrow().is_none() && self.clients.borrow().is_empty()
     }
 
     fn close(&self) {
@@ -323,19 +361,14 @@ impl ServerInner {
     }
 
     async fn wait_closed(&self, place: Place) -> Result<()> {
-        if self.over.get() { Ok(()) } else { self.closers.wait("server.wait_closed", place).await }
+        if self.is_over() { Ok(()) } else { self.closers.wait("server.wait_closed", place).await }
     }
 
     fn end_if_over(&self) {
-        if self.is_closed() && self.clients.borrow().is_empty() && !self.over.replace(true) {
+        if self.is_over() {
             self.closers.wake_all(&Ok(()));
-            self.drop_handler();
+            drop_quietly(self.client_connected.take());
         }
-    }
-
-    fn drop_handler(&self) {
-        let handler = self.client_connected.take();
-        drop_quietly(handler);
     }
 }
 
@@ -343,7 +376,7 @@ impl ServerInner {
 impl Dependant for ServerInner {
     fn loop_closed(&self) {
         self.close();
-        self.drop_handler();
+        drop_quietly(self.client_connected.take());
     }
 }
 

@@ -1,11 +1,12 @@
 //! `Socket` and `Listener`: TCP or Unix sockets of the standard library, or sockets in memory, for streams and servers. All
-//! are non-blocking.
+//! are non-blocking. A `Connection` is a socket on a loop.
 
-use super::endpoint::Endpoint;
+use super::address::Endpoint;
 use super::memory::{Backlog, End};
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Watch};
+use crate::trace::Direction;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{self, Shutdown};
@@ -21,6 +22,12 @@ pub(super) enum Socket {
     Memory(End),
     /// The writing end of a pipe.
     Pipe(File),
+}
+
+/// A connected socket and its registration, which ends before the socket is closed.
+pub(super) struct Connection {
+    pub(super) watch: Watch,
+    pub(super) socket: Socket,
 }
 
 /// A listening socket.
@@ -59,14 +66,15 @@ impl AnyStream {
     /// ```
     pub fn from_fd(socket: impl Into<OwnedFd>) -> Result<Self> {
         let tcp = net::TcpStream::from(socket.into());
-        if tcp.peer_addr().is_ok() {
-            return TcpStream::from_std(tcp).map(Self::from);
+        let socket = match tcp.peer_addr() {
+            Ok(_) => Socket::Tcp(tcp),
+            Err(_) => Socket::Unix(OwnedFd::from(tcp).into()),
+        };
+        if socket.peer_addr().is_none() {
+            return Err(not_expected(&socket));
         }
-        let unix = unix::UnixStream::from(OwnedFd::from(tcp));
-        if unix.peer_addr().is_ok() {
-            return UnixStream::from_std(unix).map(Self::from);
-        }
-        Err(not_expected(unix.as_raw_fd()))
+        socket.set_nonblocking()?;
+        Ok(Self(socket))
     }
 }
 
@@ -100,22 +108,22 @@ impl AnyListener {
     /// ```
     pub fn from_fd(socket: impl Into<OwnedFd>) -> Result<Self> {
         let socket: OwnedFd = socket.into();
-        if AnyStream::from_fd(socket.try_clone()?).is_ok() {
-            return Err(not_expected(socket.as_raw_fd()));
-        }
+        let is_connection = AnyStream::from_fd(socket.try_clone()?).is_ok();
         let tcp = net::TcpListener::from(socket);
-        if tcp.local_addr().is_ok() {
-            return TcpListener::from_std(tcp).map(Self::from);
+        let listener = match tcp.local_addr() {
+            Ok(_) => Listener::Tcp(tcp),
+            Err(_) => Listener::Unix(OwnedFd::from(tcp).into()),
+        };
+        if is_connection || listener.local_addr().is_err() {
+            return Err(not_expected(&listener));
         }
-        let unix = unix::UnixListener::from(OwnedFd::from(tcp));
-        if unix.local_addr().is_ok() {
-            return UnixListener::from_std(unix).map(Self::from);
-        }
-        Err(not_expected(unix.as_raw_fd()))
+        listener.set_nonblocking()?;
+        Ok(Self(listener))
     }
 }
 
-fn not_expected(fd: RawFd) -> Error {
+fn not_expected(socket: &impl AsRawFd) -> Error {
+    let fd = socket.as_raw_fd();
     Error::Value(format!("A Stream Socket was expected, got the descriptor {fd}").into())
 }
 
@@ -149,28 +157,7 @@ macro_rules! either {
 }
 
 impl Socket {
-    /// Returns its registration on a loop.
-    ///
-    /// # Errors
-    /// [`Error::Runtime`](crate::Error::Runtime) if it is in the memory of another loop.
-    pub(super) fn watch(&self, lp: &EventLoop) -> Result<Watch> {
-        let watch = match self {
-            Self::Memory(end) => end.watch(),
-            _ => Watch::new(lp, self.as_raw_fd()),
-        };
-        watch.check_loop(lp)?;
-        Ok(watch)
-    }
-
-    /// Sends small writes without waiting until the peer has acknowledged earlier ones.
-    pub(super) fn set_nodelay(&self) {
-        if let Self::Tcp(socket) = self {
-            // Only an optimisation: a socket that refuses works as well.
-            let _ = socket.set_nodelay(true);
-        }
-    }
-
-    pub(super) fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         either!(self, socket => (&mut &*socket).read(buf), pipe => (&mut &*pipe).read(buf))
     }
 
@@ -184,16 +171,16 @@ impl Socket {
         }
     }
 
-    pub(super) fn is_pipe(&self) -> bool {
-        matches!(self, Self::Pipe(_))
+    /// Makes a TCP or Unix socket non-blocking. The other kinds are so from the beginning.
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nonblocking(true),
+            Self::Unix(socket) => socket.set_nonblocking(true),
+            Self::Memory(_) | Self::Pipe(_) => Ok(()),
+        }
     }
 
-    /// Returns whether a read that does not fill its buffer has drained the socket; see `async_fd`.
-    pub(super) fn short_read_drains(&self) -> bool {
-        matches!(self, Self::Tcp(_))
-    }
-
-    pub(super) fn send(&self, data: &[u8]) -> io::Result<usize> {
+    fn send(&self, data: &[u8]) -> io::Result<usize> {
         either!(self, socket => (&mut &*socket).write(data), pipe => (&mut &*pipe).write(data))
     }
 
@@ -227,8 +214,59 @@ impl AsRawFd for Socket {
     }
 }
 
+impl Connection {
+    /// Registers a socket on a loop.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`](crate::Error::Runtime) if it is in the memory of another loop.
+    pub(super) fn new(lp: &EventLoop, socket: Socket) -> Result<Self> {
+        let watch = match &socket {
+            Socket::Memory(end) => end.watch(),
+            _ => Watch::new(lp, socket.as_raw_fd()),
+        };
+        watch.check_loop(lp)?;
+        if let Socket::Tcp(socket) = &socket {
+            // Small writes are sent at once. Only an optimisation: a socket that refuses works as well.
+            let _ = socket.set_nodelay(true);
+        }
+        Ok(Self { watch, socket })
+    }
+
+    /// Reads once. Returns `None` if nothing can be read now.
+    pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.socket.recv(buffer) {
+            Ok(n) => {
+                // A short read has drained a TCP socket; see `async_fd`.
+                if 0 < n && n < buffer.len() && matches!(self.socket, Socket::Tcp(_)) {
+                    self.watch.drained(Direction::Read);
+                }
+                Ok(Some(n))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.watch.drained(Direction::Read);
+                Ok(None)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes as much as there is room for. Returns the number of bytes that the kernel took.
+    pub(super) fn send(&self, data: &[u8]) -> io::Result<usize> {
+        let sent = match self.socket.send(data) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
+            sent => sent?,
+        };
+        if sent < data.len() {
+            self.watch.drained(Direction::Write);
+        }
+        Ok(sent)
+    }
+}
+
 impl Listener {
-    /// Returns its registration on a loop. Fails as [`Socket::watch`] does.
+    /// Returns its registration on a loop. Fails as [`Connection::new`] does.
     pub(super) fn watch(&self, lp: &EventLoop) -> Result<Watch> {
         let watch = match self {
             Self::Memory(backlog) => backlog.watch(),
@@ -239,19 +277,17 @@ impl Listener {
     }
 
     pub(super) fn accept(&self) -> io::Result<(Socket, Endpoint)> {
-        match self {
+        let (socket, peer): (_, Endpoint) = match self {
             Self::Tcp(listener) => {
-                let (socket, peer) = listener.accept()?;
-                socket.set_nonblocking(true)?;
-                Ok((Socket::Tcp(socket), peer.into()))
+                listener.accept().map(|(socket, peer)| (Socket::Tcp(socket), peer.into()))?
             }
             Self::Unix(listener) => {
-                let (socket, peer) = listener.accept()?;
-                socket.set_nonblocking(true)?;
-                Ok((Socket::Unix(socket), peer.into()))
+                listener.accept().map(|(socket, peer)| (Socket::Unix(socket), peer.into()))?
             }
-            Self::Memory(backlog) => backlog.accept().map(|(end, peer)| (Socket::Memory(end), peer)),
-        }
+            Self::Memory(backlog) => backlog.accept().map(|(end, peer)| (Socket::Memory(end), peer))?,
+        };
+        socket.set_nonblocking()?;
+        Ok((socket, peer))
     }
 
     pub(super) fn set_nonblocking(&self) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 /// Implements the methods of a connection, which transfers a stream of bytes.
 macro_rules! byte_stream {
-    ($stream:ident: $socket:ty) => {
+    ($stream:ident) => {
         impl $stream {
             /// Reads up to the length of the buffer; waits while there are no bytes (`loop.sock_recv_into`). Returns zero at
             /// the end of the stream. A read that is cancelled or dropped takes no bytes.
@@ -16,10 +16,10 @@ macro_rules! byte_stream {
             #[doc(alias("loop.sock_recv_into", "sock_recv_into"))]
             #[track_caller]
             pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-                let len = buf.len();
-                self.0
-                    .op(&$crate::net::async_fd::READ, Location::caller(), move |fd| fd.try_read(buf))
-                    .with_len(len)
+                let (len, place) = (buf.len(), Location::caller());
+                self.0.transfer(&$crate::net::async_fd::READ, place, len, move |mut socket| {
+                    std::io::Read::read(&mut socket, buf)
+                })
             }
 
             /// Writes as many bytes as there is room for; waits while there is none (`sock.send`). Returns their number.
@@ -38,9 +38,10 @@ macro_rules! byte_stream {
             /// ```
             #[track_caller]
             pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-                self.0
-                    .op(&$crate::net::async_fd::WRITE, Location::caller(), move |fd| fd.try_write(data))
-                    .with_len(data.len())
+                let (len, place) = (data.len(), Location::caller());
+                self.0.transfer(&$crate::net::async_fd::WRITE, place, len, move |mut socket| {
+                    std::io::Write::write(&mut socket, data)
+                })
             }
 
             /// Writes all bytes (`loop.sock_sendall`). Fails as [`read`](Self::read) does; an unknown part of the bytes is
@@ -48,9 +49,7 @@ macro_rules! byte_stream {
             #[doc(alias("loop.sock_sendall", "sock_sendall"))]
             #[track_caller]
             pub fn write_all<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<()>> + use<'a> {
-                let mut left = data;
-                let attempt = move |fd: &$crate::net::async_fd::AsyncFd<_>| fd.try_write_all(&mut left);
-                self.0.op(&$crate::net::async_fd::WRITE_ALL, Location::caller(), attempt).with_len(data.len())
+                self.0.write_all(Location::caller(), data)
             }
 
             /// Ends one direction or both (`sock.shutdown`). The other side then reads the end of the stream. Does not wait.
@@ -75,11 +74,6 @@ macro_rules! byte_stream {
             /// ```
             pub fn shutdown(&self, how: std::net::Shutdown) -> Result<()> {
                 Ok(self.0.socket().shutdown(how)?)
-            }
-
-            #[cfg(feature = "futures-io")]
-            pub(super) fn fd(&self) -> &$crate::net::async_fd::AsyncFd<$socket> {
-                &self.0
             }
         }
     };

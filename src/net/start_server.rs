@@ -4,25 +4,25 @@
 //! and its await: `start_server(…).limit(1024).await`.
 
 use super::address::{Hosts, Target};
-use super::endpoint::{is_abstract, shown, tuple, unix_addr};
-use super::server::{ClientConnected, Listening, Server, in_calls, in_tasks};
+use super::listening::{Listening, bind_all, bind_unix};
+use super::server::{ClientConnected, Server};
 use super::socket::{AnyListener, Listener};
 use super::stream_reader::{DEFAULT_LIMIT, StreamReader};
 use super::stream_writer::StreamWriter;
+use super::transport::Transport;
 use crate::drop_guard::DropGuard;
-use crate::error::{Error, IoError, Result};
-use crate::event_loop::get_running_loop;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, ExceptionContext, call, get_running_loop, report};
 use crate::outcome::Outcome;
+use crate::panics::Guarded;
+use crate::task::Task;
 use crate::trace::Place;
+use std::cell::RefCell;
 use std::fmt;
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
 use std::panic::Location;
 use std::path::Path;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// The default number of connections that one turn accepts.
@@ -58,15 +58,14 @@ const BACKLOG: usize = 100;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[doc(alias = "asyncio.start_server")]
+#[doc(alias("asyncio.start_server", "loop.create_server"))]
 #[track_caller]
 pub fn start_server<F, R>(client_connected: F, host: impl Into<Hosts>, port: u16) -> StartServer
 where
     F: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: Outcome,
 {
-    let target = Target::Tcp(host.into(), port);
-    StartServer::new(in_tasks(client_connected), target, Location::caller())
+    StartServer::new(in_tasks(client_connected), Target::Tcp(host.into(), port), Location::caller())
 }
 
 /// Starts a server as [`start_server`] does, but calls a plain function for each connection instead of a task. The function
@@ -89,8 +88,7 @@ where
     F: Fn(StreamReader, StreamWriter) -> R + 'static,
     R: Outcome,
 {
-    let target = Target::Tcp(host.into(), port);
-    StartServer::new(in_calls(client_connected), target, Location::caller())
+    StartServer::new(in_calls(client_connected), Target::Tcp(host.into(), port), Location::caller())
 }
 
 /// Starts a server on a Unix socket, otherwise as [`start_server`] does (`asyncio.start_unix_server`). A stale socket at the
@@ -111,7 +109,7 @@ where
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[doc(alias = "asyncio.start_unix_server")]
+#[doc(alias("asyncio.start_unix_server", "loop.create_unix_server"))]
 #[track_caller]
 pub fn start_unix_server<F, R>(client_connected: F, path: impl AsRef<Path>) -> StartServer
 where
@@ -145,8 +143,7 @@ where
     F: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: Outcome,
 {
-    let target = Target::Given(listener.into().0);
-    StartServer::new(in_tasks(client_connected), target, Location::caller())
+    StartServer::new(in_tasks(client_connected), Target::Given(listener.into().0), Location::caller())
 }
 
 /// A server that starts when it is awaited. Created by [`start_server`] and its variants. It is a body like any other:
@@ -254,89 +251,6 @@ impl ServerOptions {
     }
 }
 
-/// Binds all addresses. An address without a family or interface is skipped. Any other failure closes all sockets.
-fn bind_all(mut addresses: Vec<SocketAddr>) -> Result<Vec<Listener>> {
-    let mut bound: Vec<TcpListener> = Vec::new();
-    let mut skipped = Vec::new();
-    // A socket for both families comes first, because the system refuses it after the other one.
-    addresses.sort_by_key(|address| address.ip() == Ipv4Addr::UNSPECIFIED);
-    for address in &addresses {
-        let both = served_by_both(&bound, *address);
-        let target = both.map_or(*address, |port| SocketAddr::new(address.ip(), port));
-        match TcpListener::bind(target) {
-            Ok(listener) => bound.push(listener),
-            Err(error) if both.is_some() && error.kind() == ErrorKind::AddrInUse => {}
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable || no_such_family(&error) => {
-                skipped.push(refused(*address, error));
-            }
-            Err(error) => return Err(refused(*address, error).into()),
-        }
-    }
-    if bound.is_empty() {
-        let all: Vec<String> = addresses.iter().map(|address| tuple(*address)).collect();
-        let text = format!("could not bind on any address out of [{}]", all.join(", "));
-        let error = IoError::several(skipped, text.clone());
-        return Err(error.unwrap_or_else(|| io::Error::other(text).into()).into());
-    }
-    Ok(bound.into_iter().map(Listener::Tcp).collect())
-}
-
-/// Returns the port of a bound socket that may serve `address` as well. The standard library's IPv6 socket for all
-/// interfaces accepts IPv4 connections, unless the system is set otherwise. asyncio binds one socket for each family; here
-/// the second is skipped if the first has its port.
-fn served_by_both(bound: &[TcpListener], address: SocketAddr) -> Option<u16> {
-    if address.ip() != Ipv4Addr::UNSPECIFIED {
-        return None;
-    }
-    let everywhere = bound.iter().filter_map(|listener| listener.local_addr().ok());
-    let mut ports = everywhere.filter(|first| first.ip() == Ipv6Addr::UNSPECIFIED).map(|first| first.port());
-    ports.find(|port| address.port() == 0 || address.port() == *port)
-}
-
-/// Returns whether an error is `EAFNOSUPPORT`.
-fn no_such_family(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(if cfg!(target_os = "linux") { 97 } else { 47 })
-}
-
-fn bind_unix(path: &Path) -> Result<Listener> {
-    // The folder may permit creating a socket and nothing else, so a failure here is only logged.
-    if !is_abstract(path)
-        && let Err(error) = remove_stale(path, |path| fs::remove_file(path))
-    {
-        log_error!("Unable to check or remove stale UNIX socket {path:?}: {error}");
-    }
-    let listener =
-        UnixListener::bind_addr(&unix_addr(path)?).map_err(|error| match error.raw_os_error() {
-            Some(number) if error.kind() == ErrorKind::AddrInUse => {
-                let text = format!("[Errno {number}] Address '{}' is already in use", shown(path));
-                IoError::told(error, text)
-            }
-            _ => error.into(),
-        })?;
-    Ok(Listener::Unix(listener))
-}
-
-/// Removes the socket of an earlier server. Another process may remove it at the same time.
-fn remove_stale(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let is_socket = fs::metadata(path).map(|file| file.file_type().is_socket());
-    match is_socket.and_then(|is_socket| if is_socket { remove(path) } else { Ok(()) }) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-/// Returns the failure of one address in asyncio's words.
-fn refused(address: SocketAddr, error: io::Error) -> IoError {
-    let text = error.to_string().to_lowercase();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let number = error.raw_os_error().unwrap_or_default();
-    let address = tuple(address);
-    let text = format!(
-        "[Errno {number}] error while attempting to bind on address {address}: [errno {number}] {text}"
-    );
-    IoError::told(error, text)
-}
-
 impl fmt::Debug for StartServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.options {
@@ -361,21 +275,63 @@ impl Future for StartServer {
 /// The future of [`StartServer`]: itself.
 pub type Starting = StartServer;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stale_socket_that_something_else_removes_first_is_no_error() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("socket");
-        drop(UnixListener::bind(&path).expect("a socket"));
-        let removed = remove_stale(&path, |path| {
-            fs::remove_file(path)?;
-            fs::remove_file(path)
+/// Runs `handler` in a task for each connection.
+fn in_tasks<F, R>(handler: F) -> ClientConnected
+where
+    F: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+    R: Outcome,
+{
+    let handler = Rc::new(Guarded::new(handler));
+    Rc::new(move |lp, reader, writer, place| {
+        let transport = writer.transport();
+        // A second handle of the writer, which a handler that succeeds drops. Otherwise the callback closes the connection,
+        // and not the end of the body, a turn earlier.
+        let kept = Rc::new(RefCell::new(Some(writer.clone())));
+        let (handler, keeps) = (handler.clone(), kept.clone());
+        // Alternative: a named `async fn`. Problem: it would need `R: 'static`, which the public functions do not have.
+        let run_handler = async move {
+            (**handler)(reader, writer).await.into_result()?;
+            drop(keeps.take());
+            Ok(())
+        };
+        let task = lp.create_task_at(place, run_handler)?;
+        task.add_done_callback_at(place, "client_connected", move |task: &Task<()>| {
+            match (task.error(), get_running_loop()) {
+                (Ok(None), _) => {}
+                (Ok(Some(error)), Ok(lp)) => fail(&lp, error, &transport),
+                // The task was cancelled.
+                _ => transport.close(),
+            }
+            drop(kept.take());
+            Ok::<(), Error>(())
         });
-        removed.expect("the file is gone");
-        let refused = remove_stale(folder.path(), |_| Err(ErrorKind::PermissionDenied.into()));
-        refused.expect("a folder is no socket");
-    }
+        Ok(())
+    })
+}
+
+/// Calls `callback` for each connection.
+fn in_calls<F, R>(callback: F) -> ClientConnected
+where
+    F: Fn(StreamReader, StreamWriter) -> R + 'static,
+    R: Outcome,
+{
+    let callback = Guarded::new(callback);
+    Rc::new(move |lp, reader, writer, _| {
+        let transport = writer.transport();
+        match call(|| callback(reader, writer)) {
+            // As in Python, a cancellation is no `Exception`: the callback's handle reports it.
+            Err(error) if !error.is_cancelled() && !error.leaves_the_loop() => {
+                fail(lp, error, &transport);
+                Ok(())
+            }
+            other => other,
+        }
+    })
+}
+
+/// Reports the error of a handler, and closes its connection.
+fn fail(lp: &EventLoop, error: Error, transport: &Transport) {
+    let context = ExceptionContext::new("Unhandled exception in client_connected_cb");
+    report(Some(lp.clone()), context.with_error(error));
+    transport.close();
 }

@@ -14,19 +14,18 @@ use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::sync::wait_queue::WaitQueue;
 use crate::trace::Place;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::fmt;
 use std::panic::Location;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 /// The limit of a stream that was given none: 64 KiB.
 pub(super) const DEFAULT_LIMIT: usize = 1 << 16;
 
-/// What a full reader needs of its transport. A trait, so that this file does not depend on the transport, which owns a
-/// reader.
-pub(super) trait FlowControl {
-    fn pause_reading(self: Rc<Self>);
-    fn resume_reading(self: Rc<Self>);
+/// What a reader asks of its transport.
+pub(super) enum Flow {
+    Pause,
+    Resume,
 }
 
 /// The reading half of a connection (`asyncio.StreamReader`): chunks, lines, exact numbers of bytes. A clone is another
@@ -50,29 +49,18 @@ pub(super) trait FlowControl {
 /// ```
 #[doc(alias = "asyncio.StreamReader")]
 #[derive(Clone)]
-pub struct StreamReader(Rc<StreamReaderInner>);
-
-/// A reader for its pipe, which the reader owns.
-pub(super) struct WeakReader(Weak<StreamReaderInner>);
-
-impl WeakReader {
-    pub(super) fn upgrade(&self) -> Option<StreamReader> {
-        self.0.upgrade().map(StreamReader)
-    }
-}
+pub struct StreamReader(pub(super) Rc<StreamReaderInner>);
 
 #[derive(Default)]
-struct StreamReaderInner {
+pub(super) struct StreamReaderInner {
     limit: usize,
     buffer: RefCell<Buffer>,
     eof: Cell<bool>,
     error: RefCell<Option<Error>>,
     /// Has at most one waiter.
     waiters: WaitQueue,
-    /// Weak, because the transport owns this reader.
-    transport: RefCell<Option<Weak<dyn FlowControl>>>,
-    /// A pipe has no writer that keeps it open, so its reader does.
-    pipe: RefCell<Option<Rc<dyn FlowControl>>>,
+    /// Pauses and resumes the transport, which owns this reader.
+    flow_control: OnceCell<Box<dyn Fn(Flow)>>,
     paused: Cell<bool>,
     /// Counts the changes at the front of the buffer.
     changes: Cell<u64>,
@@ -113,18 +101,10 @@ impl StreamReader {
         Ok(Self(Rc::new(StreamReaderInner { limit, ..StreamReaderInner::default() })))
     }
 
-    pub(super) fn set_transport(&self, transport: Weak<dyn FlowControl>) {
-        *self.0.transport.borrow_mut() = Some(transport);
-    }
-
-    /// Keeps a pipe open as long as this reader.
-    pub(super) fn set_pipe(&self, pipe: Rc<dyn FlowControl>) {
-        self.set_transport(Rc::downgrade(&pipe));
-        *self.0.pipe.borrow_mut() = Some(pipe);
-    }
-
-    pub(super) fn downgrade(&self) -> WeakReader {
-        WeakReader(Rc::downgrade(&self.0))
+    /// Sets what pauses and resumes the transport, unless it is set. A function, so that this file does not depend on the
+    /// transport.
+    pub(super) fn set_flow_control(&self, flow_control: impl Fn(Flow) + 'static) {
+        self.0.flow_control.get_or_init(|| Box::new(flow_control));
     }
 
     // ---- reading ----
@@ -149,11 +129,10 @@ impl StreamReader {
     #[doc(alias = "StreamReader.read")]
     #[track_caller]
     pub fn read(&self, n: usize) -> impl Future<Output = Result<Vec<u8>>> + use<> {
-        let (reader, place) = (self.clone(), Location::caller());
-        async move { reader.read_at(n, place).await }
+        self.clone().read_at(n, Location::caller())
     }
 
-    async fn read_at(&self, n: usize, place: Place) -> Result<Vec<u8>> {
+    async fn read_at(self, n: usize, place: Place) -> Result<Vec<u8>> {
         self.check_exception()?;
         if n == 0 {
             return Ok(Vec::new());
@@ -190,7 +169,7 @@ impl StreamReader {
             let bytes = RefCell::new(Vec::new());
             let failed = DropGuard::new(|| reader.buffer_mut().put_back(bytes.take()));
             loop {
-                let block = reader.read_at(reader.0.limit, place).await?;
+                let block = reader.clone().read_at(reader.0.limit, place).await?;
                 if block.is_empty() {
                     failed.disarm();
                     return Ok(bytes.into_inner());
@@ -221,21 +200,15 @@ impl StreamReader {
     #[doc(alias = "StreamReader.readline")]
     #[track_caller]
     pub fn readline(&self) -> impl Future<Output = Result<Vec<u8>>> + use<> {
-        let (reader, place) = (self.clone(), Location::caller());
-        async move { reader.readline_at(place).await }
+        self.clone().readline_at(Location::caller())
     }
 
-    async fn readline_at(&self, place: Place) -> Result<Vec<u8>> {
-        match self.readuntil_at(&Separators::NEWLINE, place).await {
+    async fn readline_at(self, place: Place) -> Result<Vec<u8>> {
+        match self.clone().readuntil_at(Separators::NEWLINE, place).await {
             Err(Error::IncompleteRead { partial, expected: None }) => Ok(partial.to_vec()),
             Err(Error::LimitOverrun { message, consumed }) => {
-                let mut buffer = self.buffer_mut();
-                match buffer.as_slice().get(consumed) {
-                    Some(b'\n') => buffer.consume(consumed + 1),
-                    _ => buffer.clear(),
-                }
-                drop(buffer);
-                self.maybe_resume_transport();
+                let ends_here = self.0.buffer.borrow().as_slice().get(consumed) == Some(&b'\n');
+                self.take(if ends_here { consumed + 1 } else { usize::MAX });
                 Err(Error::Value(message.into()))
             }
             other => other,
@@ -318,11 +291,10 @@ impl StreamReader {
     where
         S: Into<Separators>,
     {
-        let (reader, place, separators) = (self.clone(), Location::caller(), separator.into());
-        async move { reader.readuntil_at(&separators, place).await }
+        self.clone().readuntil_at(separator.into(), Location::caller())
     }
 
-    async fn readuntil_at(&self, separators: &Separators, place: Place) -> Result<Vec<u8>> {
+    async fn readuntil_at(self, separators: Separators, place: Place) -> Result<Vec<u8>> {
         separators.check()?;
         self.check_exception()?;
         // No separator begins before `searched`, so no byte is searched twice.
@@ -402,14 +374,10 @@ impl StreamReader {
 
     fn resume_transport(&self) {
         if self.0.paused.replace(false)
-            && let Some(transport) = self.transport()
+            && let Some(flow_control) = self.0.flow_control.get()
         {
-            transport.resume_reading();
+            flow_control(Flow::Resume);
         }
-    }
-
-    fn transport(&self) -> Option<Rc<dyn FlowControl>> {
-        self.0.transport.borrow().as_ref().and_then(Weak::upgrade)
     }
 
     /// Returns whether the stream has ended and all of it was read (`StreamReader.at_eof`). There is an example at
@@ -469,10 +437,10 @@ impl StreamReader {
         let is_full = self.0.buffer.borrow().len() > self.0.limit.saturating_mul(2);
         if is_full
             && !self.0.paused.get()
-            && let Some(transport) = self.transport()
+            && let Some(flow_control) = self.0.flow_control.get()
         {
             self.0.paused.set(true);
-            transport.pause_reading();
+            flow_control(Flow::Pause);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! It guarantees asyncio's rules. A write is tried at once and never waits, and the loop flushes the rest. `drain` waits
 //! while too much is buffered. `close` loses no written byte. The logic is in `transport`.
 
-use super::endpoint::Endpoint;
+use super::address::Endpoint;
 use super::transport::Transport;
 use crate::error::Result;
 use crate::task::yield_now;
@@ -41,15 +41,13 @@ use std::rc::Rc;
 #[derive(Clone)]
 pub struct StreamWriter(Rc<StreamWriterInner>);
 
-struct StreamWriterInner(Transport);
+struct StreamWriterInner {
+    transport: Transport,
+}
 
 impl StreamWriter {
     pub(super) fn new(transport: Transport) -> Self {
-        Self(Rc::new(StreamWriterInner(transport)))
-    }
-
-    fn transport_ref(&self) -> &Transport {
-        &self.0.0
+        Self(Rc::new(StreamWriterInner { transport }))
     }
 
     /// Writes bytes (`StreamWriter.write`). It does not wait: bytes that the kernel does not take now are buffered without
@@ -63,7 +61,7 @@ impl StreamWriter {
     /// [`Error::Closed`](crate::Error::Closed) on a closed loop, for bytes that the kernel did not take.
     #[doc(alias = "StreamWriter.write")]
     pub fn write(&self, data: impl AsRef<[u8]>) -> Result<()> {
-        self.transport_ref().write(data.as_ref())
+        self.0.transport.write(data.as_ref())
     }
 
     /// Writes several pieces in one, otherwise as [`write`](Self::write) (`StreamWriter.writelines`).
@@ -84,7 +82,7 @@ impl StreamWriter {
     /// ```
     #[doc(alias = "StreamWriter.writelines")]
     pub fn writelines<T: AsRef<[u8]>>(&self, lines: impl IntoIterator<Item = T>) -> Result<()> {
-        self.transport_ref().writelines(lines)
+        self.0.transport.writelines(lines)
     }
 
     /// Waits while too many bytes are buffered (`StreamWriter.drain`). Several tasks may wait.
@@ -101,8 +99,8 @@ impl StreamWriter {
     pub(crate) fn drain_at(&self, place: Place) -> impl Future<Output = Result<()>> + use<> {
         let writer = self.clone();
         async move {
-            let transport = writer.transport_ref();
-            if let Some(error) = transport.reader().exception() {
+            let transport = &writer.0.transport;
+            if let Some(error) = transport.0.reader.exception() {
                 return Err(error);
             }
             if transport.is_closing() {
@@ -118,7 +116,7 @@ impl StreamWriter {
     /// example at [`StreamWriter`].
     #[doc(alias = "StreamWriter.close")]
     pub fn close(&self) {
-        self.transport_ref().close();
+        self.0.transport.close();
     }
 
     /// Returns whether it is closing or closed (`StreamWriter.is_closing`). There is an example at
@@ -126,7 +124,7 @@ impl StreamWriter {
     #[doc(alias = "StreamWriter.is_closing")]
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.transport_ref().is_closing()
+        self.0.transport.is_closing()
     }
 
     /// Waits until the connection is gone (`StreamWriter.wait_closed`). It does not close it.
@@ -137,7 +135,7 @@ impl StreamWriter {
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = Result<()>> + use<> {
         let (writer, place) = (self.clone(), Location::caller());
-        async move { writer.transport_ref().wait_closed(place).await }
+        async move { writer.0.transport.wait_closed(place).await }
     }
 
     /// Ends the writing direction once all written bytes are flushed (`StreamWriter.write_eof`). The peer may still send. It
@@ -148,7 +146,7 @@ impl StreamWriter {
     /// [`Error::Io`](crate::Error::Io) if the system refuses.
     #[doc(alias = "StreamWriter.write_eof")]
     pub fn write_eof(&self) -> Result<()> {
-        self.transport_ref().write_eof()
+        self.0.transport.write_eof()
     }
 
     /// Returns whether [`write_eof`](Self::write_eof) works (`StreamWriter.can_write_eof`). It does on TCP and Unix sockets.
@@ -181,14 +179,14 @@ impl StreamWriter {
     /// ```
     #[must_use]
     pub fn peername(&self) -> Option<Endpoint> {
-        self.transport_ref().peername()
+        self.0.transport.peername()
     }
 
     /// Returns the own address, also after the end (`get_extra_info('sockname')`). There is an example at
     /// [`peername`](Self::peername).
     #[must_use]
     pub fn sockname(&self) -> Option<Endpoint> {
-        self.transport_ref().sockname()
+        self.0.transport.sockname()
     }
 
     /// Returns the connection, for its buffer limits, pausing and aborting (`StreamWriter.transport`). There is an example
@@ -196,25 +194,25 @@ impl StreamWriter {
     #[doc(alias = "StreamWriter.transport")]
     #[must_use]
     pub fn transport(&self) -> Transport {
-        self.transport_ref().clone()
+        self.0.transport.clone()
     }
 }
 
 /// Closes the connection with the last handle.
 impl Drop for StreamWriterInner {
     fn drop(&mut self) {
-        if !self.0.is_closing() {
-            if self.0.in_debug_mode() {
-                log_warn!("unclosed <StreamWriter transport={:?}>", self.0);
+        if !self.transport.is_closing() {
+            if self.transport.in_debug_mode() {
+                log_warn!("unclosed <StreamWriter transport={:?}>", self.transport);
             }
-            self.0.close();
+            self.transport.close();
         }
     }
 }
 
 impl fmt::Debug for StreamWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let transport = self.transport_ref();
-        write!(f, "<StreamWriter transport={transport:?} reader={:?}>", transport.reader())
+        let transport = &self.0.transport;
+        write!(f, "<StreamWriter transport={transport:?} reader={:?}>", transport.0.reader)
     }
 }

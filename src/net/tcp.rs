@@ -6,16 +6,14 @@
 //!
 //! They do not buffer, and set no option but `SO_REUSEADDR` on listeners.
 
-use super::address::Address;
-use super::async_fd::{AsyncFd, OpKind};
+use super::address::{Address, canonical};
+use super::async_fd::{ACCEPT, AsyncFd, OpKind};
 use super::connect::connect;
-use super::endpoint::canonical;
 use super::socket_methods::{byte_stream, descriptor};
 use crate::error::Result;
 use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::panic::Location;
 
-const ACCEPT: OpKind = OpKind::read("accept", "accept");
 const PEEK: OpKind = OpKind::read("socket read", "peek");
 
 /// A listening TCP socket (`socket.create_server` and `loop.sock_accept`).
@@ -57,7 +55,7 @@ pub struct TcpListener(AsyncFd<net::TcpListener>);
 ///     Ok(buf)
 /// }
 /// ```
-pub struct TcpStream(AsyncFd<net::TcpStream>);
+pub struct TcpStream(pub(super) AsyncFd<net::TcpStream>);
 
 impl TcpListener {
     /// Listens on an address, with `SO_REUSEADDR` as asyncio's servers (`sock.bind`, `sock.listen`). Port 0 takes a free one.
@@ -94,7 +92,7 @@ impl TcpListener {
     #[track_caller]
     pub fn from_std(listener: net::TcpListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self(AsyncFd::new(listener)))
+        Ok(Self(AsyncFd::new(listener, Location::caller())))
     }
 
     /// Accepts a connection; waits until there is one (`loop.sock_accept`). If the wait is cancelled or dropped, the next
@@ -108,10 +106,10 @@ impl TcpListener {
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
-        self.0.op(&ACCEPT, place, move |fd| {
-            let (stream, peer) = fd.socket().accept()?;
+        self.0.op(&ACCEPT, place, move |listener| {
+            let (stream, peer) = listener.accept()?;
             stream.set_nonblocking(true)?;
-            Ok((TcpStream(AsyncFd::at(stream, place)), canonical(peer)))
+            Ok((TcpStream(AsyncFd::new(stream, place)), canonical(peer)))
         })
     }
 
@@ -175,14 +173,14 @@ impl TcpStream {
     #[track_caller]
     pub fn from_std(stream: net::TcpStream) -> Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self(AsyncFd::new(stream)))
+        Ok(Self(AsyncFd::new(stream, Location::caller())))
     }
 
     /// Reads as [`read`](Self::read) does, but leaves the bytes in the socket (`sock.recv_into` with `MSG_PEEK`; asyncio has
     /// no such operation). There is an example at [`from_std`](Self::from_std).
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(&PEEK, Location::caller(), move |fd| fd.socket().peek(buf))
+        self.0.op(&PEEK, Location::caller(), move |socket| socket.peek(buf))
     }
 
     /// Returns the other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
@@ -212,5 +210,5 @@ impl TcpStream {
     }
 }
 
-byte_stream!(TcpStream: net::TcpStream);
+byte_stream!(TcpStream);
 descriptor!(TcpListener TcpStream);

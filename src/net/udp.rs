@@ -43,6 +43,7 @@ impl UdpSocket {
     /// assert_ne!(socket.local_addr()?.port(), 0);
     /// # Ok::<(), looplab::Error>(())
     /// ```
+    #[doc(alias = "loop.create_datagram_endpoint")]
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> Result<Self> {
         Self::from_std(net::UdpSocket::bind(address)?)
@@ -65,7 +66,7 @@ impl UdpSocket {
     #[track_caller]
     pub fn from_std(socket: net::UdpSocket) -> Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self(AsyncFd::new(socket)))
+        Ok(Self(AsyncFd::new(socket, Location::caller())))
     }
 
     /// Sets the peer of [`send`](Self::send) and [`recv`](Self::recv) (`sock.connect`). It sends nothing and does not wait,
@@ -100,7 +101,7 @@ impl UdpSocket {
     /// [`TcpStream::read`](super::TcpStream::read) does. There is an example at [`connect`](Self::connect).
     #[track_caller]
     pub fn send<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(&SEND, Location::caller(), move |fd| fd.socket().send(data))
+        self.0.op(&SEND, Location::caller(), move |socket| socket.send(data))
     }
 
     /// Sends one datagram to `address` (`loop.sock_sendto`). Fails as [`send`](Self::send) does. There is an example at
@@ -112,28 +113,28 @@ impl UdpSocket {
         data: &'a [u8],
         address: SocketAddr,
     ) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(&SEND_TO, Location::caller(), move |fd| fd.socket().send_to(data, address))
+        self.0.op(&SEND_TO, Location::caller(), move |socket| socket.send_to(data, address))
     }
 
     /// Receives one datagram of the connected peer (`loop.sock_recv_into`). Bytes that do not fit into the buffer are lost. If
     /// the wait is cancelled or dropped, no datagram is lost. Fails as [`send`](Self::send) does. There is an example at
     /// [`connect`](Self::connect).
-    #[doc(alias("loop.sock_recv_into", "sock_recv_into"))]
+    #[doc(alias("loop.sock_recv", "sock_recv", "loop.sock_recv_into", "sock_recv_into"))]
     #[track_caller]
     pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = Result<usize>> + use<'a> {
-        self.0.op(&RECV, Location::caller(), move |fd| fd.socket().recv(buf))
+        self.0.op(&RECV, Location::caller(), move |socket| socket.recv(buf))
     }
 
     /// Receives one datagram and the address of its sender, otherwise as [`recv`](Self::recv) (`loop.sock_recvfrom_into`). On
     /// an IPv6 socket an IPv4 sender is `::ffff:a.b.c.d`, which [`send_to`](Self::send_to) takes. There is an example at
     /// [`UdpSocket`].
-    #[doc(alias("loop.sock_recvfrom_into", "sock_recvfrom_into"))]
+    #[doc(alias("loop.sock_recvfrom", "sock_recvfrom", "loop.sock_recvfrom_into", "sock_recvfrom_into"))]
     #[track_caller]
     pub fn recv_from<'a>(
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = Result<(usize, SocketAddr)>> + use<'a> {
-        self.0.op(&RECV_FROM, Location::caller(), move |fd| fd.socket().recv_from(buf))
+        self.0.op(&RECV_FROM, Location::caller(), move |socket| socket.recv_from(buf))
     }
 
     /// Returns the address that it is bound to (`sock.getsockname`).

@@ -4,15 +4,13 @@
 //! of a listener; `start_unix_server` removes its own. The system's errors have Rust's text:
 //! `No such file or directory (os error 2)`, where CPython has `[Errno 2] No such file or directory`.
 
-use super::async_fd::{AsyncFd, OpKind};
-use super::endpoint::unix_addr;
+use super::address::unix_addr;
+use super::async_fd::{ACCEPT, AsyncFd};
 use super::socket_methods::{byte_stream, descriptor};
 use crate::error::Result;
 use std::os::unix::net::{self, SocketAddr};
 use std::panic::Location;
 use std::path::Path;
-
-const ACCEPT: OpKind = OpKind::read("accept", "accept");
 
 /// A listening Unix socket.
 ///
@@ -49,7 +47,7 @@ pub struct UnixListener(AsyncFd<net::UnixListener>);
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-pub struct UnixStream(AsyncFd<net::UnixStream>);
+pub struct UnixStream(pub(super) AsyncFd<net::UnixStream>);
 
 impl UnixListener {
     /// Listens at a path, which must not exist, or at an abstract name, `"\0name"` (`sock.bind`, `sock.listen`). Needs no
@@ -92,7 +90,7 @@ impl UnixListener {
     #[track_caller]
     pub fn from_std(listener: net::UnixListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self(AsyncFd::new(listener)))
+        Ok(Self(AsyncFd::new(listener, Location::caller())))
     }
 
     /// Accepts a connection (`loop.sock_accept`). Waits and fails as [`TcpListener::accept`](super::TcpListener::accept)
@@ -101,10 +99,10 @@ impl UnixListener {
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, SocketAddr)>> + use<'_> {
         let place = Location::caller();
-        self.0.op(&ACCEPT, place, move |fd| {
-            let (stream, peer) = fd.socket().accept()?;
+        self.0.op(&ACCEPT, place, move |listener| {
+            let (stream, peer) = listener.accept()?;
             stream.set_nonblocking(true)?;
-            Ok((UnixStream(AsyncFd::at(stream, place)), peer))
+            Ok((UnixStream(AsyncFd::new(stream, place)), peer))
         })
     }
 
@@ -128,7 +126,7 @@ impl UnixStream {
         let place = Location::caller();
         async move {
             let stream = mio::net::UnixStream::connect_addr(&unix_addr(path.as_ref())?)?;
-            Ok(Self(AsyncFd::at(stream.into(), place)))
+            Ok(Self(AsyncFd::new(stream.into(), place)))
         }
     }
 
@@ -140,7 +138,7 @@ impl UnixStream {
     pub fn pair() -> Result<(Self, Self)> {
         let place = Location::caller();
         let (one, other) = mio::net::UnixStream::pair()?;
-        Ok((Self(AsyncFd::at(one.into(), place)), Self(AsyncFd::at(other.into(), place))))
+        Ok((Self(AsyncFd::new(one.into(), place)), Self(AsyncFd::new(other.into(), place))))
     }
 
     /// Takes a connection of the standard library and makes it non-blocking (`asyncio.open_unix_connection(sock=…)`). Needs
@@ -160,7 +158,7 @@ impl UnixStream {
     #[track_caller]
     pub fn from_std(stream: net::UnixStream) -> Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self(AsyncFd::new(stream)))
+        Ok(Self(AsyncFd::new(stream, Location::caller())))
     }
 
     /// Returns the other side's address (`sock.getpeername`). There is an example at [`from_std`](Self::from_std).
@@ -180,5 +178,5 @@ impl UnixStream {
     }
 }
 
-byte_stream!(UnixStream: net::UnixStream);
+byte_stream!(UnixStream);
 descriptor!(UnixListener UnixStream);

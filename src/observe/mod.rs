@@ -27,7 +27,6 @@ pub mod trace {
         Direction, Done, EntryKind, Event, Life, On, Place, Ready, Via, Wait, Wake, Why,
     };
     pub use super::log::Log;
-    pub(crate) use super::observer::Truth;
     pub use super::observer::{Observer, Record};
     pub use super::snapshot::{
         IoEntry, JobEntry, ReadyEntry, SignalEntry, Snapshot, TaskEntry, TaskState, TimerEntry,

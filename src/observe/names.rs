@@ -2,6 +2,9 @@
 
 use std::any::type_name;
 
+/// What follows the function that a closure is in.
+const CLOSURE: &str = "::{closure}";
+
 /// Names a function or closure by the last part of its path, or the last two.
 pub(crate) fn short_name<F>() -> String {
     shorten(type_name::<F>())
@@ -17,14 +20,14 @@ pub(crate) fn shorten(full: &str) -> String {
     if full.contains('<') { last_parts(&outside_of_brackets(full)) } else { last_parts(full) }
 }
 
-/// Tells whether a name is that of an entry that looplab makes for itself. `full` is a function's
+/// Tells whether a name belongs to an entry that looplab makes for itself. `full` is a function's
 /// path or a word of looplab's.
 ///
 /// A function of looplab's that is no closure, such as `looplab::stop`, was given to the loop by
 /// the program.
 pub(crate) fn is_own(full: &str) -> bool {
-    let is_word = !full.contains("::") && !full.starts_with("fn(") && !full.starts_with("for<");
-    is_word || full.trim_start_matches(['<', '&']).starts_with("looplab::") && full.ends_with("{{closure}}")
+    let is_word = !full.contains(':') && !full.starts_with("fn(") && !full.starts_with("for<");
+    is_word || full.ends_with("{{closure}}") && full.trim_start_matches(['<', '&']).starts_with("looplab::")
 }
 
 /// Leaves the number out of an automatic task name: it counts all tasks of the thread, so it
@@ -64,16 +67,36 @@ fn outside_of_brackets(full: &str) -> String {
 }
 
 fn last_parts(path: &str) -> String {
-    // Two parts are separated by `::`, so every second part of this split is empty.
-    let mut parts = path.rsplit(':').filter(|part| !part.is_empty());
-    let last = parts.next().unwrap_or(path);
+    let (mut rest, last) = split_last(without_colons(path));
     if !last.starts_with('{') {
         return last.to_owned();
     }
-    match parts.find(|part| !part.starts_with('{')) {
-        Some(named) => [named, "::{closure}"].concat(),
-        None => last.to_owned(),
+    while !rest.is_empty() {
+        let (before, part) = split_last(rest);
+        if !part.starts_with('{') {
+            let mut name = String::with_capacity(part.len() + CLOSURE.len());
+            name.push_str(part);
+            name.push_str(CLOSURE);
+            return name;
+        }
+        rest = before;
     }
+    last.to_owned()
+}
+
+/// Splits a path before its last part. It looks at bytes, because a traced loop asks with each entry.
+fn split_last(path: &str) -> (&str, &str) {
+    match path.as_bytes().iter().rposition(|byte| *byte == b':') {
+        Some(colon) => (without_colons(&path[..colon]), &path[colon + 1..]),
+        None => ("", path),
+    }
+}
+
+fn without_colons(mut path: &str) -> &str {
+    while let Some(shorter) = path.strip_suffix(':') {
+        path = shorter;
+    }
+    path
 }
 
 #[cfg(test)]

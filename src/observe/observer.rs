@@ -46,14 +46,18 @@ pub struct Record<'a> {
     pub time: Instant,
     /// Whether the loop's clock is virtual.
     pub virtual_time: bool,
-    pub(crate) truth: &'a dyn Truth,
+    /// Whether the loop has an observer, which is code of the program.
+    #[cfg_attr(not(feature = "xray"), expect(dead_code, reason = "only the recorder asks"))]
+    pub(crate) observed: bool,
+    /// Reads the loop's state while the event is emitted.
+    pub(crate) snapshot: &'a dyn Fn() -> Snapshot,
 }
 
 impl Record<'_> {
     /// Returns the loop's state right after this event.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.truth.snapshot()
+        (self.snapshot)()
     }
 }
 
@@ -61,9 +65,4 @@ impl fmt::Debug for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record").field("loop", &self.loop_number).field("event", &self.event).finish()
     }
-}
-
-/// A loop whose state can be read while an event is emitted.
-pub(crate) trait Truth {
-    fn snapshot(&self) -> Snapshot;
 }

@@ -1,6 +1,7 @@
-//! A loop's state as data, and as text. The loop fills it in (`event_loop/snapshot.rs`).
+//! A loop's state as data, and as text. The loop fills it in (`event_loop/mod.rs`).
 
 use super::events::{EntryKind, On, Place, Wait};
+use signal_hook::low_level::signal_name;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -171,7 +172,8 @@ impl fmt::Display for Snapshot {
         }
         write!(f, "\nsignals {}", count(&self.signals, "none"))?;
         for signal in &self.signals {
-            write!(f, "\n  {:<6} {}", signal.signal, signal.label)?;
+            let name = signal_name(signal.signal).map_or_else(|| signal.signal.to_string(), str::to_owned);
+            write!(f, "\n  {name:<6} {}", signal.label)?;
         }
         write!(f, "\njobs    {}", count(&self.jobs, "none"))?;
         for job in &self.jobs {

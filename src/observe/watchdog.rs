@@ -23,14 +23,14 @@ use std::time::{Duration, Instant};
 /// The loop's side. Dropping it, or `end`, ends the thread.
 pub(crate) struct Watchdog {
     limit: Duration,
-    watched: Arc<Mutex<Watched>>,
+    watched: Arc<Mutex<WatchdogState>>,
     /// Holds one ring at most: a thread that is about to wake needs no second one.
     bell: RefCell<Option<Sender<()>>>,
 }
 
 /// What both threads look at. The lock is never held while user code runs, a logger included.
 #[derive(Default)]
-struct Watched {
+struct WatchdogState {
     running: Option<Running>,
     /// Nothing ran when the thread looked, so it waits for the bell.
     asleep: bool,
@@ -101,7 +101,7 @@ impl Drop for WatchGuard<'_> {
     }
 }
 
-impl Watched {
+impl WatchdogState {
     /// Publishes an entry. Returns whether the thread sleeps and must be woken.
     fn begin(&mut self, running: Running) -> bool {
         self.running = Some(running);
@@ -127,7 +127,7 @@ impl Watched {
 }
 
 /// Looks, warns and sleeps until the bell is dropped. This is all that the thread does.
-fn guard(watched: &Mutex<Watched>, bell: &Receiver<()>) {
+fn guard(watched: &Mutex<WatchdogState>, bell: &Receiver<()>) {
     loop {
         let next = lock(watched).look(Instant::now());
         let heard = match next {
@@ -147,7 +147,7 @@ fn guard(watched: &Mutex<Watched>, bell: &Receiver<()>) {
     }
 }
 
-fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+fn lock(watched: &Mutex<WatchdogState>) -> MutexGuard<'_, WatchdogState> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -166,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_is_told_once_and_again_at_each_doubling() {
-        let (mut watched, t) = (Watched::default(), Instant::now());
+    fn a_stall_is_reported_once_and_again_at_each_doubling() {
+        let (mut watched, t) = (WatchdogState::default(), Instant::now());
         watched.begin(running("slow", t));
         let mut told = Vec::new();
         for elapsed in 0..=1000 {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_thread_looks_again_when_the_limit_could_be_exceeded_and_no_earlier() {
-        let (mut watched, t) = (Watched::default(), Instant::now());
+        let (mut watched, t) = (WatchdogState::default(), Instant::now());
         watched.begin(running("first", t));
         assert_eq!(watched.look(t + ms(30)), Next::Look(ms(70)));
         watched.begin(running("second", t + ms(90)));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn it_sleeps_while_nothing_runs_and_only_the_next_entry_wakes_it() {
-        let (mut watched, t) = (Watched::default(), Instant::now());
+        let (mut watched, t) = (WatchdogState::default(), Instant::now());
         assert_eq!(watched.look(t), Next::Sleep);
         assert!(watched.begin(running("first", t)));
         watched.running = None;
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_look_that_comes_late_tells_once() {
-        let (mut watched, t) = (Watched::default(), Instant::now());
+        let (mut watched, t) = (WatchdogState::default(), Instant::now());
         watched.begin(running("slow", t));
         assert_eq!(watched.look(t + ms(900)), Next::Warn("slow".to_owned(), ms(900)));
         assert_eq!(watched.look(t + ms(900)), Next::Look(ms(700)));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_longest_limit_there_is_overflows_nothing() {
-        let (mut watched, t) = (Watched::default(), Instant::now());
+        let (mut watched, t) = (WatchdogState::default(), Instant::now());
         watched.begin(Running { name: "slow".to_owned(), began: t, patience: Duration::MAX });
         assert!(matches!(watched.look(t + ms(1)), Next::Look(_)));
     }

@@ -3,8 +3,9 @@
 //! It guarantees that no signal is sent after the reaping, when the system may give the number to another process. The
 //! threads that may reap (the loop's, or the watcher's once the loop is closed) meet in one lock.
 
+use super::debug::debug;
 use crate::error::{Error, Result};
-use crate::signals::signal::Signal;
+use crate::signals::signal::{Signal, check_number};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
 use std::process;
@@ -52,8 +53,10 @@ impl Child {
         });
         *returncode = Some(code.unwrap_or(UNKNOWN));
         drop(returncode);
-        if code.is_none() {
-            log_warn!("Unknown child process pid {}, will report returncode {UNKNOWN}", self.pid());
+        let pid = self.pid();
+        match code {
+            Some(code) => debug(format_args!("process {pid} exited with returncode {code}")),
+            None => log_warn!("Unknown child process pid {pid}, will report returncode {UNKNOWN}"),
         }
         code.unwrap_or(UNKNOWN)
     }
@@ -61,8 +64,12 @@ impl Child {
     /// Sends a signal unless the child has been reaped.
     pub(super) fn send_signal(&self, signal: Signal) -> Result<()> {
         let number = signal.number();
+        check_number(number)?;
         let Some(named) = rustix::process::Signal::from_named_raw(number) else {
-            return Err(Error::Value(format!("invalid signal number {number}").into()));
+            // A real-time signal. rustix makes one only with `unsafe`, and the standard library sends none.
+            return Err(Error::Value(
+                format!("the real-time signal {number} cannot be sent to a child").into(),
+            ));
         };
         let returncode = self.returncode();
         if returncode.is_some() {

@@ -4,6 +4,7 @@
 //! one after the other. A start that is cancelled or dropped kills the child.
 
 use super::child::Child;
+use super::debug;
 use super::handle::{Process, ProcessInner};
 use super::watcher::watch;
 use crate::combine::shield;
@@ -15,7 +16,7 @@ use crate::event_loop::{EventLoop, get_running_loop};
 use crate::net::{FeedTime, ReadPipe, StreamReader, StreamWriter, write_pipe};
 use crate::task::Future as Waiter;
 use crate::trace::Place;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::Location;
@@ -45,11 +46,13 @@ const LIMIT: usize = 1 << 16;
 /// })?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
-#[doc(alias("asyncio.create_subprocess_exec", "create_subprocess_exec"))]
+#[doc(alias("asyncio.create_subprocess_exec", "create_subprocess_exec", "loop.subprocess_exec"))]
 #[derive(Debug)]
 #[must_use = "nothing is started before `spawn`"]
 pub struct Command {
     command: process::Command,
+    /// The line, if the shell runs one.
+    line: Option<OsString>,
     limit: usize,
     merged: bool,
 }
@@ -70,9 +73,10 @@ impl Command {
     /// assert_eq!(code?, 3);
     /// # Ok::<(), looplab::Error>(())
     /// ```
-    #[doc(alias("asyncio.create_subprocess_shell", "create_subprocess_shell"))]
+    #[doc(alias("asyncio.create_subprocess_shell", "create_subprocess_shell", "loop.subprocess_shell"))]
     pub fn shell(line: impl AsRef<OsStr>) -> Self {
-        Self::new("/bin/sh").arg("-c").arg(line)
+        let line = line.as_ref();
+        Self { line: Some(line.into()), ..Self::new("/bin/sh").arg("-c").arg(line) }
     }
 
     /// Adds an argument.
@@ -107,6 +111,7 @@ impl Command {
     }
 
     /// Sets the child's standard input.
+    #[doc(alias("asyncio.subprocess.PIPE", "asyncio.subprocess.DEVNULL", "PIPE", "DEVNULL"))]
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
         self.command.stdin(stdin);
         self
@@ -135,7 +140,7 @@ impl Command {
     /// })?;
     /// # Ok::<(), looplab::Error>(())
     /// ```
-    #[doc(alias = "STDOUT")]
+    #[doc(alias("asyncio.subprocess.STDOUT", "STDOUT"))]
     pub fn stderr_to_stdout(self) -> Self {
         Self { merged: true, ..self }
     }
@@ -166,6 +171,7 @@ impl Command {
 
     async fn start(mut self, place: Place) -> Result<Process> {
         let readers = [StreamReader::with_limit(self.limit)?, StreamReader::with_limit(self.limit)?];
+        let description = self.description();
         let (process, waiter) = {
             let lp = get_running_loop()?;
             let (process, pipes) = self.start_watched(&lp, place)?;
@@ -176,12 +182,11 @@ impl Command {
             lp.create_task_at(place, connecting)?;
             (process, waiter)
         };
-        let abandoned = DropGuard::new(|| {
-            let _ = process.kill();
-        });
+        let abandoned = DropGuard::new(|| process.abandon());
         match waiter.await {
             Ok((stdin, outputs)) => {
                 abandoned.disarm();
+                debug::info(format_args!("{description}: {process:?}"));
                 Ok(Process::new(process, stdin, outputs))
             }
             Err(error) => {
@@ -196,7 +201,10 @@ impl Command {
     /// Starts the program and the thread that waits for it.
     fn start_watched(&mut self, lp: &EventLoop, place: Place) -> Result<(Rc<ProcessInner>, Pipes)> {
         let merged = if self.merged { Some(self.merge()?) } else { None };
-        let mut child = self.command.spawn()?;
+        let started = self.command.spawn();
+        self.log_start(started.as_ref().ok());
+        let mut child = started?;
+        debug::debug(format_args!("process {} created: pid {}", self.name(), child.id()));
         let pipes = Pipes {
             stdin: child.stdin.take().map(OwnedFd::from),
             stdout: merged.or_else(|| child.stdout.take().map(OwnedFd::from)),
@@ -213,6 +221,26 @@ impl Command {
         Ok((process, pipes))
     }
 
+    /// Returns what asyncio's texts call the program.
+    fn name(&self) -> String {
+        debug::repr(self.line.as_deref().unwrap_or(self.command.get_program()))
+    }
+
+    fn description(&self) -> String {
+        let what = if self.line.is_some() { "run shell command" } else { "execute program" };
+        format!("{what} {}", self.name())
+    }
+
+    /// Logs the start and its pipes (asyncio's `_log_subprocess`). asyncio does it before the start, but a `Stdio` says only
+    /// then whether it is a pipe.
+    fn log_start(&self, started: Option<&process::Child>) {
+        let stdin = started.and_then(|child| child.stdin.as_ref()).map_or("", |_| " stdin=<pipe>");
+        let stdout = started.and_then(|child| child.stdout.as_ref()).map_or("", |_| " stdout=<pipe>");
+        let stderr = started.and_then(|child| child.stderr.as_ref()).map_or("", |_| " stderr=<pipe>");
+        let both = if self.merged { " stdout=stderr=<pipe>" } else { "" };
+        debug::debug(format_args!("{}{stdin}{both}{stdout}{stderr}", self.description()));
+    }
+
     /// Makes the pipe for both outputs, and returns its reading end.
     fn merge(&mut self) -> io::Result<OwnedFd> {
         let (reader, writer) = io::pipe()?;
@@ -223,7 +251,7 @@ impl Command {
 
 impl From<process::Command> for Command {
     fn from(command: process::Command) -> Self {
-        Self { command, limit: LIMIT, merged: false }
+        Self { command, line: None, limit: LIMIT, merged: false }
     }
 }
 
@@ -255,8 +283,16 @@ async fn connect(
         let stderr = read(&process, stderr, pipes.stderr, place).await?;
         Ok((stdin, [stdout, stderr]))
     };
-    match connected.await {
-        _ if waiter.done() => Ok(()),
+    let connected = connected.await;
+    if connected.is_ok() {
+        process.connected();
+    }
+    match connected {
+        Ok((stdin, _)) if waiter.done() => {
+            stdin.iter().for_each(StreamWriter::close);
+            Ok(())
+        }
+        Err(_) if waiter.done() => Ok(()),
         Ok(streams) => waiter.set_result(streams),
         Err(error) => waiter.set_error(error),
     }

@@ -4,6 +4,7 @@
 //! pipes have ended too, standard input is closed. It does not own the child: dropping it ends nothing.
 
 use super::child::Child;
+use super::debug::{self, debug};
 use crate::combine::gather_at;
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
@@ -70,12 +71,16 @@ pub(super) struct ProcessInner {
     place: Place,
     returncode: Cell<Option<i32>>,
     waiters: WaitQueue,
-    /// The pipes that are not closed, with standard input and without.
+    /// All pipes are connected. Until then nothing is finished, even if the child and some pipes have ended.
+    connected: Cell<bool>,
+    /// The connected pipes that are not closed, with standard input and without.
     pipes: Cell<usize>,
     outputs: Cell<usize>,
     stdin: RefCell<Option<Transport>>,
     /// The child has ended, and so have all pipes.
     finished: Cell<bool>,
+    /// The start was cancelled or dropped.
+    abandoned: Cell<bool>,
 }
 
 impl ProcessInner {
@@ -88,10 +93,12 @@ impl ProcessInner {
             place,
             returncode: Cell::new(None),
             waiters: WaitQueue::default(),
+            connected: Cell::new(false),
             pipes: Cell::new(0),
             outputs: Cell::new(0),
             stdin: RefCell::default(),
             finished: Cell::new(false),
+            abandoned: Cell::new(false),
         });
         PROCESSES.with_borrow_mut(|processes| processes.insert(id, Rc::downgrade(&inner)));
         inner
@@ -123,8 +130,7 @@ impl ProcessInner {
             if let Some(process) = weak.upgrade() {
                 process.pipes.set(process.pipes.get() - 1);
                 process.outputs.set(process.outputs.get() - 1);
-                process.call("pipe_connection_lost", Self::close_stdin);
-                process.try_finish();
+                process.ended("pipe_connection_lost");
             }
         }))
     }
@@ -133,10 +139,26 @@ impl ProcessInner {
         *self.stdin.borrow_mut() = Some(stdin);
     }
 
-    fn exited(self: &Rc<Self>, returncode: i32) -> Result<()> {
-        self.returncode.set(Some(returncode));
-        self.call("process_exited", Self::close_stdin);
+    /// Notes that all pipes are connected, and makes the call that waited for it (asyncio's `_pending_calls`).
+    pub(super) fn connected(self: &Rc<Self>) {
+        self.connected.set(true);
+        if self.returncode.get().is_some() {
+            self.ended("process_exited");
+        }
+    }
+
+    /// Called at each end of the child or an output. After the last one, standard input closes in the next turn.
+    fn ended(self: &Rc<Self>, what: &'static str) {
+        if self.connected.get() {
+            self.call(what, Self::close_stdin);
+        }
         self.try_finish();
+    }
+
+    fn exited(self: &Rc<Self>, returncode: i32) -> Result<()> {
+        debug::info(format_args!("{self:?} exited with return code {returncode}"));
+        self.returncode.set(Some(returncode));
+        self.ended("process_exited");
         self.waiters.wake_all(&Ok(()));
         Ok(())
     }
@@ -150,7 +172,7 @@ impl ProcessInner {
     }
 
     fn try_finish(self: &Rc<Self>) {
-        if self.returncode.get().is_some() && self.pipes.get() == 0 {
+        if self.connected.get() && self.returncode.get().is_some() && self.pipes.get() == 0 {
             self.call("call_connection_lost", |process| process.finished.set(true));
         }
     }
@@ -172,8 +194,25 @@ impl ProcessInner {
         }
     }
 
-    pub(super) fn kill(&self) -> Result<()> {
-        self.child.send_signal(Signal::SIGKILL)
+    /// Kills the child of a start that was given up, with asyncio's warning in debug mode.
+    pub(super) fn abandon(&self) {
+        self.abandoned.set(true);
+        if self.returncode.get().is_none() && debug::is_on() {
+            log_warn!("Close running child process: kill {self:?}");
+        }
+        let _ = self.child.send_signal(Signal::SIGKILL);
+    }
+}
+
+/// Writes what asyncio writes of a `SubprocessTransport`, without the pipes.
+impl fmt::Debug for ProcessInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = if self.abandoned.get() { "closed " } else { "" };
+        write!(f, "<SubprocessTransport {closed}pid={}", self.child.pid())?;
+        match self.returncode.get() {
+            Some(returncode) => write!(f, " returncode={returncode}>"),
+            None => f.write_str(" running>"),
+        }
     }
 }
 
@@ -238,10 +277,12 @@ impl Process {
         type Part = Pin<Box<dyn Future<Output = Result<Vec<u8>>>>>;
         let (inner, place) = (self.inner.clone(), Location::caller());
         let (stdin, input) = (self.stdin.clone(), input.into());
-        let outputs = [self.stdout.clone(), self.stderr.clone()];
+        let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         async move {
-            let [stdout, stderr] = outputs.map(|output| -> Part { Box::pin(read_to_end(output, place)) });
-            let fed: Part = Box::pin(feed(stdin, input, place));
+            let pid = inner.child.pid();
+            let stdout: Part = Box::pin(read_to_end(pid, "stdout", stdout, place));
+            let stderr: Part = Box::pin(read_to_end(pid, "stderr", stderr, place));
+            let fed: Part = Box::pin(feed(pid, stdin, input, place));
             let mut read = gather_at(place, [fed, stdout, stderr]).await?.into_iter().skip(1);
             let (stdout, stderr) = (read.next().unwrap_or_default(), read.next().unwrap_or_default());
             inner.wait(place).await?;
@@ -253,7 +294,7 @@ impl Process {
     ///
     /// # Errors
     /// [`Error::Io`], CPython's `ProcessLookupError`, once the child has ended and its pipes too. [`Error::Io`] if the child
-    /// is another user's. [`Error::Value`] for a number without a name.
+    /// is another user's. [`Error::Value`] for a number that is no signal, and for a real-time signal.
     ///
     /// ```
     /// use looplab::{EventLoop, Signal, process::Command};
@@ -295,16 +336,21 @@ impl Process {
 }
 
 /// Writes the whole input and closes the pipe. A child that does not read it is no error.
-async fn feed(stdin: Option<StreamWriter>, input: Vec<u8>, place: Place) -> Result<Vec<u8>> {
+async fn feed(pid: u32, stdin: Option<StreamWriter>, input: Vec<u8>, place: Place) -> Result<Vec<u8>> {
     let Some(stdin) = stdin else { return Ok(Vec::new()) };
     let fed = async {
+        let length = input.len();
         stdin.write(input)?;
+        debug(format_args!("<Process {pid}> communicate: feed stdin ({length} bytes)"));
         stdin.drain_at(place).await
     };
     match fed.await {
-        Err(Error::Io(error)) if is_lost(&error) => {}
+        Err(Error::Io(error)) if is_lost(&error) => {
+            debug(format_args!("<Process {pid}> communicate: stdin got {error:?}"));
+        }
         other => other?,
     }
+    debug(format_args!("<Process {pid}> communicate: close stdin"));
     stdin.close();
     Ok(Vec::new())
 }
@@ -313,11 +359,17 @@ fn is_lost(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-async fn read_to_end(output: Option<StreamReader>, place: Place) -> Result<Vec<u8>> {
-    match output {
-        Some(output) => output.read_to_end_at(place).await,
-        None => Ok(Vec::new()),
-    }
+async fn read_to_end(
+    pid: u32,
+    name: &'static str,
+    output: Option<StreamReader>,
+    place: Place,
+) -> Result<Vec<u8>> {
+    let Some(output) = output else { return Ok(Vec::new()) };
+    debug(format_args!("<Process {pid}> communicate: read {name}"));
+    let read = output.read_to_end_at(place).await?;
+    debug(format_args!("<Process {pid}> communicate: close {name}"));
+    Ok(read)
 }
 
 /// Writes `<Process 4711>`, as asyncio does.

@@ -21,6 +21,7 @@
 
 mod child;
 mod command;
+mod debug;
 mod handle;
 mod watcher;
 

@@ -18,7 +18,7 @@ pub(super) fn watch(child: Arc<Child>, id: Id, remote: Remote, place: Place) -> 
     let wait = move || {
         child.wait_for_end();
         // The call may reach a closed loop, or one that closes before it runs: then its drop reaps.
-        let (closed, lp) = (child.clone(), remote.loop_id());
+        let (closed, lp) = (child.clone(), remote.inbox.id);
         let unwatched = DropGuard::new(move || {
             closed.reap();
             log_warn!("Loop <EventLoop {}> that handles pid {} is closed", lp, closed.pid());

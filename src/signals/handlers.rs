@@ -2,15 +2,21 @@
 //!
 //! It guarantees that a signal only queues a callback, that adding again replaces the handler, and
 //! that a handler may remove itself. It does not catch signals: `Signals` does.
+//!
+//! Two handlers are looplab's own: the runner's for Ctrl-C, and one that prints what the loop waits
+//! for. The program may replace them, and `remove_signal_handler` does not see them. A loop in
+//! virtual time does not wait for them.
 
 use super::dispositions::is_default_now;
 use super::signal::{Signal, check_number};
 use crate::error::Result;
-use crate::event_loop::{EventLoop, PushInfo, SIGNALS, running};
+use crate::event_loop::{EventLoop, PushInfo, running};
+use crate::observe::waits::WaitTree;
 use crate::outcome::Outcome;
 use crate::panics::{Guarded, drop_quietly};
 use crate::trace::{EntryKind, Place, Via};
 use std::any::type_name_of_val;
+use std::io::Write as _;
 use std::panic::Location;
 
 impl EventLoop {
@@ -54,7 +60,7 @@ impl EventLoop {
     }
 
     /// Adds a signal handler under a name.
-    pub(super) fn add_handler<R: Outcome>(
+    fn add_handler<R: Outcome>(
         &self,
         signal: i32,
         place: Place,
@@ -63,7 +69,7 @@ impl EventLoop {
     ) -> Result<()> {
         let (lp, callback) = (&*self.0, Guarded::new(callback));
         lp.check_open()?;
-        lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?, SIGNALS)?;
+        lp.signals.borrow_mut().watch(signal, lp.reactor.borrow().registry()?)?;
         lp.signal_reader
             .get_or_init(|| self.named_repeated(EntryKind::Io, place, "read_signals", read_signals));
         let callback = self.named_repeated(EntryKind::Callback, place, name, callback.into_inner());
@@ -80,7 +86,7 @@ impl EventLoop {
     ///
     /// It may be called while the loop runs, also by the handler itself. It returns false on a
     /// closed loop, and for a handler of looplab's own: the [`Runner`](crate::Runner)'s for Ctrl-C,
-    /// and that of [`Builder::dump_on`](crate::Builder::dump_on).
+    /// and the one that [`Builder::dump_on`](crate::Builder::dump_on) adds.
     ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a number that is no signal.
@@ -108,7 +114,24 @@ impl EventLoop {
     }
 }
 
+/// The handlers of looplab's own.
 impl EventLoop {
+    /// Prints the state of this loop to standard error whenever the signal comes. A busy loop answers
+    /// after its callback has returned: the watchdog names the callback that runs.
+    #[track_caller]
+    pub(crate) fn dump_on(&self, signal: Signal) -> Result<()> {
+        let number = signal.number();
+        self.add_handler(number, Location::caller(), "dump", move || dump(signal))?;
+        self.0.signals.borrow_mut().set_own(number);
+        Ok(())
+    }
+
+    /// Prints it on SIGQUIT, for debug mode, if nothing else handles or ignores that signal.
+    #[track_caller]
+    pub(crate) fn dump_on_quit(&self) -> Result<()> {
+        if is_default_now(Signal::SIGQUIT.number()) { self.dump_on(Signal::SIGQUIT) } else { Ok(()) }
+    }
+
     /// Adds the runner's handler for Ctrl-C if the signal has its default disposition; returns the
     /// handler's number. The delivery after the next `deliveries` kills the process, even if the
     /// loop does not reach its turns.
@@ -161,11 +184,20 @@ fn read_signals() {
     let lp = &*lp.0;
     let taken = lp.reactor.borrow().registry().map(|registry| lp.signals.borrow_mut().take(registry));
     let arrivals = taken.unwrap_or_default();
-    for arrival in arrivals {
-        let Some(handler) = lp.signal_handlers.borrow().get(&arrival.signal).cloned() else { continue };
-        let at = if lp.clock.is_virtual() { lp.clock.now() } else { arrival.at };
-        lp.signal_read(arrival.signal, at);
-        let info = PushInfo { via: Via::Signal, signal: Some(arrival.signal), ..PushInfo::CALL_SOON };
+    for (signal, at) in arrivals {
+        let Some(handler) = lp.signal_handlers.borrow().get(&signal).cloned() else { continue };
+        let at = if lp.clock.is_virtual() { lp.clock.now() } else { at };
+        lp.signal_read(signal, at);
+        let info = PushInfo { via: Via::Signal, signal: Some(signal), ..PushInfo::CALL_SOON };
         lp.enqueue_from(handler, || info);
     }
+}
+
+fn dump(signal: Signal) {
+    let Some(lp) = running() else { return };
+    let snapshot = lp.snapshot();
+    let text = format!("looplab: {signal}, the loop's state\n{snapshot}\n{}\n", WaitTree(&snapshot));
+    // One write, so that no line of another thread comes between. A closed standard error is not
+    // the loop's problem.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -65,7 +65,6 @@
 //!   limit.
 
 mod dispositions;
-mod dump;
 mod handlers;
 mod ring;
 pub mod signal;
@@ -76,30 +75,28 @@ use mio::{Interest, Registry, Token};
 use ring::{Arrivals, CAPACITY, bit};
 use signal::check_number;
 use signal_hook::{SigId, consts};
+use signal_hook_mio::v1_0::Signals as SelfPipe;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// One delivery of a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Arrival {
-    pub(crate) signal: i32,
-    /// When the handler ran, and never earlier than the arrival before it. If the ring was full:
-    /// when it was taken.
-    pub(crate) at: Instant,
-}
+/// The token of the self-pipe in the loop's poll.
+pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 
 /// The signals that one loop watches.
 pub(crate) struct Signals {
     /// In the order in which they were added.
     watched: Vec<WatchedSignal>,
-    /// The pipe; made with the first watched signal, dropped with the last.
+    /// Wakes the loop's poll, and gives signals a place among the ready descriptors. It is made with
+    /// the first watched signal, and dropped with the last.
     pipe: Option<SelfPipe>,
+    /// Whether the pipe still wakes for a removed signal, because it could not be replaced.
+    outdated: bool,
     /// The pipe before, while bytes wait in it. It keeps their place among the ready descriptors.
     replaced: Option<SelfPipe>,
     arrivals: Arc<Arrivals>,
     /// Arrivals that have left the ring, because a signal was removed, but were not taken yet.
-    waiting: Vec<Arrival>,
+    waiting: Vec<(i32, Instant)>,
     /// Whether the pipe was read since the last poll.
     was_read: bool,
     /// The time of the last arrival that came out of the ring.
@@ -107,7 +104,7 @@ pub(crate) struct Signals {
     /// The last [`WatchedSignal::serial`].
     serial: u64,
     /// Whether no signal of the process is caught: only an explorer delivers some.
-    alone: bool,
+    pub(crate) alone: bool,
 }
 
 /// One signal, from `watch` to `unwatch`.
@@ -139,20 +136,13 @@ impl WatchedSignal {
     }
 }
 
-/// Wakes the loop's poll, and gives signals a place among the ready descriptors.
-struct SelfPipe {
-    source: signal_hook_mio::v1_0::Signals,
-    token: Token,
-    /// Whether it still wakes for a removed signal, because it could not be replaced.
-    outdated: bool,
-}
-
 impl Signals {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
         Self {
             watched: Vec::new(),
             pipe: None,
+            outdated: false,
             replaced: None,
             arrivals: Arc::new(Arrivals::new(now)),
             waiting: Vec::new(),
@@ -163,19 +153,12 @@ impl Signals {
         }
     }
 
-    /// Makes a source that catches no signal of the process.
-    pub(crate) fn of_loop_alone() -> Self {
-        let mut signals = Self::new();
-        signals.alone = true;
-        signals
-    }
-
-    /// Starts to record deliveries of `signum`. Each wakes `registry`'s poll with `token`.
+    /// Starts to record deliveries of `signum`. Each wakes `registry`'s poll with [`SIGNALS`].
     ///
     /// If this loop watches the signal already, only [`kill_after`](Self::kill_after) is undone: it
     /// was not meant for the new handler. After an error everything is as before. A delivery during
     /// the call is either recorded, or does what it would have done without the call.
-    pub(crate) fn watch(&mut self, signum: i32, registry: &Registry, token: Token) -> Result<()> {
+    pub(crate) fn watch(&mut self, signum: i32, registry: &Registry) -> Result<()> {
         check_number(signum)?;
         check_catchable(signum)?;
         if let Some(watch) = self.watched.iter_mut().find(|watch| watch.signal == signum) {
@@ -185,38 +168,34 @@ impl Signals {
             watch.put_out_fuse();
             return Ok(());
         }
-        let result = self.start(signum, registry, token);
+        self.serial += 1;
+        let recorder = if self.alone { Ok(None) } else { self.start(signum, registry).map(Some) };
+        let (signal, serial) = (signum, self.serial);
+        let result = recorder.map(|recorder| {
+            self.watched.push(WatchedSignal { signal, serial, recorder, own: false, fuse: None });
+        });
         if self.watched.is_empty() {
             self.drop_pipes(registry);
         }
         result
     }
 
-    fn start(&mut self, signum: i32, registry: &Registry, token: Token) -> Result<()> {
-        self.serial += 1;
-        if self.alone {
-            self.add(signum, None);
-            return Ok(());
-        }
+    /// Starts to catch a signal of the process.
+    fn start(&mut self, signum: i32, registry: &Registry) -> Result<SigId> {
         // The descriptors come first: this step can fail, and nothing has changed yet. An outdated
         // pipe cannot be used. Its action for a signal that is added again would run before the
         // recorder, and wake too early.
-        if self.pipe.as_ref().is_none_or(|pipe| pipe.outdated) {
-            self.open_pipe(registry, token)?;
+        if self.pipe.is_none() || self.outdated {
+            self.open_pipe(registry)?;
         }
         let recorder = start_recording(signum, self.arrivals.clone(), self.serial)?;
         if let Some(pipe) = &self.pipe
-            && let Err(error) = pipe.source.add_signal(signum)
+            && let Err(error) = pipe.add_signal(signum)
         {
             stop_recording(signum, recorder);
             return Err(error.into());
         }
-        self.add(signum, Some(recorder));
-        Ok(())
-    }
-
-    fn add(&mut self, signal: i32, recorder: Option<SigId>) {
-        self.watched.push(WatchedSignal { signal, serial: self.serial, recorder, own: false, fuse: None });
+        Ok(recorder)
     }
 
     /// Stops recording a signal, and forgets its deliveries that were not taken. What was in force
@@ -232,7 +211,7 @@ impl Signals {
         self.arrivals.forget_overflow(bit(signum));
         // Forgotten arrivals must not take the room of new ones.
         self.collect();
-        self.waiting.retain(|arrival| arrival.signal != signum);
+        self.waiting.retain(|(signal, _)| *signal != signum);
         self.renew_pipe(registry);
         Ok(true)
     }
@@ -268,7 +247,7 @@ impl Signals {
     pub(crate) fn deliver(&mut self, signum: i32) {
         if self.watched.iter().any(|watch| watch.signal == signum) {
             self.collect();
-            self.waiting.push(Arrival { signal: signum, at: self.latest });
+            self.waiting.push((signum, self.latest));
         }
     }
 
@@ -290,25 +269,28 @@ impl Signals {
 
     /// Takes what arrived, in order of arrival, and empties the self-pipe. Takes at most 1,024;
     /// `pending` shows whether there is more.
-    pub(crate) fn take(&mut self, registry: &Registry) -> Vec<Arrival> {
+    ///
+    /// Each signal comes with the time at which its handler ran, never earlier than the one before.
+    /// If the ring was full, it is the time of this call.
+    pub(crate) fn take(&mut self, registry: &Registry) -> Vec<(i32, Instant)> {
         self.was_read = true;
         self.collect();
         let mut coalesced = self.arrivals.take_overflowed();
-        for arrival in &self.waiting {
-            coalesced &= !bit(arrival.signal);
+        for (signal, _) in &self.waiting {
+            coalesced &= !bit(*signal);
         }
         if coalesced != 0 {
             let now = Instant::now().max(self.latest);
             self.latest = now;
             let signals = self.watched.iter().map(|watch| watch.signal).filter(|n| coalesced & bit(*n) != 0);
-            self.waiting.extend(signals.map(|signal| Arrival { signal, at: now }));
+            self.waiting.extend(signals.map(|signal| (signal, now)));
         }
         // What stays in the ring keeps its bytes, so that the next poll reports the pipe again. The
         // pipe is emptied after the ring. A delivery in between is not lost: `pending` finds it
         // before the next poll.
         if !self.arrivals.any() {
             if let Some(pipe) = &mut self.pipe {
-                drop(pipe.source.pending());
+                drop(pipe.pending());
             }
             deregister(registry, self.replaced.take());
         }
@@ -324,7 +306,7 @@ impl Signals {
     /// level-triggered poll does.
     pub(crate) fn rearm(&mut self, registry: &Registry) {
         for pipe in [&mut self.replaced, &mut self.pipe].into_iter().flatten() {
-            if let Err(error) = registry.reregister(&mut pipe.source, pipe.token, Interest::READABLE) {
+            if let Err(error) = registry.reregister(pipe, SIGNALS, Interest::READABLE) {
                 log_error!("cannot watch the self-pipe of the signals: {error}");
             }
         }
@@ -344,7 +326,7 @@ impl Signals {
                 // A handler reads the time before it claims its place in the ring, and another can
                 // run in between.
                 self.latest = self.latest.max(at);
-                self.waiting.push(Arrival { signal: watch.signal, at: self.latest });
+                self.waiting.push((watch.signal, self.latest));
             }
         }
     }
@@ -355,21 +337,19 @@ impl Signals {
         if self.watched.is_empty() {
             return self.drop_pipes(registry);
         }
-        let Some(token) = self.pipe.as_ref().map(|pipe| pipe.token) else { return };
-        if self.open_pipe(registry, token).is_err()
-            && let Some(pipe) = &mut self.pipe
-        {
+        if self.pipe.is_some() && self.open_pipe(registry).is_err() {
             // No descriptor is left. The old pipe still serves the other signals, with some empty
             // wake-ups.
-            pipe.outdated = true;
+            self.outdated = true;
         }
     }
 
     /// Opens the new pipe before the old one is dropped, so that one of them wakes at any time.
-    fn open_pipe(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let mut source = signal_hook_mio::v1_0::Signals::new(self.watched.iter().map(|watch| watch.signal))?;
-        registry.register(&mut source, token, Interest::READABLE)?;
-        let before = self.pipe.replace(SelfPipe { source, token, outdated: false });
+    fn open_pipe(&mut self, registry: &Registry) -> io::Result<()> {
+        let mut pipe = SelfPipe::new(self.watched.iter().map(|watch| watch.signal))?;
+        registry.register(&mut pipe, SIGNALS, Interest::READABLE)?;
+        let before = self.pipe.replace(pipe);
+        self.outdated = false;
         if self.replaced.is_none() && self.pending() {
             self.replaced = before;
         } else {
@@ -404,7 +384,7 @@ fn deregister(registry: &Registry, pipe: Option<SelfPipe>) {
     if let Some(mut pipe) = pipe {
         // An error does not matter: the descriptor is closed next, which takes it out of the poll
         // as well.
-        let _ = registry.deregister(&mut pipe.source);
+        let _ = registry.deregister(&mut pipe);
     }
 }
 
@@ -435,31 +415,31 @@ mod tests {
         let mut signals = Signals::new();
         // By default these three do nothing, so a stray one cannot hurt the test's process.
         for n in [SIGURG, SIGWINCH, SIGCONT] {
-            signals.watch(n, poll.registry(), Token(0)).unwrap();
+            signals.watch(n, poll.registry()).unwrap();
         }
         for n in [SIGURG, SIGWINCH, SIGCONT, SIGURG] {
             low_level::raise(n).unwrap();
         }
-        // The first removal takes all out of the ring; the second finds its own behind it.
+        // The first removal takes all out of the ring; the second finds its own after it.
         assert!(signals.unwatch(SIGCONT, poll.registry()).unwrap());
         assert!(signals.unwatch(SIGURG, poll.registry()).unwrap());
-        signals.watch(SIGURG, poll.registry(), Token(0)).unwrap();
+        signals.watch(SIGURG, poll.registry()).unwrap();
         low_level::raise(SIGURG).unwrap();
         assert!(signals.pending());
         let taken = signals.take(poll.registry());
-        assert_eq!(taken.iter().map(|arrival| arrival.signal).collect::<Vec<_>>(), [SIGWINCH, SIGURG]);
-        assert!(taken.is_sorted_by_key(|arrival| arrival.at));
+        assert_eq!(taken.iter().map(|(signal, _)| *signal).collect::<Vec<_>>(), [SIGWINCH, SIGURG]);
+        assert!(taken.is_sorted_by_key(|(_, at)| *at));
         assert!(!signals.pending());
         // With 1,024 taken out by a removal, what comes then stays in the ring, also while it is
         // removed itself.
-        signals.watch(SIGCONT, poll.registry(), Token(0)).unwrap();
+        signals.watch(SIGCONT, poll.registry()).unwrap();
         for _ in 0..CAPACITY {
             low_level::raise(SIGWINCH).unwrap();
         }
         assert!(signals.unwatch(SIGCONT, poll.registry()).unwrap());
         low_level::raise(SIGURG).unwrap();
         assert!(signals.unwatch(SIGURG, poll.registry()).unwrap());
-        signals.watch(SIGURG, poll.registry(), Token(0)).unwrap();
+        signals.watch(SIGURG, poll.registry()).unwrap();
         assert_eq!(signals.take(poll.registry()).len(), CAPACITY);
         assert_eq!(signals.take(poll.registry()), []);
         signals.close();
@@ -472,17 +452,17 @@ mod tests {
         let mut signals = Signals::new();
         for n in [i32::MIN, -1, 0, 32, 33, 65, 127, 128, 1000, i32::MAX] {
             let text = format!("invalid signal number {n}");
-            let error = signals.watch(n, poll.registry(), Token(0)).unwrap_err();
+            let error = signals.watch(n, poll.registry()).unwrap_err();
             assert!(matches!(&error, Error::Value(value) if **value == *text), "{n}: {error:?}");
             assert_eq!(signals.unwatch(n, poll.registry()).unwrap_err().to_string(), text);
         }
         for n in [consts::SIGKILL, consts::SIGSTOP] {
-            let error = signals.watch(n, poll.registry(), Token(0)).unwrap_err();
+            let error = signals.watch(n, poll.registry()).unwrap_err();
             assert!(matches!(&error, Error::Runtime(text) if **text == *format!("sig {n} cannot be caught")));
             assert!(!signals.unwatch(n, poll.registry()).unwrap());
         }
         for n in [consts::SIGILL, consts::SIGFPE, consts::SIGSEGV, consts::SIGBUS] {
-            let error = signals.watch(n, poll.registry(), Token(0)).unwrap_err();
+            let error = signals.watch(n, poll.registry()).unwrap_err();
             let start = format!("sig {n} cannot be caught: it reports a fault");
             assert!(matches!(&error, Error::Runtime(text) if text.starts_with(&start)), "{n}: {error:?}");
         }

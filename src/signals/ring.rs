@@ -240,7 +240,7 @@ mod tests {
 
     /// Claimed and not yet filled: so a handler's place looks while another handler interrupts it.
     #[test]
-    fn an_arrival_behind_an_unfinished_one_waits_for_it() {
+    fn an_arrival_after_an_unfinished_one_waits_for_it() {
         let ring = ring();
         let place = ring.tail.fetch_add(1, SeqCst);
         ring.record(2, 1);

@@ -131,7 +131,7 @@ pub fn raise(signal: impl Into<Signal>) -> Result<()> {
 }
 
 /// Checks a number as Python's `signal.valid_signals()`. The C library keeps 32 and 33 for itself.
-pub(super) fn check_number(signum: i32) -> Result<()> {
+pub(crate) fn check_number(signum: i32) -> Result<()> {
     if (1..=64).contains(&signum) && !matches!(signum, 32 | 33) { Ok(()) } else { Err(invalid(signum)) }
 }
 

@@ -82,7 +82,7 @@ impl Barrier {
     ///
     /// Fails with [`Error::BrokenBarrier`] if the barrier is or becomes broken or reset, and with
     /// [`Error::Cancelled`] if the task is cancelled. Fails with [`Error::Runtime`] on another loop
-    /// than that of the first wait, and with [`Error::NoRunningLoop`] without a running loop.
+    /// than the first wait's, and with [`Error::NoRunningLoop`] without a running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Barrier};

@@ -6,8 +6,7 @@
 //! again, or use `wait_for`.
 
 use super::lock::{Lock, LockGuard};
-use super::loop_bound::LoopBound;
-use super::wait_queue::WaitQueue;
+use super::wait_queue::{LoopBound, WaitQueue};
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::trace::Place;
@@ -145,8 +144,8 @@ impl Condition {
     /// Releases the lock, waits for a notification, and acquires the lock again (`Condition.wait`).
     /// It may return without a notification; see [`wait_for`](Self::wait_for).
     ///
-    /// Fails with [`Error::Runtime`] if the lock is not held, or on another loop than that of the
-    /// first wait. Fails with [`Error::Cancelled`] if the task is cancelled; of several requests it
+    /// Fails with [`Error::Runtime`] if the lock is not held, or on another loop than the
+    /// first wait's. Fails with [`Error::Cancelled`] if the task is cancelled; of several requests it
     /// returns the last. It holds the lock again then, however long that takes.
     ///
     /// A `wait` whose future is *dropped* (by a `select!`, say) does not hold the lock again,

@@ -4,8 +4,7 @@
 //! arrival. A `clear` right after it does not undo that. It does not count: two `set` are one, and
 //! a task that arrives after a `clear` waits for the next `set`.
 
-use super::loop_bound::LoopBound;
-use super::wait_queue::WaitQueue;
+use super::wait_queue::{LoopBound, WaitQueue};
 use crate::error::Result;
 use crate::trace::Place;
 use std::cell::Cell;
@@ -95,7 +94,7 @@ impl Event {
     ///
     /// Fails with [`Error::Cancelled`](crate::Error::Cancelled) if the task is cancelled, even in
     /// the same turn as the `set`. Fails with [`Error::Runtime`](crate::Error::Runtime) on another
-    /// loop than that of the first wait, and with
+    /// loop than the first wait's, and with
     /// [`Error::NoRunningLoop`](crate::Error::NoRunningLoop) without a running loop.
     ///
     /// ```

@@ -11,14 +11,14 @@
 //!   UNLOCKED, one is woken ──4 its step, but it was cancelled──▶ UNLOCKED, the next is woken
 //! ```
 
-use super::loop_bound::LoopBound;
-use super::wait_queue::WaitQueue;
+use super::wait_queue::{LoopBound, WaitQueue};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Inner, TaskKey};
+use crate::event_loop::{EventLoop, Inner};
 use crate::task::{Holder, TaskRef, current_task};
 use crate::trace::Place;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
@@ -70,7 +70,7 @@ struct Hold {
     number: u64,
     /// The task that acquired it. Alternative: a handle of the task. Problem: it would delay the
     /// report of a failure.
-    task: Option<(Weak<Inner>, TaskKey)>,
+    task: Option<(Weak<Inner>, NonZeroU64)>,
 }
 
 impl Lock {
@@ -147,8 +147,8 @@ impl Lock {
     /// is held or other tasks wait; otherwise this does not suspend.
     ///
     /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it does not hold
-    /// the lock then. A wait fails with [`Error::Runtime`] on another loop than that of the first
-    /// wait, and with [`Error::NoRunningLoop`] without a running loop.
+    /// the lock then. A wait fails with [`Error::Runtime`] on another loop than the first
+    /// wait's, and with [`Error::NoRunningLoop`] without a running loop.
     ///
     /// ```
     /// # use looplab::{EventLoop, sync::Lock};
@@ -217,7 +217,7 @@ impl Lock {
         self.0.last_hold.set(number);
         let task = current_task();
         self.0.holder.set(task.as_ref().map(TaskRef::id));
-        let task = task.and_then(|task| Some((task.event_loop()?.downgrade(), task.key()?)));
+        let task = task.and_then(|task| Some((Rc::downgrade(&task.event_loop()?.0), task.key()?)));
         let old = self.0.hold.replace(Some(Hold { number, task }));
         drop(old);
         number

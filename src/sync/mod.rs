@@ -31,7 +31,6 @@ mod barrier;
 mod condition;
 mod event;
 mod lock;
-mod loop_bound;
 mod queue;
 mod semaphore;
 mod store;

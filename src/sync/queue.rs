@@ -10,9 +10,8 @@
 //! functions that take a queue would be generic.
 
 use super::event::Event;
-use super::loop_bound::LoopBound;
 use super::store::{Deque, Heap, Store};
-use super::wait_queue::WaitQueue;
+use super::wait_queue::{LoopBound, WaitQueue};
 use crate::error::{Error, Result};
 use crate::panics::{Guarded, drop_all};
 use crate::task::Future as Waiter;
@@ -105,7 +104,7 @@ impl<T: 'static> Queue<T> {
     ///
     /// Fails with [`Error::QueueShutDown`] if the queue is or becomes shut down, and with
     /// [`Error::Cancelled`] if the task is cancelled while it waits. A wait fails with
-    /// [`Error::Runtime`] on another loop than that of the first wait, and with
+    /// [`Error::Runtime`] on another loop than the first wait's, and with
     /// [`Error::NoRunningLoop`] without a running loop. Each failure drops the item.
     ///
     /// ```
@@ -241,7 +240,7 @@ impl<T: 'static> Queue<T> {
     /// (`Queue.join`). Does not suspend if that is so already.
     ///
     /// Fails with [`Error::Cancelled`] if the task is cancelled. Fails with [`Error::Runtime`] on
-    /// another loop than that of the first wait, and with [`Error::NoRunningLoop`] without a
+    /// another loop than the first wait's, and with [`Error::NoRunningLoop`] without a
     /// running loop.
     ///
     /// ```

@@ -5,8 +5,7 @@
 //! got a permit returns it, and the next waiter gets it. They do not record which task holds a
 //! permit, and a plain semaphore may be released more often than acquired.
 
-use super::loop_bound::LoopBound;
-use super::wait_queue::WaitQueue;
+use super::wait_queue::{LoopBound, WaitQueue};
 use crate::error::{Error, Result};
 use crate::task::Future as Waiter;
 use crate::trace::Place;
@@ -236,8 +235,8 @@ macro_rules! semaphore {
             /// Does not suspend unless the semaphore is [locked](Self::locked).
             ///
             /// Fails with [`Error::Cancelled`] if the task is cancelled while it waits; it has no
-            /// permit then. A wait fails with [`Error::Runtime`] on another loop than that of the
-            /// first wait, and with [`Error::NoRunningLoop`] without a running loop.
+            /// permit then. A wait fails with [`Error::Runtime`] on another loop than the
+            /// first wait's, and with [`Error::NoRunningLoop`] without a running loop.
             ///
             /// ```
             /// # use looplab::{EventLoop, sync::Semaphore};

@@ -3,7 +3,7 @@
 //! A store handles no waiting. A heap compares its items, which is user code.
 
 use crate::panics::{Apart, Guarded};
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 pub(super) trait Store<T> {
@@ -56,6 +56,10 @@ pub(super) struct Heap<T: Ord + 'static> {
     pushed: u64,
 }
 
+/// An item and its number, for the order of equal items. The lowest is popped first. The item is
+/// guarded, because a comparison that panics drops the one that is being popped.
+type Ranked<T> = Reverse<(Guarded<T>, u64)>;
+
 impl<T: Ord + 'static> Heap<T> {
     pub(super) fn new() -> Self {
         Self { items: Apart::from(BinaryHeap::new()), pushed: 0 }
@@ -65,11 +69,11 @@ impl<T: Ord + 'static> Heap<T> {
 impl<T: Ord + 'static> Store<T> for Heap<T> {
     fn push(&mut self, item: T) {
         self.pushed += 1;
-        self.items.push(Ranked { item: Guarded::new(item), number: self.pushed });
+        self.items.push(Reverse((Guarded::new(item), self.pushed)));
     }
 
     fn pop(&mut self) -> Option<T> {
-        self.items.pop().map(|ranked| ranked.item.into_inner())
+        self.items.pop().map(|Reverse((item, _))| item.into_inner())
     }
 
     fn len(&self) -> usize {
@@ -77,33 +81,6 @@ impl<T: Ord + 'static> Store<T> for Heap<T> {
     }
 
     fn take_all(&mut self) -> Vec<T> {
-        self.items.take().into_iter().map(|ranked| ranked.item.into_inner()).collect()
+        self.items.take().into_iter().map(|Reverse((item, _))| item.into_inner()).collect()
     }
 }
-
-/// An item and its number, for the order of equal items. The greatest is popped first.
-struct Ranked<T: 'static> {
-    /// Guarded, because a comparison that panics drops the item that is being popped.
-    item: Guarded<T>,
-    number: u64,
-}
-
-impl<T: Ord> Ord for Ranked<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        T::cmp(&other.item, &self.item).then_with(|| other.number.cmp(&self.number))
-    }
-}
-
-impl<T: Ord> PartialOrd for Ranked<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Ord> PartialEq for Ranked<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<T: Ord> Eq for Ranked<T> {}

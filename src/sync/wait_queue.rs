@@ -1,11 +1,12 @@
-//! `WaitQueue`: the futures of the tasks that wait for one thing, in the order of their arrival.
+//! `WaitQueue`: the futures of the tasks that wait for one thing, in the order of their arrival; and
+//! `LoopBound`, the loop that a primitive belongs to (asyncio's `mixins._LoopBoundMixin`).
 //!
 //! It guarantees that no wake-up is lost: a waiter whose wait fails or is dropped calls the
 //! hand-over function of its caller. No borrow is held while a waiter is woken, because a waker may
 //! be user code. A call wakes no waiter that arrives meanwhile. Waking and leaving cost a binary
 //! search in a queue of any length.
 //!
-//! It does not handle which loop may wait; see [`LoopBound`](super::loop_bound::LoopBound).
+//! A queue does not handle which loop may wait; see [`LoopBound`].
 //!
 //! Alternative: a callback or a waker for each waiter. Problem: a future is an ordinary await,
 //! which the trace shows and a cancellation ends. Its states are the three that the rules need:
@@ -13,12 +14,13 @@
 
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
-use crate::event_loop::get_running_loop;
+use crate::event_loop::{EventLoop, Inner, get_running_loop};
 use crate::task::Future as Waiter;
 use crate::trace::Place;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
+use std::fmt::{self, Debug};
+use std::rc::{Rc, Weak};
 
 /// A queue of waiters. It is used by the primitives here, by `as_completed`, and by streams and
 /// servers.
@@ -189,6 +191,40 @@ fn wake(waiter: &Waiter<()>, outcome: Result<()>) {
     }
 }
 
+/// Binds a primitive to the loop of its first wait. Since Python 3.10, uses that do not wait do not
+/// bind.
+///
+/// The reference is weak, but it keeps the allocation: no later loop can have the same address.
+#[derive(Default)]
+pub(super) struct LoopBound(OnceCell<Weak<Inner>>);
+
+impl LoopBound {
+    /// Returns the running loop.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] if `primitive` is bound to another loop, [`Error::NoRunningLoop`] without
+    /// a running loop.
+    pub(super) fn running_loop(&self, primitive: &dyn Debug) -> Result<EventLoop> {
+        let lp = get_running_loop()?;
+        let bound = self.0.get_or_init(|| Rc::downgrade(&lp.0));
+        if std::ptr::eq(bound.as_ptr(), Rc::as_ptr(&lp.0)) {
+            return Ok(lp);
+        }
+        Err(Error::Runtime(format!("{primitive:?} is bound to a different event loop").into()))
+    }
+
+    /// Creates a future on the running loop, to wait for `primitive`. Fails as
+    /// [`running_loop`](Self::running_loop).
+    pub(super) fn waiter(
+        &self,
+        primitive: &dyn Debug,
+        kind: &'static str,
+        place: Place,
+    ) -> Result<Waiter<()>> {
+        Ok(Waiter::of_kind(&self.running_loop(primitive)?, kind, place))
+    }
+}
+
 /// Counts the waiters that are looked at, for the tests below.
 fn look() {
     #[cfg(test)]
@@ -203,7 +239,6 @@ mod tests {
     use crate::sync::{Condition, Event, Lock, Queue, Semaphore};
     use crate::{EventLoop, Task, as_completed, create_task, yield_now};
     use std::future::poll_fn;
-    use std::rc::Rc;
     use std::task::Poll;
 
     thread_local! { pub(super) static LOOKS: Cell<usize> = const { Cell::new(0) } }

@@ -18,7 +18,9 @@ struct Frame {
 
 /// Requests cancellation of `root`, and returns whether it was accepted.
 pub(crate) fn cancel(root: Rc<dyn AnyFuture>, message: &CancelMessage) -> bool {
-    walk(Vec::new(), Some(root), message)
+    let mut frames = Vec::new();
+    let answer = begin(&mut frames, root, message);
+    walk(frames, answer, message)
 }
 
 /// Forwards a request that `future` has accepted already.
@@ -27,23 +29,22 @@ pub(super) fn forward(
     forward_to: Vec<Rc<dyn AnyFuture>>,
     message: &CancelMessage,
 ) {
-    walk(vec![Frame { future, forward_to: forward_to.into_iter(), accepted: false }], None, message);
+    walk(vec![Frame { future, forward_to: forward_to.into_iter(), accepted: false }], false, message);
 }
 
-fn walk(mut frames: Vec<Frame>, mut next: Option<Rc<dyn AnyFuture>>, message: &CancelMessage) -> bool {
-    loop {
-        let answer = next.take().is_some_and(|future| begin(&mut frames, future, message));
-        let Some(frame) = frames.last_mut() else { return answer };
+/// Asks what the last frame forwards to, one after the other, until no frame is left. `answer` is the last one's answer.
+fn walk(mut frames: Vec<Frame>, mut answer: bool, message: &CancelMessage) -> bool {
+    while let Some(mut frame) = frames.pop() {
         frame.accepted |= answer;
-        next = frame.forward_to.next();
-        while next.is_none() {
-            let Some(Frame { future, accepted, .. }) = frames.pop() else { return false };
-            let answer = future.end_cancel(accepted, message);
-            let Some(frame) = frames.last_mut() else { return answer };
-            frame.accepted |= answer;
-            next = frame.forward_to.next();
-        }
+        answer = match frame.forward_to.next() {
+            Some(next) => {
+                frames.push(frame);
+                begin(&mut frames, next, message)
+            }
+            None => frame.future.end_cancel(frame.accepted, message),
+        };
     }
+    answer
 }
 
 /// Begins with one future; false if it has not accepted so far.
@@ -72,7 +73,7 @@ fn complete(future: &Rc<dyn AnyFuture>, message: &CancelMessage) -> bool {
     }
     core.set_message(message.clone());
     if let Err(closed) = core.complete(Done::Cancelled, || future.clone()) {
-        log_error!("future {} is cancelled, but its waiters are not woken: {closed}", core.id());
+        log_error!("future {} is cancelled, but its waiters are not woken: {closed}", core.id);
     }
     true
 }

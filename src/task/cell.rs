@@ -13,16 +13,15 @@
 //!                                      └──4' yields──▶ QUEUED
 //! ```
 
-use super::context::{StepContext, is_some};
+use super::context::StepContext;
 use super::future_core::{AnyFuture, Begin, CancelMessage, FutureCore};
 use super::keyed_list::next;
 use crate::error::Result;
-use crate::event_loop::{
-    AnyTask, EventLoop, ExceptionContext, TaskInfo, TaskKey, TaskWaker, report, running,
-};
+use crate::event_loop::{AnyTask, EventLoop, ExceptionContext, TaskInfo, TaskWaker, report, running};
+use crate::in_place::{is_some, rc_in_place};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
-use crate::trace::{On, Place};
+use crate::trace::{Done, On, Place};
 use std::any::{Any, TypeId, type_name};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -63,20 +62,23 @@ pub(crate) struct TaskCell {
     /// Returns the type of the value, and its name.
     pub(super) value_type: fn() -> (TypeId, &'static str),
     pub(super) handle: u64,
-    pub(super) key: Cell<Option<TaskKey>>,
+    /// Its key in the loop's table, until it is done.
+    pub(super) key: Cell<Option<NonZeroU64>>,
     /// The N of `Task-N`; 0 if it was given a name.
     number: u64,
     pub(super) state: Cell<RunState>,
     pub(crate) started: Cell<bool>,
     /// How many cancellations were requested and not taken back.
     pub(super) cancels: Cell<u32>,
+    /// A cancellation is to be thrown in the next step. Its message is the core's.
+    pub(super) must_cancel: Cell<bool>,
     /// A walk of `cancel` is asking it.
     pub(super) asked: Cell<bool>,
     /// Whether its destruction while pending is worth a report.
     pub(super) report_destroyed: Cell<bool>,
     /// The number under which it waits for a future that is not looplab's.
     pub(super) foreign: OnceCell<NonZeroU64>,
-    extras: OnceCell<Box<TaskExtras>>,
+    pub(super) extras: OnceCell<Box<TaskExtras>>,
 }
 
 /// What the loop does with a task, and what waking it does.
@@ -99,8 +101,6 @@ pub(super) enum RunState {
 #[derive(Default)]
 pub(super) struct TaskExtras {
     name: RefCell<Option<Rc<str>>>,
-    /// A cancellation to be thrown in the next step.
-    pub(super) must_cancel: Cell<Option<CancelMessage>>,
     /// The task in whose step a coroutine is polled.
     pub(super) driver: RefCell<Option<Rc<TaskCell>>>,
     /// Its waker, while a clone of the lent one exists.
@@ -108,35 +108,41 @@ pub(super) struct TaskExtras {
 }
 
 impl TaskCell {
-    /// Makes a task whose value is a `T`, without a body. On no loop it is a coroutine, or a task that fails at once.
+    /// Makes a task whose value is a `T`. On no loop it is a coroutine, or, without a body, a task that fails at once.
     #[inline]
-    pub(crate) fn new<T: 'static>(lp: Option<&EventLoop>, place: Place, name: Option<Rc<str>>) -> Rc<Self> {
+    pub(crate) fn new<T: 'static>(
+        lp: Option<&EventLoop>,
+        place: Place,
+        name: Option<Rc<str>>,
+        body: Option<Pin<Box<dyn Body>>>,
+    ) -> Rc<Self> {
         let (lp, id, handle) = match lp {
-            Some(lp) => (lp.downgrade(), lp.0.next_object(), lp.0.next_handle()),
+            Some(lp) => (Rc::downgrade(&lp.0), lp.0.next_object(), lp.0.next_handle()),
             None => (Weak::new(), 0, 0),
         };
-        Rc::new(Self {
+        let number = if name.is_some() { 0 } else { next_number() };
+        let extras = name.map_or_else(OnceCell::new, |name| {
+            let name = RefCell::new(Some(name));
+            OnceCell::from(Box::new(TaskExtras { name, ..TaskExtras::default() }))
+        });
+        rc_in_place(|| Self {
             core: FutureCore::new(lp, On::Task(id), "task", place),
             context: StepContext::new(),
-            body: Cell::new(None),
+            body: Cell::new(body),
             value: RefCell::new(None),
             value_needs_drop: needs_drop::<T>(),
             value_type: || (TypeId::of::<T>(), type_name::<T>()),
             handle,
             key: Cell::new(None),
-            number: if name.is_some() { 0 } else { next_number() },
+            number,
             state: Cell::new(RunState::Stepped),
             started: Cell::new(false),
             cancels: Cell::new(0),
+            must_cancel: Cell::new(false),
             asked: Cell::new(false),
             report_destroyed: Cell::new(true),
             foreign: OnceCell::new(),
-            extras: name.map_or_else(OnceCell::new, |name| {
-                OnceCell::from(Box::new(TaskExtras {
-                    name: RefCell::new(Some(name)),
-                    ..TaskExtras::default()
-                }))
-            }),
+            extras,
         })
     }
 
@@ -149,11 +155,6 @@ impl TaskCell {
         self.extras.get_or_init(Box::default)
     }
 
-    #[inline]
-    pub(super) fn take_waker(&self) -> Option<Box<TaskWaker>> {
-        self.extras.get()?.waker.take()
-    }
-
     pub(super) fn name(&self) -> Rc<str> {
         let given = self.extras.get().and_then(|extras| extras.name.borrow().clone());
         given.unwrap_or_else(|| format!("Task-{}", self.number).into())
@@ -163,12 +164,12 @@ impl TaskCell {
         let before = self.extras().name.replace(Some(name.clone()));
         drop(before);
         if let Some(lp) = self.core.event_loop().filter(|_| !self.core.done()) {
-            lp.0.task_named(self.core.id(), &name, (self.value_type)().1, None, self.core.place);
+            lp.0.task_named(self.core.id, &name, (self.value_type)().1, None, self.core.place);
         }
     }
 
     pub(super) fn info(&self) -> TaskInfo {
-        TaskInfo { id: self.core.id(), name: self.name().to_string(), place: self.core.place }
+        TaskInfo { id: self.core.id, name: self.name().to_string(), place: self.core.place }
     }
 
     pub(crate) fn has_body(&self) -> bool {
@@ -198,26 +199,21 @@ impl TaskCell {
 impl TaskCell {
     /// Notes a cancellation to be thrown in the next step. Its message stays the task's, whatever the body makes of it: a
     /// gathering whose children swallow its cancellation ends with the message of the last one.
-    fn must_cancel(&self, message: &CancelMessage) {
-        self.extras().must_cancel.set(Some(message.clone()));
-        self.core.set_message(message.clone());
-    }
-
-    #[inline]
-    pub(super) fn take_must_cancel(&self) -> Option<CancelMessage> {
-        self.extras.get()?.must_cancel.take()
+    pub(super) fn note_cancel(&self, message: CancelMessage) {
+        self.must_cancel.set(true);
+        self.core.set_message(message);
     }
 
     /// Whether a cancellation was requested that no await has delivered yet. For the task itself, during its step.
     pub(super) fn cancel_undelivered(&self) -> bool {
-        self.extras.get().is_some_and(|extras| is_some(&extras.must_cancel)) || self.context.throws()
+        self.must_cancel.get() || self.context.throws()
     }
 
     pub(super) fn uncancel(&self) -> u32 {
         self.cancels.set(self.cancels.get().saturating_sub(1));
         if self.cancels.get() == 0 {
             // Since 3.13: a request that was not delivered yet is withdrawn with the last count.
-            drop(self.take_must_cancel());
+            self.must_cancel.set(false);
         }
         self.cancels.get()
     }
@@ -238,14 +234,14 @@ impl AnyFuture for TaskCell {
         }
         self.cancels.set(self.cancels.get() + 1);
         if let Some(lp) = self.core.event_loop() {
-            lp.0.cancel_requested(self.core.id());
+            lp.0.cancel_requested(self.core.id);
         }
         let waits = match self.state.get() {
             RunState::Running | RunState::Woken => Vec::new(),
             _ => self.context.waits(),
         };
         if waits.is_empty() {
-            self.must_cancel(message);
+            self.note_cancel(message.clone());
             return Begin::Decided(true);
         }
         self.asked.set(true);
@@ -255,7 +251,7 @@ impl AnyFuture for TaskCell {
     fn end_cancel(&self, accepted: bool, message: &CancelMessage) -> bool {
         self.asked.set(false);
         if !accepted {
-            self.must_cancel(message);
+            self.note_cancel(message.clone());
         }
         true
     }
@@ -290,12 +286,12 @@ impl Drop for TaskCell {
 /// `<Task pending name='Task-1' created at file:line>`, as Python shows a task.
 impl fmt::Debug for TaskCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match (self.core.done(), self.core.cancelled()) {
-            (false, _) => "pending",
-            (true, true) => "cancelled",
-            (true, false) => "finished",
+        let FutureCore { state, place, .. } = &self.core;
+        let state = match state.get() {
+            None => "pending",
+            Some(Done::Ok | Done::Err) => "finished",
+            Some(Done::Cancelled) => "cancelled",
         };
-        let place = self.core.place;
         write!(f, "<Task {state} name='{}' created at {}:{}>", self.name(), place.file(), place.line())
     }
 }

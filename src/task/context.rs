@@ -13,12 +13,13 @@
 use super::future_core::AnyFuture;
 use super::keyed_list::{KeyedList, next_key};
 use crate::error::Error;
+use crate::in_place::is_some;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Context;
 
 pub(crate) struct StepContext {
-    /// Differs from that of every other context of this thread.
+    /// Differs from the id of every other context of this thread.
     pub(super) id: u64,
     /// The number of the step that it is in, or was in last. Steps and registrations are numbered by one counter: a
     /// registration with a smaller number is older than the step.
@@ -135,13 +136,4 @@ impl StepContext {
         // Nearly always the first wait was registered in the last step.
         self.waits.first_key() > self.number.get() || !self.waits().is_empty()
     }
-}
-
-/// Looks whether a cell is empty, for values that are not `Copy`.
-#[inline]
-pub(super) fn is_some<T>(cell: &Cell<Option<T>>) -> bool {
-    let content = cell.take();
-    let is_some = content.is_some();
-    cell.set(content);
-    is_some
 }

@@ -15,16 +15,12 @@ use std::rc::Rc;
 pub struct CallbackId(pub(crate) u64);
 
 /// Registers a done callback, which gets the finished future. `name` names it for a reader.
-pub(crate) fn add_done_callback<F, R>(
+pub(crate) fn add_done_callback<R: Outcome>(
     future: Rc<dyn AnyFuture>,
     place: Place,
     name: &'static str,
-    function: F,
-) -> CallbackId
-where
-    F: FnOnce(Rc<dyn Any>) -> R + 'static,
-    R: Outcome,
-{
+    function: impl FnOnce(Rc<dyn Any>) -> R + 'static,
+) -> CallbackId {
     let core = future.core();
     // A task that could not be made has no loop: its callbacks are for the running one.
     let lp = if core.has_no_loop() { running() } else { core.event_loop() };
@@ -62,11 +58,12 @@ pub(crate) struct DoneCallback {
 }
 
 impl DoneCallback {
-    pub(crate) fn new<F, R>(future: Rc<dyn AnyFuture>, place: Place, name: &'static str, function: F) -> Self
-    where
-        F: FnOnce() -> R + 'static,
-        R: Outcome,
-    {
+    pub(crate) fn new<R: Outcome>(
+        future: Rc<dyn AnyFuture>,
+        place: Place,
+        name: &'static str,
+        function: impl FnOnce() -> R + 'static,
+    ) -> Self {
         let id = add_done_callback(future.clone(), place, name, move |_| function());
         Self { future, id }
     }

@@ -4,12 +4,13 @@ use super::done_callback;
 use super::future::Future;
 use super::future_core::{AnyFuture, FutureOf};
 use super::handles::{Task, TaskRef};
-use super::join::Join;
+use super::leaf::Join;
 use super::spawn::{Prepared, TaskBuilder, spawn};
 use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result};
 use crate::event_loop::{Callback, EventLoop, Header};
-use crate::outcome::Outcome;
+use crate::in_place::rc_in_place;
+use crate::outcome::{Outcome, ValueOf};
 use crate::trace::{EntryKind, Place};
 use std::panic::Location;
 use std::rc::Rc;
@@ -43,7 +44,7 @@ impl<T: 'static> Ensured<T> {
         }
     }
 
-    /// Reports the task's destruction while pending, as that of any task. (asyncio's `run_until_complete` and `gather`
+    /// Reports the task's destruction while pending, as for any task. (asyncio's `run_until_complete` and `gather`
     /// do not ask for that.)
     pub(crate) fn reported(self) -> Self {
         if let Self::New(task) = &self {
@@ -54,13 +55,14 @@ impl<T: 'static> Ensured<T> {
 
     /// Refuses what belongs to another loop, for a caller whose counterpart in asyncio does.
     pub(crate) fn of_loop(self, lp: &EventLoop) -> Result<Self> {
-        let Self::Shared(shared) = &self else { return Ok(self) };
-        let core = shared.future.core();
-        if core.is_of(lp) || core.has_no_loop() {
-            return Ok(self);
+        if let Self::Shared(shared) = &self
+            && !shared.future.core().has_no_loop()
+            && shared.future.core().lp.as_ptr() != Rc::as_ptr(&lp.0)
+        {
+            let text = "The future belongs to a different loop than the one specified as the loop argument";
+            return Err(Error::Value(text.into()));
         }
-        let text = "The future belongs to a different loop than the one specified as the loop argument";
-        Err(Error::Value(text.into()))
+        Ok(self)
     }
 
     /// Returns the outcome of one that is done.
@@ -83,25 +85,19 @@ impl<T: 'static> Ensured<T> {
     }
 }
 
-impl<F> EnsureFuture for F
-where
-    F: std::future::Future<Output: Outcome> + 'static,
-{
-    type Value = <F::Output as Outcome>::Value;
+impl<F: std::future::Future<Output: Outcome> + 'static> EnsureFuture for F {
+    type Value = ValueOf<F>;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
         Prepared { options: TaskBuilder::default(), body: self }.ensure(lp, place)
     }
 }
 
-impl<F> EnsureFuture for Prepared<F>
-where
-    F: std::future::Future<Output: Outcome> + 'static,
-{
-    type Value = <F::Output as Outcome>::Value;
+impl<F: std::future::Future<Output: Outcome> + 'static> EnsureFuture for Prepared<F> {
+    type Value = ValueOf<F>;
 
     fn ensure(self, lp: &EventLoop, place: Place) -> Result<Ensured<Self::Value>> {
-        let task = spawn(lp, place, self.options, self.body)?;
+        let task = spawn(lp, place, &self.options, self.body)?;
         // There is no other handle.
         task.0.report_destroyed.set(false);
         Ok(Ensured::New(task))
@@ -176,18 +172,22 @@ impl EventLoop {
 
     /// Runs until `target` is done, and leaves its outcome in it. The caller has checked that a run may begin.
     pub(crate) fn run_until(&self, target: &Rc<dyn AnyFuture>, place: Place) -> Result<()> {
-        if target.core().has_no_loop() {
+        let core = target.core();
+        if core.has_no_loop() {
             // A task that could not be made has failed already, and no loop will complete it.
             return Ok(());
         }
-        let header = Header::new(self.0.next_handle(), EntryKind::DoneCallback, place, "run_until_complete");
-        let end = Rc::new(RunEnd { header, target: target.clone(), run: self.0.this_run() });
+        let end = rc_in_place(|| RunEnd {
+            header: Header::new(self.0.next_handle(), EntryKind::DoneCallback, place, "run_until_complete"),
+            target: target.clone(),
+            run: self.0.this_run(),
+        });
         let id = done_callback::register(target, end, Some(self));
-        let registered = DropGuard::new(|| target.core().drop_waiter(id.0));
+        let registered = DropGuard::new(|| core.drop_waiter(id.0));
         let result = self.run_turns();
         drop(registered);
         result?;
-        if target.core().done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
+        if core.done() { Ok(()) } else { Err(Error::StoppedBeforeComplete) }
     }
 }
 
@@ -210,14 +210,12 @@ impl Callback for RunEnd {
 
     fn call(&self, lp: &EventLoop) -> Result<()> {
         // Looking at the error counts as reading it, as in asyncio.
-        self.target.core().mark_retrieved();
-        let leaves = self.target.core().error().is_some_and(|error| error.leaves_the_loop());
+        let core = self.target.core();
+        core.mark_retrieved();
+        let leaves = core.error().is_some_and(|error| error.leaves_the_loop());
         if lp.0.this_run() == self.run && !leaves {
             lp.stop();
         }
         Ok(())
     }
-
-    /// It owns nothing of the user's but the target, which it keeps until it is dropped.
-    fn discard(&self) {}
 }

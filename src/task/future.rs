@@ -2,15 +2,18 @@
 
 use super::cancel;
 use super::done_callback::{CallbackId, add_done_callback};
-use super::future_core::{AnyFuture, FutureCore, FutureOf, Holder, downcast};
+use super::future_core::{AnyFuture, FutureCore, FutureOf, Holder, downcast, downcast_rc};
+use super::leaf::Leaf;
 use crate::error::{Error, Result};
-use crate::event_loop::{Dependant, EventLoop, ExceptionContext, FutureInfo, report};
+use crate::event_loop::{Dependant, EventLoop};
+use crate::in_place::rc_in_place;
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::{Done, Place};
 use std::any::{Any, type_name};
 use std::cell::RefCell;
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -36,7 +39,7 @@ pub(crate) struct FutureCell<T: 'static> {
 /// # Ok::<(), looplab::Error>(())
 /// ```
 #[doc(alias = "asyncio.Future")]
-pub struct Future<T: 'static>(Rc<FutureCell<T>>);
+pub struct Future<T: 'static>(pub(crate) Rc<FutureCell<T>>);
 
 /// The methods of futures and tasks.
 macro_rules! future_methods {
@@ -64,14 +67,14 @@ macro_rules! future_methods {
         /// Returns its number among the tasks and futures of its loop, in order of creation.
         #[must_use]
         pub fn id(&self) -> u64 {
-            self.0.core.id()
+            self.0.core.id
         }
 
         /// Removes a done callback, and returns how many were removed (`Future.remove_done_callback`). One that is queued
         /// already cannot be removed.
         #[doc(alias("Future.remove_done_callback", "Task.remove_done_callback"))]
         pub fn remove_done_callback(&self, id: CallbackId) -> usize {
-            let removed = self.0.core.remove_waiter(id.0);
+            let removed = self.0.core.waiters.remove(id.0);
             let count = usize::from(removed.is_some());
             drop_quietly(removed);
             count
@@ -92,29 +95,33 @@ macro_rules! future_methods {
 
 pub(super) use future_methods;
 
+impl EventLoop {
+    /// Makes a future whose result is set by hand (`loop.create_future`). Still made on a closed loop, as in asyncio.
+    #[doc(alias = "loop.create_future")]
+    #[must_use]
+    #[track_caller]
+    pub fn create_future<T: 'static>(&self) -> Future<T> {
+        Future::of_kind(self, "future", Location::caller())
+    }
+}
+
 impl<T: 'static> Future<T> {
     future_methods!();
 
     /// Makes a future; one that a combinator waits on is shown under the combinator's name.
     pub(crate) fn of_kind(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
-        Self(Rc::new(FutureCell { core: FutureCore::future(lp, kind, place), value: RefCell::new(None) }))
+        Self(rc_in_place(|| FutureCell {
+            core: FutureCore::future(lp, kind, place),
+            value: RefCell::new(None),
+        }))
     }
 
     /// Lets the trace show the holder of what this future waits for.
     pub(crate) fn held_by(self, holder: Option<&Holder>) -> Self {
         if let Some(holder) = holder {
-            self.0.core.set_holder(holder.clone());
+            let _ = self.0.core.extras().holder.set(holder.clone());
         }
         self
-    }
-
-    /// Returns a handle of this future.
-    pub(crate) fn of(cell: Rc<FutureCell<T>>) -> Self {
-        Self(cell)
-    }
-
-    pub(crate) fn cell(&self) -> &Rc<FutureCell<T>> {
-        &self.0
     }
 
     /// Sets the result and queues all waiters (`Future.set_result`). May be called between two runs.
@@ -136,7 +143,8 @@ impl<T: 'static> Future<T> {
         self.settle(Err(error))
     }
 
-    fn settle(&self, outcome: Result<T>) -> Result<()> {
+    /// Sets the result or the error.
+    pub(crate) fn settle(&self, outcome: Result<T>) -> Result<()> {
         if self.done() {
             drop_quietly(outcome);
             return Err(Error::InvalidState("invalid state"));
@@ -149,6 +157,25 @@ impl<T: 'static> Future<T> {
             }
             Err(error) => self.0.core.fail(error, owner),
         }
+    }
+
+    /// Awaits the future and takes its value out, which needs no `Clone` (an `io::Result` has none). Other handles get
+    /// [`Error::InvalidState`] afterwards.
+    ///
+    /// # Errors
+    /// What the future failed with; [`Error::InvalidState`] if the value was taken before.
+    ///
+    /// ```
+    /// # use looplab::EventLoop;
+    /// let lp = EventLoop::new()?;
+    /// let text = lp.run_in_executor(|| std::fs::read_to_string("Cargo.toml"))?;
+    /// let text: std::io::Result<String> = lp.run_until_complete(async move { text.into_output().await })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    pub async fn into_output(self) -> Result<T> {
+        let mut leaf = Leaf::new(self.0.clone());
+        poll_fn(|cx| leaf.poll(cx)).await?;
+        self.take()
     }
 
     /// Takes the outcome of one that is done.
@@ -208,19 +235,14 @@ impl<T: 'static> Future<T> {
     /// that, or is closed already, the callback is dropped.
     #[doc(alias = "Future.add_done_callback")]
     #[track_caller]
-    pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
-    where
-        F: FnOnce(&Self) -> R + 'static,
-        R: Outcome,
-    {
+    pub fn add_done_callback<F: FnOnce(&Self) -> R + 'static, R: Outcome>(&self, callback: F) -> CallbackId {
         let place = Location::caller();
         if !self.done() {
             let weak: Weak<FutureCell<T>> = Rc::downgrade(&self.0);
             self.0.core.end_with_loop(weak);
         }
-        add_done_callback(self.0.clone(), place, type_name::<F>(), move |object| {
-            let future = object.downcast::<FutureCell<T>>().ok().map(Future);
-            future.map_or(Ok(()), |future| callback(&future).into_result().map(drop))
+        add_done_callback(self.0.clone(), place, type_name::<F>(), move |done| {
+            callback(&Self(downcast_rc(done))).into_result().map(drop)
         })
     }
 }
@@ -249,11 +271,7 @@ impl<T: 'static> Dependant for FutureCell<T> {
 /// Reports a failure that was never read, and drops the value.
 impl<T> Drop for FutureCell<T> {
     fn drop(&mut self) {
-        if let Some(error) = self.core.take_unretrieved() {
-            let context = ExceptionContext::new("Future exception was never retrieved");
-            let info = FutureInfo { id: self.core.id(), place: self.core.place };
-            report(self.core.event_loop(), context.with_error(error).with_future(info));
-        }
+        self.core.report_unretrieved("Future exception was never retrieved");
         drop_quietly(self.value.get_mut().take());
     }
 }
@@ -275,13 +293,13 @@ impl<T: 'static> Eq for Future<T> {}
 
 impl<T: 'static> fmt::Debug for Future<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match (self.done(), self.cancelled(), self.0.core.failed()) {
-            (false, ..) => "pending",
-            (true, true, _) => "cancelled",
-            (true, false, true) => "failed",
-            (true, false, false) => "finished",
+        let FutureCore { state, place, .. } = &self.0.core;
+        let state = match state.get() {
+            None => "pending",
+            Some(Done::Ok) => "finished",
+            Some(Done::Err) => "failed",
+            Some(Done::Cancelled) => "cancelled",
         };
-        let place = self.0.core.place;
         write!(f, "<Future {state} created at {}:{}>", place.file(), place.line())
     }
 }

@@ -14,7 +14,7 @@
 use super::keyed_list::{KeyedList, next_key};
 use crate::error::{Error, Result};
 use crate::event_loop::{
-    AnyTask, Callback, Dependant, Dependence, EventLoop, ExceptionContext, Inner, call, report,
+    AnyTask, Callback, Dependant, Dependence, EventLoop, ExceptionContext, FutureInfo, Inner, call, report,
 };
 use crate::panics::drop_quietly;
 use crate::trace::{Done, On, Place};
@@ -95,30 +95,35 @@ pub(crate) fn downcast<A: 'static>(source: &dyn Any) -> &A {
     source.downcast_ref().expect("a source is read by the function that was given with it")
 }
 
+/// Returns a finished future as the type that it was made of, for its done callback.
+pub(crate) fn downcast_rc<A: 'static>(done: Rc<dyn Any>) -> Rc<A> {
+    done.downcast().expect("a done callback gets the future that it was registered with")
+}
+
 pub(crate) struct FutureCore {
     /// Dangling if it belongs to no loop: a task that could not be made, or a coroutine driven by hand.
     pub(super) lp: Weak<Inner>,
     /// Its number among the tasks and futures of its loop.
-    id: u64,
+    pub(crate) id: u64,
     pub(super) kind: &'static str,
     pub(crate) place: Place,
     is_task: bool,
-    state: Cell<Option<Done>>,
+    pub(super) state: Cell<Option<Done>>,
     /// It failed, and its error was not read yet.
     unretrieved: Cell<bool>,
-    waiters: KeyedList<Waiter>,
+    pub(super) waiters: KeyedList<Waiter>,
     /// What few futures have. Boxed, so that it costs the others a pointer only.
     extras: OnceCell<Box<FutureExtras>>,
 }
 
 #[derive(Default)]
-struct FutureExtras {
+pub(super) struct FutureExtras {
     /// What it failed with.
     error: RefCell<Option<Error>>,
     /// The message of its cancellation.
     message: RefCell<CancelMessage>,
     /// The holder of what it waits for, which a lock keeps up to date.
-    holder: OnceCell<Holder>,
+    pub(super) holder: OnceCell<Holder>,
     /// Ends its callbacks with its loop.
     dependence: OnceCell<Dependence>,
 }
@@ -139,7 +144,7 @@ impl FutureCore {
     pub(crate) fn future(lp: &EventLoop, kind: &'static str, place: Place) -> Self {
         let id = lp.0.next_object();
         lp.0.future_made(id, kind, Some(place));
-        Self::new(lp.downgrade(), On::Future(id), kind, place)
+        Self::new(Rc::downgrade(&lp.0), On::Future(id), kind, place)
     }
 
     #[inline]
@@ -172,24 +177,14 @@ impl FutureCore {
         lp.0.future_made(id, kind, Some(place));
     }
 
-    /// Returns its number among the tasks and futures of its loop.
-    #[inline]
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Names it for the trace.
     #[inline]
     pub(crate) fn on(&self) -> On {
         if self.is_task { On::Task(self.id) } else { On::Future(self.id) }
     }
 
-    fn extras(&self) -> &FutureExtras {
+    pub(super) fn extras(&self) -> &FutureExtras {
         self.extras.get_or_init(Box::default)
-    }
-
-    pub(crate) fn set_holder(&self, holder: Holder) {
-        let _ = self.extras().holder.set(holder);
     }
 
     pub(crate) fn holder(&self) -> Option<u64> {
@@ -199,12 +194,6 @@ impl FutureCore {
     #[inline]
     pub(crate) fn event_loop(&self) -> Option<EventLoop> {
         self.lp.upgrade().map(EventLoop)
-    }
-
-    /// Whether it belongs to this loop.
-    #[inline]
-    pub(super) fn is_of(&self, lp: &EventLoop) -> bool {
-        std::ptr::eq(self.lp.as_ptr(), &*lp.0)
     }
 
     /// Whether it belongs to no loop.
@@ -245,10 +234,6 @@ impl FutureCore {
         self.state.get() == Some(Done::Cancelled)
     }
 
-    pub(crate) fn failed(&self) -> bool {
-        self.state.get() == Some(Done::Err)
-    }
-
     /// Returns the error that it failed or was cancelled with. This does not count as reading.
     pub(crate) fn error(&self) -> Option<Error> {
         match self.state.get()? {
@@ -287,7 +272,11 @@ impl FutureCore {
 
     /// Returns the error of a cancellation: the same message for every reader.
     pub(crate) fn cancelled_error(&self) -> Error {
-        Error::Cancelled(self.extras.get().and_then(|extras| extras.message.borrow().clone()))
+        Error::Cancelled(self.message())
+    }
+
+    pub(super) fn message(&self) -> CancelMessage {
+        self.extras.get()?.message.borrow().clone()
     }
 
     /// Says why there is no result to read.
@@ -317,6 +306,15 @@ impl FutureCore {
     pub(crate) fn take_unretrieved(&mut self) -> Option<Error> {
         if *self.unretrieved.get_mut() { self.take_error() } else { None }
     }
+
+    /// Reports a failure of a future that was never read, because its owner is dropped.
+    pub(crate) fn report_unretrieved(&mut self, message: &'static str) {
+        if let Some(error) = self.take_unretrieved() {
+            let info = FutureInfo { id: self.id, place: self.place };
+            let context = ExceptionContext::new(message).with_error(error).with_future(info);
+            report(self.event_loop(), context);
+        }
+    }
 }
 
 /// The waiters.
@@ -327,11 +325,6 @@ impl FutureCore {
         let key = next_key();
         self.waiters.push(key, waiter);
         key
-    }
-
-    /// Removes a waiter; it is returned so that it is dropped with no borrow held.
-    pub(super) fn remove_waiter(&self, key: u64) -> Option<Waiter> {
-        self.waiters.remove(key)
     }
 
     #[inline]
@@ -367,7 +360,7 @@ impl FutureCore {
         owner: impl Fn() -> Rc<dyn Any>,
     ) -> Result<()> {
         self.state.set(Some(state));
-        if let Some(lp) = lp.filter(|lp| lp.0.is_traced()) {
+        if let Some(lp) = lp.filter(|lp| lp.0.traced.get()) {
             lp.0.completed(self.on(), state, self.error().as_ref());
         }
         if self.waiters.is_empty() {
@@ -428,7 +421,7 @@ impl Drop for FutureCore {
 /// `task 5`: its kind and number.
 impl fmt::Display for FutureCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.id())
+        write!(f, "{} {}", self.kind, self.id)
     }
 }
 

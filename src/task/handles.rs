@@ -9,18 +9,20 @@ use super::cell::RunState;
 use super::cell::TaskCell;
 use super::done_callback::{CallbackId, add_done_callback};
 use super::future::future_methods;
-use super::future_core::{AnyFuture, FutureOf, downcast};
+use super::future_core::{AnyFuture, FutureOf, downcast, downcast_rc};
 use super::leaf::Leaf;
 use crate::error::{Error, Result};
 #[cfg(feature = "explore")]
 use crate::event_loop::AnyTask;
-use crate::event_loop::{EventLoop, TaskInfo, TaskKey};
+use crate::event_loop::{EventLoop, TaskInfo};
 use crate::outcome::Outcome;
 use crate::panics::drop_quietly;
 use crate::trace::Place;
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -114,7 +116,7 @@ macro_rules! task_methods {
             self.0.core.exception()
         }
 
-        pub(crate) fn key(&self) -> Option<TaskKey> {
+        pub(crate) fn key(&self) -> Option<NonZeroU64> {
             self.0.key.get()
         }
     };
@@ -160,27 +162,18 @@ impl<T: 'static> Task<T> {
     /// ```
     #[doc(alias = "Task.add_done_callback")]
     #[track_caller]
-    pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
-    where
-        F: FnOnce(&Self) -> R + 'static,
-        R: Outcome,
-    {
+    pub fn add_done_callback<F: FnOnce(&Self) -> R + 'static, R: Outcome>(&self, callback: F) -> CallbackId {
         self.add_done_callback_at(Location::caller(), type_name::<F>(), callback)
     }
 
-    pub(crate) fn add_done_callback_at<F, R>(
+    pub(crate) fn add_done_callback_at<R: Outcome>(
         &self,
         place: Place,
         name: &'static str,
-        callback: F,
-    ) -> CallbackId
-    where
-        F: FnOnce(&Self) -> R + 'static,
-        R: Outcome,
-    {
-        add_done_callback(self.0.clone(), place, name, move |object| {
-            let task = object.downcast().ok().map(Self::new);
-            task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
+        callback: impl FnOnce(&Self) -> R + 'static,
+    ) -> CallbackId {
+        add_done_callback(self.0.clone(), place, name, move |done| {
+            callback(&Self::new(downcast_rc(done))).into_result().map(drop)
         })
     }
 
@@ -210,7 +203,8 @@ impl<T: 'static> Task<T> {
     /// # Ok::<(), looplab::Error>(())
     /// ```
     pub async fn into_output(self) -> Result<T> {
-        Leaf::new(self.0.clone()).await?;
+        let mut leaf = Leaf::new(self.0.clone());
+        poll_fn(|cx| leaf.poll(cx)).await?;
         self.take()
     }
 
@@ -276,14 +270,10 @@ impl TaskRef {
 
     /// Runs `callback` as [`Task::add_done_callback`] does, without the type.
     #[track_caller]
-    pub fn add_done_callback<F, R>(&self, callback: F) -> CallbackId
-    where
-        F: FnOnce(&Self) -> R + 'static,
-        R: Outcome,
-    {
-        add_done_callback(self.0.clone(), Location::caller(), type_name::<F>(), move |object| {
-            let task = object.downcast().ok().map(Self);
-            task.map_or(Ok(()), |task| callback(&task).into_result().map(drop))
+    pub fn add_done_callback<F: FnOnce(&Self) -> R + 'static, R: Outcome>(&self, callback: F) -> CallbackId {
+        let name = type_name::<F>();
+        add_done_callback(self.0.clone(), Location::caller(), name, move |done| {
+            callback(&Self(downcast_rc(done))).into_result().map(drop)
         })
     }
 

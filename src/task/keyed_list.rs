@@ -1,19 +1,32 @@
 //! `KeyedList`: values in the order of their keys, which can be removed from any place.
 //!
-//! The waiters of a future and the waits of a step are kept in one. Nearly always there is at most one value, which
-//! needs no allocation. The list never drops a value: the caller gets it back. It is changed through a shared reference,
-//! and no borrow is held while the caller does anything with a value.
+//! The waiters of a future, the waits of a step and the jobs of a loop are kept in one. Nearly always there is at most one
+//! value, which needs no allocation. The list never drops a value: the caller gets it back. It is changed through a shared
+//! reference, and no borrow is held while the caller does anything with a value.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::mem::forget;
 use std::thread::LocalKey;
+
+/// The most values that an emptied list keeps room for.
+const KEPT_ROOM: usize = 1024;
 
 pub(crate) struct KeyedList<T> {
     /// The key of the first value; 0 if that was removed.
     key: Cell<u64>,
     first: Cell<Option<T>>,
     /// The values that were appended while there were others. Boxed, so that lists without them pay for a pointer only.
-    others: OnceCell<Box<RefCell<BTreeMap<u64, T>>>>,
+    others: OnceCell<Box<RefCell<OtherValues<T>>>>,
+}
+
+/// The values after the first. A removed one leaves a gap, and at most half of the places are gaps.
+///
+/// Alternative: a `BTreeMap`. Problem: it searches for the place of each new key, which is always the last one. A job
+/// among a thousand takes 350 instructions more.
+struct OtherValues<T> {
+    places: VecDeque<(u64, Option<T>)>,
+    gaps: usize,
 }
 
 impl<T> Default for KeyedList<T> {
@@ -23,13 +36,21 @@ impl<T> Default for KeyedList<T> {
     }
 }
 
+impl<T> Default for OtherValues<T> {
+    fn default() -> Self {
+        Self { places: VecDeque::new(), gaps: 0 }
+    }
+}
+
 impl<T> KeyedList<T> {
     /// Appends a value. Its key is greater than all keys before it.
     #[inline]
     pub(crate) fn push(&self, key: u64, value: T) {
         if self.is_empty() {
             self.key.set(key);
-            self.first.set(Some(value));
+            // Alternative: `set`, which drops what was there. Problem: the processor stalls if it loads the `None` that was
+            // stored just before in smaller pieces.
+            forget(self.first.replace(Some(value)));
         } else {
             self.push_another(key, value);
         }
@@ -37,7 +58,7 @@ impl<T> KeyedList<T> {
 
     #[cold]
     fn push_another(&self, key: u64, value: T) {
-        self.others.get_or_init(Box::default).borrow_mut().insert(key, value);
+        self.others.get_or_init(Box::default).borrow_mut().places.push_back((key, Some(value)));
     }
 
     #[inline]
@@ -46,7 +67,7 @@ impl<T> KeyedList<T> {
             self.key.set(0);
             return self.first.take();
         }
-        self.others.get()?.borrow_mut().remove(&key)
+        self.others.get()?.borrow_mut().remove(key)
     }
 
     /// Calls `change` with the value with this key, which it must leave in the list.
@@ -58,7 +79,7 @@ impl<T> KeyedList<T> {
             self.first.set(Some(first));
             return Some(changed);
         }
-        self.others.get()?.borrow_mut().get_mut(&key).map(change)
+        self.others.get()?.borrow_mut().place(key)?.as_mut().map(change)
     }
 
     /// Returns the key of the first value; 0 if that was removed.
@@ -69,7 +90,7 @@ impl<T> KeyedList<T> {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.key.get() == 0 && self.others.get().is_none_or(|others| others.borrow().is_empty())
+        self.key.get() == 0 && self.others.get().is_none_or(|others| others.borrow().len() == 0)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -82,7 +103,7 @@ impl<T> KeyedList<T> {
         let mut all: Vec<R> = first.iter().filter_map(|first| look(self.key.get(), first)).collect();
         self.first.set(first);
         if let Some(others) = self.others.get() {
-            all.extend(others.borrow().iter().filter_map(|(key, value)| look(*key, value)));
+            all.extend(others.borrow().places.iter().filter_map(|(key, value)| look(*key, value.as_ref()?)));
         }
         all
     }
@@ -91,13 +112,39 @@ impl<T> KeyedList<T> {
     #[inline]
     pub(crate) fn drain(&self, mut call: impl FnMut(T)) {
         self.key.set(0);
-        let mut others = self.others.get().map(|others| others.take());
-        let mut pop = || others.as_mut()?.pop_first().map(|(_, value)| value);
-        let mut next = self.first.take().or_else(&mut pop);
-        while let Some(value) = next {
-            call(value);
-            next = pop();
+        let others = self.others.get().map(|others| others.take());
+        if let Some(first) = self.first.take() {
+            call(first);
         }
+        if let Some(others) = others {
+            others.into_values().for_each(call);
+        }
+    }
+}
+
+impl<T> OtherValues<T> {
+    fn len(&self) -> usize {
+        self.places.len() - self.gaps
+    }
+
+    fn into_values(self) -> impl Iterator<Item = T> {
+        self.places.into_iter().filter_map(|(_, value)| value)
+    }
+
+    fn place(&mut self, key: u64) -> Option<&mut Option<T>> {
+        let i = self.places.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(&mut self.places[i].1)
+    }
+
+    fn remove(&mut self, key: u64) -> Option<T> {
+        let value = self.place(key)?.take()?;
+        self.gaps += 1;
+        if self.gaps * 2 > self.places.len() {
+            self.places.retain(|(_, value)| value.is_some());
+            self.places.shrink_to(KEPT_ROOM.max(2 * self.places.len()));
+            self.gaps = 0;
+        }
+        Some(value)
     }
 }
 

@@ -8,17 +8,18 @@
 
 use super::cell::TaskCell;
 use super::context::StepId;
-use super::current::{current, look_at_current};
-use super::future_core::{AnyFuture, FutureCore, Waiter};
+use super::future_core::{AnyFuture, FutureCore, FutureOf, Waiter};
+use super::step::{current, look_at_current};
 use crate::error::{Error, Result};
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Waits until a future is done. Fails if an error is thrown here.
 pub(crate) struct Leaf {
-    pub(super) on: Rc<dyn AnyFuture>,
+    on: Rc<dyn AnyFuture>,
     /// The task or coroutine in whose step it waits; `None` outside of a step.
     waits_in: Option<Rc<TaskCell>>,
     /// The key of its registration, or the number of the step in which it refused to wait; 0 before it is polled.
@@ -130,17 +131,44 @@ impl Drop for Leaf {
     }
 }
 
-impl Future for Leaf {
-    type Output = Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Self::poll(&mut self, cx)
-    }
-}
-
 impl fmt::Debug for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<await {}>", self.on.core())
+    }
+}
+
+/// Awaits a [`Task`](crate::Task) or a [`Future`](crate::Future); made by awaiting one.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Join<T: 'static> {
+    leaf: Leaf,
+    source: Option<Rc<dyn Any>>,
+    read: fn(&dyn Any) -> Result<T>,
+}
+
+/// Awaits a [`TaskRef`](crate::TaskRef); made by awaiting one.
+pub type JoinRef = Join<()>;
+
+impl<T: 'static> Join<T> {
+    pub(crate) fn new(future: FutureOf<T>) -> Self {
+        Self { leaf: Leaf::new(future.future), source: future.source, read: future.read }
+    }
+}
+
+impl<T: 'static> Future for Join<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        ready!(self.leaf.poll(cx))?;
+        Poll::Ready(match &self.source {
+            Some(source) => (self.read)(&**source),
+            None => (self.read)(&*self.leaf.on),
+        })
+    }
+}
+
+impl<T: 'static> fmt::Debug for Join<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.leaf.fmt(f)
     }
 }
 

@@ -10,14 +10,11 @@
 pub(crate) mod cancel;
 pub(crate) mod cell;
 mod context;
-mod current;
 pub(crate) mod done_callback;
-mod eager;
 pub(crate) mod ensure;
 pub(crate) mod future;
 pub(crate) mod future_core;
 pub(crate) mod handles;
-pub(crate) mod join;
 pub(crate) mod keyed_list;
 pub(crate) mod leaf;
 pub(crate) mod sleep;
@@ -25,11 +22,10 @@ pub(crate) mod spawn;
 pub(crate) mod step;
 
 pub use done_callback::CallbackId;
-pub use eager::TaskFactory;
 pub use ensure::EnsureFuture;
 pub use future::Future;
 pub(crate) use future_core::Holder;
 pub use handles::{Task, TaskRef};
-pub use join::{Join, JoinRef};
+pub use leaf::{Join, JoinRef};
 pub use sleep::{Sleep, YieldNow, sleep, yield_now};
-pub use spawn::{Prepared, TaskBuilder, all_tasks, create_task, current_task};
+pub use spawn::{Prepared, TaskBuilder, TaskFactory, all_tasks, create_task, current_task};

@@ -5,13 +5,13 @@
 
 use super::cell::RunState;
 use super::context::StepId;
-use super::current::look_at_current;
 use super::future_core::{AnyFuture, FutureCore};
 use super::leaf::Leaf;
+use super::step::look_at_current;
 use crate::error::Result;
 use crate::event_loop::{Callback, EventLoop, Header, get_running_loop};
+use crate::in_place::rc_in_place;
 use crate::trace::{Done, EntryKind, Place};
-use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
@@ -81,7 +81,6 @@ pub struct YieldNow {
 struct SleepTimer {
     header: Header,
     core: FutureCore,
-    ran: Cell<bool>,
 }
 
 impl Future for Sleep {
@@ -97,7 +96,7 @@ impl Future for Sleep {
             SleepState::Waiting { timer, leaf } => {
                 let thrown = ready!(leaf.poll(cx));
                 end_timer(timer);
-                Poll::Ready(thrown.and_then(|()| timer.core().check_error()))
+                Poll::Ready(thrown.and_then(|()| timer.core.check_error()))
             }
         }
     }
@@ -110,9 +109,10 @@ impl Sleep {
             return Ok(SleepState::Yielding(yield_now()));
         }
         let lp = get_running_loop()?;
-        let core = FutureCore::future(&lp, "sleep", self.place);
-        let header = Header::new(lp.0.next_handle(), EntryKind::Callback, self.place, "sleep");
-        let timer = Rc::new(SleepTimer { header, core, ran: Cell::new(false) });
+        let timer = rc_in_place(|| SleepTimer {
+            core: FutureCore::future(&lp, "sleep", self.place),
+            header: Header::new(lp.0.next_handle(), EntryKind::Callback, self.place, "sleep"),
+        });
         lp.0.schedule(lp.0.clock.deadline(self.delay), timer.clone());
         Ok(SleepState::Waiting { leaf: Leaf::new(timer.clone()), timer })
     }
@@ -121,7 +121,6 @@ impl Sleep {
 /// Cancels the timer when its sleeper ends (`finally: h.cancel()` in asyncio's `sleep`).
 fn end_timer(timer: &SleepTimer) {
     if timer.header.mark_cancelled()
-        && !timer.ran.get()
         && let Some(lp) = timer.core.event_loop()
     {
         lp.0.timer_cancelled(&timer.header);
@@ -170,13 +169,11 @@ impl Callback for SleepTimer {
     }
 
     fn call(&self, lp: &EventLoop) -> Result<()> {
-        self.ran.set(true);
+        // Nothing is left to cancel when its sleeper ends.
+        self.header.mark_cancelled();
         // Only its sleep can reach it, so it has no done callbacks that take the future.
         if self.core.done() { Ok(()) } else { self.core.complete_on(Some(lp), Done::Ok, || Rc::new(())) }
     }
-
-    /// It owns nothing of the user's.
-    fn discard(&self) {}
 }
 
 impl AnyFuture for SleepTimer {

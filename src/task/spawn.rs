@@ -5,18 +5,28 @@
 //! nothing can fail, and each of them would need a `?` beside the one of its await.
 
 use super::cell::{RunState, TaskCell};
-use super::current;
-use super::eager::TaskFactory;
-use super::future::Future;
 use super::handles::{Task, TaskRef};
+use super::step;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, TaskKey, running};
-use crate::outcome::Outcome;
+use crate::event_loop::{Entry, EventLoop, running};
+use crate::outcome::{Outcome, ValueOf};
 use crate::panics::drop_quietly;
 use crate::trace::Place;
 use std::any::type_name;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::rc::Rc;
+
+/// How tasks begin: what `loop.set_task_factory` chooses in asyncio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskFactory {
+    /// The first step is queued (no factory).
+    #[default]
+    Queued,
+    /// The first step is made at once, if the loop runs (`asyncio.eager_task_factory`).
+    #[doc(alias("asyncio.eager_task_factory", "eager_task_factory"))]
+    Eager,
+}
 
 /// Options for a task; made by [`Task::builder`].
 ///
@@ -51,7 +61,7 @@ pub struct Prepared<F> {
 }
 
 /// Awaited directly, it is its body: no task is made, so the options are unused.
-impl<F: std::future::Future> IntoFuture for Prepared<F> {
+impl<F: Future> IntoFuture for Prepared<F> {
     type Output = F::Output;
     type IntoFuture = F;
 
@@ -102,41 +112,32 @@ impl TaskBuilder {
     /// Makes the task on the running loop, as [`create_task`] does.
     #[doc(alias("asyncio.create_task", "create_task"))]
     #[track_caller]
-    pub fn spawn<F>(self, body: F) -> Task<<F::Output as Outcome>::Value>
-    where
-        F: std::future::Future<Output: Outcome> + 'static,
-    {
+    pub fn spawn<F: Future<Output: Outcome> + 'static>(self, body: F) -> Task<ValueOf<F>> {
         self.create_at(Location::caller(), running().as_ref().ok_or(Error::NoRunningLoop), body)
     }
 
     /// Makes the task on a loop that need not run, as [`EventLoop::create_task`] does.
     #[track_caller]
-    pub fn spawn_on<F>(self, lp: &EventLoop, body: F) -> Task<<F::Output as Outcome>::Value>
-    where
-        F: std::future::Future<Output: Outcome> + 'static,
-    {
+    pub fn spawn_on<F: Future<Output: Outcome> + 'static>(self, lp: &EventLoop, body: F) -> Task<ValueOf<F>> {
         self.create_at(Location::caller(), Ok(lp), body)
     }
 
     /// Makes the task, or one that has failed with the reason why it cannot be made.
-    pub(crate) fn create_at<F>(
+    pub(crate) fn create_at<F: Future<Output: Outcome> + 'static>(
         self,
         place: Place,
         lp: Result<&EventLoop>,
         body: F,
-    ) -> Task<<F::Output as Outcome>::Value>
-    where
-        F: std::future::Future<Output: Outcome> + 'static,
-    {
+    ) -> Task<ValueOf<F>> {
         let spawned = match lp {
-            Ok(lp) => spawn(lp, place, self.clone(), body),
+            Ok(lp) => spawn(lp, place, &self, body),
             Err(error) => {
                 drop_quietly(body);
                 Err(error)
             }
         };
         spawned.unwrap_or_else(|error| {
-            let task = TaskCell::new::<<F::Output as Outcome>::Value>(None, place, self.name);
+            let task = TaskCell::new::<ValueOf<F>>(None, place, self.name, None);
             // No error of a task that cannot be made leaves a loop.
             let _ = task.finish(None, Err(error));
             Task::new(task)
@@ -145,10 +146,7 @@ impl TaskBuilder {
 
     /// Returns the body with these options, for `run_until_complete`, `gather` and others that make tasks of bodies.
     #[must_use]
-    pub fn prepare<F>(self, body: F) -> Prepared<F>
-    where
-        F: std::future::Future<Output: Outcome> + 'static,
-    {
+    pub fn prepare<F: Future<Output: Outcome> + 'static>(self, body: F) -> Prepared<F> {
         Prepared { options: self, body }
     }
 }
@@ -169,31 +167,45 @@ impl EventLoop {
     /// ```
     #[doc(alias = "loop.create_task")]
     #[track_caller]
-    pub fn create_task<F>(&self, body: F) -> Task<<F::Output as Outcome>::Value>
-    where
-        F: std::future::Future<Output: Outcome> + 'static,
-    {
-        Task::builder().spawn_on(self, body)
+    pub fn create_task<F: Future<Output: Outcome> + 'static>(&self, body: F) -> Task<ValueOf<F>> {
+        TaskBuilder::default().create_at(Location::caller(), Ok(self), body)
     }
 
     /// Makes a task as [`create_task`](Self::create_task), for a caller of looplab that was called at `place`.
-    pub(crate) fn create_task_at<F>(
+    pub(crate) fn create_task_at<F: Future<Output: Outcome> + 'static>(
         &self,
         place: Place,
         body: F,
-    ) -> Result<Task<<F::Output as Outcome>::Value>>
-    where
-        F: std::future::Future<Output: Outcome> + 'static,
-    {
-        spawn(self, place, TaskBuilder::default(), body)
+    ) -> Result<Task<ValueOf<F>>> {
+        spawn(self, place, &TaskBuilder::default(), body)
     }
 
-    /// Makes a future whose result is set by hand (`loop.create_future`). Still made on a closed loop, as in asyncio.
-    #[doc(alias = "loop.create_future")]
+    /// Chooses how the tasks of this loop begin (`loop.set_task_factory`), also those that `gather`, `TaskGroup` and a
+    /// server make. A task's own [`TaskBuilder::eager`](crate::TaskBuilder::eager) or
+    /// [`TaskBuilder::queued`](crate::TaskBuilder::queued) comes first.
+    ///
+    /// A factory of one's own, which asyncio takes, has no counterpart: a task's body has a type of its own.
+    ///
+    /// ```
+    /// use looplab::{EventLoop, TaskFactory, create_task};
+    /// let lp = EventLoop::new()?;
+    /// lp.set_task_factory(TaskFactory::Eager);
+    /// lp.run_until_complete(async {
+    ///     assert!(create_task(async { Ok(()) }).done());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), looplab::Error>(())
+    /// ```
+    #[doc(alias = "loop.set_task_factory")]
+    pub fn set_task_factory(&self, factory: TaskFactory) {
+        self.0.tasks.eager.set(factory == TaskFactory::Eager);
+    }
+
+    /// Returns how the tasks of this loop begin (`loop.get_task_factory`).
+    #[doc(alias("loop.get_task_factory", "get_task_factory"))]
     #[must_use]
-    #[track_caller]
-    pub fn create_future<T: 'static>(&self) -> Future<T> {
-        Future::of_kind(self, "future", Location::caller())
+    pub fn task_factory(&self) -> TaskFactory {
+        if self.0.tasks.eager.get() { TaskFactory::Eager } else { TaskFactory::Queued }
     }
 
     /// Lists the tasks of this loop that are not done, in order of creation (`asyncio.all_tasks(loop)`).
@@ -204,40 +216,53 @@ impl EventLoop {
     }
 
     /// Returns the task with this key, if it is not done.
-    pub(crate) fn task(&self, key: TaskKey) -> Option<TaskRef> {
+    pub(crate) fn task(&self, key: NonZeroU64) -> Option<TaskRef> {
         self.0.tasks.get(key).and_then(|task| TaskRef::of_any(task))
     }
 }
 
 /// Arrow 1 of `cell`: makes a task and queues its first step, or makes that step if the task is eager.
-pub(crate) fn spawn<F>(
+pub(crate) fn spawn<F: Future<Output: Outcome> + 'static>(
     lp: &EventLoop,
     place: Place,
-    options: TaskBuilder,
+    options: &TaskBuilder,
     body: F,
-) -> Result<Task<<F::Output as Outcome>::Value>>
-where
-    F: std::future::Future<Output: Outcome> + 'static,
-{
+) -> Result<Task<ValueOf<F>>> {
     if let Err(closed) = lp.0.check_open() {
         drop_quietly(body);
         return Err(closed);
     }
-    let task = TaskCell::new::<<F::Output as Outcome>::Value>(Some(lp), place, options.name);
-    task.body.set(Some(Box::pin(body)));
+    let body = Box::pin(body);
+    let task = TaskCell::new::<ValueOf<F>>(Some(lp), place, options.name.clone(), Some(body));
     task.key.set(Some(lp.0.tasks.insert(task.clone())));
     // Set before the trace shows the task: it is queued from its first moment on.
     task.state.set(RunState::Step);
-    if lp.0.is_traced() {
-        let parent = current::current_task().map(|task| task.core.id());
-        lp.0.task_named(task.core.id(), &task.name(), type_name::<F>(), parent, place);
+    if lp.0.traced.get() {
+        let parent = step::current_task().map(|task| task.core.id);
+        lp.0.task_named(task.core.id, &task.name(), type_name::<F>(), parent, place);
     }
-    if lp.starts_eagerly(options.factory) {
+    let factory = options.factory.unwrap_or_else(|| lp.task_factory());
+    if factory == TaskFactory::Eager && lp.is_running() {
         task.clone().start_eagerly(lp);
     } else {
         task.clone().enqueue(lp, RunState::Step, None);
     }
     Ok(Task::new(task))
+}
+
+impl TaskCell {
+    /// Makes the first step inside of what runs now. The task is the current one during that step, and the outer task is
+    /// again afterwards. A task that ends in the step is done when this returns, and has used no turn.
+    #[cold]
+    pub(super) fn start_eagerly(self: Rc<Self>, lp: &EventLoop) {
+        let outer = lp.0.set_running_task(Some(self.core.id));
+        let stepped = self.run(lp);
+        lp.0.set_running_task(outer);
+        if let Err(failed) = stepped {
+            // Alternative: only the task's outcome. Problem: a caller that drops the handle would lose the exit.
+            lp.0.request_exit(failed.error);
+        }
+    }
 }
 
 /// Makes a task on the running loop (`asyncio.create_task`). Without one the task has failed already with
@@ -251,10 +276,7 @@ where
 /// ```
 #[doc(alias = "asyncio.create_task")]
 #[track_caller]
-pub fn create_task<F>(body: F) -> Task<<F::Output as Outcome>::Value>
-where
-    F: std::future::Future<Output: Outcome> + 'static,
-{
+pub fn create_task<F: Future<Output: Outcome> + 'static>(body: F) -> Task<ValueOf<F>> {
     Task::builder().spawn(body)
 }
 
@@ -266,7 +288,7 @@ where
 #[doc(alias = "asyncio.current_task")]
 #[must_use]
 pub fn current_task() -> Option<TaskRef> {
-    current::current_task().map(TaskRef::new)
+    step::current_task().map(TaskRef::new)
 }
 
 /// Lists the tasks of the running loop that are not done, in order of creation (`asyncio.all_tasks`); empty without one.

@@ -1,18 +1,20 @@
-//! Steps: how the loop runs a task, and how it ends. The arrows are those of `cell`.
+//! Steps: how the loop runs a task, how it ends, and which one is polled on this thread now. The arrows are those of `cell`.
 //!
-//! It guarantees that no borrow is held while a body is polled or dropped, and that a panic in it becomes the outcome.
+//! It guarantees that no borrow is held while a body is polled or dropped, and that a panic in it becomes the outcome. After a
+//! poll, what was polled before is the current one again. A coroutine that is driven by hand is polled inside of a task's
+//! step, and so are the tasks of a loop that is closed there.
 
 use super::cancel::forward;
 use super::cell::{Body, RunState, TaskCell};
-use super::context::is_some;
-use super::current::{EnterGuard, current_task};
 use super::future_core::AnyFuture;
 use crate::error::{Error, Result, catch};
 use crate::event_loop::{AnyTask, Entry, EventLoop, ExceptionContext, Failed};
+use crate::in_place::is_some;
 use crate::panics::drop_quietly;
 use crate::trace::{Done, EntryKind, On, Place, TaskEntry, TaskState, Wait};
 use std::any::Any;
-use std::mem::replace;
+use std::cell::RefCell;
+use std::mem::{ManuallyDrop, replace};
 use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,6 +22,58 @@ use std::task::{Context, Poll, Waker};
 
 /// The kind of a wait for a future that is not looplab's.
 const FOREIGN: &str = "foreign";
+
+thread_local! {
+    /// What is polled: a task, or a coroutine. Each guard clears it, so it needs no destructor. Without one, reading it is
+    /// a plain load.
+    static CURRENT: RefCell<ManuallyDrop<Option<Rc<TaskCell>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
+}
+
+/// Makes a cell the current one while the guard lives.
+struct EnterGuard {
+    /// What the cell is polled inside of.
+    outer: Option<Rc<TaskCell>>,
+}
+
+impl EnterGuard {
+    /// `waker` is the data pointer of the waker that the cell is polled with.
+    #[inline]
+    fn new(cell: Rc<TaskCell>, waker: *const ()) -> Self {
+        cell.context.waker.set(waker);
+        Self { outer: replace_current(Some(cell)) }
+    }
+}
+
+impl Drop for EnterGuard {
+    #[inline]
+    fn drop(&mut self) {
+        let ended = replace_current(self.outer.take());
+        drop(ended);
+    }
+}
+
+#[inline]
+fn replace_current(by: Option<Rc<TaskCell>>) -> Option<Rc<TaskCell>> {
+    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(by)))
+}
+
+/// Returns the current cell.
+#[inline]
+pub(super) fn current() -> Option<Rc<TaskCell>> {
+    look_at_current(Rc::clone)
+}
+
+/// Calls `look` with the current cell. It must not run user code.
+#[inline]
+pub(super) fn look_at_current<R>(look: impl FnOnce(&Rc<TaskCell>) -> R) -> Option<R> {
+    CURRENT.with_borrow(|current| current.as_ref().map(look))
+}
+
+/// Returns the task that is in its step now. A coroutine that it drives by hand does not hide it.
+pub(super) fn current_task() -> Option<Rc<TaskCell>> {
+    let cell = current()?;
+    if cell.is_task() { Some(cell) } else { cell.extras().driver.borrow().clone() }
+}
 
 impl Entry for TaskCell {
     fn handle(&self) -> u64 {
@@ -31,7 +85,7 @@ impl Entry for TaskCell {
     }
 
     fn task(&self) -> Option<u64> {
-        Some(self.core.id())
+        Some(self.core.id)
     }
 
     /// Tells a first step, or one after a yield, from a wakeup.
@@ -50,11 +104,13 @@ impl Entry for TaskCell {
         let Some(body) = self.body.take() else { return Ok(()) };
         // A cancellation comes before what a leaf refused with: asyncio replaces the one with the other.
         let refused = self.context.refused.take();
-        let thrown = self.take_must_cancel().map(|message| Box::new(Error::Cancelled(message))).or(refused);
+        let cancelled = self.must_cancel.take().then(|| Box::new(self.core.cancelled_error()));
+        let thrown = cancelled.or(refused);
 
-        let lent = self.take_waker().or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
-        let waker = lent.as_ref().map_or(Waker::noop(), |lent| lent.waker());
-        let began = |thrown: Option<&Error>| lp.0.step_began(self.core.id(), thrown);
+        let own = self.extras.get().and_then(|extras| extras.waker.take());
+        let lent = own.or_else(|| self.key.get().map(|key| lp.0.lend_waker(key)));
+        let waker = lent.as_ref().map_or(Waker::noop(), |lent| &lent.waker);
+        let began = |thrown: Option<&Error>| lp.0.step_began(self.core.id, thrown);
         let polled = self.resume(body, thrown, waker, began);
         // The loop gets its waker back. If a clone is left, the task keeps it, so the loop knows that it may be woken.
         if let Some(kept) = lent.and_then(|lent| lp.0.give_back(lent)) {
@@ -62,7 +118,7 @@ impl Entry for TaskCell {
         }
         if let Some(Error::Cancelled(message)) = self.context.end().map(|error| *error) {
             // No leaf took it in this step. Another error came from a leaf that is gone.
-            self.extras().must_cancel.set(Some(message));
+            self.note_cancel(message);
         }
         match polled {
             Poll::Ready(outcome) => self.finish(Some(lp), outcome).map_err(|exit| Failed::new(self, exit)),
@@ -76,7 +132,7 @@ impl Entry for TaskCell {
 
 impl AnyTask for TaskCell {
     fn id(&self) -> u64 {
-        self.core.id()
+        self.core.id
     }
 
     /// Arrow 5.
@@ -97,7 +153,7 @@ impl AnyTask for TaskCell {
             lp.call_exception_handler(&context.with_task(self.info()));
         }
         let body = self.body.take();
-        // It is not polled, so this pointer is that of no waker (null is that of `Waker::noop`).
+        // It is not polled, so this pointer is no waker's (null is `Waker::noop`'s).
         let entered = EnterGuard::new(self.clone(), std::ptr::dangling());
         drop_quietly(body);
         drop(entered);
@@ -110,7 +166,7 @@ impl AnyTask for TaskCell {
             RunState::Running | RunState::Woken | RunState::Stepped => TaskState::Running,
             RunState::Waiting => TaskState::Waiting(self.describe_waits()),
         };
-        TaskEntry { id: self.core.id(), name: self.name().to_string(), state, place: Some(self.core.place) }
+        TaskEntry { id: self.core.id, name: self.name().to_string(), state, place: Some(self.core.place) }
     }
 }
 
@@ -129,7 +185,7 @@ impl TaskCell {
 
     /// Polls the body once as the current one, and drops it if it ended. The caller ends the step of the context.
     #[inline]
-    pub(crate) fn resume(
+    fn resume(
         self: &Rc<Self>,
         mut body: Pin<Box<dyn Body>>,
         thrown: Option<Box<Error>>,
@@ -179,7 +235,7 @@ impl TaskCell {
     fn suspend(self: &Rc<Self>, lp: &EventLoop) {
         let context = &self.context;
         if self.state.replace(RunState::Stepped) == RunState::Woken || is_some(&context.refused) {
-            lp.0.yielded(self.core.id());
+            lp.0.yielded(self.core.id);
             return self.clone().enqueue(lp, RunState::Step, None);
         }
         if !context.has_waits() && self.foreign.get().is_none() {
@@ -188,14 +244,14 @@ impl TaskCell {
             lp.0.future_made(id.get(), FOREIGN, None);
         }
         self.state.set(RunState::Waiting);
-        if lp.0.is_traced() {
-            lp.0.suspended(self.core.id(), &self.describe_waits());
+        if lp.0.traced.get() {
+            lp.0.suspended(self.core.id, &self.describe_waits());
         }
         // A cancellation requested during the step is delivered here, at the first real suspension after it.
-        if let Some(message) = self.take_must_cancel() {
+        if self.must_cancel.take() {
             // If nothing accepts it, `end_cancel` notes it again.
             self.asked.set(true);
-            forward(self.clone(), context.waits(), &message);
+            forward(self.clone(), context.waits(), &self.core.message());
         }
     }
 
@@ -219,11 +275,9 @@ impl TaskCell {
         mut outcome: Result<Box<dyn Any>>,
     ) -> Result<()> {
         let mut lost = None;
-        if let Some(message) = self.take_must_cancel()
-            && outcome.is_ok()
-        {
+        if self.must_cancel.take() && outcome.is_ok() {
             // A request that came too late to be thrown still wins over a value, but not over an error.
-            lost = replace(&mut outcome, Err(Error::Cancelled(message))).ok();
+            lost = replace(&mut outcome, Err(self.core.cancelled_error())).ok();
         }
         let kept_by_loop = lp.and_then(|lp| lp.0.tasks.remove(self.key.take()?));
         let mut exit = Ok(());

@@ -14,17 +14,17 @@ use std::sync::Arc;
 
 /// A job whose result has not arrived.
 pub(crate) struct PendingJob {
-    job: Arc<dyn Job>,
+    pub(super) job: Arc<dyn Job>,
     /// Gets the result. `run_in_executor` knows its type.
-    pub(crate) future: Rc<dyn Any>,
+    pub(super) future: Rc<dyn Any>,
     /// Whether the loop has learned that the job has begun. `None` if it does not learn that, and asks the job instead.
-    begun: Option<bool>,
+    pub(super) begun: Option<bool>,
 }
 
 /// A loop's jobs, and its default pool.
 pub(crate) struct JobTable {
     /// By their numbers, which are given in order of submission.
-    jobs: KeyedList<PendingJob>,
+    pub(crate) pending: KeyedList<PendingJob>,
     last: Cell<u64>,
     /// Whether a result has arrived since the loop last slept.
     pub(crate) result_arrived: Cell<bool>,
@@ -38,7 +38,7 @@ pub(crate) struct JobTable {
 impl JobTable {
     pub(crate) fn new(default_threads: Option<usize>) -> Self {
         Self {
-            jobs: KeyedList::default(),
+            pending: KeyedList::default(),
             last: Cell::new(0),
             result_arrived: Cell::new(false),
             default: RefCell::new(None),
@@ -47,49 +47,32 @@ impl JobTable {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.jobs.len()
-    }
-
-    /// Returns the number of the job that is inserted next.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.last.get() + 1
-    }
-
-    pub(crate) fn insert(&self, job: Arc<dyn Job>, future: Rc<dyn Any>, begun: Option<bool>) {
-        let number = self.next_number();
-        self.last.set(number);
-        self.jobs.push(number, PendingJob { job, future, begun });
-    }
-
-    pub(crate) fn remove(&self, number: u64) -> Option<PendingJob> {
-        self.jobs.remove(number)
+    /// Returns a number for a new job.
+    pub(super) fn next_number(&self) -> u64 {
+        self.last.set(self.last.get() + 1);
+        self.last.get()
     }
 
     /// Notes that a job has begun. Returns false if the job is not in the table any more.
     pub(crate) fn set_running(&self, number: u64) -> bool {
-        self.jobs.update(number, |pending| pending.begun = Some(true)).is_some()
+        self.pending.update(number, |pending| pending.begun = Some(true)).is_some()
     }
 
     /// Withdraws a job from its pool. Returns false if it has begun.
     pub(crate) fn withdraw(&self, number: u64) -> bool {
-        self.jobs.update(number, |pending| pending.job.header().cancel()).unwrap_or_default()
+        self.pending.update(number, |pending| pending.job.header().cancel()).unwrap_or_default()
     }
 
     /// Removes all jobs, for `close`. They are in order of submission.
     pub(crate) fn take_all(&self) -> Vec<PendingJob> {
         let mut all = Vec::new();
-        self.jobs.drain(|job| all.push(job));
+        self.pending.drain(|job| all.push(job));
         all
     }
 
     /// Returns the jobs as data, in order of submission.
     pub(crate) fn list(&self) -> Vec<JobEntry> {
-        self.jobs.filter_map(|number, pending| {
+        self.pending.filter_map(|number, pending| {
             let job = pending.job.header();
             let running = pending.begun.unwrap_or_else(|| job.has_begun());
             Some(JobEntry { id: number, label: (job.label)(), running, place: job.place })

@@ -8,13 +8,15 @@
 //! A body that awaits anything of looplab cannot be sent to another thread. The closure that makes it can.
 
 use super::pool::lock;
+use crate::drop_guard::DropGuard;
 use crate::error::{Error, Result, catch};
-use crate::event_loop::{EventLoop, Remote, TaskKey, get_running_loop};
+use crate::event_loop::{EventLoop, Remote, get_running_loop};
 use crate::outcome::Outcome;
-use crate::panics::{Guarded, drop_quietly};
+use crate::panics::Guarded;
 use crate::task::Task;
 use crate::trace::Place;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,29 +49,23 @@ use std::time::Duration;
 /// ```
 #[doc(alias = "asyncio.run_coroutine_threadsafe")]
 #[track_caller]
-pub fn run_coroutine_threadsafe<S, Kind>(remote: &Remote, body: S) -> RemoteTask<S::Value>
-where
-    S: Submit<Kind>,
-{
+pub fn run_coroutine_threadsafe<S: Submit<Kind>, Kind>(remote: &Remote, body: S) -> RemoteTask<S::Value> {
     let shared = Arc::new(SharedOutcome {
-        state: Mutex::new(OutcomeState::Pending { task: None }),
+        state: Mutex::new(OutcomeState { task: None, result: None }),
         settled: Condvar::new(),
     });
-    let (promise, place, body) = (Promise(shared.clone()), Location::caller(), Guarded::new(body));
-    let sent = remote.call_soon(move || {
+    let (place, body) = (Location::caller(), Guarded::new(body));
+    let (tied, unsettled) = (shared.clone(), shared.clone());
+    // The end of the loop drops it before the task is done. A loop that is closed already does so now.
+    let closed = DropGuard::new(move || unsettled.settle(Err(Error::Closed)));
+    let _ = remote.call_soon(move || {
         let lp = get_running_loop()?;
-        match catch(|| body.into_inner().start(&lp, place)).unwrap_or_else(Err) {
-            Ok(task) => promise.tie(task, place),
-            Err(error) => {
-                // The error goes to the waiting thread and to the loop, as in asyncio.
-                drop(promise.0.settle(Err(error.clone())));
-                return Err(error);
-            }
-        }
+        let task = catch(|| body.into_inner().start(&lp, place)).unwrap_or_else(Err);
+        // The error goes to the waiting thread and to the loop, as in asyncio.
+        let task = task.inspect_err(|error| tied.settle(Err(error.clone())))?;
+        tied.tie(task, place, closed);
         Ok(())
     });
-    // If it could not be sent, dropping the promise has failed the handle.
-    drop(sent);
     RemoteTask { remote: remote.clone(), shared }
 }
 
@@ -89,16 +85,8 @@ mod sealed {
         fn start(self, lp: &EventLoop, place: Place) -> Result<Task<Self::Value>>;
     }
 
-    /// Keeps the two implementations apart for the compiler.
-    #[allow(missing_debug_implementations, reason = "never made")]
-    pub enum Body {}
-    #[allow(missing_debug_implementations, reason = "never made")]
-    pub enum Maker {}
-
-    impl<F> Submit<Body> for F
-    where
-        F: Future<Output: Outcome<Value: Send + Sync>> + Send + 'static,
-    {
+    /// A future. `Kind` keeps the two implementations apart for the compiler.
+    impl<F: Future<Output: Outcome<Value: Send + Sync>> + Send + 'static> Submit<()> for F {
         type Value = <F::Output as Outcome>::Value;
 
         fn start(self, lp: &EventLoop, place: Place) -> Result<Task<Self::Value>> {
@@ -106,7 +94,8 @@ mod sealed {
         }
     }
 
-    impl<M, F> Submit<Maker> for M
+    /// A function that makes a future.
+    impl<M, F> Submit<fn() -> F> for M
     where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output: Outcome<Value: Send + Sync>> + 'static,
@@ -147,16 +136,21 @@ struct SharedOutcome<T: 'static> {
     settled: Condvar,
 }
 
-enum OutcomeState<T: 'static> {
+struct OutcomeState<T: 'static> {
     /// The key of the task, once it is made.
-    Pending { task: Option<TaskKey> },
-    /// Shared, so that it is cloned for a reader without the lock.
-    Settled(Arc<Result<T>>),
+    task: Option<NonZeroU64>,
+    /// Shared, so that it is cloned for a reader without the lock. Guarded: it may hold the next handle, whose result holds
+    /// the next.
+    result: Option<Arc<Guarded<Result<T>>>>,
 }
 
 impl<T: 'static> OutcomeState<T> {
+    fn result(&self) -> Option<&Result<T>> {
+        self.result.as_ref().map(|result| &***result)
+    }
+
     fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Settled(result) if matches!(**result, Err(Error::Cancelled(_))))
+        matches!(self.result(), Some(Err(Error::Cancelled(_))))
     }
 }
 
@@ -164,7 +158,7 @@ impl<T: 'static> RemoteTask<T> {
     /// Returns whether the task is done, or the handle was cancelled, or the loop was closed (`future.done`).
     #[must_use]
     pub fn done(&self) -> bool {
-        matches!(*self.shared.lock(), OutcomeState::Settled(_))
+        self.shared.lock().result.is_some()
     }
 
     /// Returns whether the handle was [cancelled](Self::cancel), or the task was (`future.cancelled`).
@@ -181,20 +175,22 @@ impl<T: 'static> RemoteTask<T> {
     pub fn cancel(&self) -> bool {
         let task = {
             let mut state = self.shared.lock();
-            let OutcomeState::Pending { task } = *state else { return state.is_cancelled() };
-            *state = OutcomeState::Settled(Arc::new(Err(Error::cancelled())));
-            task
+            if state.result.is_some() {
+                return state.is_cancelled();
+            }
+            state.result = Some(Arc::new(Guarded::new(Err(Error::cancelled()))));
+            state.task
         };
         self.shared.settled.notify_all();
         let Some(task) = task else { return true };
-        match self.remote.running() {
-            Some(lp) => cancel_task(&lp, task),
-            // A closed loop has no task left to cancel.
-            None => drop(self.remote.call_soon(move || {
-                cancel_task(&get_running_loop()?, task);
-                Ok(())
-            })),
-        }
+        let cancel = move || {
+            if let Some(task) = get_running_loop()?.task(task) {
+                task.cancel();
+            }
+            Ok(())
+        };
+        // A closed loop has no task left to cancel.
+        let _ = if self.remote.inbox.is_running_here() { cancel() } else { self.remote.call_soon(cancel) };
         true
     }
 
@@ -208,29 +204,21 @@ impl<T: 'static> RemoteTask<T> {
     where
         T: Clone,
     {
-        let mut state = self.shared.lock();
-        if matches!(*state, OutcomeState::Pending { .. }) && self.remote.is_here() {
+        let state = self.shared.lock();
+        if state.result.is_none() && self.remote.is_here() {
             return Err(Error::Runtime("result() would wait on the thread of the task's own loop".into()));
         }
-        let pending = |state: &mut OutcomeState<T>| matches!(state, OutcomeState::Pending { .. });
+        let pending = |state: &mut OutcomeState<T>| state.result.is_none();
         let settled = &self.shared.settled;
-        state = match timeout.into() {
+        let state = match timeout.into() {
             None => settled.wait_while(state, pending).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
                 settled.wait_timeout_while(state, timeout, pending).unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        let OutcomeState::Settled(result) = &*state else { return Err(Error::TimedOut) };
-        let result = result.clone();
+        let result = state.result.clone();
         drop(state);
-        (*result).clone()
-    }
-}
-
-/// Cancels the task with this key, if it is not done.
-fn cancel_task(lp: &EventLoop, task: TaskKey) {
-    if let Some(task) = lp.task(task) {
-        task.cancel();
+        result.map_or(Err(Error::TimedOut), |result| Result::clone(&result))
     }
 }
 
@@ -239,58 +227,40 @@ impl<T: 'static> SharedOutcome<T> {
         lock(&self.state)
     }
 
-    /// Sets the result unless there is one. A late result is returned, to be dropped without the lock.
-    fn settle(&self, result: Result<T>) -> Option<Result<T>> {
+    /// Sets the result unless there is one.
+    fn settle(&self, result: Result<T>) {
+        // A late one is dropped after the lock is released.
+        let result = Guarded::new(result);
         let mut state = self.lock();
-        if let OutcomeState::Settled(_) = *state {
-            return Some(result);
+        if state.result.is_none() {
+            state.result = Some(Arc::new(result));
+            drop(state);
+            self.settled.notify_all();
         }
-        *state = OutcomeState::Settled(Arc::new(result));
-        drop(state);
-        self.settled.notify_all();
-        None
     }
 }
 
-/// The loop's side. Dropped before the task is done, it fails the handle: only the end of the loop drops it so early.
-struct Promise<T: 'static>(Arc<SharedOutcome<T>>);
-
-impl<T: Send + Sync + 'static> Promise<T> {
-    /// Has the task's end set the result.
-    fn tie(self, task: Task<T>, place: Place) {
-        let cancelled = match &mut *self.0.lock() {
-            OutcomeState::Pending { task: key } => {
-                *key = task.key();
-                false
-            }
-            OutcomeState::Settled(_) => true,
+impl<T: Send + Sync + 'static> SharedOutcome<T> {
+    /// Makes the end of the task set the result. If `closed` is dropped first, it fails the handle.
+    fn tie(self: Arc<Self>, task: Task<T>, place: Place, closed: DropGuard<impl FnOnce() + 'static>) {
+        let cancelled = {
+            let mut state = self.lock();
+            state.task = task.key();
+            state.result.is_some()
         };
         if cancelled {
             // The handle was cancelled before the call arrived, so the task does not begin.
             task.cancel();
         }
         task.add_done_callback_at(place, "call_set_state", move |task| {
+            let _closed = closed;
             if task.cancelled() {
-                self.0.settle(Err(Error::cancelled()));
-            } else if matches!(*self.0.lock(), OutcomeState::Pending { .. }) {
+                self.settle(Err(Error::cancelled()));
+            } else if self.lock().result.is_none() {
                 // Not read if the handle was cancelled: then the loop reports a failure.
-                drop_quietly(self.0.settle(task.clone().take()));
+                self.settle(task.clone().take());
             }
         });
-    }
-}
-
-/// Drops the result without recursion: it may hold the next handle, whose result holds the next.
-impl<T> Drop for SharedOutcome<T> {
-    fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop_quietly(std::mem::replace(state, OutcomeState::Pending { task: None }));
-    }
-}
-
-impl<T> Drop for Promise<T> {
-    fn drop(&mut self) {
-        drop(self.0.settle(Err(Error::Closed)));
     }
 }
 
@@ -302,13 +272,11 @@ impl<T: 'static> Clone for RemoteTask<T> {
 
 impl<T: 'static> fmt::Debug for RemoteTask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &*self.shared.lock() {
-            OutcomeState::Pending { .. } => "pending",
-            OutcomeState::Settled(result) => match &**result {
-                Ok(_) => "finished",
-                Err(Error::Cancelled(_)) => "cancelled",
-                Err(_) => "failed",
-            },
+        let state = match self.shared.lock().result() {
+            None => "pending",
+            Some(Ok(_)) => "finished",
+            Some(Err(Error::Cancelled(_))) => "cancelled",
+            Some(Err(_)) => "failed",
         };
         write!(f, "<RemoteTask {state}>")
     }

@@ -4,20 +4,21 @@
 //! and its awaiter continues in the next. Cancelling the future keeps a queued job from ever running, and drops the result of
 //! a running one. A job may outlive its loop: then the loss of its result is logged, once.
 
+use super::job::PendingJob;
 use super::pool::{Executor, Job, JobHeader, lock};
 use crate::error::{Error, Result, catch};
-use crate::event_loop::{EventLoop, Inner, JobKind, Line, explored_here, get_running_loop};
+use crate::event_loop::{EventLoop, Inbox, Inner, JobKind, explored_here, get_running_loop};
 use crate::observe::names::short_name;
 use crate::panics::{Guarded, drop_quietly};
 use crate::task::done_callback::add_done_callback;
 use crate::task::future::FutureCell;
-use crate::task::future_core::AnyFuture;
+use crate::task::future_core::{AnyFuture, downcast_rc};
 use crate::trace::Place;
 use crate::{Future, Timeout};
 use std::any::{Any, type_name};
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -80,16 +81,16 @@ impl EventLoop {
         R: Send + 'static,
     {
         let future: Future<R> = Future::of_kind(self, "job", place);
-        let (number, line) = (self.0.jobs.next_number(), self.0.inbox.line().clone());
+        let (number, inbox) = (self.0.jobs.next_number(), self.0.inbox.clone());
         let job = Arc::new(FunctionJob {
             header: executor.header(short_name::<F>, place),
             number,
-            line,
+            inbox,
             reports_begin: self.0.learns_of_begun_jobs(),
             function: Mutex::new(Some(function)),
             ended: Mutex::new(None),
         });
-        self.0.insert_job(job.clone(), future.cell().clone(), type_name::<F>());
+        self.0.insert_job(number, job.clone(), future.0.clone(), type_name::<F>());
         let submitted = match self.0.explored.is_on() {
             true => executor.accept().map(|()| self.0.explored.submit(number, job, JobKind::Function)),
             false => executor.submit(job),
@@ -98,8 +99,9 @@ impl EventLoop {
             drop_quietly(self.0.remove_job(number, "", "refused", None));
             return Err(error);
         }
-        let check_cancel = move |done| check_cancel::<R>(number, done);
-        add_done_callback(future.cell().clone(), place, "job.check_cancel", check_cancel);
+        add_done_callback(future.0.clone(), place, "job.check_cancel", move |done| {
+            check_cancel(number, downcast_rc::<FutureCell<R>>(done))
+        });
         Ok(future)
     }
 
@@ -133,7 +135,7 @@ impl EventLoop {
         &self,
         timeout: Option<Duration>,
     ) -> impl std::future::Future<Output = Result<()>> + use<> {
-        let (lp, place) = (self.downgrade(), Location::caller());
+        let (lp, place) = (Rc::downgrade(&self.0), Location::caller());
         async move {
             let started = match lp.upgrade().map(EventLoop) {
                 Some(lp) => lp.shut_executor_down(place)?,
@@ -163,10 +165,10 @@ impl EventLoop {
     fn shut_executor_down(&self, place: Place) -> Result<Option<(Executor, Helper)>> {
         let Some(executor) = self.0.jobs.close_default_executor() else { return Ok(None) };
         let joined: Future<()> = Future::of_kind(self, SHUTDOWN, place);
-        let (number, line) = (self.0.jobs.next_number(), self.0.inbox.line().clone());
+        let (number, inbox) = (self.0.jobs.next_number(), self.0.inbox.clone());
         let (header, waiting) = (executor.header(|| SHUTDOWN.to_owned(), place), executor.clone());
         let job = Arc::new(JoinJob { header, number });
-        self.0.insert_job(job.clone(), joined.cell().clone(), SHUTDOWN);
+        self.0.insert_job(number, job.clone(), joined.0.clone(), SHUTDOWN);
         if self.0.explored.is_on() {
             self.0.explored.submit(number, job, JobKind::Shutdown);
             return Ok(Some((executor, Helper { joined, number, thread: None })));
@@ -174,7 +176,7 @@ impl EventLoop {
         let helper = thread::Builder::new().name(HELPER.to_owned()).spawn(move || {
             // It cannot fail: this is no thread of the pool.
             let _ = waiting.join();
-            line.job_ended(job, Some(&HELPER.into()));
+            inbox.job_ended(job, Some(&HELPER.into()));
         });
         match helper {
             Ok(thread) => Ok(Some((executor, Helper { joined, number, thread: Some(thread) }))),
@@ -263,15 +265,16 @@ where
 
 impl Inner {
     /// Enters a job into the table, with the future that gets its result. `name` is the full path of its function.
-    fn insert_job(&self, job: Arc<dyn Job>, future: Rc<dyn Any>, name: &str) {
-        let (number, place) = (self.jobs.next_number(), job.header().place);
-        self.jobs.insert(job, future, self.learns_of_begun_jobs().then_some(false));
+    fn insert_job(&self, number: u64, job: Arc<dyn Job>, future: Rc<dyn Any>, name: &str) {
+        let place = job.header().place;
+        let begun = self.learns_of_begun_jobs().then_some(false);
+        self.jobs.pending.push(number, PendingJob { job, future, begun });
         self.job_created(number, name, place);
     }
 
     /// Removes a job that is over, or that never will run. Returns its future unless it was removed before.
     fn remove_job(&self, number: u64, thread: &str, state: &str, at: Option<Instant>) -> Option<Rc<dyn Any>> {
-        let pending = self.jobs.remove(number)?;
+        let pending = self.jobs.pending.remove(number)?;
         self.job_ended(number, thread, state, at);
         Some(pending.future)
     }
@@ -279,14 +282,14 @@ impl Inner {
     /// Returns whether a job's begin is sent to the loop: for a trace, and in virtual time, where what is seen must repeat.
     /// Other loops ask the job when they need to know, and most never do.
     pub(crate) fn learns_of_begun_jobs(&self) -> bool {
-        self.inbox.line().is_traced() || self.clock.is_virtual()
+        self.inbox.traced || self.clock.is_virtual()
     }
 }
 
 /// Runs on the loop, one turn after a job's future is done: a cancelled future withdraws the job from its pool.
-fn check_cancel<R: 'static>(number: u64, done: Rc<dyn Any>) -> Result<()> {
+fn check_cancel(number: u64, done: Rc<dyn AnyFuture>) -> Result<()> {
     let lp = get_running_loop()?;
-    let cancelled = done.downcast_ref::<FutureCell<R>>().is_some_and(|future| future.core().cancelled());
+    let cancelled = done.core().cancelled();
     drop_quietly(done);
     if cancelled && lp.0.jobs.withdraw(number) {
         drop_quietly(lp.0.remove_job(number, "", "cancelled", None));
@@ -295,20 +298,23 @@ fn check_cancel<R: 'static>(number: u64, done: Rc<dyn Any>) -> Result<()> {
 }
 
 /// Delivers a result to the job's future, on the loop. `None` means that the pool has cancelled the job.
-fn set_result<R: 'static>(number: u64, thread: &str, ended: Option<Ended<R>>) -> Result<()> {
-    let (result, at) = ended.map_or((None, None), |Ended { result, at }| (Some(result), at));
+fn set_result<R: 'static>(
+    number: u64,
+    thread: &str,
+    result: Option<Result<R>>,
+    at: Option<Instant>,
+) -> Result<()> {
     let state = match &result {
         Some(Ok(_)) => "ok",
         Some(Err(_)) => "err",
         None => "cancelled",
     };
     let future = get_running_loop()?.0.remove_job(number, thread, state, at);
-    let Some(Ok(future)) = future.map(|future| future.downcast().map(Future::of)) else { return Ok(()) };
+    let Some(Ok(future)) = future.map(|future| future.downcast().map(Future)) else { return Ok(()) };
     match result {
         // It was cancelled meanwhile, so the result is dropped.
         _ if future.done() => Ok(()),
-        Some(Ok(value)) => future.set_result(value),
-        Some(Err(error)) => future.set_error(error),
+        Some(result) => future.settle(result),
         None => {
             future.cancel();
             Ok(())
@@ -316,60 +322,51 @@ fn set_result<R: 'static>(number: u64, thread: &str, ended: Option<Ended<R>>) ->
     }
 }
 
-/// A result, with the time of its arrival if the loop is traced.
-struct Ended<R> {
-    result: Result<R>,
-    at: Option<Instant>,
-}
-
 /// A function on its way to a thread, and its result on the way back.
 struct FunctionJob<F: 'static, R: 'static> {
     header: JobHeader,
     number: u64,
-    line: Arc<Line>,
+    inbox: Arc<Inbox>,
     reports_begin: bool,
     function: Mutex<Option<Guarded<F>>>,
-    ended: Mutex<Option<Ended<R>>>,
+    /// The result, and when it came if the loop is traced.
+    ended: Mutex<Option<(Result<R>, Option<Instant>)>>,
 }
 
-impl<F, R> Job for FunctionJob<F, R>
-where
-    F: FnOnce() -> R + Send + 'static,
-    R: Send + 'static,
-{
+impl<F: FnOnce() -> R + Send + 'static, R: Send + 'static> Job for FunctionJob<F, R> {
     fn header(&self) -> &JobHeader {
         &self.header
     }
 
     fn run(&self, thread: &Arc<str>) {
         if self.reports_begin {
-            self.line.job_begun(self.number, thread);
+            self.inbox.job_begun(self.number, thread);
         }
         let function = lock(&self.function).take();
         if let Some(function) = function {
             let result = catch(function.into_inner());
-            let at = self.line.is_traced().then(Instant::now);
-            *lock(&self.ended) = Some(Ended { result, at });
+            let at = self.inbox.traced.then(Instant::now);
+            *lock(&self.ended) = Some((result, at));
         }
     }
 
     fn end(self: Arc<Self>, thread: Option<&Arc<str>>) {
         // The job goes as a whole, so that it is freed on the thread that made it.
-        self.line.clone().job_ended(self, thread);
+        self.inbox.clone().job_ended(self, thread);
     }
 
     fn set_result(&self, thread: &str) -> Result<()> {
-        let ended = lock(&self.ended).take();
-        set_result(self.number, thread, ended)
+        let (result, at) = lock(&self.ended).take().unzip();
+        set_result(self.number, thread, result, at.flatten())
     }
 }
 
 /// Logs the loss of a result that the loop has not taken.
 impl<F, R> Drop for FunctionJob<F, R> {
     fn drop(&mut self) {
-        let lost = lock(&self.ended).take();
-        if let Some(lost) = lost {
-            drop_quietly(lost.result);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((lost, _)) = ended.take() {
+            drop_quietly(lost);
             let JobHeader { label, place, .. } = self.header;
             let (label, file, line) = (label(), place.file(), place.line());
             log_warn!("the result of {label} ({file}:{line}) is lost: its loop is closed");
@@ -393,26 +390,6 @@ impl Job for JoinJob {
     fn end(self: Arc<Self>, _: Option<&Arc<str>>) {}
 
     fn set_result(&self, thread: &str) -> Result<()> {
-        set_result(self.number, thread, Some(Ended { result: Ok(()), at: None }))
-    }
-}
-
-impl<R: 'static> Future<R> {
-    /// Awaits the future and takes its value out, which needs no `Clone` (an `io::Result` has none). Other handles get
-    /// [`Error::InvalidState`] afterwards.
-    ///
-    /// # Errors
-    /// What the future failed with; [`Error::InvalidState`] if the value was taken before.
-    ///
-    /// ```
-    /// # use looplab::EventLoop;
-    /// let lp = EventLoop::new()?;
-    /// let text = lp.run_in_executor(|| std::fs::read_to_string("Cargo.toml"))?;
-    /// let text: std::io::Result<String> = lp.run_until_complete(async move { text.into_output().await })?;
-    /// # Ok::<(), looplab::Error>(())
-    /// ```
-    pub async fn into_output(self) -> Result<R> {
-        crate::task::leaf::Leaf::new(self.any_future()).await?;
-        self.take()
+        set_result(self.number, thread, Some(Ok(())), None)
     }
 }

@@ -9,7 +9,7 @@ use super::source::Sources;
 use super::stamp::{Stamp, nanos};
 use super::state::{Awaited, Snap};
 use crate::trace::{Done, Event, Place, Ready, Wait, Wake};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Writes events as lines.
@@ -19,6 +19,8 @@ pub(super) struct JsonLines {
     s: u64,
     /// The numbers of the places that are defined.
     places: HashMap<Place, u64>,
+    /// The same by their addresses, which are found sooner. A place may have several.
+    addresses: BTreeMap<usize, u64>,
     /// The files that are defined, and their texts; `None` to define none.
     files: HashSet<&'static str>,
     sources: Option<Sources>,
@@ -33,6 +35,7 @@ impl JsonLines {
     }
 
     /// Writes the first line, if it is not written yet.
+    #[inline]
     pub(super) fn begin(&mut self, out: &mut Vec<u8>, at: &Stamp) {
         if self.virtual_time.is_none() {
             self.meta(out, at);
@@ -69,6 +72,7 @@ impl JsonLines {
         JsonLine::begin(out, self.count(), at.t, at.number).kind("snap").field("state", state).end();
     }
 
+    #[cold]
     fn meta(&mut self, out: &mut Vec<u8>, at: &Stamp) {
         self.virtual_time = Some(at.virtual_time);
         let mut line = JsonLine::begin(out, self.count(), at.t, 1);
@@ -84,6 +88,17 @@ impl JsonLines {
 
     /// Returns the number of a place. A new one is defined first.
     fn place(&mut self, out: &mut Vec<u8>, at: &Stamp, place: Place) -> u64 {
+        let address = std::ptr::from_ref(place).addr();
+        if let Some(id) = self.addresses.get(&address) {
+            return *id;
+        }
+        let id = self.number_of(out, at, place);
+        self.addresses.insert(address, id);
+        id
+    }
+
+    /// Returns the number of a place that was not asked about at this address.
+    fn number_of(&mut self, out: &mut Vec<u8>, at: &Stamp, place: Place) -> u64 {
         if let Some(id) = self.places.get(place) {
             return *id;
         }

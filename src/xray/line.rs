@@ -11,7 +11,7 @@ use serde_json::Serializer;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use std::io::{self, Write};
 
-/// A line that is being written. [`end`](Self::end) closes it.
+/// A line that is being written. [`end`](Self::end) closes it. Its methods are inlined, so that the keys are constants.
 pub(super) struct JsonLine<'a> {
     out: &'a mut Vec<u8>,
     /// The loop's number.
@@ -20,6 +20,7 @@ pub(super) struct JsonLine<'a> {
 
 impl<'a> JsonLine<'a> {
     /// Begins a line; [`kind`](Self::kind) comes next.
+    #[inline(always)]
     pub(super) fn begin(out: &'a mut Vec<u8>, s: u64, t: u64, number: u64) -> Self {
         out.extend_from_slice(b"{\"s\":");
         let mut line = Self { out, number };
@@ -29,26 +30,27 @@ impl<'a> JsonLine<'a> {
     }
 
     /// Writes the kind and the loop's number. The first loop's is left out: most traces have one loop.
+    #[inline(always)]
     pub(super) fn kind(&mut self, kind: &'static str) -> &mut Self {
         let other = (self.number > 1).then_some(self.number);
         self.word("e", kind).maybe("l", other)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn field(&mut self, key: &'static str, value: impl Serialize) -> &mut Self {
         self.key(key);
         self.value(value)
     }
 
     /// Writes a field if there is a value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn maybe(&mut self, key: &'static str, value: Option<impl Serialize>) -> &mut Self {
         value.map(|value| self.field(key, value));
         self
     }
 
     /// Writes a text of looplab's own, which needs no escaping.
-    #[inline]
+    #[inline(always)]
     pub(super) fn word(&mut self, key: &'static str, value: &'static str) -> &mut Self {
         self.key(key);
         self.out.push(b'"');
@@ -72,26 +74,29 @@ impl<'a> JsonLine<'a> {
         self.out.extend_from_slice(b"}\n");
     }
 
-    #[inline]
+    /// Writes a key of at most twelve letters. It is one piece, so that the compiler can make it a constant.
+    #[inline(always)]
     fn key(&mut self, key: &'static str) {
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        let mut piece = *b",\"            \":";
+        let end = 2 + key.len();
+        piece[2..end].copy_from_slice(key.as_bytes());
+        piece[end..end + 2].copy_from_slice(b"\":");
+        self.out.extend_from_slice(&piece[..end + 2]);
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, value: impl Serialize) -> &mut Self {
         written(value.serialize(&mut self.serializer()));
         self
     }
 
-    #[inline]
+    #[inline(always)]
     fn serializer(&mut self) -> Serializer<&mut Vec<u8>, EscapeControls> {
         Serializer::with_formatter(self.out, EscapeControls)
     }
 }
 
-#[inline]
+#[inline(always)]
 fn written(result: serde_json::Result<()>) {
     result.expect("a buffer in memory takes all, and the values are plain data");
 }
@@ -101,8 +106,8 @@ struct EscapeControls;
 
 impl Formatter for EscapeControls {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
-        // Most texts are ASCII, of which only DEL is left to escape here: both are found several bytes at a time.
-        if text.is_ascii() && !text.contains('\x7f') {
+        // Most texts are ASCII, of which only DEL is left to escape here.
+        if text.bytes().all(|byte| byte < 0x7f) {
             return out.write_all(text.as_bytes());
         }
         text.chars().try_for_each(|c| match c.is_control() {

@@ -23,16 +23,20 @@
 //!
 //! Read `recorder` first: it says when the file is written. Then read `file`, and the forms `jsonl`,
 //! `page` and `text`. `replay` goes back from lines to a state. `state` is the form of that state.
-//! `story` tells a trace in the sentences of `words`.
+//! `story` tells a trace in the sentences of `words`. `history` keeps a whole trace, for `causes` and
+//! `questions`.
 
+mod causes;
 mod fields;
 mod file;
+mod history;
 mod jsonl;
 mod line;
 mod names;
 mod output;
 mod page;
 mod place;
+mod questions;
 mod recorder;
 mod replay;
 mod source;
@@ -45,7 +49,10 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use causes::Cause;
+pub use history::History;
 pub use page::{page, python};
+pub use questions::Question;
 pub(crate) use recorder::from_env;
 #[cfg(feature = "explore")]
 pub(crate) use recorder::recording_in_memory;

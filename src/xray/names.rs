@@ -12,7 +12,7 @@ const LONGEST_TEXT: usize = 60;
 
 /// What a trace says about the numbers of one loop. It is read before the first sentence, so that a
 /// thing has the same name from its first event to its last.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Index {
     entries: HashMap<u64, Named>,
     handles: HashMap<u64, Named>,
@@ -24,7 +24,7 @@ pub(super) struct Index {
 }
 
 /// What an entry of the queue, a timer, a reader or a job is known by.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Named {
     label: String,
     pub(super) kind: String,
@@ -34,7 +34,7 @@ pub(super) struct Named {
 }
 
 /// The definitions that all loops of a trace share.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Definitions {
     places: HashMap<u64, String>,
     files: HashMap<String, String>,
@@ -176,6 +176,17 @@ impl Index {
 
     pub(super) fn task(&self, id: u64) -> String {
         self.tasks.get(&id).map_or_else(|| format!("task {id}"), |(name, _)| plain(name))
+    }
+
+    /// Names what was done and so queued an entry.
+    pub(super) fn cause(&self, event: &Value) -> Option<String> {
+        let cause = &event["cause"];
+        if let Some(task) = cause["task"].as_u64() {
+            return Some(format!("The task `{}`", self.task(task)));
+        }
+        let kind = self.futures.get(&cause["fut"].as_u64()?)?;
+        let what = WORDS.part("waits", &Facts::from([("kind", kind.clone())]));
+        Some(format!("The future of {}", what.unwrap_or_default()))
     }
 
     /// Returns whether the line `s` made a task, and did not rename it.

@@ -93,8 +93,11 @@ pub(super) fn escape(bytes: &mut Vec<u8>, from: usize) {
         return;
     }
     let plain = bytes.split_off(from);
-    for byte in plain {
-        if byte == b'<' { bytes.extend_from_slice(br"\u003c") } else { bytes.push(byte) }
+    for (i, part) in plain.split(|byte| *byte == b'<').enumerate() {
+        if i > 0 {
+            bytes.extend_from_slice(br"\u003c");
+        }
+        bytes.extend_from_slice(part);
     }
 }
 

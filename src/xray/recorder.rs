@@ -5,7 +5,8 @@
 //! It does not know the form of a line: `jsonl` and `text` do.
 //!
 //! What the program prints becomes part of the trace before the next event, if standard output is a file. Then an event
-//! that ends a callback first writes what `print!` has kept back.
+//! that ends a callback first writes what `print!` has kept back. Between two events of the loop itself no code of the
+//! program has run, and nothing is looked for.
 //!
 //! No lock is held while foreign code runs. An error's `Display` and the logger belong to the program and may use a loop.
 //! So the first is called before the lock is taken, the second after it is released.
@@ -127,6 +128,8 @@ struct Sink {
     /// Where the bytes go; `None` after an error.
     out: Option<Box<dyn Write + Send>>,
     buffer: Vec<u8>,
+    /// How many bytes at the buffer's beginning are the page's own code.
+    code: usize,
     form: Form,
     output: Option<Output>,
     /// How many loops have a number. (Alternative: the numbers of `LoopId`. Problem: they count in the process, and a forked
@@ -188,14 +191,20 @@ impl Recorder {
             buffer.extend_from_slice(page::element("Rust").as_bytes());
         }
         let listens = output.is_some();
-        let sink = Sink { out: Some(out), buffer, form, output, loops: 0, t: 0, real: None };
+        let code = buffer.len();
+        let sink = Sink { out: Some(out), buffer, code, form, output, loops: 0, t: 0, real: None };
         Self { name, pid: std::process::id(), snapshots, listens, sink: Mutex::new(sink) }
     }
 
     /// Returns what records one loop.
     pub(super) fn recording(self: &Arc<Self>) -> Recording {
         let recorder = self.clone();
-        let recorded = RecordedLoop { recorder, stamp: Cell::new(None), asking: Cell::new(false) };
+        let recorded = RecordedLoop {
+            recorder,
+            stamp: Cell::new(None),
+            asking: Cell::new(false),
+            settled: Cell::new(false),
+        };
         Box::new(move |record| recorded.record(record))
     }
 
@@ -256,7 +265,6 @@ impl Sink {
         if self.out.is_none() {
             return false;
         }
-        let from = self.buffer.len();
         match &mut self.form {
             Form::Lines(lines) | Form::Page(lines) => {
                 lines.event(&mut self.buffer, at, &record.event, error);
@@ -268,24 +276,17 @@ impl Sink {
                 table.event(&mut self.buffer, at.number, at.zero.ns(record.time), &record.event);
             }
         }
-        if let Form::Page(_) = self.form {
-            page::escape(&mut self.buffer, from);
-        }
         self.buffer.len() >= BUFFER || must_be_written(&record.event)
     }
 
     /// Puts one piece of what was printed into the buffer; false if there is none. `number` is the loop of the next event.
     fn hear(&mut self, number: u64, by: Option<(u64, u64)>) -> bool {
         let Some(text) = self.output.as_mut().and_then(Output::take) else { return false };
-        let from = self.buffer.len();
         match &mut self.form {
             Form::Lines(lines) | Form::Page(lines) => lines.printed(&mut self.buffer, self.t, by, &text),
             Form::Table(table) => {
                 table.printed(&mut self.buffer, by.map_or(number, |(number, _)| number), &text);
             }
-        }
-        if let Form::Page(_) = self.form {
-            page::escape(&mut self.buffer, from);
         }
         true
     }
@@ -293,6 +294,9 @@ impl Sink {
     /// Writes the buffer to the file. After an error there is no file any more, so the error is returned only once.
     fn flush(&mut self) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
+        if let Form::Page(_) = self.form {
+            page::escape(&mut self.buffer, std::mem::take(&mut self.code));
+        }
         let written = out.write_all(&self.buffer).and_then(|()| out.flush());
         self.buffer.clear();
         if written.is_err() {
@@ -311,6 +315,25 @@ fn must_be_written(event: &Event<'_>) -> bool {
     }
 }
 
+/// Returns true if no code of the program runs from this event to the next one of a turn. That is not so for a poll, which
+/// calls hooks and waits for other processes, nor for a return with an error, which is dropped then.
+fn only_the_loop_runs_after(event: &Event<'_>) -> bool {
+    match event {
+        Event::Turn { .. } | Event::Polled { .. } | Event::Batch { .. } | Event::Run { .. } => true,
+        Event::Returned { error, .. } => error.is_none(),
+        _ => false,
+    }
+}
+
+/// Returns true for an event that the loop makes itself in a turn. The text of an error that it throws is the program's.
+fn only_the_loop_runs_before(event: &Event<'_>) -> bool {
+    match event {
+        Event::Turn { .. } | Event::Select { .. } | Event::Batch { .. } | Event::Run { .. } => true,
+        Event::Step { thrown, .. } => thrown.is_none(),
+        _ => false,
+    }
+}
+
 /// One loop of a trace.
 struct RecordedLoop {
     recorder: Arc<Recorder>,
@@ -318,6 +341,8 @@ struct RecordedLoop {
     stamp: Cell<Option<Stamp>>,
     /// Whether an error's `Display` is running.
     asking: Cell<bool>,
+    /// Whether only the loop's own code runs from the last event to the next one of a turn.
+    settled: Cell<bool>,
 }
 
 impl RecordedLoop {
@@ -340,7 +365,9 @@ impl RecordedLoop {
         let mut written = Ok(());
         if listens {
             sink.begin(&at);
-            written = self.recorder.hear(&mut sink, at.number, running());
+            if !self.is_settled(record) {
+                written = self.recorder.hear(&mut sink, at.number, running());
+            }
             note_running(at.number, &record.event);
         }
         let full = sink.record(&at, record, error.as_deref(), state.as_ref());
@@ -349,6 +376,13 @@ impl RecordedLoop {
         }
         drop(sink);
         self.recorder.report(written);
+    }
+
+    /// Returns whether the program cannot have printed since the last event, and notes that for the next one.
+    /// To ask for the position of standard output is a system call, the dearest part of an event.
+    fn is_settled(&self, record: &Record<'_>) -> bool {
+        let settled = self.settled.replace(!record.observed && only_the_loop_runs_after(&record.event));
+        settled && only_the_loop_runs_before(&record.event)
     }
 
     fn text_of(&self, error: &Error) -> String {

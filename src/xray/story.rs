@@ -4,6 +4,7 @@
 //! same facts. A trace that does not fit together is refused with the number of the line, as by
 //! [`Replay`](super::Replay); half a last line, which a killed program leaves, is ignored.
 
+use super::history::{loop_of, whole_lines};
 use super::names::{Definitions, Index, Named, duration, short};
 use super::replay::Replay;
 use super::state::Snap;
@@ -42,7 +43,7 @@ pub struct ReadyNames {
     pub running: Option<String>,
     /// The entries of this turn's batch that have still to run.
     pub left: Vec<String>,
-    /// The entries behind the divider: for the next turn or run. Before the batch is frozen, all entries.
+    /// The entries after the divider: for the next turn or run. Before the batch is frozen, all entries.
     pub behind: Vec<String>,
 }
 
@@ -60,10 +61,7 @@ pub struct ReadyNames {
 /// # Errors
 /// [`Error::Value`](crate::Error::Value) with the line's number, as [`Replay::line`].
 pub fn sentences(trace: &str) -> Result<Vec<Sentence>> {
-    let mut lines: Vec<&str> = trace.lines().filter(|line| !line.is_empty()).collect();
-    if lines.last().is_some_and(|line| serde_json::from_str::<Value>(line).is_err()) {
-        lines.pop();
-    }
+    let lines = whole_lines(trace);
     let mut story = Story::default();
     for line in &lines {
         if let Ok(line) = serde_json::from_str(line) {
@@ -117,10 +115,6 @@ enum Polling {
     Poll,
     /// Something has joined the queue after the poll.
     Collect,
-}
-
-fn loop_of(line: &Value) -> u64 {
-    line["l"].as_u64().unwrap_or(1)
 }
 
 impl Story {
@@ -427,13 +421,7 @@ impl Teller<'_> {
     fn pushed(&self, facts: &mut Facts) {
         set(facts, "first", self.steps() == Some(0));
         set(facts, "self", self.is_of_its_own_task());
-        let cause = &self.event["cause"];
-        if let Some(task) = cause["task"].as_u64() {
-            facts.insert("cause", format!("The task `{}`", self.index.task(task)));
-        } else if let Some(kind) = cause["fut"].as_u64().and_then(|fut| self.index.futures.get(&fut)) {
-            let what = WORDS.part("waits", &Facts::from([("kind", kind.clone())]));
-            facts.insert("cause", format!("The future of {}", what.unwrap_or_default()));
-        }
+        facts.extend(self.index.cause(self.event).map(|cause| ("cause", cause)));
         facts.extend(self.event["sig"].as_i64().map(|signal| ("sig", WORDS.signal(signal))));
     }
 

@@ -25,6 +25,7 @@ pub(super) struct Words {
     events: HashMap<String, Vec<WordRow>>,
     parts: HashMap<String, Vec<WordRow>>,
     signals: HashMap<String, String>,
+    options: HashMap<String, Vec<String>>,
 }
 
 /// A sentence, and when it is said.
@@ -53,6 +54,12 @@ impl Words {
     /// Returns a piece of a sentence; `None` if no row fits.
     pub(super) fn part(&self, name: &str, facts: &Facts) -> Option<String> {
         Some(self.fill(&choose(&self.parts[name], facts)?.say, facts))
+    }
+
+    /// Returns the options of a kind of question. Those of some kinds are not in the table.
+    pub(super) fn options(&self, kind: &str, facts: &Facts) -> Vec<String> {
+        let options = self.options.get(kind).into_iter().flatten();
+        options.map(|option| self.fill(option, facts)).collect()
     }
 
     pub(super) fn signal(&self, number: i64) -> String {

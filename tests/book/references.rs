@@ -22,7 +22,7 @@ fn source(root: &Path, path: &[&str]) -> Option<String> {
     (!sources.is_empty()).then(|| sources.concat())
 }
 
-/// Asserts that the test `room::file::test` stands in one of these folders.
+/// Asserts that the test `room::file::test` is in one of these folders.
 fn assert_exists(name: &str, folders: &[&str]) {
     let (path, test) = name.rsplit_once("::").expect("a path");
     let path: Vec<&str> = path.split("::").collect();
@@ -153,4 +153,25 @@ fn every_claim_of_the_documents_names_a_lesson_that_exists_or_a_reason() {
         }
         assert!(links > 0 || shown.starts_with("no lesson: "), "neither a lesson nor a reason: {row}");
     }
+}
+
+/// Signals have names in looplab, and `looplab::signal::raise` sends one. Another crate is needed only to block them, and to
+/// send one to another process.
+#[test]
+fn lessons_and_their_pages_need_no_other_crate_for_a_signal() {
+    let root = support::root();
+    let files =
+        ["examples", "docs", "docs/lessons"].into_iter().flat_map(|folder| fs::read_dir(root.join(folder)));
+    let mut read = 0;
+    for file in files.flat_map(|folder| folder.flatten()) {
+        let path = file.path();
+        if path.extension().is_some_and(|end| end == "rs" || end == "md") {
+            let text = fs::read_to_string(&path).expect("a text");
+            let others = text.lines().filter(|line| line.contains("nix::sys::signal"));
+            let needless = others.filter(|line| !line.contains("SigSet") && !line.contains("kill"));
+            assert_eq!(needless.collect::<Vec<_>>(), [""; 0], "{}", path.display());
+            read += 1;
+        }
+    }
+    assert!(read > 70, "{read} files");
 }

@@ -12,7 +12,7 @@ fn find(text: &str) -> Output {
 }
 
 fn lessons(found: &Output) -> Vec<u64> {
-    let answer: Value = serde_json::from_slice(&found.stdout).expect("an object");
+    let answer = answer(found);
     let lessons = answer["lessons"].as_array().expect("lessons");
     lessons.iter().map(|lesson| lesson["number"].as_u64().expect("a number")).collect()
 }
@@ -32,6 +32,10 @@ fn what_a_program_says_leads_to_the_lesson_that_explains_it() {
         ("RuntimeError: This event loop is already running", 4),
         ("task.add_done_callback(loop.stop)", 6),
         ("asyncio.shield", 33),
+        ("loop.stop()", 1),
+        ("got Future <Future pending> attached to a different loop", 15),
+        ("Executing <Handle job()> took 0.312 seconds", 18),
+        ("zombie", 58),
         ("gather(return_exceptions=True)", 12),
     ] {
         let found = find(text);
@@ -50,6 +54,41 @@ fn an_unknown_word_is_answered_with_the_nearest_known_one() {
     assert_eq!((found.status.code(), lessons(&found).first()), (Some(1), Some(&43)));
     let found = find("zzzzqqqq");
     assert_eq!((found.status.code(), lessons(&found)), (Some(1), Vec::new()));
+}
+
+fn answer(found: &Output) -> Value {
+    serde_json::from_slice(&found.stdout).expect("an object")
+}
+
+/// What it says that a name is in looplab, each without its place.
+fn calls(text: &str) -> Vec<String> {
+    let found = find(text);
+    assert_eq!(found.status.code(), Some(0), "{text}");
+    let answer = answer(&found);
+    let calls = answer["calls"].as_array().expect("calls");
+    let ours = calls.iter().map(|call| call["looplab"].as_str().expect("a text"));
+    ours.map(|ours| ours.split(" (src/").next().unwrap_or(ours).to_owned()).collect()
+}
+
+#[test]
+fn a_name_of_asyncio_leads_to_what_it_is_in_looplab() {
+    assert_eq!(calls("asyncio.run_coroutine_threadsafe"), ["run_coroutine_threadsafe(&remote, || c())"]);
+    assert_eq!(answer(&find("asyncio.run_coroutine_threadsafe"))["pages"][0], "docs/from-asyncio.md");
+    assert_eq!(calls("asyncio.shield"), ["shield(task)"]);
+    // What is in no table is an alias of an item: of a type, a function, a variant.
+    assert_eq!(calls("asyncio.Semaphore"), ["Semaphore", "Semaphore::new"]);
+    assert_eq!(calls("asyncio.timeout_at"), ["Timeout::at", "timeout_at"]);
+    assert_eq!(calls("StreamReader.readuntil"), ["StreamReader::readuntil"]);
+    assert_eq!(calls("asyncio.FIRST_COMPLETED"), ["ReturnWhen::FirstCompleted"]);
+    assert_eq!(calls("the loop does not stop"), [""; 0]);
+}
+
+#[test]
+fn a_word_that_only_a_page_has_leads_to_the_page() {
+    let found = find("uvloop");
+    let pages = answer(&found)["pages"].as_array().expect("pages").clone();
+    assert!(pages.contains(&"docs/xray.md".into()), "{pages:?}");
+    assert_eq!((found.status.code(), lessons(&found)), (Some(0), Vec::new()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `as_completed`: asyncio's rules of section 1.6, one test each. The turns and the counts of `cancelling()` are those of
+//! `as_completed`: asyncio's rules, one test each. The turns and the counts of `cancelling()` are those of
 //! CPython 3.13, but for the last section.
 
 use looplab::{
@@ -438,7 +438,7 @@ fn dropping_all_takes_the_callbacks_and_the_timer_back_and_cancels_nothing() {
 }
 
 #[test]
-fn failures_that_nobody_awaits_are_reported() {
+fn failures_that_are_never_awaited_are_reported() {
     let lab = Lab::reporting();
     let lines = lab.run(async {
         let mut several = as_completed([1, 2].map(fails));
@@ -452,7 +452,7 @@ fn failures_that_nobody_awaits_are_reported() {
 }
 
 #[test]
-fn a_future_that_nobody_sets_goes_with_its_last_handle() {
+fn a_future_that_is_never_set_goes_with_its_last_handle() {
     let lab = Lab::reporting();
     let gone = Rc::new(Cell::new(0));
     let guard = Guard(gone.clone());

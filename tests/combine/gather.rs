@@ -1,4 +1,4 @@
-//! `gather` and `gather!`: asyncio's rules of section 1.6 as of CPython 3.13, with its turns.
+//! `gather` and `gather!`: asyncio's rules as of CPython 3.13, with its turns.
 
 use looplab::{Error, EventLoop, Gather, Result, Task, create_task, gather, get_running_loop, yield_now};
 use std::cell::RefCell;
@@ -188,7 +188,7 @@ fn exceptions_that_were_wanted_as_values_are_read_although_the_handle_is_dropped
 }
 
 #[test]
-fn an_error_that_nobody_awaits_is_reported() {
+fn an_error_that_is_never_awaited_is_reported() {
     let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {

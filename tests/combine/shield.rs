@@ -1,4 +1,4 @@
-//! `shield`: asyncio's rules of section 1.6, one test each. The turns and the counts of `cancelling()` are those of
+//! `shield`: asyncio's rules, one test each. The turns and the counts of `cancelling()` are those of
 //! CPython 3.15, but for the last section.
 
 use looplab::{
@@ -180,7 +180,7 @@ fn a_failure_after_the_waiter_was_cancelled_is_reported_once() {
 }
 
 #[test]
-fn a_failure_that_nobody_waits_for_is_reported_once() {
+fn a_failure_without_a_waiter_is_reported_once() {
     let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
@@ -291,7 +291,7 @@ fn dropping_a_shield_does_not_reach_the_inner_one() {
 }
 
 #[test]
-fn a_shielded_future_that_nobody_sets_goes_with_its_last_handle() {
+fn a_shielded_future_that_is_never_set_goes_with_its_last_handle() {
     let lab = Lab::reporting();
     let gone = Rc::new(Cell::new(0));
     let guard = Guard(gone.clone());

@@ -1,4 +1,4 @@
-//! `TaskGroup`: asyncio's rules of section 1.6, one test each. The turns and the counts of `cancelling()` are those of
+//! `TaskGroup`: asyncio's rules, one test each. The turns and the counts of `cancelling()` are those of
 //! CPython 3.13, but for the room `own`. The arrows are those of `src/combine/task_group.rs`.
 //!
 //! Here are the failures of children and body. Rooms of their own have: cancellation from outside (`cancelled`), the group's

@@ -1,4 +1,4 @@
-//! `timeout`, `timeout_at` and `Timeout`: asyncio's rules of section 1.6, one test each. The turns and the counts of
+//! `timeout`, `timeout_at` and `Timeout`: asyncio's rules, one test each. The turns and the counts of
 //! `cancelling()` are those of CPython 3.13. The arrows are those of `src/combine/timeout.rs`. A deliberate difference and
 //! what only Rust has stand in the room `own`.
 //!

@@ -1,4 +1,4 @@
-//! `wait`: asyncio's rules of section 1.6 as of CPython 3.13, with its turns.
+//! `wait`: asyncio's rules as of CPython 3.13, with its turns.
 
 use looplab::{
     Error, EventLoop, Result, ReturnWhen, Task, TaskRef, create_task, get_running_loop, wait, yield_now,
@@ -65,7 +65,7 @@ fn first_completed_ends_with_the_first() {
 }
 
 #[test]
-fn what_is_done_is_told_by_the_state_at_the_wake_up() {
+fn what_is_done_is_judged_by_the_state_at_the_wake_up() {
     // a finishes in turn 3, while b's callback has already decided that it is enough.
     let lab = Lab::reporting();
     let log = lab.log.clone();
@@ -239,7 +239,7 @@ fn there_must_be_something_to_wait_for() {
 }
 
 #[test]
-fn what_belongs_to_another_loop_is_told_by_its_state_when_the_time_is_over() {
+fn what_belongs_to_another_loop_is_judged_by_its_state_when_the_time_is_over() {
     let (lab, elsewhere) = (Lab::reporting(), EventLoop::new().unwrap());
     let (done, pending) = (elsewhere.create_future::<()>(), elsewhere.create_future());
     done.set_result(()).unwrap();

@@ -1,4 +1,4 @@
-//! `wait_for`: asyncio's rules of section 1.6 as of 3.12, one test each. The turns and the counts of `cancelling()` are
+//! `wait_for`: asyncio's rules as of 3.12, one test each. The turns and the counts of `cancelling()` are
 //! those of CPython 3.13. What 3.11 and earlier do otherwise (a task and a waiter of its own, a value that wins over a
 //! cancellation) has no counterpart.
 

@@ -3,6 +3,7 @@
 //! | promise | test |
 //! |---|---|
 //! | A callback of the wrong shape is answered with what to write instead. | `the_compiler_says_what_to_write_instead` |
+//! | The compiler says what `docs/from-asyncio.md` quotes. | `the_compiler_says_what_to_write_instead` |
 //!
 //! The texts are those of one toolchain, on which CI runs the test: `cargo +1.95.0 test --test compiler -- --ignored`.
 //! `TRYBUILD=overwrite` before it writes the expected texts anew.

@@ -15,10 +15,20 @@ PARTS = ("Task cannot await on itself", "attached to a different loop", "is boun
 TROUBLE = []
 
 
+def contexts(error):
+    """The error and the chain of its contexts, which may have a ring."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__context__
+    return seen
+
+
 def show(error):
     """An error as both sides write it."""
     text, kind = str(error), type(error).__name__
-    if isinstance(error, RecursionError):
+    # Cancelling a ring of tasks raises RecursionError. On a running loop `Runner.close` then hides it behind a RuntimeError.
+    if any(isinstance(cause, RecursionError) for cause in contexts(error)):
         TROUBLE.append("recursion")
     if "takes no keyword arguments" in text:
         TROUBLE.append("no message of a cancellation")

@@ -1,8 +1,8 @@
-//! Executor jobs behind gates: a job is over when the loop has nothing else to do, one at a time, so that a program with
+//! Executor jobs that wait at gates. A job is over when the loop has nothing else to do, one at a time. So a program with
 //! jobs prints the same lines in every run.
 //!
 //! The jobs are real ones, on a pool of one thread. Each waits on its thread for its gate. After the pool's shutdown the
-//! thread itself waits before it ends, so that the end of the last job and that of the thread are two events.
+//! thread itself waits before it ends, so that the end of the last job and the end of the thread are two events.
 
 use looplab::{EventLoop, Executor, Future, Result};
 use std::cell::{OnceCell, RefCell};

@@ -16,15 +16,16 @@ use std::collections::HashMap;
 /// What a Python can be asked, by its minor version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Dialect {
-    /// `gather` looks at finished children at once, and `wait_for` waits in the caller's task: since 3.12.
+    /// `gather` looks at finished children at once, `wait_for` waits in the caller's task, and tasks can be eager: since
+    /// 3.12.
     pub(crate) in_place: bool,
-    /// `uncancel` withdraws a request, a group keeps its parent's count, a condition loses no wake-up, a semaphore wakes
-    /// as many as may pass, a queue can be shut down: since 3.13.
+    /// Since 3.13: `uncancel` withdraws a request, and a group keeps its parent's count. A condition loses no wake-up, a
+    /// semaphore wakes as many as may pass, and a queue can be shut down.
     pub(crate) thirteen: bool,
     /// `gather` refuses another loop's future at the call, `as_completed` gives a slot back, and a runner runs whatever can
     /// be awaited: since 3.14.
     pub(crate) fourteen: bool,
-    /// Groups that can be cancelled, and eager tasks that can be children of one without cancelling it too early: since 3.15.
+    /// Groups that can be cancelled: since 3.15.
     pub(crate) fifteen: bool,
 }
 
@@ -58,7 +59,7 @@ impl Theme {
     }
 }
 
-/// Who may do an operation.
+/// Which side may do an operation.
 #[derive(Clone, Copy, PartialEq)]
 enum Who {
     Script,
@@ -431,8 +432,8 @@ impl Parts {
             (7, op("add", vec![x(), c(), key()])),
             (2, op("remove", vec![x(), key()])),
             (8, op("task", vec![self.name('t'), self.name('b')])),
-            (2 * u32::from(self.dialect.fifteen), op("eager", vec![self.name('t'), self.name('b')])),
-            (u32::from(self.dialect.fifteen), op("factory", vec![one_of(&["eager", "eager", "queued"])])),
+            (2 * self.eager(), op("eager", vec![self.name('t'), self.name('b')])),
+            (self.eager(), op("factory", vec![one_of(&["eager", "eager", "queued"])])),
             (3 * u32::from(self.dialect.thirteen), op("uncancel", vec![x()])),
             (1, op("cancelling", vec![x()])),
             (1, self.second_loop()),
@@ -453,6 +454,13 @@ impl Parts {
             (u32::from(self.runner), op("runner_close", vec![])),
             (4 * inside, op("raise", vec![error()])),
         ]
+    }
+
+    /// The weight of eager tasks. In 3.13.0 a group handles the end of a child inside of `create_task`, if that was the
+    /// child's eager step. All others handle it in a turn of its own.
+    fn eager(&self) -> u32 {
+        let groups = self.theme == Theme::Combinators && self.dialect.thirteen && !self.dialect.fourteen;
+        u32::from(self.dialect.in_place && !groups)
     }
 
     fn second_loop(&self) -> Part {

@@ -2,21 +2,13 @@
 
 use crate::generate::{self, Dialect};
 use crate::oracle::Oracle;
+use crate::watch::{number, watch};
 use crate::world::{self, Output};
-use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-/// After so many differences it is time to look at them.
+/// After this number of differences it is time to look at them.
 const ENOUGH: usize = 10;
-
-fn number(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number is wanted")),
-        Err(_) => default,
-    }
-}
 
 /// The Python to ask.
 pub(crate) fn python() -> String {
@@ -43,7 +35,7 @@ pub(crate) fn compare() {
         made += 1;
         // Both run it at the same time.
         oracle.tell(&program);
-        watch(&program);
+        let _watched = watch(&program);
         let ours = world::run(&program);
         match oracle.hear() {
             Err(why) => *skipped.entry(why).or_insert(0) += 1,
@@ -78,7 +70,7 @@ pub(crate) fn compare() {
 
 fn show(oracle: &mut Oracle, program: &str) {
     let program = serde_json::from_str(program).expect("JSON");
-    watch(&program);
+    let _watched = watch(&program);
     match oracle.ask(&program) {
         Err(why) => println!("skipped: {why}"),
         Ok(theirs) => println!("{}", side_by_side(&theirs, &world::run(&program))),
@@ -87,7 +79,7 @@ fn show(oracle: &mut Oracle, program: &str) {
 
 fn report(seed: u64, dialect: Dialect, oracle: &mut Oracle) -> String {
     let small = generate::shrink(generate::tree(seed, dialect), |program| {
-        watch(program);
+        let _watched = watch(program);
         let theirs = oracle.ask(program);
         theirs.is_ok_and(|theirs| oracle.difference(&theirs, &world::run(program)).is_some())
     });
@@ -109,24 +101,4 @@ pub(crate) fn side_by_side(theirs: &Output, ours: &Output) -> String {
         text += "   --\n";
     }
     text
-}
-
-/// Notes the program under way. If it is still the same after a minute (or `LOOPLAB_PATIENCE` seconds), the process ends and
-/// prints it.
-pub(crate) fn watch(program: &Value) {
-    static NOW: LazyLock<Mutex<(Instant, String)>> = LazyLock::new(|| {
-        let patience = Duration::from_secs(number("LOOPLAB_PATIENCE", 60));
-        std::thread::spawn(move || {
-            loop {
-                std::thread::sleep(Duration::from_secs(1));
-                let now = NOW.lock().expect("nobody panics with it");
-                if now.0.elapsed() > patience && !now.1.is_empty() {
-                    eprintln!("this program hangs: {}", now.1);
-                    std::process::abort();
-                }
-            }
-        });
-        Mutex::new((Instant::now(), String::new()))
-    });
-    *NOW.lock().expect("nobody panics with it") = (Instant::now(), program.to_string());
 }

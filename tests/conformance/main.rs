@@ -1,11 +1,12 @@
 //! Conformance with CPython: the same programs on looplab and on asyncio, line for line.
 //!
-//! The language, the corpus and the ways to run it are told in `docs/conformance.md`. It promises that every rule of
-//! asyncio's turn that the corpus shows is looplab's too, as `cargo test` shows without a Python, and that random programs
-//! find no difference which `docs/differences.md` does not list, as the ignored test `live` shows beside a Python.
+//! The language, the corpus and the ways to run it are described in `docs/conformance.md`. Every rule of asyncio's turn
+//! that the corpus shows is looplab's too: `cargo test` shows it without a Python. Random programs find no difference that
+//! `docs/differences.md` does not list: the ignored test `live` shows it beside a Python.
 //!
 //! The rooms: `world`, `runs`, `objects`, `body`, `combine`, `sync`, `crowds`, `descriptors` and `gates` interpret a program on looplab, the Python files do
-//! it on asyncio; `generate` makes programs; `oracle` asks a Python; `corpus`, `live` and `coverage` compare.
+//! it on asyncio; `generate` makes programs; `oracle` asks a Python; `corpus`, `live` and `coverage` compare. `watch` ends
+//! the process if a program hangs.
 //!
 //! | promise | test |
 //! |---|---|
@@ -29,6 +30,7 @@ mod objects;
 mod oracle;
 mod runs;
 mod sync;
+mod watch;
 mod world;
 
 use looplab::trace::Record;
@@ -61,7 +63,6 @@ fn thousands_of_random_programs_print_what_they_printed_on_cpython() {
 #[test]
 fn a_loop_that_is_observed_or_in_debug_mode_prints_the_same() {
     for one in corpus::written() {
-        live::watch(one.program());
         let plain = world::run(one.program());
         let observed = world::run_on(one.program(), |builder| builder.observer(|_: &Record<'_>| ()));
         assert_eq!(observed, plain, "{}, observed", one.name);
@@ -136,7 +137,6 @@ fn traces_of_random_programs_rebuild_the_state() {
 fn random_programs_run() {
     for seed in 1..200 {
         let program = generate::program(seed, generate::Dialect::LATEST);
-        live::watch(&program);
         let output = world::run(&program);
         assert!(!output.late.iter().any(|line| line.ends_with("are left")), "{program}\n{output:?}");
     }

@@ -139,7 +139,7 @@ impl World {
             "set" => future.set_result(with.to_owned()),
             _ => future.set_error(make_error(with)),
         };
-        // On a closed loop it is told who cannot be told; who that is differs (see `world.py`).
+        // On a closed loop a waiter cannot be woken, and the error names it. Its name differs (see `world.py`).
         if !matches!(set, Err(Error::Closed)) {
             set?;
         }

@@ -3,10 +3,12 @@
 use crate::world::{Output, list, text};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// One long-lived Python that runs a program a line.
 pub(crate) struct Oracle {
+    command: String,
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -32,6 +34,7 @@ impl Oracle {
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (Some(input), Some(output)) = (input, output) else { return Err(advice("no pipe".to_owned())) };
         let mut oracle = Self {
+            command: command.to_owned(),
             child,
             input,
             output: BufReader::new(output),
@@ -58,9 +61,17 @@ impl Oracle {
         writeln!(self.input, "{program}").expect("the oracle reads");
     }
 
-    /// The other half.
+    /// The other half. A Python that crashed is started anew.
     pub(crate) fn hear(&mut self) -> Result<Output, String> {
-        let answer = self.line();
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the oracle answers");
+        if line.is_empty() {
+            let status = self.child.wait().expect("its status");
+            assert!(status.signal().is_some(), "the oracle has ended: {status}");
+            *self = Self::start(&self.command)?;
+            return Err("a crash of this CPython".to_owned());
+        }
+        let answer: Value = serde_json::from_str(&line).expect("the oracle answers in JSON");
         match answer.get("skip") {
             Some(why) => Err(text(why).to_owned()),
             None => Ok(read(&answer)),
@@ -70,12 +81,6 @@ impl Oracle {
     /// Where its output and ours differ first.
     pub(crate) fn difference(&self, theirs: &Output, ours: &Output) -> Option<(String, String)> {
         difference(theirs, ours, self.keeps_messages)
-    }
-
-    fn line(&mut self) -> Value {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("the oracle answers");
-        serde_json::from_str(&line).expect("the oracle answers in JSON")
     }
 }
 

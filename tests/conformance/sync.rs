@@ -154,8 +154,8 @@ impl World {
         })
     }
 
-    /// What does not wait. `None` if it is no operation on such a thing; nothing on a closed loop, where nobody can be
-    /// woken.
+    /// Does an operation that does not wait. Returns `None` if a thing has no such operation. On a closed loop it does
+    /// nothing, because no task can be woken there.
     pub(crate) fn sync_op<'a>(
         &self,
         kind: &str,
@@ -207,7 +207,7 @@ impl World {
         Ok(said.is_some())
     }
 
-    /// `Condition.wait_for`: until an event is set, which whoever sets it has to notify of.
+    /// `Condition.wait_for`: until an event is set. A task that sets it must notify, too.
     async fn wait_until_set(&self, condition: &Thing, event: &str) -> Result<()> {
         if let (Thing::Condition(condition), Some(Thing::Event(event))) = (condition, self.thing(event)) {
             condition.wait_for(move || event.is_set()).await?;

@@ -6,6 +6,7 @@ It writes what `world.rs` writes, line for line; whoever changes one changes the
 import asyncio
 import re
 import signal
+import sys
 
 from body import Bodies
 from crowds import Crowds
@@ -21,6 +22,17 @@ CLOSED = "Event loop is closed"
 RUNNERS = ("shutdown_asyncgens", "shutdown_default_executor", "_wrap_awaitable")
 
 
+class NamedTask(asyncio.Task):
+    """Keeps its name. Before 3.14 a loop with a factory calls each task `None` that has no name of its own."""
+
+    def set_name(self, name):
+        if name is not None:
+            super().set_name(name)
+
+
+NamedTask.__name__ = "Task"  # in reports, too
+
+
 class World(Bodies, Runs, Sync, Crowds, Descriptors):
     """One program under way."""
 
@@ -28,7 +40,7 @@ class World(Bodies, Runs, Sync, Crowds, Descriptors):
         self.program, self.log, self.late = program, [], []
         self.tasks, self.futures, self.handles, self.registered = {}, {}, {}, {}
         self.gathers, self.shields, self.groups, self.limits, self.things = {}, {}, {}, {}, {}
-        self.completing, self.fresh, self.eager_names = {}, set(), {}
+        self.completing, self.fresh = {}, set()
         self.ends, self.bursts = {}, []
         self.graveyard, self.names, self.spent, self.signals = [], {}, {}, set()
         self.loop, self.other, self.runner = new_loop(), new_loop(), None
@@ -90,9 +102,8 @@ class World(Bodies, Runs, Sync, Crowds, Descriptors):
         if hasattr(future, "get_coro"):
             name = future.get_name() if hasattr(future, "get_name") else "Task-"
             if name.startswith("Task-"):
-                # A task that ended in its eager step has no coroutine.
-                coro = future.get_coro()
-                name = self.eager_names.get(id(future), "?") if coro is None else coro.__name__
+                # A task that ended in its eager step has no coroutine, and 3.12.1 crashes when it is asked for one.
+                name = getattr(future, "body", None) or future.get_coro().__name__
             return "runner" if name in RUNNERS or re.fullmatch("runner/[^/]*", name) else name
         return self.names.get(id(future), "shield")
 
@@ -269,11 +280,12 @@ class World(Bodies, Runs, Sync, Crowds, Descriptors):
         loop._check_closed()  # as `create_task` does
         name = coro.__name__
         try:
-            task = asyncio.Task(coro, loop=loop, eager_start=True, **options)
+            make = asyncio.Task if sys.version_info >= (3, 14) else NamedTask
+            task = make(coro, loop=loop, eager_start=True, **options)
         except (KeyboardInterrupt, SystemExit):
             TROUBLE.append("an exit in an eager step, which create_task raises")
             raise
-        self.eager_names[id(task)] = name
+        task.body = name
         return task
 
     def do_other_task(self, who, t, body):

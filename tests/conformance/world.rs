@@ -1,13 +1,14 @@
 //! The Rust side of the conformance language: one program under way, its callbacks and its runs.
 //!
-//! Runs are in `runs`, what is done to futures and tasks is in `objects`, the bodies of tasks are in `body` and `combine`, locks and queues in
-//! `sync`, descriptors in `descriptors`, executor jobs in `gates`. They write what the Python files of the same names write, line for line; whoever
-//! changes one changes the other.
+//! Runs are in `runs`, operations on futures and tasks in `objects`, and the bodies of tasks in `body` and `combine`. Locks
+//! and queues are in `sync`, descriptors in `descriptors`, executor jobs in `gates`. They write what the Python files of the
+//! same names write, line for line: change both.
 
 use crate::descriptors::{self, End};
 use crate::errors::{make_error, show};
 use crate::gates::Gates;
 use crate::sync::Thing;
+use crate::watch::watch;
 use looplab::{
     AsCompleted, Builder, CallbackId, Clock, EventLoop, ExceptionContext, Future, Gather, GatherAll, Handle,
     Result, Runner, Shield, Task, TaskGroup, Timeout, TimerHandle, current_task,
@@ -86,7 +87,7 @@ pub(crate) struct World {
     pub(crate) gathers: Named<Gathered>,
     pub(crate) shields: Named<Shield<String>>,
     pub(crate) groups: Named<TaskGroup>,
-    /// Groups that nobody has entered yet.
+    /// Groups that were not entered yet.
     pub(crate) fresh: RefCell<HashSet<String>>,
     pub(crate) limits: Named<Timeout>,
     pub(crate) completing: Named<AsCompleted<String>>,
@@ -110,6 +111,7 @@ pub(crate) fn run_on(program: &Value, made: fn(Builder) -> Builder) -> Output {
     // Signals are the whole process's: one program at a time.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _watched = watch(program);
     // With no logger, what a failing exception handler leaves behind would fill the screen.
     log::set_max_level(log::LevelFilter::Error);
     let world = World::new(program, made);
@@ -223,7 +225,7 @@ impl World {
         Self::listen(&Rc::downgrade(self), lp);
     }
 
-    /// Lets go of everything, so that failures which nobody has read are reported.
+    /// Drops everything, so that failures which were not read are reported.
     fn forget(&self) {
         self.gates.open_all();
         drop((self.gathers.take(), self.shields.take(), self.groups.take(), self.limits.take()));
@@ -324,7 +326,7 @@ impl World {
         move || world.fire(&name, &of)
     }
 
-    /// One operation that does not wait; its error is that of `raise`, all others are printed.
+    /// One operation that does not wait; only `raise` has an error for the caller; all others are printed.
     pub(crate) fn plain(self: &Rc<Self>, who: &str, op: &Value) -> Result<()> {
         let op = list(op);
         let kind = op.first().map_or("", text);

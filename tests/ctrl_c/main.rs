@@ -1,8 +1,8 @@
 //! What Ctrl-C does to a program, once, twice and three times, on a real pseudo-terminal.
 //!
 //! Each test starts a program of `programs` on a terminal of its own (see `terminal`), waits for what it says, and
-//! presses Ctrl-C. This file has its own `main`, because Ctrl-C is for the main thread only, and the standard harness runs
-//! no test there: `cargo test --test ctrl_c -- WORD` runs those with the word in their names.
+//! presses Ctrl-C. This file has its own `main`: Ctrl-C is for the main thread only, and the standard harness runs no test
+//! there. `cargo test --test ctrl_c -- WORD` runs those with the word in their names.
 //!
 //! | promise | test |
 //! |---|---|
@@ -215,7 +215,7 @@ fn sigterm_counts_with_ctrl_c() {
     terminal.ends(&["run: KeyboardInterrupt", "cleanup: Cancelled", "close: ()"]);
 
     let mut terminal = Terminal::start("sigterm_and_ctrl_c");
-    // Whoever sends SIGINT: a terminal is not needed.
+    // A SIGINT that does not come from a terminal does the same.
     terminal.says("main waits").send(SIGINT);
     terminal.says("main: Cancelled").says("cleanup waits").send(SIGTERM);
     terminal.ends(&["run: 143", "cleanup: Cancelled", "close: ()"]);
@@ -234,9 +234,12 @@ fn ctrl_backslash_asks_an_idle_loop_what_it_waits_for() {
     let (_, first) = written.split_once("looplab: SIGQUIT, the loop's state\nturn ").expect(&written);
     let (first, second) = first.split_once("looplab: SIGQUIT, the loop's state\nturn ").expect(&written);
     for dump in [first, second] {
-        for part in
-            ["running\nready   nothing\ntimers  1\n", " sleep at tests/ctrl_c/programs.rs:", "(due in "]
-        {
+        for part in [
+            "running\nready   nothing\ntimers  1\n",
+            " sleep at tests/ctrl_c/programs.rs:",
+            "(due in ",
+            "\n  SIGQUIT dump\n",
+        ] {
             assert!(dump.contains(part), "{part:?}: {written}");
         }
         let waits = dump.split_once("\nwaits\n").expect(&written).1;

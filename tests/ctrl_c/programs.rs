@@ -162,7 +162,7 @@ pub(crate) fn stubborn_task() {
     for_ever();
 }
 
-/// A thread that nobody can interrupt: the classic that needs more than one Ctrl-C.
+/// A thread that cannot be interrupted: the classic that needs more than one Ctrl-C.
 pub(crate) fn blocking_job() {
     let result = run(async {
         let (begin, begun) = channel();

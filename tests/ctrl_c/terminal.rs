@@ -1,4 +1,4 @@
-//! A program on a terminal of its own, and somebody who presses Ctrl-C there.
+//! A program on a terminal of its own, and a test that presses Ctrl-C there.
 //!
 //! The program is this test again, in a role. It becomes the leader of a session whose terminal is a pseudo-terminal, so
 //! the byte that stands for Ctrl-C, written to the other end, makes the system itself send SIGINT. What the program
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use support::{Ended, Process, command};
 
-/// What the terminal sends for Ctrl-C, until it is told otherwise.
+/// What the terminal sends for Ctrl-C by default.
 const CTRL_C: &[u8] = b"\x03";
 const CTRL_BACKSLASH: &[u8] = b"\x1c";
 
@@ -28,8 +28,8 @@ pub(crate) struct Terminal {
     said: usize,
 }
 
-/// For the test itself, first of all: its programs are to find the default, also if the test was started with SIGINT
-/// ignored, as a shell does with what it starts in the background. A program inherits "ignore", but not a handler.
+/// The test calls it first of all. A shell starts a background job with SIGINT ignored, and the job's programs inherit that.
+/// They do not inherit a handler, so they find the default.
 pub(crate) fn catch_sigint() {
     let pressed = Arc::new(AtomicBool::new(true));
     flag::register_conditional_shutdown(Signal::SIGINT as i32, 130, pressed).expect("it can be caught");

@@ -1,4 +1,4 @@
-//! The end of a loop: what is reported, what is dropped and when, and what those see who outlive it.
+//! The end of a loop: what is reported, what is dropped and when, and what handles see that outlive it.
 
 mod kept;
 
@@ -18,7 +18,7 @@ use support::{Drops, Lab, OnDrop, child, logged, report, say, watchdog, words};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Its handler says which task it is told of, and what it is told.
+/// Returns a lab whose exception handler writes down each task and message that it gets.
 fn telling() -> Lab {
     let lab = Lab::new();
     lab.set_exception_handler(Some(|lp: &EventLoop, context: &ExceptionContext| {
@@ -148,7 +148,7 @@ fn everything(lp: &EventLoop, pipe: &UnixStream) {
         snapshot.closed && snapshot.ready.is_empty() && snapshot.timers.is_empty() && snapshot.io.is_empty()
     );
     assert!(snapshot.tasks.is_empty() && lp.all_tasks().is_empty());
-    // A future that somebody waits for changes its state and tells that nobody can be told.
+    // A future that has a waiter changes its state, and its error says that the waiter cannot be woken.
     let future = lp.create_future();
     future.add_done_callback(|_| say("never"));
     closed(future.set_result(1));
@@ -224,7 +224,7 @@ fn a_body_is_dropped_while_its_task_is_the_current_one() -> Result<()> {
 }
 
 #[test]
-fn a_destructor_that_panics_during_close_keeps_nobody_else_from_being_dropped() {
+fn a_destructor_that_panics_during_close_keeps_no_other_from_being_dropped() {
     let ended = child!(|| {
         logged();
         let lab = Lab::new();
@@ -476,7 +476,7 @@ fn a_loop_may_end_with_its_thread() {
     ended.fine();
 }
 
-// ---- who outlives the loop ----
+// ---- what outlives the loop ----
 
 #[test]
 fn a_waker_may_outlive_its_loop() -> Result<()> {

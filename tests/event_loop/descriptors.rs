@@ -107,7 +107,7 @@ fn a_closed_descriptor_is_an_error() {
 
 // ---- numbers that are used again ----
 
-/// In a process of its own, where nobody else takes the numbers.
+/// In a process of its own, where nothing else takes the numbers.
 #[test]
 fn a_reused_descriptor_never_gets_another_registrations_events_while_a_duplicate_lives_on() {
     let ended = child!(|| {
@@ -257,7 +257,7 @@ fn a_reader_that_was_removed_before_closing_leaves_nothing_to_the_next_owner_of_
 }
 
 #[test]
-fn an_event_of_this_turn_never_reaches_who_takes_the_number_over_in_this_turn() {
+fn an_event_of_this_turn_never_reaches_a_descriptor_that_takes_the_number_over_in_this_turn() {
     let ended = child!(|| {
         let lab = Lab::new();
         let (old, _old_peer) = five_bytes().expect("a pair");

@@ -1,4 +1,4 @@
-//! Errors that nobody is there to receive: who hears of them, and in what words. Those that leave the loop have a file of
+//! Errors that no caller receives: where they are reported, and in what words. Those that leave the loop have a file of
 //! their own, `exits.rs`.
 
 use looplab::{Error, EventLoop, ExceptionContext, Result, Task, create_task, sleep, yield_now};
@@ -11,7 +11,7 @@ use support::{Drops, Lab, OnDrop, child, logged, report, say, says, words};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A loop whose handler keeps what it is told.
+/// A loop whose exception handler keeps what it gets.
 fn telling() -> (Lab, Rc<RefCell<Vec<ExceptionContext>>>) {
     let (lab, told) = (Lab::new(), Rc::default());
     let keep: Rc<RefCell<Vec<ExceptionContext>>> = Rc::clone(&told);
@@ -109,7 +109,7 @@ fn a_reader_and_a_done_callback_that_fail_or_panic_are_reported() -> Result<()> 
 }
 
 #[test]
-fn a_task_that_fails_or_panics_keeps_its_error_for_whoever_awaits_it() -> Result<()> {
+fn a_task_that_fails_or_panics_keeps_its_error_for_its_awaiter() -> Result<()> {
     let (lab, told) = telling();
     let failing = lab.create_task(async { fails() });
     let panicking = lab.create_task(async {
@@ -171,8 +171,8 @@ fn a_panic_whose_payload_is_no_text_or_panics_itself_is_an_error_too() -> Result
 // ---- never retrieved ----
 
 #[test]
-fn a_failed_task_that_nobody_asks_is_reported_with_its_name_and_place_when_its_last_handle_goes() -> Result<()>
-{
+fn a_failed_task_that_is_never_asked_is_reported_with_its_name_and_place_when_its_last_handle_goes()
+-> Result<()> {
     let (lab, told) = telling();
     let task = Task::builder().name("worker").spawn_on(&lab, async { fails() });
     let place = at(line!() - 1);
@@ -189,7 +189,7 @@ fn a_failed_task_that_nobody_asks_is_reported_with_its_name_and_place_when_its_l
 }
 
 #[test]
-fn a_failed_future_that_nobody_asks_is_reported_with_its_place_when_its_last_handle_goes() -> Result<()> {
+fn a_failed_future_that_is_never_asked_is_reported_with_its_place_when_its_last_handle_goes() -> Result<()> {
     let (lab, told) = telling();
     let future = lab.create_future::<()>();
     let place = at(line!() - 1);
@@ -204,7 +204,7 @@ fn a_failed_future_that_nobody_asks_is_reported_with_its_place_when_its_last_han
 }
 
 #[test]
-fn whoever_asks_for_the_error_or_the_result_or_tries_to_cancel_silences_the_report() -> Result<()> {
+fn asking_for_the_error_or_the_result_or_trying_to_cancel_silences_the_report() -> Result<()> {
     let (lab, told) = telling();
     let failed = || -> Result<looplab::Future<()>> {
         let future = lab.create_future::<()>();

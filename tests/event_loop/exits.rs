@@ -105,7 +105,7 @@ fn a_handler_may_leave_the_loop_and_the_rest_of_the_turn_stays() -> Result<()> {
 }
 
 #[test]
-fn a_handler_that_is_told_of_a_task_may_leave_the_loop_too() -> Result<()> {
+fn a_handler_that_receives_a_task_may_leave_the_loop_too() -> Result<()> {
     let lab = Lab::new();
     lab.set_exception_handler(Some(|_: &EventLoop, _: &ExceptionContext| Err::<(), _>(Error::Exit(9))));
     let task = lab.create_task(async { fails() });

@@ -96,7 +96,7 @@ fn cancelling_after_it_has_run_only_sets_the_mark() -> Result<()> {
     timer.cancel();
     assert!(handle.cancelled() && timer.cancelled());
     assert_eq!(words(), ["a", "b"]);
-    // The heap was not told of a cancelled timer that it does not have: a live one is dropped for nobody.
+    // The heap does not count a cancelled timer that it does not have, so no live one is dropped in its stead.
     lab.call_later(MS, says("c"))?;
     drain(&lab)?;
     assert_eq!(words(), ["a", "b", "c"]);

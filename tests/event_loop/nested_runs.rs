@@ -1,5 +1,5 @@
 //! Runs that are refused: nested ones, a second loop on the thread, a closed loop. Each is an error with asyncio's own
-//! text, and changes nothing. The arrow is that of the diagram in `src/event_loop/run.rs`.
+//! text, and changes nothing. The arrow is in the diagram of `src/event_loop/run.rs`.
 
 use looplab::{Error, EventLoop, Result, get_running_loop};
 use std::cell::{Cell, RefCell};

@@ -48,7 +48,7 @@ impl fmt::Display for Bomb {
 
 impl std::error::Error for Bomb {}
 
-/// Runs `code` in a child process. So many bombs explode there, and so many of these are logged.
+/// Runs `code` in a child process. The numbers say how many bombs explode there, and how many of these are logged.
 macro_rules! explodes {
     ($times:expr, $code:expr) => {
         explodes!($times, $times, $code)
@@ -154,7 +154,7 @@ fn calls_and_jobs_that_wait_in_the_inbox_are_dropped_one_by_one_at_close() {
         let lp = EventLoop::new()?;
         let pool = Executor::new(1);
         for _ in 0..2 {
-            // Nobody reads the results: they are in the inbox when the loop is closed.
+            // The results are not read: they are in the inbox when the loop is closed.
             drop(lp.run_in(&pool, || Bomb)?);
         }
         pool.shutdown(true, false)?;

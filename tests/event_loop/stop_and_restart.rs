@@ -297,7 +297,7 @@ fn the_stop_request_of_a_finished_run_until_complete_never_leaks_into_the_next_r
     };
     assert_eq!(lab.run_until_complete(second)?, "second");
 
-    // Nor does that of a run which somebody else ended.
+    // Nor does the request to a run which ended by something else.
     let never = lab.create_future::<()>();
     lab.call_soon(looplab::stop)?;
     assert!(matches!(lab.run_until_complete(&never), Err(Error::StoppedBeforeComplete)));
@@ -349,7 +349,7 @@ fn a_result_set_between_two_runs_wakes_the_task_in_the_next_run() -> Result<()> 
 }
 
 #[test]
-fn a_task_cancelled_between_two_runs_is_told_in_the_next_run() -> Result<()> {
+fn a_task_cancelled_between_two_runs_gets_it_in_the_next_run() -> Result<()> {
     let lab = Lab::new();
     let task = lab.create_task(async {
         let error = sleep(Duration::MAX).await.unwrap_err();

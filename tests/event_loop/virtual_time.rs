@@ -98,7 +98,7 @@ fn the_environment_chooses_the_clock_of_a_loop_that_does_not_say() {
             let error = EventLoop::new().unwrap_err();
             let text = "LOOPLAB_CLOCK=sundial names no clock; the known ones are: monotonic, virtual";
             assert!(matches!(&error, Error::Value(value) if **value == *text), "{error:?}");
-            // Who says which clock, is not asked what the environment has.
+            // A builder that names its clock does not look at the environment.
             EventLoop::builder().clock(Clock::monotonic()).build().expect("a loop");
             return;
         }
@@ -190,7 +190,7 @@ fn a_deadlock_is_an_error_that_names_the_waiting_tasks_and_where_they_wait() -> 
 }
 
 #[test]
-fn a_deadlock_names_who_holds_the_lock_that_is_waited_for() -> Result<()> {
+fn a_deadlock_names_the_owner_of_the_lock_that_is_waited_for() -> Result<()> {
     let lab = Lab::new();
     let (lock, never) = (looplab::sync::Lock::new(), lab.create_future::<()>());
     let (held, wanted) = (lock.clone(), lock);
@@ -231,7 +231,7 @@ fn a_loop_with_nothing_at_all_is_a_deadlock_too() {
 }
 
 #[test]
-fn run_until_complete_of_a_future_that_nobody_sets_is_a_deadlock() {
+fn run_until_complete_of_a_future_that_is_never_set_is_a_deadlock() {
     let lab = Lab::new();
     let future = lab.create_future::<()>();
     assert!(matches!(lab.run_until_complete(&future), Err(Error::Deadlock(_))));
@@ -239,7 +239,7 @@ fn run_until_complete_of_a_future_that_nobody_sets_is_a_deadlock() {
 }
 
 #[test]
-fn while_somebody_holds_a_remote_it_is_no_deadlock_and_the_loop_really_sleeps() -> Result<()> {
+fn while_a_remote_is_held_it_is_no_deadlock_and_the_loop_really_sleeps() -> Result<()> {
     let _dog = watchdog();
     let (asleep, woken) = channel();
     let lp = telling_when_it_sleeps(asleep)?;

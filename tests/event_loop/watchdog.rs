@@ -1,4 +1,4 @@
-//! The stall watchdog: who keeps the loop from turning is named while it does.
+//! The stall watchdog: the callback that keeps the loop from turning is named while it does.
 //!
 //! A callback here blocks until the test's logger has seen the warning of it. If there were none, or only afterwards, the
 //! test would hang, and end by its own watchdog.
@@ -114,7 +114,7 @@ fn a_task_that_blocks_is_named_with_its_step_each_time() {
 }
 
 #[test]
-fn it_is_told_again_at_each_doubling() {
+fn it_is_reported_again_at_each_doubling() {
     let _dog = watchdog();
     let warnings = warnings_of("doubling.");
     let lp = guarded();

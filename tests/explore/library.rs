@@ -36,7 +36,7 @@ pub(super) fn holds(names: &[&str], program: fn(&World) -> Result<()>) {
 #[ignore = "runs some hundred thousand schedules"]
 fn every_two_disturbances_in_pairs() {
     let tests: &[fn()] = &[
-        a_lock_is_free_when_all_who_wanted_it_are_gone,
+        a_lock_is_free_when_all_its_waiters_are_gone,
         a_semaphore_gets_all_its_permits_back,
         no_waiter_of_an_event_stays_behind,
         a_condition_gives_its_lock_back_and_loses_no_notification,
@@ -89,7 +89,7 @@ pub(super) fn worker<F: Future<Output = Result<()>> + 'static>(name: &str, body:
 }
 
 #[test]
-fn a_lock_is_free_when_all_who_wanted_it_are_gone() {
+fn a_lock_is_free_when_all_its_waiters_are_gone() {
     holds(&["main", "user"], |world| {
         let lock = Lock::new();
         let inside = Rc::new(Cell::new(false));

@@ -5,7 +5,7 @@
 //! | Each classic fault is found at its point, and its mended twin passes. | `lessons::the_explorer_finds_the_fault_of_each_lesson_and_passes_its_mended_twin` |
 //! | The applications keep their life cycle at every point. | `applications::an_application_keeps_its_life_cycle_whenever_a_signal_comes` |
 //! | Each kind of disturbance finds the fault that it is for. | `kinds::an_error_of_a_peer_fails_the_await_of_the_named_task` |
-//! | What the library promises of its primitives holds at every point. | `library::a_lock_is_free_when_all_who_wanted_it_are_gone` |
+//! | What the library promises of its primitives holds at every point. | `library::a_lock_is_free_when_all_its_waiters_are_gone` |
 //! | So do the promises of servers, streams and runners. | `streams::a_runner_ends_all_that_its_program_has_begun` |
 //! | A log tells what happened, and its assertions say what did not. | `logs::a_log_tells_what_ran_and_what_was_noted_turn_by_turn` |
 //! | So do bounded semaphores, and queues with an order of their own. | `sync::a_priority_queue_loses_nothing_and_keeps_its_order` |

@@ -264,7 +264,7 @@ fn a_program_that_differs_after_a_disturbance_fails_with_the_disturbance() {
 }
 
 #[test]
-fn an_undisturbed_program_that_breaks_a_promise_is_told_first() {
+fn an_undisturbed_program_that_breaks_a_promise_is_reported_first() {
     let leaves = |world: &World| {
         world.main(async {
             create_task(async { sleep(ms(1000)).await });

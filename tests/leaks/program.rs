@@ -106,7 +106,7 @@ impl Program {
     }
 }
 
-/// A loop whose reports nobody reads.
+/// A loop whose reports are thrown away.
 fn quiet(builder: Builder) -> Result<EventLoop> {
     let lp = builder.build()?;
     lp.set_exception_handler(Some(|_: &EventLoop, _: &ExceptionContext| ()));

@@ -384,7 +384,7 @@ fn a_connection_accepted_in_the_turn_of_close_is_served() {
 }
 
 #[test]
-fn a_server_without_start_serving_accepts_when_it_is_told_to() {
+fn a_server_without_start_serving_accepts_once_it_is_started() {
     let program = async {
         let hello = async |_reader, writer: StreamWriter| writer.write("hello");
         let server = start_server(hello, "127.0.0.1", 0).start_serving(false).await?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use support::{Drops, child, report, watchdog};
 
 #[test]
-fn out_of_descriptors_is_reported_once_tried_again_a_second_later_and_loses_nobody() {
+fn out_of_descriptors_is_reported_once_tried_again_a_second_later_and_loses_no_client() {
     let ended = child!(|| {
         let reports = Rc::new(RefCell::new(Vec::new()));
         let seen = reports.clone();

@@ -142,7 +142,7 @@ fn the_end_that_came_with_the_last_bytes_is_not_missed() -> Result<()> {
 }
 
 #[test]
-fn a_refused_connection_is_told_in_asyncios_words() -> Result<()> {
+fn a_refused_connection_is_reported_in_asyncios_words() -> Result<()> {
     let nowhere = nowhere()?;
     let error = run(TcpStream::connect(nowhere)).unwrap_err();
     assert_eq!(io_kind(&error), Some(ErrorKind::ConnectionRefused));

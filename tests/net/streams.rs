@@ -142,7 +142,7 @@ fn a_second_reader_that_takes_the_bytes_lets_the_first_wait_on() {
         let reader = StreamReader::new()?;
         let first = create_task(reader.read(9));
         yield_now().await?;
-        // Woken in this turn, and before it goes on somebody else takes what it was woken for.
+        // Woken in this turn, and before it goes on another reader takes what it was woken for.
         reader.feed_data(b"quick")?;
         assert_eq!(reader.read(9).await?, b"quick");
         turns(3).await?;
@@ -267,7 +267,7 @@ fn a_client_that_never_reads_holds_the_writer_back_and_not_the_loop() {
 }
 
 #[test]
-fn a_client_that_floods_is_paused_until_somebody_reads() {
+fn a_client_that_floods_is_paused_until_its_data_is_read() {
     let program = async {
         let kept = Rc::new(Cell::new(None));
         let keeps = kept.clone();

@@ -80,7 +80,7 @@ async fn read_with_cancellations(chunks: Vec<Vec<u8>>, reads: Vec<(usize, bool)>
                 Some(chunk) => reader.feed_data(&chunk)?,
                 None => reader.feed_eof(),
             }
-            // Before the read goes on, with what it waited for there already: nobody else will read that.
+            // Before the read goes on, and what it waited for is there already: no other read takes that.
             if std::mem::take(&mut cancel) {
                 task.cancel();
             }

@@ -1,7 +1,10 @@
 //! The transport below the streams: its limits, its end, and what becomes of what is left behind.
 
 use crate::helpers::streams::{connect, dial, says, turns};
-use looplab::net::{StreamReader, StreamWriter, open_connection, start_server, start_server_with};
+use looplab::net::memory::MemoryStream;
+use looplab::net::{
+    StreamReader, StreamWriter, open_connection, open_connection_on, start_server, start_server_with,
+};
 use looplab::{Error, EventLoop, Result, create_task, yield_now};
 use std::cell::{Cell, RefCell};
 use std::io::Read;
@@ -89,8 +92,29 @@ fn writelines_holds_back_as_write_does_and_is_dropped_after_the_loss() {
     says(program, &[]);
 }
 
+/// As in CPython: `writelines` sends as the ready socket does, so it ends what it flushes.
 #[test]
-fn abort_throws_away_what_is_not_sent_and_wakes_who_drains() {
+fn writelines_that_flushes_a_closing_connection_ends_it_at_once() {
+    let program = async {
+        let (ours, theirs) = MemoryStream::pair()?;
+        let (_reader, writer) = open_connection_on(ours).await?;
+        writer.write(vec![1; 64 * 1024 + 1])?;
+        writer.close();
+        let state = || format!("{:?}", writer.transport());
+        assert_eq!(state(), "<Transport closing peer=-2 bufsize=1>");
+        let room = theirs.read(&mut [0; 64 * 1024]).await?;
+        assert_eq!(room, 64 * 1024);
+        writer.writelines(["the last ", "words"])?;
+        assert_eq!(state(), "<Transport closed peer=-2 bufsize=0>");
+        writer.wait_closed().await?;
+        assert_eq!(theirs.read(&mut [0; 100]).await?, 1 + "the last words".len());
+        Ok(())
+    };
+    says(program, &[]);
+}
+
+#[test]
+fn abort_drops_what_is_not_sent_and_wakes_a_drain() {
     let program = async {
         let kept = Rc::new(RefCell::new(Vec::new()));
         let keeps = kept.clone();
@@ -112,7 +136,7 @@ fn abort_throws_away_what_is_not_sent_and_wakes_who_drains() {
 }
 
 #[test]
-fn giving_up_wait_closed_harms_nobody_else_who_waits() {
+fn giving_up_wait_closed_harms_no_other_waiter() {
     let program = async {
         let server = start_server(sink, "127.0.0.1", 0).await?;
         let (_reader, writer) = connect(&server).await?;
@@ -298,7 +322,7 @@ fn opening_a_connection_that_is_cancelled_at_any_point_leaves_none_open() {
 }
 
 #[test]
-fn a_connection_that_nobody_accepts_is_an_error_with_asyncios_text() {
+fn a_connection_that_is_never_accepted_is_an_error_with_asyncios_text() {
     let program = async {
         let server = start_server(sink, "127.0.0.1", 0).await?;
         let port = server.port();

@@ -69,7 +69,7 @@ fn a_pair_waits_in_both_directions() -> Result<()> {
 }
 
 #[test]
-fn a_path_where_nobody_listens_is_an_error() -> Result<()> {
+fn a_path_without_a_listener_is_an_error() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("socket");
     let kind = |path| match run(UnixStream::connect(path)) {

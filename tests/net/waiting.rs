@@ -1,4 +1,4 @@
-//! How sockets wait: nothing is lost, whoever gives up when, and nothing reaches a registration that is gone.
+//! How sockets wait: nothing is lost, whichever side gives up and when, and nothing reaches a registration that is gone.
 
 use crate::helpers::sockets::{pair, run, waits};
 use looplab::net::{TcpListener, TcpStream};
@@ -280,7 +280,7 @@ fn in_virtual_time_a_wait_for_a_socket_really_polls() -> Result<()> {
 }
 
 #[test]
-fn a_socket_for_which_nobody_waits_is_nothing_to_wait_for() -> Result<()> {
+fn a_socket_without_a_waiter_is_nothing_to_wait_for() -> Result<()> {
     let _dog = watchdog();
     let lp = EventLoop::builder().clock(Clock::virtual_time()).build()?;
     let (ours, theirs) = pair()?;
@@ -300,7 +300,7 @@ fn a_socket_for_which_nobody_waits_is_nothing_to_wait_for() -> Result<()> {
 }
 
 #[test]
-fn news_for_which_nobody_waits_makes_no_turn() -> Result<()> {
+fn an_event_without_a_waiter_makes_no_turn() -> Result<()> {
     run(async {
         let (idle, mut unasked) = pair()?;
         let (ours, mut theirs) = pair()?;
@@ -334,7 +334,7 @@ fn the_state_rebuilt_from_a_trace_is_the_loops_own_at_every_event() {
     let tests = std::env::current_exe().expect("this test has a path");
     for test in [
         "memory::an_echo_takes_the_turns_of_tcp",
-        "memory::a_reset_fails_reads_and_breaks_writes_at_both_ends",
+        "memory_ends::a_reset_fails_reads_and_breaks_writes_at_both_ends",
         "memory::a_loop_that_closes_ends_connections_and_frees_all",
         "waiting::a_cancelled_read_loses_no_bytes",
         "waiting::a_read_that_is_dropped_half_way_loses_no_bytes_and_leaves_no_registration",

@@ -12,12 +12,14 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use support::PATIENCE;
+use support::LONG;
 use tempfile::TempDir;
 
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
+    // A container may have little of it, and all tests of this program share it.
+    "--disable-dev-shm-usage",
     "--disable-gpu",
     "--disable-quic",
     "--hide-scrollbars",
@@ -131,7 +133,8 @@ impl Browser {
     }
 
     fn next(&mut self) -> Value {
-        let message = self.messages.recv_timeout(PATIENCE).expect("the browser answers");
+        // The test's watchdog ends the test before that. A page may wait for what the lab compiles.
+        let message = self.messages.recv_timeout(LONG).expect("the browser answers");
         let params = &message["params"];
         match message["method"].as_str() {
             Some("Page.loadEventFired") => self.loads += 1,

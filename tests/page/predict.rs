@@ -2,7 +2,7 @@
 
 use crate::browser::Browser;
 use crate::lessons::{lessons, page_of, record};
-use looplab::xray::{Sentence, page, sentences};
+use looplab::xray::{History, Sentence, page, sentences};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,8 +10,8 @@ use support::watchdog;
 
 const QUESTIONS: &str = "(() => {
     const [trace] = xray.traces;
-    return trace.questions.map(({ kind, at, text, options, right, q, task, l, evidence }) =>
-        ({ kind, s: trace.events[at].s, text, options, right, q, task, l, evidence: trace.events[evidence].s }));
+    return trace.questions.map(({ kind, at, text, options, right, why, q, task, l, evidence }) =>
+        ({ kind, s: trace.events[at].s, text, options, right, why, q, task, l, evidence: trace.events[evidence].s }));
 })()";
 
 /// A lesson's events of one loop, each with its run.
@@ -116,6 +116,18 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
+/// Compares the page's questions with those that the terminal asks.
+fn rust_asks_the_same(lesson: &str, questions: &[Value], trace: &str) {
+    let asked = History::read(trace).expect("a trace").questions();
+    assert_eq!(asked.len(), questions.len(), "{lesson}");
+    for (asked, question) in asked.iter().zip(questions) {
+        let right = if asked.kind == "order" { json!(asked.right) } else { json!(asked.right[0]) };
+        let all = json!([asked.kind, asked.s, asked.text, asked.options, right, asked.why, asked.evidence]);
+        let keys = ["kind", "s", "text", "options", "right", "why", "evidence"];
+        assert_eq!(all, json!(keys.map(|key| &question[key])), "{lesson}: Rust asks the left one");
+    }
+}
+
 #[test]
 fn each_lesson_has_two_questions_and_the_trace_gives_their_answers() {
     let Some(mut browser) = Browser::start() else { return };
@@ -126,18 +138,19 @@ fn each_lesson_has_two_questions_and_the_trace_gives_their_answers() {
         let _watchdog = watchdog();
         let Some(trace) = record(&lesson, folder.path()) else { continue };
         let file = folder.path().join(format!("{lesson}.html"));
-        fs::write(&file, page(&[("Rust", &trace)])).expect("the page");
+        fs::write(&file, page(&[("Rust", trace)])).expect("the page");
         browser.open(&file, "");
         let questions = browser.eval(QUESTIONS);
         let questions = questions.as_array().expect("a list");
         if questions.len() < 2 {
             few.push(format!("{lesson}: {}", questions.len()));
         }
-        let told = sentences(&trace).expect("a trace");
+        rust_asks_the_same(&lesson, questions, trace);
+        let told = sentences(trace).expect("a trace");
         let mut loops: BTreeMap<u64, Recorded> = BTreeMap::new();
         for question in questions {
             let l = question["l"].as_u64().expect("a loop");
-            let of = loops.entry(l).or_insert_with(|| Recorded::read(&trace, &told, l));
+            let of = loops.entry(l).or_insert_with(|| Recorded::read(trace, &told, l));
             assert!(of.is_right(question), "{lesson}: {question}");
             assert!(question["evidence"].as_u64() >= question["s"].as_u64(), "{lesson}: {question}");
             places
@@ -174,7 +187,7 @@ fn what_is_to_come_is_hidden_until_the_answer() {
         assert_eq!(browser.eval("xray.page.at"), moment, "{key} does not go on");
     }
     assert_eq!(browser.eval("document.querySelectorAll('.lanes .to-come').length"), 0);
-    assert_eq!(browser.text("document.querySelector('.divided h3').innerText"), "Behind the divider 1");
+    assert_eq!(browser.text("document.querySelector('.divided h3').innerText"), "After the divider 1");
     let panes = browser.text(
         "[...document.querySelectorAll('.pane')].filter((pane) => !pane.matches('.source')).map((pane) => pane.innerText).join('\\n')",
     );

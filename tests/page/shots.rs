@@ -66,7 +66,7 @@ pub(crate) fn picture(browser: &mut Browser, name: &str) {
 }
 
 /// Decodes base64, which is all that the pictures need of a crate.
-fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     let digit = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',
         b'a'..=b'z' => c - b'a' + 26,

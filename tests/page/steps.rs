@@ -2,9 +2,12 @@
 
 use crate::browser::Browser;
 use crate::lessons::page_of;
+use looplab::EventLoop;
 use serde_json::json;
 use std::fs;
-use support::watchdog;
+use std::process::Stdio;
+use std::thread;
+use support::{again, role, watchdog};
 
 const SENTENCE: &str = "document.querySelector('.sentence').innerText";
 const LINK: &str = "new Promise((done) => setTimeout(() => done(location.hash), 200))";
@@ -36,6 +39,8 @@ fn keys_step_forward_and_back_through_the_same_sentences() {
         "on_signal sets the stop flag. This was the last entry of the batch. Then the run ends."
     );
     assert_eq!(browser.text("document.querySelector('.pill').innerText"), "Your code");
+    let spoken = format!("Turn 3. Your code: {}", browser.sentence());
+    assert_eq!(browser.text("document.querySelector('[aria-live]').textContent"), spoken);
     browser.press("ArrowRight");
     browser.press("ArrowRight");
     assert_eq!(browser.chips("divided"), json!(["cleanup"]));
@@ -126,6 +131,35 @@ fn search_strip_chips_and_theme_lead_to_their_moments() {
     browser.is_content();
 }
 
+/// The page behind a dialog takes no focus, and has it again afterwards.
+#[test]
+fn tab_stays_in_the_dialog_of_keys_and_its_buttons_close_the_dialog_alone() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));
+    browser.open(&page_of("33_shield", folder.path()), "view=compare");
+    let dialog = "document.querySelector('.dialog')";
+    browser.press("?");
+    let keys = browser.eval("document.querySelectorAll('.dialog button').length").as_u64().expect("a number");
+    let mut inside = 0;
+    for _ in 0..keys + 5 {
+        browser.press("Tab");
+        // After the last button the browser's own bar has it.
+        let at = "(({activeElement: at}) => at === document.body ? 'none' : at.closest('.dialog') ? 'dialog' : 'page')(document)";
+        let at = browser.text(at);
+        assert_ne!(at, "page");
+        inside += u64::from(at == "dialog");
+    }
+    assert!(inside >= keys, "{inside} of {keys}");
+    for act in ["close", "keys"] {
+        browser.eval(&format!("document.querySelector('.keys [data-act={act}]').click()"));
+        assert_eq!(browser.eval(dialog), json!(null), "{act}");
+        assert_eq!(browser.eval("xray.page.view"), "compare", "{act}");
+        assert_eq!(browser.eval("document.activeElement.dataset.act"), "keys", "{act}");
+        browser.press("?");
+    }
+    browser.is_content();
+}
+
 #[test]
 fn a_page_that_is_cut_off_in_a_line_opens_and_ends_there() {
     let Some(mut browser) = Browser::start() else { return };
@@ -138,6 +172,29 @@ fn a_page_that_is_cut_off_in_a_line_opens_and_ends_there() {
     browser.press("End");
     assert!(browser.sentence().starts_with("Run 2 begins."), "{}", browser.sentence());
     assert!(browser.text("document.querySelector('header').innerText").contains("cut off"));
+    browser.is_content();
+}
+
+#[test]
+fn a_program_that_is_killed_leaves_a_page_that_ends_where_its_trace_ends() {
+    if role().is_some() {
+        let lp = EventLoop::new().expect("a loop");
+        lp.call_soon(|| ()).expect("open");
+        return lp.run_forever().expect("nothing ends it");
+    }
+    let Some(mut browser) = Browser::start() else { return };
+    let (_watchdog, folder) = (watchdog(), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("killed.html");
+    let mut program = again!("killed");
+    let mut program = program.env("LOOPLAB_TRACE", &file).stdout(Stdio::null()).spawn().expect("a program");
+    while fs::read_to_string(&file).map_or(true, |text| !text.contains(r#""why":"idle""#)) {
+        thread::yield_now();
+    }
+    program.kill().and_then(|()| program.wait()).expect("it is killed");
+    browser.open(&file, "");
+    browser.press("End");
+    let last = "Nothing is ready and no timer is set. I sleep until something outside wakes me.";
+    assert_eq!(browser.sentence(), last);
     browser.is_content();
 }
 
@@ -230,6 +287,11 @@ fn play_steps_by_itself_and_a_dropped_trace_joins_the_page() {
     assert_eq!(browser.eval(names), json!(["Rust", "other.jsonl"]));
     browser.click("header .choice button", 0.0);
     assert!(browser.text("document.querySelector('h1').innerText").starts_with("01 stop()"));
+    // What is no trace is left out, and lines that are no events.
+    for other in ["", "no JSON", "null\n[1]\n{}\n", r#"{"e":1}"#] {
+        assert_eq!(browser.eval(&format!("xray.addTrace({}, 'other')", json!(other))), false, "{other}");
+    }
+    assert_eq!(browser.eval("xray.traces.length"), 2);
     browser.is_content();
 }
 

@@ -1,4 +1,4 @@
-//! How children end, and who hears of it.
+//! How children end, and what is woken by it.
 
 use crate::helpers::sleeper;
 use looplab::process::Command;
@@ -30,7 +30,10 @@ fn a_return_code_is_the_status_or_the_negative_signal() {
 fn a_signal_after_the_end_is_a_process_lookup_error() {
     let lab = Lab::reporting_in_real_time();
     let said = lab.run(async {
-        let child = Command::new("true").spawn().await?;
+        // A child that ends by itself may have ended before the wait, which then makes no turn. The process is finished in
+        // the next one, in asyncio too.
+        let child = sleeper().spawn().await?;
+        child.kill()?;
         child.wait().await?;
         for sent in [child.kill(), child.terminate(), child.send_signal(Signal::SIGUSR1)] {
             let error = format!("{:?}", sent.unwrap_err());
@@ -42,12 +45,14 @@ fn a_signal_after_the_end_is_a_process_lookup_error() {
 }
 
 #[test]
-fn a_number_that_is_no_signal_is_an_error() {
+fn a_number_that_cannot_be_sent_is_an_error() {
     let lab = Lab::reporting_in_real_time();
     let said = lab.run(async {
         let child = sleeper().spawn().await?;
         assert_eq!(child.send_signal(0).unwrap_err().to_string(), "invalid signal number 0");
         assert_eq!(child.send_signal(1000).unwrap_err().to_string(), "invalid signal number 1000");
+        let text = "the real-time signal 35 cannot be sent to a child";
+        assert_eq!(child.send_signal(35).unwrap_err().to_string(), text);
         child.kill()?;
         child.wait().await
     });

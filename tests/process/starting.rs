@@ -1,12 +1,14 @@
 //! Starting children.
 
 use crate::helpers::{cat, gone, sleeper};
-use looplab::process::{Command, Stdio};
-use looplab::{Error, create_task, get_running_loop, yield_now};
+use looplab::process::{Command, Process, Stdio};
+use looplab::{Error, EventLoop, Result, create_task, get_running_loop, yield_now};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::{Context, Waker};
-use support::Lab;
+use support::{Lab, child};
 
 /// Measured on CPython 3.15, with `_run_once` counted.
 #[test]
@@ -87,6 +89,55 @@ fn a_start_that_is_dropped_kills_the_child() {
         gone(child).await
     });
     assert!(said[0].ends_with("returned ()"), "{said:?}");
+}
+
+/// Starts a shell and lets the loop make no turn until that has ended: its pipes are not connected before.
+async fn start_one_that_ends_at_once(shell: Command) -> Result<Process> {
+    let threads = || std::fs::read_dir("/proc/self/task").expect("Linux").count();
+    let before = threads();
+    let start = create_task(shell.spawn());
+    yield_now().await?;
+    // The thread that waits for the child ends when it has told the loop.
+    while threads() > before {
+        std::thread::yield_now();
+    }
+    start.into_output().await
+}
+
+/// Measured on CPython 3.15, with a `time.sleep` in the place of the wait for the thread.
+#[test]
+fn a_child_that_ends_before_its_pipes_are_connected_is_not_finished_before_they_are_closed() {
+    let ended = child!(|| {
+        EventLoop::new()?.run_until_complete(async {
+            let line = Command::shell("exec 3<&0; sleep 3600 2>/dev/null & echo $!");
+            let shell =
+                start_one_that_ends_at_once(line.stdin(Stdio::piped()).stdout(Stdio::piped())).await?;
+            assert_eq!(shell.returncode(), Some(0));
+            let (stdin, stdout) =
+                (shell.stdin.clone().expect("a pipe"), shell.stdout.clone().expect("a pipe"));
+            let sleep = String::from_utf8_lossy(&stdout.readline().await?).trim().parse().expect("a number");
+            assert!(!stdin.is_closing());
+            shell.kill()?;
+            nix::sys::signal::kill(Pid::from_raw(sleep), Signal::SIGKILL).expect("it sleeps");
+            stdin.wait_closed().await?;
+
+            // Another process could still read it, but nothing keeps it open.
+            let line = Command::shell("exec 3<&0; sleep 3600 2>/dev/null &").process_group(0);
+            let shell = start_one_that_ends_at_once(line.stdin(Stdio::piped()).stdout(Stdio::null())).await?;
+            let stdin = shell.stdin.clone().expect("a pipe");
+            assert!(stdin.is_closing());
+            stdin.wait_closed().await?;
+            let group = Pid::from_raw(i32::try_from(shell.pid()).expect("a small number"));
+            nix::sys::signal::killpg(group, Signal::SIGKILL).expect("the other sleeps");
+
+            let shell = start_one_that_ends_at_once(Command::shell("exit 3")).await?;
+            assert_eq!(shell.returncode(), Some(3));
+            let error = format!("{:?}", shell.kill().unwrap_err());
+            assert_eq!(error, "ProcessLookupError: No such process (os error 3)");
+            Ok(())
+        })
+    });
+    ended.fine();
 }
 
 #[test]

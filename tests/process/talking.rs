@@ -150,7 +150,7 @@ fn the_first_drain_after_the_end_of_the_child_fails() {
 fn standard_input_closes_though_another_process_could_read_it() {
     let lab = Lab::reporting_in_real_time();
     let said = lab.run(async {
-        let line = "exec 3<&0; sleep 3600 & echo $!";
+        let line = "exec 3<&0; sleep 3600 2>/dev/null & echo $!";
         let shell = Command::shell(line).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().await?;
         let sleep = shell.stdout.as_ref().expect("a pipe").readline().await?;
         let sleep: i32 = String::from_utf8_lossy(&sleep).trim().parse().expect("a process id");

@@ -6,8 +6,7 @@
 use app::browser::{Answer, answer, ask, gate, get, listen, send};
 use app::{App, Options, Request, Response, Running, Serving, run_app, text};
 use looplab::sync::Event;
-use looplab::{Error, Result, sleep};
-use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
+use looplab::{Error, Result, Signal, sleep};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
@@ -34,7 +33,7 @@ fn reports(name: &'static str) -> impl AsyncFn(App) -> Result<()> {
 
 /// A handler that sends the first signal, and never answers.
 async fn stuck(_: App, _: Request) -> Result<Response> {
-    send(SIGTERM);
+    send(Signal::SIGTERM);
     let slept = sleep(HOUR).await;
     report("request cancelled");
     slept.map(|()| text(""))
@@ -88,12 +87,12 @@ const IN_MID_REQUEST: [&str; 6] =
 
 #[test]
 fn sigterm_in_mid_request_refuses_the_next_and_answers_this_one() {
-    assert_eq!(child!(|| signalled_in_mid_request(SIGTERM)).fine(), IN_MID_REQUEST);
+    assert_eq!(child!(|| signalled_in_mid_request(Signal::SIGTERM)).fine(), IN_MID_REQUEST);
 }
 
 #[test]
 fn ctrl_c_in_mid_request_does_the_same() {
-    assert_eq!(child!(|| signalled_in_mid_request(SIGINT)).fine(), IN_MID_REQUEST);
+    assert_eq!(child!(|| signalled_in_mid_request(Signal::SIGINT)).fine(), IN_MID_REQUEST);
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn an_idle_connection_is_closed_at_once_while_a_request_is_in_flight() {
         let app = app();
         let ((kept, is_kept), (closed, is_closed)) = (gate(), gate());
         app.route("/slow", async move |_, _| {
-            send(SIGTERM);
+            send(Signal::SIGTERM);
             while is_closed.try_recv().is_err() {
                 sleep(Duration::from_millis(1)).await?;
             }
@@ -142,7 +141,7 @@ fn what_had_come_when_the_port_was_closed_is_answered() {
             // The kept connection asks, and in the same callback the signal is sent.
             let _ = kept.send(());
             let _ = is_written.recv();
-            send(SIGTERM);
+            send(Signal::SIGTERM);
             Ok(text("gone"))
         });
         let idle = thread::spawn(move || -> std::io::Result<String> {
@@ -201,7 +200,7 @@ fn a_second_signal_gives_up_the_requests_and_the_cleanup() {
         let app = app();
         app.context(context("redis"));
         app.on_shutdown(async |_| {
-            send(SIGTERM);
+            send(Signal::SIGTERM);
             Ok(())
         });
         app.route("/stuck", stuck);
@@ -228,15 +227,15 @@ fn a_request_that_will_not_end_is_left_by_the_third_signal() {
         let address = socket.local_addr()?;
         let app = app();
         app.on_shutdown(async |_| {
-            send(SIGTERM); // the second
+            send(Signal::SIGTERM); // the second
             Ok(())
         });
         app.route("/stubborn", async |_, _| {
-            send(SIGTERM); // the first
+            send(Signal::SIGTERM); // the first
             loop {
                 let _ = sleep(HOUR).await;
                 report("I stay");
-                send(SIGTERM); // the third
+                send(Signal::SIGTERM); // the third
             }
         });
         let user = user(address, "/stubborn");
@@ -274,12 +273,12 @@ const IN_THE_STARTUP: [&str; 6] = [
 
 #[test]
 fn sigterm_ends_an_endless_startup_and_what_was_opened_is_closed() {
-    assert_eq!(child!(|| signalled_in_the_startup(SIGTERM)).fine(), IN_THE_STARTUP);
+    assert_eq!(child!(|| signalled_in_the_startup(Signal::SIGTERM)).fine(), IN_THE_STARTUP);
 }
 
 #[test]
 fn ctrl_c_ends_an_endless_startup_in_the_same_way() {
-    assert_eq!(child!(|| signalled_in_the_startup(SIGINT)).fine(), IN_THE_STARTUP);
+    assert_eq!(child!(|| signalled_in_the_startup(Signal::SIGINT)).fine(), IN_THE_STARTUP);
 }
 
 #[test]
@@ -322,7 +321,7 @@ fn an_address_in_use_fails_behind_the_startup_and_runs_the_cleanup() {
 }
 
 #[test]
-fn a_context_that_fails_at_its_end_keeps_nobody_from_being_left() {
+fn a_context_that_fails_at_its_end_keeps_no_other_from_being_left() {
     let ended = child!(|| {
         let app = app();
         app.context(context("database"));
@@ -377,7 +376,7 @@ fn a_client_that_goes_away_does_not_cancel_its_handler() {
             let _ = begun.send(());
             sleep(Duration::from_millis(50)).await?;
             report("work done");
-            send(SIGTERM);
+            send(Signal::SIGTERM);
             Ok(text(""))
         });
         let user = thread::spawn(move || -> std::io::Result<()> {
@@ -406,7 +405,7 @@ fn a_handler_that_fails_or_panics_answers_500_and_the_connection_goes_on() {
             for path in ["/error", "/panic", "/nowhere", "/"] {
                 report(format!("{path} {}", ask(&mut stream, path)?));
             }
-            send(SIGTERM);
+            send(Signal::SIGTERM);
             Ok(())
         });
         run_app(&app, socket, Options::default())?;

@@ -1,5 +1,5 @@
 //! Signals as callbacks: how many, in which order, in which turn. Every test runs in a process of its own, because signals
-//! belong to the whole process. What the signals do when nobody listens is in `signal_defaults.rs`.
+//! belong to the whole process. What the signals do without a handler is in `signal_defaults.rs`.
 
 use looplab::{Clock, Error, EventLoop, ExceptionContext, Result, get_running_loop};
 use nix::sys::signal::{SigSet, Signal, kill};

@@ -1,4 +1,4 @@
-//! Signals of several loops, threads and processes: nobody takes another's. Every test runs in a process of its own.
+//! Signals of several loops, threads and processes: none takes another's. Every test runs in a process of its own.
 
 use looplab::{Clock, Error, EventLoop, Result};
 use nix::sys::signal::{Signal, kill};

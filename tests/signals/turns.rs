@@ -28,7 +28,7 @@ fn raises(word: &'static str) -> impl FnMut() -> Result<()> + 'static {
     }
 }
 
-/// Makes so many turns, each in a run of its own.
+/// Makes this number of turns, each in a run of its own.
 fn turns(lab: &Lab, count: usize) -> Result<()> {
     lab.clear();
     (0..count).try_for_each(|_| lab.run_once().map(drop))

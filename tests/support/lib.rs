@@ -19,6 +19,7 @@ mod bodies;
 mod events;
 mod lab;
 mod logger;
+mod pictures;
 mod processes;
 mod served;
 mod transitions;
@@ -26,6 +27,7 @@ mod transitions;
 pub use bodies::{Guard, HOUR, Holds, failure, forever, ms, pass_on, show, swallow};
 pub use lab::{Lab, Log, say, says, words};
 pub use logger::{capture_log, logged};
+pub use pictures::{PICTURES, Picture, illustrated_pages, pictures, with_pictures};
 pub use processes::{Ended, Process, command, in_child, name_of, report, role, with_default_signals};
 pub use served::Served;
 pub use transitions::Trace;
@@ -41,15 +43,25 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-/// After this long a test counts as hung. No test waits for it, and none comes near it: it is not about speed.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// After this long a test counts as hung. No test waits for it. The longest take 10 seconds, and a busy machine may be
+/// twenty times slower.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
-/// While it lives, the process must not hang: it is aborted when [`PATIENCE`] is over.
+/// After this long a test counts as hung that runs many programs, or has some compiled: a compiler waits for other ones.
+pub const LONG: Duration = Duration::from_secs(900);
+
+/// While it lives, the process must not hang: it is aborted when its time is over.
 pub struct Watchdog(#[allow(dead_code, reason = "its drop is what counts")] Sender<()>);
 
+/// Aborts the process after [`PATIENCE`].
 pub fn watchdog() -> Watchdog {
+    watchdog_of(PATIENCE)
+}
+
+/// Aborts the process after this time, [`PATIENCE`] or [`LONG`].
+pub fn watchdog_of(patience: Duration) -> Watchdog {
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    after(PATIENCE, move || {
+    after(patience, move || {
         complain(&format!("{test} hangs"));
         process::abort();
     })

@@ -40,13 +40,14 @@ impl Served {
         format!("{}?key={}", self.home(), self.key)
     }
 
-    /// Asks with these headers only, beside those that end the connection. Returns the whole answer.
+    /// Asks with these headers only, beside those that end the connection. Returns the answer.
     pub fn ask(&self, line: &str, headers: &[&str]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the lab accepts");
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        write!(stream, "{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").expect("the lab reads");
+        // The lab may answer before it has read all, and close: then the rest of the request breaks the connection.
+        let _ = write!(stream, "{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("the lab answers");
+        let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     }
 

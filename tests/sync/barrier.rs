@@ -1,4 +1,4 @@
-//! `sync::Barrier`: nobody goes on before all are there, and nobody breaks it by being cancelled.
+//! `sync::Barrier`: no task goes on before all are there, and none breaks it by being cancelled.
 
 use crate::stage::{
     all_done, is_bound_to_its_first_loop, new_loop, plays, poll_once, runs, say, turns, waits_for,
@@ -109,7 +109,7 @@ fn cancelling_a_waiter_after_the_barrier_filled_cancels_only_that_one() {
 }
 
 #[test]
-fn reset_sends_those_who_wait_away_and_the_barrier_is_as_new() {
+fn reset_fails_the_waiters_and_the_barrier_is_as_new() {
     let program = async {
         let barrier = Barrier::new(3)?;
         let tasks = parties(&barrier, ["a", "b"]);
@@ -159,7 +159,7 @@ fn who_comes_while_a_reset_is_under_way_belongs_to_the_next_filling() {
 }
 
 #[test]
-fn abort_breaks_it_for_those_who_wait_and_for_those_who_come_until_a_reset() {
+fn abort_breaks_it_for_waiters_and_newcomers_until_a_reset() {
     let program = async {
         let barrier = Barrier::new(3)?;
         let tasks = parties(&barrier, ["a", "b"]);
@@ -287,7 +287,7 @@ fn it_says_what_state_it_is_in() {
 }
 
 #[test]
-fn a_snapshot_shows_who_waits_at_a_barrier() {
+fn a_snapshot_shows_the_waiters_at_a_barrier() {
     runs(async {
         let barrier = Barrier::new(2)?;
         let task = Task::builder().name("waiter").spawn(barrier.wait());

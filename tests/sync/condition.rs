@@ -1,4 +1,4 @@
-//! `sync::Condition`: a notification reaches somebody, and a wait ends with the lock held.
+//! `sync::Condition`: a notification reaches a waiter, and a wait ends with the lock held.
 
 use crate::stage::{
     all_done, is_bound_to_its_first_loop, new_loop, plays, poll_once, runs, say, turns, waits_for,
@@ -416,7 +416,7 @@ fn a_condition_shows_the_waiters_that_it_notified_until_their_next_step() {
 }
 
 #[test]
-fn a_snapshot_shows_who_waits_for_a_condition_and_who_for_its_lock() {
+fn a_snapshot_shows_the_waiters_of_a_condition_and_of_its_lock() {
     runs(async {
         let condition = Condition::new();
         let mine = condition.clone();

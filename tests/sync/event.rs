@@ -1,4 +1,4 @@
-//! `sync::Event`: a flag, and all who wait for it.
+//! `sync::Event`: a flag, and all tasks that wait for it.
 
 use crate::stage::{
     all_done, is_bound_to_its_first_loop, new_loop, plays, poll_once, runs, say, turns, waits_for,
@@ -22,7 +22,7 @@ fn waiter(event: &Event, name: &'static str) -> Task<()> {
 }
 
 #[test]
-fn set_wakes_all_who_wait_each_in_the_next_turn_and_in_order() {
+fn set_wakes_all_waiters_each_in_the_next_turn_and_in_order() {
     let program = async {
         let event = Event::new();
         let tasks = ["a", "b", "c"].map(|name| waiter(&event, name));
@@ -141,7 +141,7 @@ fn an_event_can_be_set_between_two_runs_of_the_loop() {
 }
 
 #[test]
-fn setting_an_event_after_the_loop_was_closed_is_no_error_for_nobody_waits_there() {
+fn setting_an_event_after_the_loop_was_closed_is_no_error() {
     let _dog = support::watchdog();
     let (lp, event) = (new_loop(), Event::new());
     let task = lp.create_task(event.wait());
@@ -192,7 +192,7 @@ fn the_trace_tells_the_end_of_a_wait_that_is_dropped() {
 }
 
 #[test]
-fn a_snapshot_shows_who_waits_for_an_event() {
+fn a_snapshot_shows_the_waiters_of_an_event() {
     runs(async {
         let event = Event::new();
         let task = Task::builder().name("waiter").spawn(event.wait());

@@ -32,7 +32,7 @@ async fn taken() -> Result<Lock> {
 }
 
 #[test]
-fn acquire_goes_through_at_once_if_it_is_unlocked_and_nobody_waits() {
+fn acquire_goes_through_at_once_if_it_is_unlocked_and_has_no_waiters() {
     let program = async {
         let lock = Lock::new();
         say("asks");
@@ -76,7 +76,7 @@ fn a_lock_is_fair_and_a_newcomer_queues_behind_all() {
 }
 
 #[test]
-fn release_leaves_it_unlocked_until_the_woken_waiter_runs_and_nobody_can_barge_in_between() {
+fn release_leaves_it_unlocked_until_the_woken_waiter_runs_and_no_other_task_can_barge_in_between() {
     let program = async {
         let lock = taken().await?;
         let a = taker(&lock, "a", 0);
@@ -334,7 +334,7 @@ fn the_owner_is_the_task_that_took_it_until_it_is_released_or_the_task_is_done()
 }
 
 #[test]
-fn a_snapshot_shows_who_waits_for_a_lock_and_where() {
+fn a_snapshot_shows_the_waiters_of_a_lock_and_their_places() {
     runs(async {
         let lock = taken().await?;
         let mine = lock.clone();
@@ -350,7 +350,7 @@ fn a_snapshot_shows_who_waits_for_a_lock_and_where() {
 }
 
 #[test]
-fn a_program_that_waits_for_a_lock_for_ever_is_told_so() {
+fn a_program_that_waits_for_a_lock_for_ever_is_reported() {
     let _dog = watchdog();
     let error = new_loop()
         .run_until_complete(async {

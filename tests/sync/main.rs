@@ -3,7 +3,7 @@
 //! | promise | test |
 //! |---|---|
 //! | A lock is fair. | `lock::a_lock_is_fair_and_a_newcomer_queues_behind_all` |
-//! | `Event::set` wakes all waiters, in order. | `event::set_wakes_all_who_wait_each_in_the_next_turn_and_in_order` |
+//! | `Event::set` wakes all waiters, in order. | `event::set_wakes_all_waiters_each_in_the_next_turn_and_in_order` |
 //! | A condition's wait has the lock again when it returns or fails. | `condition::wait_swallows_cancels_until_it_has_the_lock_and_raises_the_last_one` |
 //! | A semaphore loses no permit to a cancelled waiter. | `semaphore::a_cancelled_owner_to_be_returns_its_permit_to_the_next` |
 //! | A queue loses no item to a cancelled getter. | `queue::the_item_stays_in_the_queue_if_the_only_getter_is_cancelled_after_being_woken` |

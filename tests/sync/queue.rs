@@ -168,8 +168,8 @@ fn a_putter_cancelled_after_being_woken_wakes_the_next() {
 }
 
 #[test]
-fn a_cancelled_getter_or_putter_wakes_nobody_if_there_is_nothing_to_wake_for() {
-    // Who is woken for nothing loses its place in the line.
+fn a_cancelled_getter_or_putter_wakes_no_other_if_there_is_nothing_to_wake_for() {
+    // A waiter that is woken for nothing loses its place in the line.
     let program = async {
         let queue = Queue::new(0);
         let [a, _b, _c] = ["a", "b", "c"].map(|name| getter(&queue, name));
@@ -201,8 +201,8 @@ fn a_cancelled_getter_or_putter_wakes_nobody_if_there_is_nothing_to_wake_for() {
 }
 
 #[test]
-fn a_getter_or_putter_cancelled_before_being_woken_wakes_nobody() {
-    // The item, or the room, is for the first in line, who was woken but has not run when the cancelled one does.
+fn a_getter_or_putter_cancelled_before_being_woken_wakes_no_other() {
+    // The item, or the room, is for the first in line. That one was woken, and has not run when the cancelled one does.
     let program = async {
         let queue = Queue::new(0);
         let [_a, b, _c, _d] = ["a", "b", "c", "d"].map(|name| getter(&queue, name));
@@ -428,7 +428,7 @@ fn a_get_or_put_that_is_dropped_after_being_woken_wakes_the_next() {
 }
 
 #[test]
-fn a_snapshot_shows_who_waits_for_a_queue_and_for_what() {
+fn a_snapshot_shows_the_waiters_of_a_queue_and_for_what_they_wait() {
     runs(async {
         let (empty, full) = (Queue::<i32>::new(0), of(1, &[1])?);
         let named = |name: &str| Task::builder().name(name);

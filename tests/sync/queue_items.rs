@@ -133,7 +133,7 @@ impl PartialOrd for Meddling {
 }
 
 #[test]
-fn comparing_items_cannot_use_the_queue_and_is_told_so() {
+fn comparing_items_cannot_use_the_queue_and_gets_an_error() {
     let (queue, met) = (PriorityQueue::new(0), Rc::new(Cell::new(0)));
     let (mine, count) = (queue.clone(), met.clone());
     queue.put_nowait(Meddling(2)).unwrap();

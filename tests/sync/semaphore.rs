@@ -18,7 +18,7 @@ fn keeper(semaphore: &Semaphore, name: &'static str) -> Task<()> {
 }
 
 #[test]
-fn acquire_does_not_suspend_while_there_are_permits_and_nobody_waits() {
+fn acquire_does_not_suspend_while_there_are_permits_and_no_waiters() {
     let program = async {
         let semaphore = Semaphore::new(2);
         for _ in 0..2 {
@@ -82,7 +82,7 @@ fn a_cancelled_owner_to_be_returns_its_permit_to_the_next() {
 }
 
 #[test]
-fn a_cancelled_owner_to_be_returns_its_permit_if_nobody_else_waits() {
+fn a_cancelled_owner_to_be_returns_its_permit_if_no_other_task_waits() {
     let program = async {
         let semaphore = Semaphore::new(0);
         let a = keeper(&semaphore, "a");
@@ -141,7 +141,7 @@ fn a_waiter_that_goes_on_wakes_as_many_newcomers_as_the_value_allows() {
 }
 
 #[test]
-fn permits_that_nobody_could_be_given_go_to_newcomers_once_the_woken_waiter_has_run() {
+fn permits_without_a_waiter_go_to_newcomers_once_the_woken_waiter_has_run() {
     let program = async {
         let semaphore = Semaphore::new(0);
         let _a = keeper(&semaphore, "a");
@@ -239,7 +239,7 @@ fn a_wait_that_is_dropped_with_a_permit_in_hand_returns_it() {
 }
 
 #[test]
-fn a_snapshot_shows_who_waits_for_a_semaphore() {
+fn a_snapshot_shows_the_waiters_of_a_semaphore() {
     runs(async {
         let semaphore = Semaphore::new(0);
         let task = Task::builder().name("waiter").spawn(semaphore.acquire());

@@ -15,7 +15,7 @@ thread_local! {
 
 /// Writes down a word, with the number of the turn before it.
 pub(crate) fn say(word: impl Display) {
-    // What a destructor says when its loop is gone, nobody asked for.
+    // A destructor that speaks when its loop is gone is not heard.
     if let Ok(lp) = get_running_loop() {
         SAID.with_borrow_mut(|said| said.push(format!("{} {word}", lp.turns())));
     }

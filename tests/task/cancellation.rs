@@ -1,4 +1,4 @@
-//! Cancellation: every row of section 1.5's table, with the turns that CPython 3.13 takes. The arrows are those of
+//! Cancellation: asyncio's rules, with the turns that CPython 3.13 takes. The arrows are those of
 //! `src/task/cell.rs`.
 //!
 //! A line of a log reads `turn text`. Rooms of their own have: tasks that cancel or await themselves (`oneself`), the
@@ -331,7 +331,7 @@ fn awaiting_a_future_of_another_loop_is_an_error_that_names_the_task_and_both_lo
     let awaited = future.clone();
     let main = Task::builder().name("main").prepare(async move {
         say!(log, "{}", failure(awaited.await));
-        say!(log, "{}", done.await?); // no suspension, so nobody looks at whose it is
+        say!(log, "{}", done.await?); // no suspension, so its loop is not checked
         Ok(())
     });
     lab.lp.run_until_complete(main).unwrap();

@@ -202,7 +202,7 @@ fn one_that_is_dropped_half_way_runs_its_destructors_once() {
 }
 
 #[test]
-fn one_that_is_dropped_while_it_waits_for_a_future_lets_go_of_it() {
+fn one_that_is_dropped_while_it_waits_for_a_future_drops_its_reference() {
     let lab = Lab::reporting();
     let (future, drops) = (lab.lp.create_future::<()>(), Rc::new(Cell::new(0)));
     let (awaited, guard) = (future.clone(), Guard(drops.clone()));
@@ -213,7 +213,7 @@ fn one_that_is_dropped_while_it_waits_for_a_future_lets_go_of_it() {
     assert_eq!(word(coroutine.send()), "suspended");
     drop(coroutine);
     assert_eq!(drops.get(), 1);
-    // Nobody is registered any more: a closed loop has nobody to tell.
+    // Nothing is registered any more, so a closed loop has nothing to wake.
     lab.lp.close().unwrap();
     future.set_result(()).unwrap();
 }

@@ -28,7 +28,7 @@ fn started<T: 'static>(lab: &Lab, body: impl Future<Output = Result<T>> + 'stati
     task
 }
 
-/// Keeps its waker where the test can reach it; pending until it is told otherwise.
+/// Keeps its waker where the test can reach it; pending until the test opens it.
 #[derive(Clone, Default)]
 struct Gate(Rc<RefCell<Option<Waker>>>, Rc<Cell<bool>>);
 
@@ -140,7 +140,7 @@ fn two_wakes_before_a_step_are_one_step() {
 }
 
 #[test]
-fn a_wake_after_the_loop_is_closed_or_gone_wakes_nobody() {
+fn a_wake_after_the_loop_is_closed_or_gone_does_nothing() {
     let lab = Lab::reporting();
     let (gate, drops) = (Gate::default(), Rc::new(Cell::new(0)));
     let (waits, guard) = (gate.clone(), Guard(drops.clone()));
@@ -406,7 +406,7 @@ fn waiting_for_a_foreign_future_is_shown_as_such() {
 
 #[test]
 fn a_loop_that_no_waker_can_reach_any_more_is_deadlocked() {
-    // Once a oneshot has kept the task's waker. It is gone since, so nobody is left who could wake the loop.
+    // Once a oneshot has kept the task's waker. It is gone since, so nothing is left that could wake the loop.
     let lab = Lab::reporting();
     let (sender, receiver) = oneshot::channel();
     let task = started(&lab, async move {

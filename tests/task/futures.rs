@@ -1,7 +1,7 @@
-//! `Future`: asyncio's rules of section 1.4, one test each. The arrows are those of `src/task/future_core.rs`.
+//! `Future`: asyncio's rules, one test each. The arrows are those of `src/task/future_core.rs`.
 //!
 //! CPython's `set_exception(StopIteration)` has no counterpart: Rust has no exception that means "finished". What a
-//! failed future that nobody read says when it goes stands in `task_reports.rs`.
+//! failed future reports when it is dropped unread is in `reports.rs`.
 
 use looplab::{Error, EventLoop, Future, Task, create_task, gather, get_running_loop, yield_now};
 use std::cell::Cell;
@@ -251,7 +251,7 @@ fn cancelling_a_future_cancels_its_awaiter_unless_it_catches() {
         yield_now().await?;
         assert!(future.cancel_msg("gone"));
         say!(log, "{}", failure((&task).await));
-        // Nobody has asked the task itself.
+        // The task itself was not asked.
         assert_eq!((task.cancelled(), task.cancelling()), (true, 0));
         Ok(())
     });
@@ -293,7 +293,7 @@ impl<F: std::future::Future> std::future::Future for PollOnce<'_, F> {
 }
 
 #[test]
-fn an_await_that_was_dropped_wakes_nobody() {
+fn an_await_that_was_dropped_wakes_no_task() {
     let (lab, trace) = Lab::traced();
     let (left, other) = (lab.lp.create_future::<()>(), lab.lp.create_future::<()>());
     let (given_up, awaited) = (left.clone(), other.clone());
@@ -406,7 +406,7 @@ fn a_future_of_another_loop_cannot_be_run() {
 }
 
 #[test]
-fn an_await_that_a_callback_drops_lets_go_of_its_result_at_once() {
+fn an_await_that_a_callback_drops_drops_its_result_at_once() {
     let lab = Lab::reporting();
     let dropped = Rc::new(Cell::new(0));
     let count = dropped.clone();

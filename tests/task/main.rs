@@ -8,7 +8,7 @@
 //! | A cancel can be withdrawn until it is delivered. | `cancellation::uncancel_to_zero_withdraws_a_cancel_that_was_not_delivered` |
 //! | A coroutine can be driven by hand, with `send`, `throw` and `close`. | `coroutine::send_runs_to_the_next_suspension_and_a_swallowed_throw_returns_the_value` |
 //! | An eager task makes its first step in the call that makes it. | `eager::the_whole_trace_of_a_task_that_is_done_at_once` |
-//! | A failure that is never read is reported once. | `reports::a_failure_that_nobody_read_is_reported_when_the_last_handle_goes` |
+//! | A failure that is never read is reported once. | `reports::a_failure_that_was_never_read_is_reported_when_the_last_handle_goes` |
 //! | Futures of other crates wake a task from any thread. | `foreign_futures::another_thread_wakes_a_task_while_the_loop_sleeps` |
 //! | No wake-up and no cancellation is lost, in random programs. | `interleavings::no_wake_up_and_no_cancellation_is_lost_and_everything_is_dropped_once` |
 

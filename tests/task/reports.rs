@@ -1,4 +1,4 @@
-//! What is reported: failures that nobody read, tasks that were destroyed, and panics of user code.
+//! What is reported: failures that were not read, tasks that were destroyed, and panics of user code.
 //!
 //! A report goes to the loop's exception handler at the moment when the last handle goes; the log of [`Lab`] shows it
 //! as `REPORT message (task): error`.
@@ -20,7 +20,7 @@ fn failed(lab: &Lab) -> Task<()> {
 }
 
 #[test]
-fn a_failure_that_nobody_read_is_reported_when_the_last_handle_goes() {
+fn a_failure_that_was_never_read_is_reported_when_the_last_handle_goes() {
     let lab = Lab::reporting();
     let task = failed(&lab);
     let (other, untyped) = (task.clone(), task.to_ref());
@@ -272,7 +272,7 @@ fn the_last_handle_of_a_loop_closes_it() {
 }
 
 #[test]
-fn a_panic_in_a_body_is_its_result_and_reported_if_nobody_reads_it() {
+fn a_panic_in_a_body_is_its_result_and_reported_if_it_is_never_read() {
     let lab = Lab::reporting();
     let log = lab.log.clone();
     let lines = lab.run(async move {
@@ -428,7 +428,7 @@ fn a_handler_that_wants_to_leave_a_loop_that_does_not_run_is_logged_and_ends_no_
     lab.lp.set_exception_handler(Some(leave));
     let failed = lab.lp.create_task(async { Err::<(), _>(Error::msg("boom")) });
     lab.lp.run_once().unwrap();
-    // Nobody has read its error: it is reported now, between two runs.
+    // Its error was not read: it is reported now, between two runs.
     drop(failed);
     lab.lp.call_exception_handler(&ExceptionContext::new("by hand"));
     let text = "an exception handler cannot leave a loop that does not run: SystemExit: 7";

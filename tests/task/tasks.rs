@@ -1,7 +1,7 @@
-//! Tasks: what a step costs in turns, the handles, who is current, and how they are run.
+//! Tasks: what a step costs in turns, the handles, which task is current, and how they are run.
 //!
-//! The hop table is that of section 1.2. The arrows are those of `src/task/cell.rs`. Running to the end stands in
-//! `tasks/running.rs`, cancellation in `cancellation.rs`, reports in `task_reports.rs`.
+//! The hop table is in docs/anatomy.md. The arrows are those of `src/task/cell.rs`. Running to the end is in
+//! `tasks/running.rs`, cancellation in `cancellation.rs`, reports in `reports.rs`.
 
 mod running;
 
@@ -280,7 +280,7 @@ fn into_output_takes_a_value_that_cannot_be_cloned() {
     assert!(other.done() && !other.cancelled());
     let again = lab.lp.run_until_complete(other.clone().into_output());
     assert!(matches!(again, Err(Error::InvalidState("the result was taken by into_output"))));
-    // Who does not want the value sees that the task returned one.
+    // A handle that does not know the value's type sees that the task returned one.
     assert!(untyped.error().unwrap().is_none());
     lab.lp.run_until_complete(untyped).unwrap();
     drop(unique.0);
@@ -308,7 +308,7 @@ fn a_task_made_without_a_running_loop_has_failed_already() {
     });
     assert!(task.done() && !task.cancelled() && task.event_loop().is_none());
     assert_eq!((failure(task.result()), drops.get()), ("no running event loop".to_owned(), 1));
-    // Wherever it is awaited or run, it says the same, and suspends nobody.
+    // Wherever it is awaited or run, it says the same, and suspends no task.
     let lab = Lab::reporting();
     assert_eq!(failure(lab.lp.run_until_complete(&task)), "no running event loop");
     let awaited = task.clone();
@@ -355,7 +355,7 @@ fn a_closed_loop_takes_no_task() {
 }
 
 #[test]
-fn tasks_begin_in_the_order_of_their_creation_whoever_creates_them() {
+fn tasks_begin_in_the_order_of_their_creation_whatever_creates_them() {
     let lab = Lab::reporting();
     let order: Rc<RefCell<Vec<u32>>> = Rc::default();
     let note = |n: u32| {

@@ -183,7 +183,7 @@ fn in_a_storm_of_cancellations_and_shutdowns_every_future_ends_and_no_thread_is_
         for seed in 1..=3 {
             eprintln!("seed {seed}");
             storm(seed).expect("no error");
-            // Nobody has waited for the threads of a pool that was shut down and replaced.
+            // Nothing has waited for the threads of a pool that was shut down and replaced.
             until(|| threads_of_this_process() == before);
         }
         report("calm");
@@ -191,7 +191,7 @@ fn in_a_storm_of_cancellations_and_shutdowns_every_future_ends_and_no_thread_is_
     assert_eq!(ended.fine(), ["calm"]);
 }
 
-/// A pool that several loops share on threads of their own, until somebody shuts it down under their hands.
+/// A pool that several loops share on threads of their own, until one of them shuts it down under the hands of the others.
 #[test]
 fn loops_on_several_threads_share_a_pool_that_is_shut_down_under_their_hands() {
     let _dog = watchdog();
@@ -263,7 +263,7 @@ fn loops_come_and_go_while_their_jobs_run() {
             }
         }
         pool.shutdown(true, false).expect("not on its thread");
-        // The default pools' threads end by themselves: nobody waits for them.
+        // The default pools' threads end by themselves: nothing waits for them.
         until(|| threads_of_this_process() == before);
         report("gone");
     });

@@ -1,4 +1,4 @@
-//! `run_coroutine_threadsafe`: asyncio's rules of section 1.6, one test each. Where a test counts turns, the call comes
+//! `run_coroutine_threadsafe`: asyncio's rules, one test each. Where a test counts turns, the call comes
 //! from the loop's own thread, so that the turns are those of CPython 3.13; what needs two threads waits at gates.
 
 use looplab::{
@@ -154,7 +154,7 @@ fn a_task_whose_handle_was_cancelled_before_the_call_arrives_does_not_begin() {
 }
 
 #[test]
-fn what_the_task_makes_of_the_cancellation_is_not_told_any_more_but_a_failure_is_reported() {
+fn what_the_task_makes_of_the_cancellation_is_not_delivered_any_more_but_a_failure_is_reported() {
     let lab = lab();
     let remote = lab.lp.remote();
     let lines = lab.run(async move {
@@ -327,7 +327,7 @@ fn without_its_loop_a_handle_has_failed_already() {
 }
 
 #[test]
-fn a_loop_that_is_closed_first_fails_the_handles_and_wakes_who_waits() {
+fn a_loop_that_is_closed_first_fails_the_handles_and_wakes_their_waiters() {
     let lab = Lab::reporting_in_real_time();
     let remote = lab.lp.remote();
     let (begun, begins) = channel();
@@ -372,7 +372,7 @@ fn a_closure_that_panics_fails_the_handle_and_is_reported() {
 }
 
 #[test]
-fn an_error_that_leaves_the_loop_is_told_in_the_next_run() {
+fn an_error_that_leaves_the_loop_is_delivered_in_the_next_run() {
     let lab = Lab::reporting();
     let handle = run_coroutine_threadsafe(&lab.lp.remote(), async { Err::<(), _>(Error::Exit(3)) });
     assert!(matches!(lab.lp.run_forever(), Err(Error::Exit(3))));

@@ -13,7 +13,7 @@ struct Connection {
     to_read: usize,
 }
 
-/// How long the server takes for so many requests, the connections being there before and after.
+/// How long the server takes for this number of requests, the connections being there before and after.
 pub(super) fn ask(
     address: SocketAddr,
     size: usize,
@@ -26,7 +26,7 @@ pub(super) fn ask(
     let mut buffer = vec![0; 64 * 1024];
     let mut clients = Vec::with_capacity(connections);
     for n in 0..connections {
-        // Connected and greeted, so that the time is that of requests alone.
+        // Connected and greeted, so that the time is for requests alone.
         let stream = greeted(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! So many echoed requests within this process, for the instruction counter: the client is another process, which is not
+//! A number of echoed requests within this process, for the instruction counter: the client is another process, which is not
 //! counted. 50 connections, 64 bytes.
 
 use super::client;
@@ -30,7 +30,7 @@ fn start_client(address: SocketAddr, n: u32) -> io::Result<Child> {
     Command::new(std::env::current_exe()?).args([CLIENT, &address.to_string(), &n.to_string()]).spawn()
 }
 
-/// The time is nobody's figure here.
+/// The time that it returns is not used.
 fn ended(client: io::Result<Child>) -> Duration {
     client.and_then(|mut client| client.wait()).expect("the client");
     Duration::ZERO

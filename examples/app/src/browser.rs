@@ -2,7 +2,8 @@
 //!
 //! What goes wrong is named as Python's `http.client` names it.
 
-use nix::sys::signal::{Signal, kill};
+use looplab::Signal;
+use nix::sys::signal::{Signal as System, kill};
 use nix::unistd::Pid;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -76,7 +77,7 @@ fn name(error: &io::Error) -> &'static str {
 
 /// Sends this process a signal, as `kill` does from outside.
 pub fn send(signal: Signal) {
-    let _ = kill(Pid::this(), signal);
+    let _ = System::try_from(signal.number()).and_then(|signal| kill(Pid::this(), signal));
 }
 
 /// Something that happens once, told from one thread to others (`threading.Event`).

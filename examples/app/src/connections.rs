@@ -153,7 +153,7 @@ impl Connections {
         }
     }
 
-    /// Closes the idle connections, and the others behind the request that is in flight.
+    /// Closes the idle connections, and the others after the request that is in flight.
     pub(super) fn close_idle(&self) {
         self.0.closing.set();
     }

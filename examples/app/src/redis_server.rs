@@ -42,7 +42,13 @@ impl RedisServer {
     }
 
     /// Starts a `redis-server` on a free port, or the embedded one if this machine has none.
+    ///
+    /// Another process may take the port before the server has it, so there are three attempts.
     fn start() -> Result<Self, String> {
+        (0..2).find_map(|_| Self::start_once().ok()).map_or_else(Self::start_once, Ok)
+    }
+
+    fn start_once() -> Result<Self, String> {
         let address = browser::free_address().map_err(|error| error.to_string())?;
         let port = address.port().to_string();
         let child = Command::new("redis-server")

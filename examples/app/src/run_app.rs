@@ -13,8 +13,9 @@ use super::connections::{Connections, Listener};
 use looplab::net::TcpListener;
 use looplab::net::memory::MemoryListener;
 use looplab::sync::Event;
-use looplab::{Error, EventLoop, ExceptionContext, Result, Task, gather, get_running_loop, yield_now};
-use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use looplab::{
+    Error, EventLoop, ExceptionContext, Result, Signal, Task, gather, get_running_loop, yield_now,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -124,16 +125,16 @@ async fn until_cancelled() -> Result<()> {
 async fn serve(app: App, site: Site, options: Options) -> Result<()> {
     if options.handle_signals {
         // A signal is an error that leaves the loop: not even a startup hook that never returns keeps it.
-        for signal in [SIGINT, SIGTERM] {
-            get_running_loop()?.add_signal_handler(signal as i32, || Err::<(), _>(Error::Exit(1)))?;
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            get_running_loop()?.add_signal_handler(signal, || Err::<(), _>(Error::Exit(1)))?;
         }
     }
     let running = Running::start(app, site).await?;
     let ended = until_cancelled().await;
     running.end(options.shutdown_timeout).await?;
     if options.handle_signals {
-        for signal in [SIGINT, SIGTERM] {
-            get_running_loop()?.remove_signal_handler(signal as i32)?;
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            get_running_loop()?.remove_signal_handler(signal)?;
         }
     }
     ended

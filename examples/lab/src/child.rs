@@ -2,8 +2,9 @@
 //!
 //! It guarantees that the group is gone when the run ends, however it ends: by itself, at a limit, or because its task was
 //! cancelled. Standard output is a file, so that a trace can tie what is printed to what prints it. Files say nothing
-//! when they grow, so they are looked at again and again. A program that leaves its group (`setsid`) is not hunted.
+//! when they grow, so they are looked at again and again. What has left the group is found by `strays`.
 
+use crate::strays::Mark;
 use looplab::{Result, sleep};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::fs::{self, File};
@@ -44,9 +45,10 @@ pub(crate) async fn run(
 ) -> Result<Ended> {
     let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).process_group(0);
+    let mark = Mark::put(command);
     let began = Instant::now();
     let mut group = match command.spawn() {
-        Ok(child) => Group { child, reaped: None },
+        Ok(child) => Group { child, mark, reaped: None },
         Err(error) => {
             let problem = Some(format!("could not be started: {error}"));
             return Ok(Ended { stderr: String::new(), problem });
@@ -75,9 +77,10 @@ pub(crate) async fn run(
     Ok(Ended { stderr, problem })
 }
 
-/// A child with all that it starts in its group, killed when this value is dropped.
+/// A child with all that it starts, killed when this value is dropped.
 struct Group {
     child: Child,
+    mark: Mark,
     reaped: Option<ExitStatus>,
 }
 
@@ -89,10 +92,11 @@ impl Group {
         Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), options)?.is_some())
     }
 
-    /// Kills what is left of the group, and reaps the child.
+    /// Kills what is left of the group and what has left it, and reaps the child.
     fn end(&mut self) -> io::Result<ExitStatus> {
         if self.reaped.is_none() {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            self.mark.kill_all();
         }
         let status = self.child.wait()?;
         self.reaped = Some(status);

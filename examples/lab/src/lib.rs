@@ -4,7 +4,8 @@
 //! edits copies of the lesson's two programs in an editor of their own. Each save runs the program again.
 //!
 //! `gate` decides which requests are answered. `server` speaks HTTP, `routes` says what is where, `lessons`, `exercises`
-//! and `markdown` read the book. `programs` compiles and finds programs, and `child` runs one with limits.
+//! and `markdown` read the book. `programs` compiles and finds programs, and `child` runs one with limits. `strays`
+//! finds what has left its group.
 //!
 //! It guarantees that only this machine, and only a browser with the key, reaches it, and that no program outlives its
 //! limits or the lab. It runs the lessons' programs and the copies, never text from a request. It is no sandbox: an
@@ -18,6 +19,7 @@ pub mod markdown;
 mod programs;
 mod routes;
 mod server;
+mod strays;
 
 use looplab::{Error, Result, get_running_loop};
 use rustix::process::Signal;

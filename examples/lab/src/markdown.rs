@@ -1,7 +1,7 @@
 //! The book's pages as HTML: as much of Markdown as they use.
 //!
-//! Paragraphs, headings, lists of one level, tables, code, `**strong**`, `*em*`, and links. Comments are left out, and
-//! `<details>` passes. Every other character of a page is text: nothing of a page becomes an element by itself. A link
+//! Paragraphs, headings, lists of one level, tables, code, `**strong**`, `*em*`, and links. Comments and pictures are left
+//! out, since the lab has the X-ray page itself, and `<details>` passes. Every other character of a page is text: nothing of a page becomes an element by itself. A link
 //! inside the book leads to its place in the lab; one to another file is shown as the file's name.
 
 /// Returns a page, or a part of one, as HTML.
@@ -35,6 +35,8 @@ pub fn html(text: &str) -> String {
                 let Some(next) = lines.next() else { break };
                 end = next;
             }
+        } else if line.starts_with("![") {
+            // A picture.
         } else if line.starts_with('|') {
             let mut rows = vec![line];
             while let Some(row) = lines.next_if(|line| line.starts_with('|')) {

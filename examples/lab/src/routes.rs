@@ -36,7 +36,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// So many programs run at the same time.
+/// The number of programs that run at the same time.
 const AT_ONCE: usize = 2;
 const OUTPUT: u64 = 1 << 20;
 const TRACE: u64 = 32 << 20;

@@ -1,7 +1,7 @@
 //! Two traces side by side: one row for each callback, aligned by what it is, which task, and what it printed.
 //!
 //! Time and turns align nothing, because two runtimes may need other turns for the same. The page's `align.js` follows
-//! the same rules, so a change here is a change there.
+//! the same rules, so a change here is a change there. A test compares the two on every lesson.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,16 +9,19 @@ use serde_json::Value;
 
 /// A callback that ran or was skipped.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
+pub struct Row {
     /// `task`, `own` (the runtime's) or `code` (the program's).
-    pub(crate) what: &'static str,
+    pub what: &'static str,
     /// The name that must be equal; `*` is like any other.
-    pub(crate) name: String,
+    pub name: String,
     /// The name to show.
-    pub(crate) shown: String,
-    pub(crate) text: String,
-    pub(crate) skipped: bool,
-    pub(crate) turn: u64,
+    pub shown: String,
+    /// What it printed.
+    pub text: String,
+    /// Whether it was cancelled, and so did not run.
+    pub skipped: bool,
+    /// The turn in which it ran.
+    pub turn: u64,
 }
 
 impl Row {
@@ -29,7 +32,7 @@ impl Row {
 }
 
 /// A row of each side; one of them may be missing.
-pub(crate) type Pair = (Option<Row>, Option<Row>);
+pub type Pair = (Option<Row>, Option<Row>);
 
 /// One loop's entries while its lines are read.
 #[derive(Default)]
@@ -41,7 +44,7 @@ struct LoopNames {
 }
 
 /// Returns the callbacks of a trace, in the order in which they ran.
-pub(crate) fn rows(trace: &str) -> Vec<Row> {
+pub fn rows(trace: &str) -> Vec<Row> {
     let events: Vec<Value> = trace.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut loops: HashMap<u64, LoopNames> = HashMap::new();
     let mut rows: Vec<(Row, (u64, u64))> = Vec::new();
@@ -97,7 +100,7 @@ fn row(of: &LoopNames, entry: &Value, skipped: bool) -> Row {
         let automatic = name.strip_prefix("Task-").is_some_and(|rest| rest.parse::<u64>().is_ok());
         ("task", if automatic { "*".to_string() } else { name.clone() }, name)
     } else if entry["own"] == true || label == "read_signals" {
-        ("own", label.to_string(), label.to_string())
+        ("own", last.to_string(), last.to_string())
     } else if is_closure(label) {
         ("code", "*".to_string(), label.to_string())
     } else {
@@ -121,7 +124,7 @@ fn text<'a>(event: &'a Value, key: &str) -> &'a str {
 }
 
 /// Aligns two lists by their longest common subsequence.
-pub(crate) fn align(left: &[Row], right: &[Row]) -> Vec<Pair> {
+pub fn align(left: &[Row], right: &[Row]) -> Vec<Pair> {
     let width = right.len() + 1;
     let mut longest = vec![0_u32; (left.len() + 1) * width];
     for i in (0..left.len()).rev() {

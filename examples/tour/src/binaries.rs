@@ -69,7 +69,14 @@ impl Package {
     fn options(self, names: &[&str]) -> Vec<OsString> {
         let (mut options, kind): (Vec<OsString>, _) = match self {
             Package::Lessons => (Vec::new(), "--example"),
-            Package::Chapters => (vec!["--package".into(), "looplab-build".into()], "--bin"),
+            // cargo chooses features for all packages of a build. So this one has the packages of the tour's own build, and
+            // an example that is built already. Alone, the chapters would build seven packages a second time.
+            Package::Chapters => {
+                let packages =
+                    ["looplab", "looplab-tests", "looplab-build"].map(|name| format!("--package={name}"));
+                let options = packages.into_iter().chain(["--example=tour".to_string()]);
+                (options.map(OsString::from).collect(), "--bin")
+            }
         };
         options.extend(names.iter().flat_map(|name| [kind.into(), name.into()]));
         options
@@ -83,7 +90,7 @@ pub(crate) fn build(lessons: &[&Lesson], package: Package, no_build: bool) -> Re
     let folder = tour.parent().unwrap_or(Path::new(".")).to_path_buf();
     if no_build {
         notice("not building: the lessons run as they were last built");
-        // Examples have a folder of their own in that of the programs.
+        // Examples have a folder of their own in the programs' folder.
         let found = if package == Package::Chapters { folder.parent().unwrap_or(&folder) } else { &folder };
         return Ok(Binaries::Found(found.to_path_buf()));
     }

@@ -27,7 +27,7 @@ Examples:
   cargo run --example tour xray -- --python       xray.py, which makes such a page of any asyncio program
   cargo run --example tour build 01               a chapter of docs/build, which grows the loop from nothing
   cargo run --example tour practice               the next exercise of the chapters
-  cargo run --example lab                         all of it in a browser: read, predict, run, see, mend
+  cargo run --example tour lab                    all of it in a browser: read, predict, run, see, mend
   cargo run --example tour -- --json              the same for machines
 
 Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
@@ -35,9 +35,10 @@ Exit status: 0 all is well, 1 something differs, 2 it could not be done.";
 const JSON: &str = "\
 With --json standard output is one object; progress and errors stay on standard error.
 
-  list     {lessons: [{number, name, title, about, source, transcript, twin, page}]}
-           transcript and twin are null where the file is missing
-  find     {query, lessons: [{number, name, title, why}], pages}
+  list     {lessons: [{number, name, title, about, source, transcript, twin, page, next}]}
+           transcript and twin are null where the file is missing; next: the number of the next
+           lesson in reading order, null at the last one
+  find     {query, lessons: [{number, name, title, why}], pages, calls: [{asyncio, looplab}]}
   run      {ok, ran, failed, lessons: [RUN]}
   compare  {ok, differing, skipped, pythons: [{command, version}],
             lessons: [{number, name, title, rust: RESULT,
@@ -140,6 +141,15 @@ pub(crate) enum Command {
         #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Serve the lessons in a browser: read, predict, run, see, mend; `lab help` names the options
+    ///
+    /// Prints an address of this machine, and serves until Ctrl-C. The same as `cargo run --example lab`.
+    #[command(disable_help_flag = true)]
+    Lab {
+        /// Options of the lab
+        #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Trace a lesson on looplab and on CPython, and show where the two runs part, and why
     ///
     /// Callbacks are aligned by what they are, which task, and what they print, never by time or turn. A difference
@@ -155,7 +165,8 @@ pub(crate) enum Command {
     /// Run one lesson and tell its run step by step, forward and back, in plain lines
     ///
     /// Each event is one sentence, and the ready queue is shown when it changes: ✓ has run, ▶ runs, ┃ is the
-    /// divider between this turn's batch and what waits. Without a terminal the whole run is printed.
+    /// divider between this turn's batch and what waits. In a terminal a key and Enter go on: `w` says why an entry
+    /// runs, `p` asks what happens next and grades the answer. Without a terminal the whole run is printed.
     Step {
         /// A number (05 or 5), a name, or a part of a name that only one lesson has
         #[arg(value_name = "LESSON")]
@@ -190,6 +201,12 @@ pub(crate) struct Options {
     /// How long one program may run before it is killed
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// How often a program that differs is run before it counts as different
+    ///
+    /// Programs with timers run in real time. A machine that stands still for a tenth of a second brings two timers
+    /// together, and that changes what some programs print. Counts for `compare` and for the run of all lessons.
+    #[arg(long, global = true, value_name = "TIMES", default_value = "1")]
+    pub(crate) attempts: u32,
     /// Do not build: run the lessons as they were last built
     #[arg(long, global = true)]
     pub(crate) no_build: bool,

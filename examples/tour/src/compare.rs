@@ -6,14 +6,14 @@
 
 use std::fs;
 use std::io;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::binaries::Binaries;
+use crate::cli::Options;
 use crate::lessons::Lesson;
 use crate::python::{Python, has_twin, missing_module};
-use crate::run::{self, Check, Words};
+use crate::run::{self, Check, Words, until_right};
 use crate::screen::{Mark, Screen};
 use crate::{Stop, diff};
 
@@ -87,7 +87,7 @@ pub(crate) fn compare(
     (noun, _): Words,
     pythons: &[Python],
     binaries: &Binaries,
-    timeout: Duration,
+    options: &Options,
 ) -> Result<bool, Stop> {
     if !screen.json {
         let versions: Vec<String> = pythons.iter().map(Python::version).collect();
@@ -100,7 +100,7 @@ pub(crate) fn compare(
     }
     let mut rows = Vec::new();
     for &lesson in lessons {
-        let row = row(screen, lesson, pythons, binaries, timeout);
+        let row = row(screen, lesson, pythons, binaries, options);
         screen.idle();
         let row = row?;
         if !screen.json {
@@ -126,21 +126,22 @@ fn row<'a>(
     lesson: &'a Lesson,
     pythons: &'a [Python],
     binaries: &Binaries,
-    timeout: Duration,
+    options: &Options,
 ) -> Result<Row<'a>, Stop> {
     let busy =
         |on: &str| screen.busy(&format!(" {:02} {} on {on}: {}", lesson.number, screen.dots(), lesson.title));
     busy("looplab");
-    let rust = run::check(lesson, binaries, timeout, &mut |_| Ok(()))?;
+    let run = || run::check(lesson, binaries, options.timeout, &mut |_| Ok(()));
+    let rust = until_right(options.attempts, &lesson.name, run)?;
     let mut cells = Vec::new();
     for python in pythons {
         busy(&python.version());
-        cells.push(cell(lesson, &rust, python, timeout)?);
+        cells.push(cell(lesson, &rust, python, options)?);
     }
     Ok(Row { lesson, rust, cells })
 }
 
-fn cell<'a>(lesson: &Lesson, rust: &Check, python: &'a Python, timeout: Duration) -> Result<Cell<'a>, Stop> {
+fn cell<'a>(lesson: &Lesson, rust: &Check, python: &'a Python, options: &Options) -> Result<Cell<'a>, Stop> {
     if !has_twin(lesson) {
         let why = NO_TWIN.to_string();
         let check = Check { problem: Some(why.clone()), expected: Vec::new(), ran: None };
@@ -148,9 +149,11 @@ fn cell<'a>(lesson: &Lesson, rust: &Check, python: &'a Python, timeout: Duration
     }
     let own = lesson.transcript_of(python.version);
     let by_version = own.is_some();
-    let ran = python.run(lesson, timeout)?;
-    let missing_module = missing_module(&ran);
-    let check = Check::of(ran, fs::read(own.unwrap_or_else(|| lesson.transcript())));
+    let transcript = own.unwrap_or_else(|| lesson.transcript());
+    let run = || Ok(Check::of(python.run(lesson, options.timeout)?, fs::read(&transcript)));
+    let who = format!("{} on CPython {}", lesson.name, python.version());
+    let check = until_right(options.attempts, &who, run)?;
+    let missing_module = check.ran.as_ref().and_then(missing_module);
     let verdict = match (&missing_module, rust.not_shown().or_else(|| check.not_shown())) {
         (Some(module), _) => Verdict::Skipped(format!("no {module}")),
         (None, Some(why)) => Verdict::Skipped(why),

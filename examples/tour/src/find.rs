@@ -2,7 +2,8 @@
 //!
 //! The table of docs/symptoms.md comes first: it is the one place that says which lesson explains what. After it come
 //! lessons whose own text or twin has every word. A rare word counts more than a frequent one, so a whole error text
-//! finds its row in spite of the words that all errors have.
+//! finds its row in spite of the words that all errors have. After them come calls of asyncio, and what each is in looplab. If
+//! none of these has a word, the pages are named that have all of them in a row.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use strsim::normalized_damerau_levenshtein;
 
 use crate::Stop;
+use crate::calls::{self, Call, calls_with};
 use crate::lessons::{self, Lesson};
 use crate::screen::{Ink, Screen};
 
@@ -34,27 +36,46 @@ struct Answer<'a> {
     why: String,
 }
 
-/// Prints the lessons and pages that answer; false if no text has all of it.
+/// All that answers.
+struct Found<'a> {
+    lessons: Vec<Answer<'a>>,
+    pages: Vec<String>,
+    calls: Vec<Call>,
+}
+
+/// Prints the lessons, pages and calls that answer; false if no text has all of it.
 pub(crate) fn find(screen: &mut Screen, all: &[Lesson], query: &str) -> Result<bool, Stop> {
     let symptoms = symptoms()?;
     let texts: Vec<Vec<String>> = all.iter().map(text_of).collect();
     let mut asked = words(query);
+    let calls = calls_with(&asked)?;
     let known = |word: &String| {
         let has = |words: &[String]| words.iter().any(|known| known.starts_with(word.as_str()));
-        symptoms.iter().any(|symptom| has(&symptom.words)) || texts.iter().any(|words| has(words))
+        !calls.is_empty()
+            || symptoms.iter().any(|symptom| has(&symptom.words))
+            || texts.iter().any(|words| has(words))
     };
-    let unknown: Vec<String> = asked.iter().filter(|word| !known(word)).cloned().collect();
-    if asked.iter().all(|word| unknown.contains(word)) {
+    let mut unknown: Vec<String> = asked.iter().filter(|word| !known(word)).cloned().collect();
+    let others = if unknown.is_empty() { Vec::new() } else { pages_with(&asked)? };
+    if !others.is_empty() {
+        unknown.clear();
+    } else if asked.iter().all(|word| unknown.contains(word)) {
         // Nothing fits as it is written: the nearest known words are asked for.
         asked = unknown.iter().filter_map(|word| nearest(word, &symptoms, &texts)).collect();
     }
-    let (answers, pages) = answers(all, &symptoms, &texts, &asked);
-    if screen.json {
-        screen.line(&as_json(query, &answers, &pages).to_string())?;
-    } else {
-        show(screen, query, &asked, &unknown, &answers, &pages)?;
+    let (lessons, mut pages) = answers(all, &symptoms, &texts, &asked);
+    pages.extend(others);
+    if calls.iter().any(|call| call.is_in_page) && !pages.iter().any(|page| page == calls::PAGE) {
+        pages.push(calls::PAGE.to_owned());
     }
-    Ok(unknown.is_empty() && !answers.is_empty())
+    pages.truncate(MOST);
+    let found = Found { lessons, pages, calls };
+    if screen.json {
+        screen.line(&as_json(query, &found).to_string())?;
+    } else {
+        show(screen, query, &asked, &unknown, &found)?;
+    }
+    Ok(unknown.is_empty() && !found.is_empty())
 }
 
 fn answers<'a>(
@@ -106,47 +127,94 @@ fn show(
     query: &str,
     asked: &[String],
     unknown: &[String],
-    answers: &[Answer<'_>],
-    pages: &[String],
+    found: &Found<'_>,
 ) -> Result<(), Stop> {
     if !unknown.is_empty() {
         let instead = if asked.is_empty() { String::new() } else { format!("; shown: {}", asked.join(" ")) };
         screen.line(&format!("no lesson has: {}{instead}\n", unknown.join(" ")))?;
     }
-    if answers.is_empty() {
+    if found.is_empty() {
         return Ok(screen.line(&format!("nothing fits {query:?}; docs/symptoms.md has all symptoms"))?);
     }
-    for answer in answers {
+    for answer in &found.lessons {
         let title = screen.cut(&answer.lesson.title, screen.width - 4);
         screen.line(&format!(" {:02} {title}", answer.lesson.number))?;
         let why = screen.cut(&answer.why, screen.width - 4);
         screen.line(&screen.ink(Ink::Dim, &format!("    {why}")))?;
     }
-    screen.line("")?;
-    for page in pages {
+    if !found.lessons.is_empty() && !found.pages.is_empty() {
+        screen.line("")?;
+    }
+    for page in &found.pages {
         screen.line(&format!("    {page}"))?;
+    }
+    for (number, call) in found.calls.iter().enumerate() {
+        if number == 0 && !(found.lessons.is_empty() && found.pages.is_empty()) {
+            screen.line("")?;
+        }
+        let theirs = screen.cut(&call.theirs, screen.width - 4);
+        screen.line(&format!("    {theirs}"))?;
+        let ours = screen.cut(&format!("in looplab: {}", call.ours), screen.width - 6);
+        screen.line(&screen.ink(Ink::Dim, &format!("      {ours}")))?;
     }
     Ok(())
 }
 
-fn as_json(query: &str, answers: &[Answer<'_>], pages: &[String]) -> Value {
-    let lessons: Vec<Value> = answers
+impl Found<'_> {
+    fn is_empty(&self) -> bool {
+        self.lessons.is_empty() && self.pages.is_empty() && self.calls.is_empty()
+    }
+}
+
+fn as_json(query: &str, found: &Found<'_>) -> Value {
+    let lessons: Vec<Value> = found
+        .lessons
         .iter()
         .map(|Answer { lesson, why }| {
             json!({ "number": lesson.number, "name": lesson.name, "title": lesson.title, "why": why })
         })
         .collect();
-    json!({ "query": query, "lessons": lessons, "pages": pages })
+    let calls: Vec<Value> =
+        found.calls.iter().map(|call| json!({ "asyncio": call.theirs, "looplab": call.ours })).collect();
+    json!({ "query": query, "lessons": lessons, "pages": found.pages, "calls": calls })
+}
+
+/// Reads a page of the repository.
+pub(crate) fn page(name: &str) -> Result<String, Stop> {
+    let path = lessons::root().join(name);
+    fs::read_to_string(&path).map_err(|error| Stop::Cannot(format!("{}: {error}", path.display())))
+}
+
+/// The rows of all tables of a page, without their heads.
+pub(crate) fn rows(page: &str) -> impl Iterator<Item = &str> {
+    let lines = page.lines().zip(page.lines().skip(1).chain([""]));
+    let rows = lines.filter(|(line, next)| !line.starts_with("|---") && !next.starts_with("|---"));
+    rows.filter_map(|(line, _)| line.strip_prefix("| ")?.strip_suffix('|'))
 }
 
 /// Reads the table of docs/symptoms.md.
 fn symptoms() -> Result<Vec<Symptom>, Stop> {
-    let path = lessons::root().join("docs/symptoms.md");
-    let page =
-        fs::read_to_string(&path).map_err(|error| Stop::Cannot(format!("{}: {error}", path.display())))?;
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
-    // The first row is the head.
-    Ok(rows.skip(1).filter_map(symptom).collect())
+    Ok(rows(&page("docs/symptoms.md")?).filter_map(symptom).collect())
+}
+
+/// The pages of `docs` that have these words in a row.
+fn pages_with(asked: &[String]) -> Result<Vec<String>, Stop> {
+    let mut found = Vec::new();
+    for folder in ["docs", "docs/lessons", "docs/build"] {
+        let path = lessons::root().join(folder);
+        let entries =
+            fs::read_dir(&path).map_err(|error| Stop::Cannot(format!("{}: {error}", path.display())))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // A page that cannot be read answers nothing.
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            if name.ends_with(".md") && in_a_row(&words(&text), asked) {
+                found.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn symptom(row: &str) -> Option<Symptom> {
@@ -167,7 +235,7 @@ fn text_of(lesson: &Lesson) -> Vec<String> {
     words(&format!("{} {} {} {twin}", lesson.name.replace('_', " "), lesson.title, lesson.text.join(" ")))
 }
 
-fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     let parts = text.split(|c: char| !c.is_alphanumeric() && c != '_');
     parts.filter(|part| !part.is_empty()).map(str::to_lowercase).collect()
 }
@@ -193,7 +261,7 @@ fn score(words: &[String], asked: &[String], weights: &HashMap<String, f64>) -> 
     if total == 0.0 { 0.0 } else { found / total + if in_a_row(words, asked) { 0.1 } else { 0.0 } }
 }
 
-fn in_a_row(words: &[String], asked: &[String]) -> bool {
+pub(crate) fn in_a_row(words: &[String], asked: &[String]) -> bool {
     words.windows(asked.len().max(1)).any(|part| part == asked)
 }
 

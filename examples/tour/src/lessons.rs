@@ -14,6 +14,22 @@ use strsim::normalized_damerau_levenshtein;
 use crate::Stop;
 use crate::cli::TOUR;
 
+/// The pages of docs/lessons, in reading order.
+const PAGES: [&str; 12] = [
+    "stopping",
+    "callbacks-and-errors",
+    "signals",
+    "cancellation",
+    "shutdown",
+    "lifecycle",
+    "combinators",
+    "threads",
+    "background",
+    "servers",
+    "applications",
+    "exploring",
+];
+
 /// One lesson, as its files tell it.
 #[derive(Debug)]
 pub(crate) struct Lesson {
@@ -138,17 +154,24 @@ pub(crate) fn page(lesson: &Lesson) -> Option<String> {
     page_and_next(lesson).map(|(page, _)| page)
 }
 
-/// Returns the page that explains a lesson, and the number of the lesson after it on that page.
+/// Returns the page that explains a lesson, and the number of the next lesson: the one after it on that page, or the
+/// first of the next page.
 pub(crate) fn page_and_next(lesson: &Lesson) -> Option<(String, Option<String>)> {
     let heading = format!("\n## {:02}: ", lesson.number);
-    for entry in fs::read_dir(root().join("docs/lessons")).ok()?.flatten() {
-        let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        if let Some((_, after)) = text.split_once(&heading) {
-            let next = after.split_once("\n## ").map(|(_, next)| next.chars().take(2).collect());
-            return Some((format!("docs/lessons/{}", entry.file_name().to_str()?), next));
-        }
+    let mut pages = PAGES.iter().map(|name| format!("docs/lessons/{name}.md"));
+    while let Some(page) = pages.next() {
+        let text = fs::read_to_string(root().join(&page)).unwrap_or_default();
+        let Some((_, after)) = text.split_once(&heading) else { continue };
+        let next_page = pages.next().and_then(|page| fs::read_to_string(root().join(page)).ok());
+        let next = first_number(after).or_else(|| first_number(&next_page?));
+        return Some((page, next));
     }
     None
+}
+
+/// Returns the number of the first lesson in this text of a page.
+fn first_number(text: &str) -> Option<String> {
+    text.split_once("\n## ").map(|(_, heading)| heading.chars().take(2).collect())
 }
 
 /// Each lesson once, in the order of the names.

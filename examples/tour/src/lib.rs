@@ -12,8 +12,9 @@
 //! `xray`, `parts` (`tour diff`) and `step` are what can be done with a lesson; `align` puts two traces side by side.
 //! `list` and `find` name lessons; `screen` and `diff` are what the eye sees, `interrupt` is Ctrl-C.
 
-mod align;
+pub mod align;
 mod binaries;
+mod calls;
 mod child;
 mod cli;
 mod compare;
@@ -93,7 +94,7 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
         Command::Run { lessons: names } if names.is_empty() => {
             let lessons: Vec<&Lesson> = all.iter().collect();
             let binaries = binaries::build(&lessons, Package::Lessons, options.no_build)?;
-            let well = run::all(&mut screen, &lessons, run::LESSONS, &binaries, options.timeout)?;
+            let well = run::all(&mut screen, &lessons, run::LESSONS, &binaries, options)?;
             if options.folder.is_some() || options.json {
                 return Ok(well);
             }
@@ -106,7 +107,9 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
             run::named(&mut screen, &lessons, &binaries, options.timeout)
         }
         Command::Build { chapters: names } => chapters(&mut screen, &names, options),
-        Command::Practice { words } => practice(&words),
+        // Programs of their own: only they need to watch files, and to serve them.
+        Command::Practice { words } => become_program(&["--package", "looplab-practice"], &words),
+        Command::Lab { words } => become_program(&["--example", "lab"], &words),
         Command::Compare { lessons: names, all: every, chapters, python } => {
             let package = if chapters { Package::Chapters } else { Package::Lessons };
             let words = if chapters { run::CHAPTERS } else { run::LESSONS };
@@ -114,7 +117,7 @@ fn dispatch(command: Option<Command>, options: &Options) -> Result<bool, Stop> {
             let lessons = if every { all.iter().collect() } else { lessons::resolve_each(&all, &names)? };
             let pythons = python::find(&python)?;
             let binaries = binaries::build(&lessons, package, options.no_build)?;
-            compare::compare(&mut screen, &lessons, words, &pythons, &binaries, options.timeout)
+            compare::compare(&mut screen, &lessons, words, &pythons, &binaries, options)
         }
         Command::Trace { lesson, jsonl } => {
             let lesson = lessons::resolve(&all, &lesson)?;
@@ -147,16 +150,16 @@ fn chapters(screen: &mut Screen, names: &[String], options: &Options) -> Result<
     let chapters = if names.is_empty() { all.iter().collect() } else { lessons::resolve_each(&all, names)? };
     let binaries = binaries::build(&chapters, Package::Chapters, options.no_build)?;
     if names.is_empty() {
-        return run::all(screen, &chapters, run::CHAPTERS, &binaries, options.timeout);
+        return run::all(screen, &chapters, run::CHAPTERS, &binaries, options);
     }
     run::named(screen, &chapters, &binaries, options.timeout)
 }
 
-/// Becomes the program of the exercises, which is a package of its own: only it needs to watch files.
-fn practice(words: &[String]) -> Result<bool, Stop> {
+/// Becomes another program of this package, which cargo builds.
+fn become_program(program: &[&str], words: &[String]) -> Result<bool, Stop> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = std::process::Command::new(cargo);
-    command.args(["run", "-q", "--package", "looplab-practice", "--manifest-path"]);
+    command.args(["run", "-q"]).args(program).arg("--manifest-path");
     command.arg(lessons::root().join("Cargo.toml")).arg("--").args(words);
     Err(Stop::Cannot(format!("cargo: {}", command.exec())))
 }

@@ -6,7 +6,7 @@ use crate::Stop;
 use crate::lessons::{self, Lesson};
 use crate::screen::{Ink, Screen};
 
-/// Number, title, one line about each lesson, and where its program and its page are.
+/// Number, title, one line about each lesson, where its program and its page are, and which lesson comes next.
 pub(crate) fn print(screen: &mut Screen, lessons: &[Lesson]) -> Result<(), Stop> {
     if screen.json {
         let lessons: Vec<Value> = lessons.iter().map(as_json).collect();
@@ -17,8 +17,9 @@ pub(crate) fn print(screen: &mut Screen, lessons: &[Lesson]) -> Result<(), Stop>
         let title = screen.cut(&lesson.title, screen.width - 4);
         screen.line(&format!(" {:02} {title}", lesson.number))?;
         about(screen, lesson, 4)?;
-        if let Some(page) = lessons::page(lesson) {
-            screen.line(&screen.ink(Ink::Dim, &format!("    {page}, examples/{}.rs", lesson.name)))?;
+        if let Some((page, next)) = lessons::page_and_next(lesson) {
+            let next = next.map_or(String::new(), |next| format!("; next: {next}"));
+            screen.line(&screen.ink(Ink::Dim, &format!("    {page}, examples/{}.rs{next}", lesson.name)))?;
         }
     }
     Ok(())
@@ -34,6 +35,7 @@ pub(crate) fn about(screen: &mut Screen, lesson: &Lesson, margin: usize) -> Resu
 }
 
 fn as_json(lesson: &Lesson) -> Value {
+    let (page, next) = lessons::page_and_next(lesson).unzip();
     let if_there = |path: std::path::PathBuf| path.is_file().then(|| path.display().to_string());
     json!({
         "number": lesson.number,
@@ -43,6 +45,7 @@ fn as_json(lesson: &Lesson) -> Value {
         "source": lesson.source().display().to_string(),
         "transcript": if_there(lesson.transcript()),
         "twin": if_there(lesson.twin()),
-        "page": lessons::page(lesson),
+        "page": page,
+        "next": next.flatten().and_then(|number| number.parse::<u32>().ok()),
     })
 }

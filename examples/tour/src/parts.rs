@@ -1,8 +1,10 @@
 //! `tour diff`: where a lesson's runs on looplab and on CPython part, and why.
 //!
 //! Both runs are traced in virtual time, and their callbacks are aligned by `align`. A difference is good if
-//! `parts.txt` says its reason. One that is not listed, or a listed one that is not there, is bad.
+//! `parts.txt` says its reason. One that is not listed, or is not there as often as it is listed, is bad.
 
+use std::num::ParseIntError;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::Stop;
@@ -14,8 +16,11 @@ use crate::run::heading;
 use crate::screen::{Mark, Screen};
 use crate::xray::{python_run, rust_run};
 
-/// The reasons: a line is `NUMBER | SIDE | NAME | COUNT | REASON`.
+/// The reasons: a line is `NUMBERS | SIDE | NAMES | COUNT | REASON`.
 const PARTS: &str = include_str!("parts.txt");
+
+/// The Python whose differences have reasons.
+const EXPLAINED: &str = "Python 3.15";
 
 /// More rows of a difference tell no more.
 const MOST_ROWS: usize = 40;
@@ -25,8 +30,8 @@ const MOST_ROWS: usize = 40;
 struct Reason<'a> {
     /// `Rust`, `Python` or `both`.
     side: &'a str,
-    /// What it is, and its name; `*` is whatever there is.
-    name: &'a str,
+    /// What they are, and their names; `*` is whatever there is.
+    names: Vec<&'a str>,
     /// `None` for a number that depends on threads or on the network.
     count: Option<usize>,
     why: &'a str,
@@ -37,11 +42,25 @@ fn reasons(number: u32) -> Vec<Reason<'static>> {
     lines
         .filter_map(|line| {
             let parts: Vec<&str> = line.splitn(5, '|').map(str::trim).collect();
-            let [of, side, name, count, why] = parts[..] else { panic!("parts.txt: {line}") };
-            let Ok(of) = of.parse::<u32>() else { panic!("parts.txt: {line}") };
-            (of == number).then_some(Reason { side, name, count: count.parse().ok(), why })
+            let [of, side, names, count, why] = parts[..] else { panic!("parts.txt: {line}") };
+            let of = numbers(of).unwrap_or_else(|error| panic!("parts.txt: {line}: {error}"));
+            of.iter().any(|of| of.contains(&number)).then(|| Reason {
+                side,
+                names: names.split(", ").collect(),
+                count: count.parse().ok(),
+                why,
+            })
         })
         .collect()
+}
+
+/// Reads `41-43 47`.
+fn numbers(text: &str) -> Result<Vec<RangeInclusive<u32>>, ParseIntError> {
+    let ranges = text.split_whitespace().map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Ok(first.parse()?..=last.parse()?)
+    });
+    ranges.collect()
 }
 
 /// Shows where the runs of each lesson part. True if there is a reason for each difference.
@@ -103,6 +122,11 @@ fn show(screen: &mut Screen, lesson: &Lesson, name: &str, pairs: &[Pair]) -> Res
     for what in &rest {
         screen.line(&format!("      {what}"))?;
     }
+    if !rest.is_empty() && name != EXPLAINED {
+        screen.line(&format!(
+            "      The reasons are listed for {EXPLAINED}. LOOPLAB_PYTHON names the Python to run."
+        ))?;
+    }
     Ok(rest.is_empty())
 }
 
@@ -122,12 +146,16 @@ fn explained<'a>(parted: &[(&str, &Row)], reasons: Vec<Reason<'a>>) -> (Vec<&'a 
     for reason in reasons {
         let before = left.len();
         left.retain(|(side, name)| {
-            let named = reason.name == "*" || reason.name == name;
+            let named = reason.names.iter().any(|known| *known == "*" || known == name);
             !(named && (reason.side == "both" || reason.side == *side))
         });
         let found = before - left.len();
         if let Some(count) = reason.count.filter(|count| *count != found) {
-            rest.push(format!("listed {count} times, found {found}: {} | {}", reason.side, reason.name));
+            rest.push(format!(
+                "listed {count} times, found {found}: {} | {}",
+                reason.side,
+                reason.names.join(", ")
+            ));
         }
         if !listed.contains(&reason.why) {
             listed.push(reason.why);
@@ -150,7 +178,8 @@ mod tests {
     fn only_what_is_listed_as_often_is_explained() {
         let (one, other) = (row("wait"), row("sleep"));
         let parted = [("Rust", &one), ("Python", &other)];
-        let reason = |count| Reason { side: "Rust", name: "own wait", count: Some(count), why: "because" };
+        let reason =
+            |count| Reason { side: "Rust", names: vec!["own wait"], count: Some(count), why: "because" };
         let (listed, rest) = explained(&parted, vec![reason(1)]);
         assert_eq!(
             (listed, rest),
@@ -158,12 +187,14 @@ mod tests {
         );
         let (_, rest) = explained(&parted[..1], vec![reason(2)]);
         assert_eq!(rest, ["listed 2 times, found 1: Rust | own wait"]);
-        let any = Reason { side: "both", name: "*", count: None, why: "threads" };
+        let any = Reason { side: "both", names: vec!["own sleep", "own wait"], count: None, why: "threads" };
         assert_eq!(explained(&parted, vec![any]), (vec!["threads"], Vec::new()));
     }
 
     #[test]
     fn each_line_of_the_list_can_be_read() {
         assert!((1..100).map(|number| reasons(number).len()).sum::<usize>() > 0);
+        assert_eq!(numbers("41-43 47"), Ok(vec![41..=43, 47..=47]));
+        assert!(numbers("41-").is_err());
     }
 }

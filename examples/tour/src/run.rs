@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use crate::binaries::Binaries;
 use crate::child::{self, End, Ran};
-use crate::cli::TOUR;
+use crate::cli::{Options, TOUR};
 use crate::lessons::{self, Lesson};
-use crate::screen::{Ink, Mark, Screen};
+use crate::python::missing_module;
+use crate::screen::{Ink, Mark, Screen, notice};
 use crate::{Stop, diff, list};
 
 /// What a list of programs is called, and the command that shows one of them.
@@ -62,6 +63,11 @@ impl Check {
     /// What is to be put right.
     pub(crate) fn failed(&self) -> bool {
         !self.ok() && self.not_shown().is_none()
+    }
+
+    /// Whether another attempt may come out otherwise.
+    fn may_change(&self) -> bool {
+        self.failed() && self.ran.as_ref().is_some_and(|ran| missing_module(ran).is_none())
     }
 
     fn mark(&self) -> Mark {
@@ -143,6 +149,23 @@ pub(crate) fn check(
     }
 }
 
+/// Runs a program until it is right, at most `attempts` times. A line names `who` when it runs again.
+pub(crate) fn until_right(
+    attempts: u32,
+    who: &str,
+    mut run: impl FnMut() -> Result<Check, Stop>,
+) -> Result<Check, Stop> {
+    let mut check = run()?;
+    for _ in 1..attempts {
+        if !check.may_change() {
+            break;
+        }
+        notice(&format!("{who} {}, and is run once more", check.problem.as_deref().unwrap_or(DIFFERS)));
+        check = run()?;
+    }
+    Ok(check)
+}
+
 /// A lesson must not print differently because looplab's variables are set to trace or debug another
 /// program.
 pub(crate) fn clean(mut command: Command) -> Command {
@@ -158,7 +181,7 @@ pub(crate) fn all(
     lessons: &[&Lesson],
     (noun, verb): Words,
     binaries: &Binaries,
-    timeout: Duration,
+    options: &Options,
 ) -> Result<bool, Stop> {
     if !screen.json {
         screen.line(&format!(
@@ -169,7 +192,8 @@ pub(crate) fn all(
     let mut checks = Vec::new();
     for &lesson in lessons {
         screen.busy(&format!(" {:02} {} {}", lesson.number, screen.dots(), lesson.title));
-        let check = check(lesson, binaries, timeout, &mut |_| Ok(()));
+        let run = || check(lesson, binaries, options.timeout, &mut |_| Ok(()));
+        let check = until_right(options.attempts, &lesson.name, run);
         screen.idle();
         let check = check?;
         if !screen.json {
@@ -307,7 +331,7 @@ pub(crate) fn shown(
     Ok(check)
 }
 
-/// Writes a program's output line by line, as it comes, behind a margin that tells it from the tour's own
+/// Writes a program's output line by line, as it comes, after a margin that tells it from the tour's own
 /// words.
 #[derive(Debug)]
 pub(crate) struct Margin<'a> {

@@ -143,7 +143,7 @@ impl Screen {
     }
 }
 
-/// Writes a question to standard error. The answer comes behind it, on the same line.
+/// Writes a question to standard error. The answer comes after it, on the same line.
 pub(crate) fn ask(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

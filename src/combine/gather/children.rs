@@ -47,9 +47,7 @@ impl<T: 'static> Values for Vec<T> {
 
     fn results(children: &Self::Children) -> Self::Results {
         let mut results = Apart::from(Vec::with_capacity(children.len()));
-        for child in children {
-            results.push(child.outcome());
-        }
+        results.extend(children.iter().map(FutureOf::outcome));
         results.take()
     }
 }

@@ -33,7 +33,7 @@ struct Sender {
 
 struct Model<'a> {
     poll: &'a mut mio::Poll,
-    inbox: Inbox,
+    inbox: Arc<Inbox>,
     at: At,
     /// Whether the waker was called since the last poll ended.
     woken: bool,
@@ -73,11 +73,11 @@ impl Model<'_> {
                     return;
                 }
                 sender.posted += 1;
-                let function: Box<dyn FnOnce() -> Result<()> + Send> = Box::new(|| Ok(()));
+                let function: RemoteFunction = Box::new(|| Ok(()));
                 let (function, place) = (Guarded::new(function), Location::caller());
                 let name = if number == 0 { "0" } else { "1" };
-                let call = Call { function, name, place, thread: None };
-                sender.waker = self.inbox.line.post(Message::Call(call)).expect("it is open");
+                let call = Message::Call { function, name, place, thread: None };
+                sender.waker = self.inbox.post(call).expect("it is open");
             }
         }
     }
@@ -85,9 +85,9 @@ impl Model<'_> {
     fn step_of_the_loop(&mut self) -> At {
         match self.at {
             At::Take => {
-                for message in self.inbox.take(None).messages {
-                    let Message::Call(call) = message else { unreachable!("only calls are sent") };
-                    self.taken.push(usize::from(call.name == "1"));
+                for message in self.inbox.take(Vec::new(), None).messages {
+                    let Message::Call { name, .. } = message else { unreachable!("only calls are sent") };
+                    self.taken.push(usize::from(name == "1"));
                 }
                 At::GoToSleep
             }
@@ -113,7 +113,7 @@ impl Model<'_> {
     /// Writes down all that the next steps depend on. How often the loop slept is no part of it.
     fn state(&self) -> String {
         let senders = self.senders.each_ref().map(|sender| (sender.posted, sender.waker.is_some()));
-        let sent = self.inbox.line.sent();
+        let sent = self.inbox.sent();
         let news = !self.inbox.is_empty();
         let surplus = self.sleeps - self.wakes;
         format!(

@@ -4,8 +4,8 @@
 use super::wire::Peer;
 use super::wire::{End, Latency, Wire, error_number};
 use crate::error::{IoError, Result};
-use crate::event_loop::{EventLoop, MemorySource, TimerHandle, Watch};
-use crate::net::endpoint::Endpoint;
+use crate::event_loop::{EventLoop, Registration, TimerHandle, Watch};
+use crate::net::address::Endpoint;
 use crate::trace::Ready;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +16,7 @@ use std::rc::{Rc, Weak};
 
 /// A listening socket in memory. Dropping it frees the name, and resets the connections that nothing has accepted.
 pub(crate) struct Backlog {
-    source: MemorySource,
+    source: Rc<Registration>,
     name: String,
     waiting: RefCell<VecDeque<End>>,
     latency: Cell<Option<Latency>>,
@@ -76,7 +76,7 @@ impl Backlog {
             let text = format!("[Errno {number}] Address '{name}' is already in use");
             return Err(IoError::told(io::Error::from_raw_os_error(number), text).into());
         }
-        let source = MemorySource::new(lp);
+        let source = Registration::in_memory(lp);
         let (waiting, latency, coming) = Default::default();
         let (own_name, own_network) = (name.clone(), network.clone());
         let backlog = Self { source, name: own_name, waiting, latency, coming, network: own_network };
@@ -162,7 +162,7 @@ impl Drop for Backlog {
 
 impl AsRawFd for Backlog {
     fn as_raw_fd(&self) -> RawFd {
-        self.source.number()
+        self.source.fd
     }
 }
 

@@ -9,10 +9,10 @@
 //! With a latency, all that an end sends is a packet on its way: a timer of the loop delivers it. A peer that has read
 //! makes room at once, all the same.
 
-use crate::event_loop::{EventLoop, MemorySource, TimerHandle, Watch};
+use crate::event_loop::{EventLoop, Registration, TimerHandle, Watch};
+use crate::net::address::Endpoint;
 use crate::net::async_fd::ByteStream;
 use crate::net::buffer::Buffer;
-use crate::net::endpoint::Endpoint;
 use crate::trace::{Place, Ready};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -69,7 +69,7 @@ impl Latency {
     ) -> TimerHandle {
         let callback = lp.named_once(self.place, "network", arrive);
         lp.0.schedule(when, callback.clone());
-        TimerHandle::new(callback, when, lp.downgrade())
+        TimerHandle::new(callback, when, Rc::downgrade(&lp.0))
     }
 }
 
@@ -93,7 +93,7 @@ struct Coming {
 }
 
 struct EndState {
-    source: MemorySource,
+    source: Rc<Registration>,
     name: String,
     /// The bytes that the other end has sent.
     received: RefCell<Buffer>,
@@ -117,24 +117,21 @@ struct EndState {
 
 impl EndState {
     fn new(lp: &EventLoop, name: Option<&str>) -> Self {
-        let source = MemorySource::new(lp);
-        let name = name.map_or_else(|| source.number().to_string(), str::to_owned);
-        let (received, coming, coming_bytes, sent) = Default::default();
-        let (connecting, eof, shut, reset, closed) = Default::default();
-        let cut_at = Cell::new(usize::MAX);
+        let source = Registration::in_memory(lp);
+        let name = name.map_or_else(|| source.fd.to_string(), str::to_owned);
         Self {
             source,
             name,
-            received,
-            coming,
-            coming_bytes,
-            connecting,
-            eof,
-            shut,
-            reset,
-            closed,
-            sent,
-            cut_at,
+            received: RefCell::default(),
+            coming: RefCell::default(),
+            coming_bytes: Cell::new(0),
+            connecting: Cell::new(false),
+            eof: Cell::new(false),
+            shut: Cell::new(false),
+            reset: Cell::new(false),
+            closed: Cell::new(false),
+            sent: Cell::new(0),
+            cut_at: Cell::new(usize::MAX),
         }
     }
 
@@ -192,7 +189,7 @@ impl Wire {
         };
         let end = &self.ends[side];
         // On a closed loop nothing arrives.
-        let Some(lp) = end.source.event_loop() else { return };
+        let Ok(lp) = end.source.event_loop() else { return };
         let mut when = lp.time() + latency.delay;
         if let Packet::Bytes(bytes) = &packet {
             end.coming_bytes.set(end.coming_bytes.get() + bytes.len());
@@ -251,7 +248,7 @@ impl Peer {
 
     /// Returns the negative number that stands for its descriptor.
     pub(crate) fn number(&self) -> RawFd {
-        self.own().source.number()
+        self.own().source.fd
     }
 
     pub(crate) fn local_addr(&self) -> Endpoint {

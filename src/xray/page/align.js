@@ -33,7 +33,7 @@ function identityOf(trace, loop, entry) {
     const name = taskName(loop, entry.task);
     return { what: 'task', name: /^Task-\d+$/.test(name) ? '*' : name };
   }
-  if (entry.own || entry.cb === 'read_signals') return { what: 'own', name: entry.cb };
+  if (entry.own || entry.cb === 'read_signals') return { what: 'own', name: lastSegment(entry.cb) };
   const closure = /\{closure[^}]*\}+$|<lambda>$/.test(entry.cb) || !/::|\.|_/.test(entry.cb);
   return { what: 'code', name: closure ? '*' : lastSegment(entry.cb) };
 }

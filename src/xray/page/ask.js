@@ -1,8 +1,6 @@
-// Predict: questions made from the trace, and their answers, which are what was recorded.
+// Predict: questions that the trace asks and answers. `questions.rs` makes the same.
 
 const MOST_QUESTIONS = 12; // of a run
-const WHEN = ['Later in this turn', 'In the next turn', 'In the next run', 'Never'];
-const FELT = ['At once', 'In a later turn, at its next step', 'Never'];
 
 /** The questions of a trace, in the order of their moments. */
 function questionsOf(trace) {
@@ -44,28 +42,18 @@ const ASK = {
     const skipped = trace.events[entry.run]?.e === 'skip';
     const there = entry.run === undefined || skipped ? undefined : trace.turns[trace.turnOf[entry.run]];
     const right = !there ? 3 : there === here ? 0 : there.run === here.run ? 1 : 2;
-    const x = nameOf(trace, loop, entry);
-    const same = entry.task !== undefined && by.task === entry.task;
-    const who = same ? `\`${x}\` has just queued itself again.` : `\`${nameOf(trace, loop, by)}\` has just queued \`${x}\`.`;
-    const whys = [
-      'It joined the queue before the batch was frozen.',
-      'The batch was frozen before, so the entry waits for the next turn.',
-      'The batch was frozen, and the stop flag is looked at when it is done. The run ends; the entry stays in the queue, and a later run begins with it.',
-      skipped ? 'It was cancelled. Its entry keeps its place and is skipped.' : 'The run ends, and no later run comes. What is in the queue then never runs.',
-    ];
-    return { kind: 'when', at, text: `${who} When does it run?`, options: WHEN, right, why: whys[right], evidence: entry.run ?? lastOf(trace, loop), worth: (here.stop ? 4 : 0) + right, q: event.q };
+    const facts = { x: nameOf(trace, loop, entry), by: nameOf(trace, loop, by), same: entry.task !== undefined && by.task === entry.task, skipped };
+    return asked('when', at, facts, right, entry.run ?? lastOf(trace, loop), (here.stop ? 4 : 0) + right, { q: event.q });
   },
   sel(trace, event, at) {
     if (event.why === 'ready' || event.why === 'cap' || event.to === 0 && event.why === 'timer') return undefined;
     const loop = trace.loops.get(event.l ?? 1);
     const begin = trace.turns[trace.turnOf[at]].first;
     const timer = trace.replay.at(begin).get(loop.l).timers.find((one) => !one.cancelled);
-    const due = timer && Math.max(0, timer.when - event.t);
-    const sleep = timer ? `Yes, until the timer \`${handleName(trace, loop, timer.h)}\` is due in ${due ? duration(due) : '0 ms'}` : 'Yes, until the next timer is due';
-    const options = ['No: something is ready', 'No: it is to stop', sleep, 'Yes, until something outside wakes it'];
+    const facts = { turn: trace.turns[trace.turnOf[at]].n };
+    if (timer) Object.assign(facts, { x: handleName(trace, loop, timer.h), due: duration(Math.max(0, timer.when - event.t)) });
     const right = { stopping: 1, timer: 2, idle: 3 }[event.why];
-    const whys = ['', 'Nothing is ready, but the stop flag is set: the loop only looks, and leaves after this turn.', 'Nothing is ready. The loop sleeps at most until its first timer is due.', 'Nothing is ready and no timer is set. Only something from outside can end this sleep.'];
-    return { kind: 'sleep', at: begin, text: `Turn ${trace.turns[trace.turnOf[at]].n} begins. The loop will ask the kernel for news. May it sleep?`, options, right, why: whys[right], evidence: at, worth: right === 1 ? 3 : trace.turnOf[at] % 2 };
+    return asked('sleep', begin, facts, right, at, right === 1 ? 3 : trace.turnOf[at] % 2);
   },
   batch(trace, event, at) {
     const loop = trace.loops.get(event.l ?? 1);
@@ -74,7 +62,7 @@ const ASK = {
     const turn = trace.turns[trace.turnOf[at]];
     if (names.length >= 3 && names.length <= 5 && new Set(names).size === names.length && turn.ran.length === names.length) {
       const options = [...names].sort();
-      return { kind: 'order', at: at - 1, text: `These ${names.length} run in turn ${turn.n}. In which order?`, options, right: names.map((name) => options.indexOf(name)), why: 'The queue is first in, first out: leftovers first, then what the outside queued, then timers that are due.', evidence: at, worth: names.length };
+      return asked('order', at - 1, { n: names.length, turn: turn.n }, names.map((name) => options.indexOf(name)), at, names.length, { options });
     }
     return printed(trace, loop, turn, at);
   },
@@ -90,24 +78,34 @@ const ASK = {
     }
     if (felt >= 0 && trace.turns[trace.turnOf[felt]] === now) return undefined;
     const right = felt < 0 ? 2 : 1;
-    const whys = ['', 'A request only marks the task, or ends what it waits on. The error is thrown at its await, in its next step.', 'The task ended before a step in which the error could be thrown.'];
-    return { kind: 'cancel', at, text: `Cancellation of \`${taskName(loop, event.task)}\` was just requested. When does the task feel it?`, options: FELT, right, why: whys[right], evidence: felt < 0 ? lastOf(trace, loop) : felt, worth: right, task: event.task };
+    return asked('cancel', at, { x: taskName(loop, event.task) }, right, felt < 0 ? lastOf(trace, loop) : felt, right, { task: event.task });
   },
 };
 
 /** What is printed next, among other lines of this run, later ones first. */
 function printed(trace, loop, turn, at) {
   const line = (i) => short(trace.events[i].text.split('\n').find((text) => text.trim() !== '') ?? '');
-  const outs = trace.outs.filter((i) => (trace.events[i].l ?? 1) === loop.l && trace.events[i].by !== undefined && line(i));
-  const next = outs.find((i) => i > at);
+  const outs = (loop.outs ??= trace.outs.filter((i) => (trace.events[i].l ?? 1) === loop.l && trace.events[i].by !== undefined && line(i)));
+  const nth = outs.findIndex((i) => i > at);
+  const next = outs[nth];
   if (next === undefined || trace.turns[trace.turnOf[next]] !== turn) return undefined;
-  const others = [...outs.filter((i) => i > next), ...outs.filter((i) => i < next).reverse()].map(line);
-  const options = [...new Set(others)].filter((text) => text !== line(next)).slice(0, 3);
+  const options = [];
+  for (const i of [...outs.slice(nth + 1), ...outs.slice(0, nth).reverse()]) {
+    if (options.length === 3) break;
+    if (line(i) !== line(next) && !options.includes(line(i))) options.push(line(i));
+  }
   if (options.length === 0) return undefined;
   const right = at % (options.length + 1);
   options.splice(right, 0, line(next));
   const by = nameOf(trace, loop, loop.entries[trace.events[next].by]);
-  return { kind: 'print', at, text: `The batch of turn ${turn.n} is frozen. What is printed next?`, options: options.map((text) => `“${text}”`), right, why: `\`${by}\` runs in this batch and prints it.`, evidence: next, worth: options.length };
+  return asked('print', at, { turn: turn.n, by }, right, next, options.length, { options: options.map((text) => `“${text}”`) });
+}
+
+/** Puts a question into the words of the table. */
+function asked(kind, at, facts, right, evidence, worth, more) {
+  Object.assign(facts, { kind, right });
+  const options = WORDS.options[kind]?.map((option) => fill(option, facts));
+  return { kind, at, text: part('ask', facts), options, right, why: part('answer', facts), evidence, worth, ...more };
 }
 
 function lastOf(trace, loop) {

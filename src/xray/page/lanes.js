@@ -5,8 +5,8 @@ const LANES = 12;
 const [LANE, COLUMN, LABELS] = [26, 30, 132];
 
 function lanesPane(view) {
-  const { trace, s, at } = view;
-  const calls = trace.turns.flatMap((turn) => (turn.l === s.l ? turn.ran.map((entry) => ({ entry, turn })) : []));
+  const { trace, loop, at } = view;
+  const calls = (loop.calls ??= trace.turns.flatMap((turn) => (turn.l === loop.l ? turn.ran.map((entry) => ({ entry, turn })) : [])));
   const hidden = openQuestion() !== undefined;
   const seen = hidden ? calls.filter(({ entry }) => entry.run <= at) : calls;
   if (seen.length === 0) return pane('lanes', 'Who woke whom', '', empty(hidden || calls.length === 0 ? 'nothing has run' : ''));

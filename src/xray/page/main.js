@@ -209,7 +209,7 @@ function onKey(event) {
 
 function onClick(event) {
   const button = event.target.closest('[data-act]');
-  if (button && button.closest('.keys')) page.dialog = '';
+  if (button?.closest('.keys') && !/close|keys/.test(button.dataset.act)) page.dialog = ''; // those close it themselves
   if (button) ACTIONS[button.dataset.act](button.dataset.value);
   else if (event.target.classList.contains('veil')) ACTIONS.close();
 }
@@ -256,7 +256,7 @@ function writeLink() {
     try {
       history.replaceState(null, '', `#${link}`);
     } catch {
-      // A page without an address has no link either.
+      // A page without an address.
     }
   }, 150);
 }
@@ -280,6 +280,8 @@ function draw() {
   const places = view.near && !matchMedia('(prefers-reduced-motion: reduce)').matches ? chipPlaces() : undefined;
   const question = openQuestion();
   render(frame(view), document.getElementById('page'));
+  // Tab stays inside of a dialog.
+  for (const behind of document.querySelectorAll('#page > :not(.veil)')) behind.inert = page.dialog !== '';
   if (places) moveChips(places);
   const canvas = document.querySelector('.strip canvas');
   if (canvas) drawStrip(canvas, view);

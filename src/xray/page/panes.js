@@ -100,7 +100,7 @@ function tick(share) {
 
 // ---- the ready queue
 
-/** The two boxes: the batch, and what stands behind the divider. */
+/** The two boxes: the batch, and what waits after the divider. */
 function queuePane(view) {
   const { s } = view;
   if (openQuestion()?.kind === 'order') return pane('queue', 'Ready queue', '', empty('hidden until the order is chosen'));
@@ -112,7 +112,7 @@ function queuePane(view) {
   }
   const batch = [...s.ran, ...s.ready.slice(0, s.left)];
   const behind = s.ready.slice(s.left);
-  const next = openQuestion() ? 'Behind the divider' : s.stopping || s.phase === 'stop' ? 'Waits for the next run' : 'Waits for the next turn';
+  const next = openQuestion() ? 'After the divider' : s.stopping || s.phase === 'stop' ? 'Waits for the next run' : 'Waits for the next turn';
   return pane('queue', 'Ready queue', `${s.left} left of ${s.size}`, html`
     <div class="box frozen"><h3>This turn’s batch <b>${s.size}</b></h3>${batch.length ? chips(view, batch, s.ran.length) : empty('empty')}</div>
     <div class="box divided"><h3>${next}${behind.length ? html` <b>${behind.length}</b>` : nothing}</h3>${behind.length ? chips(view, behind) : empty('nothing yet')}</div>`);
@@ -151,7 +151,7 @@ function tagOf(trace, entry) {
   return place && trace.files.has(place.file) ? `:${place.line}` : '';
 }
 
-/** Colour means who acts. */
+/** Colour: which side acts. */
 function colourOf(trace, entry) {
   if (entry.via === 'threadsafe') return 'thread';
   if (entry.via === 'io') return 'outside';

@@ -202,7 +202,7 @@ function apply(loops, event) {
   if (Object.hasOwn(RULES, event.e) && (survives || !s.closed)) RULES[event.e](s, event);
 }
 
-/** Finds the states behind any event, from copies kept on the way. */
+/** Finds the states after any event, from copies kept on the way. */
 class Replay {
   constructor(trace) {
     this.events = trace.events;
@@ -212,7 +212,7 @@ class Replay {
     this.loops = new Map();
   }
 
-  /** The states of all loops behind event `at`, by loop. They may be read until the next call. */
+  /** The states of all loops after event `at`, by loop. They may be read until the next call. */
   at(at) {
     const from = Math.min(Math.floor((at + 1) / this.every), this.kept.length - 1);
     if (this.next > at + 1 || this.next < from * this.every) {

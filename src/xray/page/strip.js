@@ -141,12 +141,13 @@ function drawBlock(c, colour, view, entry, box, layout, ran) {
   c.globalAlpha = now ? 1 : ran ? (layout.named ? 0.22 : 0.7) : layout.named ? 1 : 0.22;
   c.fillStyle = !layout.named || ran || now ? kind : colour('pane');
   c.fill();
-  c.globalAlpha = layout.named ? 0.55 : 0;
+  c.globalAlpha = 1;
+  if (!layout.named) return;
+  c.globalAlpha = 0.55;
   c.strokeStyle = kind;
   c.lineWidth = 1;
   c.stroke();
   c.globalAlpha = 1;
-  if (!layout.named) return;
   c.fillStyle = now ? colour('on-colour') : ran ? colour('text') : colour('dim');
   c.textAlign = 'left';
   const name = nameOf(view.trace, view.trace.loops.get(view.trace.turns[view.trace.turnOf[entry.run]].l), entry);

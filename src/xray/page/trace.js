@@ -1,6 +1,6 @@
 // Reads a trace's lines. Positions on the page are numbers of events: every line but definitions and snapshots.
 
-/** Parses JSON Lines. Half a last line, which a killed program leaves, is ignored. */
+/** Parses JSON Lines. Half a last line, which a killed program leaves, is ignored, as is what is no event. */
 function readTrace(text, name) {
   const trace = {
     name, meta: {}, events: [], loops: new Map(),
@@ -20,6 +20,7 @@ function readTrace(text, name) {
       trace.cut = true;
       continue;
     }
+    if (typeof line?.e !== 'string') continue;
     if (line.e === 'meta') trace.meta = line;
     else if (line.e === 'def') define(trace, line);
     else if (line.e === 'snap') trace.snaps.set(trace.events.length - 1, line.state);

@@ -1,6 +1,6 @@
 // Why did this run? The chain of causes of an entry, the nearest first, each with the event that shows it.
 //
-// It only follows what the trace says: who queued an entry, which timer it was, what was done.
+// It follows what the trace says, and guesses nothing.
 
 const LONGEST_CHAIN = 40;
 

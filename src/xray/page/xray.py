@@ -66,6 +66,7 @@ OWN = {
     "connection_made.<locals>.callback": "client_connected",
     "_read_ready": "read_ready",
     "_write_ready": "write_ready",
+    "_do_wait": "reap_and_notify",
 }
 
 # What a task waits on, by the innermost function of asyncio that awaits.
@@ -478,6 +479,9 @@ class Loop:
             return
         self.current, h = self.taken
         self.taken = self.error = None
+        known = self.entry_of(handle, "handles")
+        if known[3] == "due":
+            known[3] = "over"
         self.trace.running[self.thread] = self
         stepped = stepped_task(handle._callback)
         self.trace.emit("run", self, q=self.current, h=h)
@@ -586,11 +590,13 @@ class Loop:
 
     @guarded
     def heap_pop(self, handle):
-        self.entry_of(handle, "handles")[3] = "over"
+        known = self.entry_of(handle, "handles")
         if self.phase == "collect":
+            known[3] = "due"
             self.popped = id(handle)
         else:
-            self.dropped.append(self.handle(handle))
+            known[3] = "over"
+            self.dropped.append(known[0])
 
     @guarded
     def cancelled(self, handle):

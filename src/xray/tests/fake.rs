@@ -34,14 +34,6 @@ impl Write for Paper {
     }
 }
 
-struct Facts<'a>(&'a Snapshot);
-
-impl Truth for Facts<'_> {
-    fn snapshot(&self) -> Snapshot {
-        self.0.clone()
-    }
-}
-
 pub(super) struct FakeLoop {
     recording: Recording,
     pub(super) state: Snapshot,
@@ -68,8 +60,8 @@ impl FakeLoop {
 
     pub(super) fn tell(&mut self, event: Event<'_>) {
         let Self { now: time, virtual_time, .. } = *self;
-        let truth = &Facts(&self.state);
-        (self.recording)(&Record { event, loop_number: 1, time, virtual_time, truth });
+        let snapshot = &|| self.state.clone();
+        (self.recording)(&Record { event, loop_number: 1, time, virtual_time, observed: false, snapshot });
     }
 
     pub(super) fn advance(&mut self, ms: u64) {

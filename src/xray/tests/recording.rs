@@ -1,4 +1,4 @@
-//! Who writes, when, and in which order.
+//! What is written, when, and in which order.
 
 use super::super::jsonl::JsonLines;
 use super::super::recorder::{Form, Recorder};

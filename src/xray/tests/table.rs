@@ -73,14 +73,14 @@ loop 2, run 1
     assert_eq!(squeeze(&shown), squeeze(expected));
 }
 
-/// Taking line numbers out moves what stands behind them, so blanks are compared as one.
+/// Taking line numbers out moves what stands after them, so blanks are compared as one.
 fn squeeze(table: &str) -> Vec<String> {
     let rows = table.lines().filter(|line| !line.is_empty());
     rows.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
 #[test]
-fn stop_stands_in_its_column_however_much_ran() {
+fn stop_keeps_its_column_however_much_ran() {
     let shown = table(|new| {
         let mut lp = new();
         for name in

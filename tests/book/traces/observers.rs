@@ -82,7 +82,7 @@ impl fmt::Display for Chatty {
 
 impl std::error::Error for Chatty {}
 
-/// A program of tasks, timers, futures and failures, with an observer that meddles `every` so many events.
+/// A program of tasks, timers, futures and failures, with an observer that meddles at each event whose number `every` divides.
 fn meddled(every: u64) -> Result<()> {
     let mut count = 0;
     let observer = move |record: &Record<'_>| {

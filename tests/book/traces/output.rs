@@ -1,8 +1,10 @@
 //! What a program prints is in its trace, tied to the callback that printed it, without any change of the program.
 
 use super::replayed;
-use looplab::{Clock, EventLoop, Result, sleep};
+use looplab::trace::{Event, Record};
+use looplab::{Clock, Error, EventLoop, Result, sleep};
 use serde_json::Value;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -113,6 +115,82 @@ fn a_file_that_is_appended_to_keeps_its_text_out_of_the_trace() -> Result<()> {
     let printed = prints(&replayed(&traced(&mut again!("child"), &trace, appended)));
     assert!(printed.iter().all(|(text, _)| !text.contains("of another day")), "{printed:?}");
     assert!(printed.iter().any(|(text, _)| text.contains("before")), "{printed:?}");
+    Ok(())
+}
+
+/// An observer that prints between an entry and the next one.
+fn prints_after_each_entry(record: &Record<'_>) {
+    if let Event::Returned { q, .. } = record.event {
+        println!("after {q}");
+    }
+}
+
+/// Runs a program with its standard output in a file. Returns the lines of its trace.
+fn lines_with_output(program: &mut Command) -> Result<Vec<Value>> {
+    let folder = tempfile::tempdir()?;
+    let (trace, out) = (folder.path().join("x.jsonl"), folder.path().join("out"));
+    Ok(replayed(&traced(program, &trace, File::create(out)?)))
+}
+
+#[test]
+fn what_an_observer_prints_between_two_entries_belongs_to_neither() -> Result<()> {
+    if role().is_some() {
+        let lp = EventLoop::builder().observer(prints_after_each_entry).build()?;
+        lp.call_soon(|| println!("one"))?;
+        lp.call_soon(looplab::stop)?;
+        lp.run_forever()?;
+        std::process::exit(0);
+    }
+    let lines = lines_with_output(&mut again!("child"))?;
+    let printed = prints(&lines);
+    let of = |text: &str| {
+        let found = printed.iter().find(|(printed, _)| printed.contains(text));
+        found.map(|(_, by)| by.is_empty())
+    };
+    assert_eq!(
+        [of("one"), of("after 1"), of("after 2")],
+        [Some(false), Some(true), Some(true)],
+        "{printed:?}"
+    );
+    let at = |kind: &str, q: u64| lines.iter().position(|line| line["e"] == kind && line["q"] == q);
+    let is_text =
+        |line: &Value| line["e"] == "out" && line["text"].as_str().is_some_and(|it| it.contains("after 1"));
+    let text = lines.iter().position(is_text);
+    assert!(at("ret", 1) < text && text < at("run", 2));
+    Ok(())
+}
+
+/// An error that says when it is dropped.
+#[derive(Debug)]
+struct Loud;
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        println!("dropped");
+    }
+}
+
+impl fmt::Display for Loud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("loud")
+    }
+}
+
+impl std::error::Error for Loud {}
+
+#[test]
+fn what_an_error_prints_when_it_is_dropped_after_its_entry_belongs_to_no_entry() -> Result<()> {
+    if role().is_some() {
+        let lp = virtual_loop()?;
+        lp.call_soon(|| Err::<(), _>(Error::other(Loud)))?;
+        lp.call_soon(looplab::stop)?;
+        lp.run_forever()?;
+        std::process::exit(0);
+    }
+    let lines = lines_with_output(&mut again!("child"))?;
+    let text = lines.iter().position(|line| line["text"] == "dropped\n").expect("a text");
+    assert_eq!(lines[text].get("by"), None);
+    assert_eq!((&lines[text - 1]["e"], &lines[text + 1]["e"]), (&"ret".into(), &"run".into()));
     Ok(())
 }
 

@@ -223,7 +223,7 @@ impl Parts {
                     op("with", vec![d(), list(told, 3)])
                 }),
             ));
-            // Who changes what is waited for notifies of it.
+            // A change of what is waited for is followed by a notification.
             table.push((
                 2 * new,
                 self.same('d', |d| {

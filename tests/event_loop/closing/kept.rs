@@ -63,7 +63,7 @@ fn close_drops_the_callbacks_of_pending_futures_in_order_of_registration() -> Re
     assert_eq!(words(), ["third future"]);
     lab.close()?;
     assert_eq!(words(), ["third future", "second future", "second future again", "first future"]);
-    // As in asyncio: it changes, and says that somebody cannot be told.
+    // As in asyncio: it changes, and its error says that a waiter cannot be woken.
     assert!(matches!(futures[0].set_result(5), Err(Error::Closed)));
     assert_eq!(futures[0].result()?, 5);
     assert!(futures[2].set_result(6).is_ok());

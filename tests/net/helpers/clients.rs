@@ -62,7 +62,7 @@ impl Kind {
         KINDS.iter().find(|(_, l)| *l == letter).map_or(Self::Echo, |(kind, _)| *kind)
     }
 
-    /// How many of so many clients are of this kind.
+    /// How many of this number of clients are of this kind.
     pub(crate) fn among(self, kinds: &[Self], many: usize) -> usize {
         (0..many).filter(|number| kinds[number % kinds.len()] == self).count()
     }
@@ -119,13 +119,13 @@ fn connect(clients: &mut Vec<Client>, numbers: &[usize], kinds: &[Kind], address
     }
 }
 
-/// All of a thread's clients speak at the same time. How many bytes came back, and who is left.
+/// All of a thread's clients speak at the same time. Returns how many bytes came back, and the clients that are left.
 fn speak(mut clients: Vec<Client>) -> (usize, Vec<Client>) {
     for client in clients.iter_mut().filter(|client| client.kind == Kind::Reset) {
         client.socket.write_all(&message(client.number, 0)).expect("it is open");
     }
     let mut bytes = 0;
-    // Who closes with something unread resets the connection.
+    // A close with something unread resets the connection.
     for client in clients.extract_if(.., |client| client.kind == Kind::Reset) {
         bytes += client.socket.peek(&mut [0; 1024]).expect("an answer");
     }

@@ -157,7 +157,7 @@ pub(crate) fn addresses(server: &Server) -> String {
     each.collect::<Vec<_>>().join(",")
 }
 
-/// A loop, and what its exception handler is told: how often a connection was reset, and every other thing in words.
+/// A loop, and what its exception handler gets: how often a connection was reset, and every other report in words.
 pub(crate) fn reporting() -> (EventLoop, Reports) {
     let reports = Reports::default();
     let told = reports.clone();

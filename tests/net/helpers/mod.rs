@@ -2,5 +2,6 @@
 
 pub(crate) mod clients;
 pub(crate) mod many;
+pub(crate) mod memory;
 pub(crate) mod sockets;
 pub(crate) mod streams;

@@ -1,8 +1,8 @@
 //! Cases: what happens to a `StreamReader`, op by op.
 //!
 //! `start` begins a read in a task unless one is under way, `second` tries another one beside it, `cancel` cancels it,
-//! `turn` lets a turn pass. A second read and an error come only when the first is known to wait, and a `read_to_end` is
-//! neither cancelled nor cut off nor the second: what asyncio does then is a defect (see `docs/differences.md`).
+//! `turn` lets a turn pass. A second read and an error come only when the first is known to wait. A `read_to_end` is not
+//! cancelled, not cut off and never the second: what asyncio does then is a defect (see `docs/differences.md`).
 
 use looplab::net::{Separators, StreamReader};
 use looplab::{Error, EventLoop, Result, Task, create_task, yield_now};

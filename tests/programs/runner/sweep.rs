@@ -36,7 +36,7 @@ fn the_order_is_cancel_gather_report_pool_close() {
         yield_now().await
     };
     runner.run(main).unwrap();
-    // The job ends only when its pool is being shut down, which the loop is told to refuse jobs by.
+    // The job ends only while its pool is shut down: from then on the loop refuses jobs.
     let (ends, open) = (log.clone(), lp.clone());
     lp.call_soon(move || waits_for_the_shutdown(open, ends, release)).unwrap();
     runner.close().unwrap();
@@ -338,7 +338,7 @@ fn until_quiet_asks_once_more_at_half_time() {
 }
 
 #[test]
-fn until_quiet_names_who_refuses_to_end_and_gives_up() {
+fn until_quiet_names_the_tasks_that_refuse_to_end_and_gives_up() {
     let (log, _dog) = (Log::default(), watchdog());
     let logged = capture_log();
     let took = close_after(quiet(&log, ms(1000)), async {

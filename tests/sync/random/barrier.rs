@@ -1,4 +1,4 @@
-//! Nobody goes on before the last has come, and nobody is left behind.
+//! No task goes on before the last has come, and none is left behind.
 
 use super::crew::{Crew, Part, parts};
 use looplab::sync::Barrier;
@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What all who come to a barrier find out.
+/// What all tasks that come to a barrier find out.
 #[derive(Clone, Default)]
 struct Seen {
     /// How many are inside of `wait`, cancelled or not.
@@ -41,7 +41,7 @@ impl Seen {
 
 proptest! {
     #[test]
-    fn under_random_cancellations_nobody_goes_on_early_and_nobody_is_left_behind(
+    fn under_random_cancellations_no_waiter_goes_on_early_and_none_is_left_behind(
         parts in parts(),
         parties in 1..5_usize,
     ) {
@@ -62,7 +62,7 @@ proptest! {
         Crew::works(parts, member, move |crew| async move {
             let mut left = usize::MAX;
             while left > 0 {
-                // Who waits after that waits for more to come; all others have gone on.
+                // A task that waits after that waits for more to come; all others have gone on.
                 sleep(Duration::from_millis(100)).await?;
                 left = the_barrier.n_waiting();
                 assert!(left < parties && !the_barrier.broken());

@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn under_random_cancellations_who_waits_first_is_notified_first_and_has_the_lock(parts in parts()) {
+    fn under_random_cancellations_the_first_waiter_is_notified_first_and_has_the_lock(parts in parts()) {
         let (condition, inside) = (Condition::new(), Rc::new(Cell::new(false)));
         let served = Rc::new(RefCell::new(Vec::new()));
         let (the_condition, the_served) = (condition.clone(), served.clone());

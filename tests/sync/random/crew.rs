@@ -1,7 +1,7 @@
 //! Random programs: a crew of tasks that wait for something, and that cancel each other and give up in between.
 //!
-//! Each member comes, waits, stays inside, leaves, and does something at each of these points: lets turns or time go by,
-//! cancels another member, or calls another's wait off (the future that waits is dropped, which is not a cancellation).
+//! Each member comes, waits, stays inside and leaves. At each of these points it may let turns or time go by, cancel
+//! another member, or call another's wait off. Calling off drops the future that waits, without a cancellation.
 //! As a cancellation may come in the very step that wakes its victim, this is where a careless primitive loses something.
 
 use crate::stage::{all_done, new_loop, reports};
@@ -112,7 +112,7 @@ impl Crew {
         Ok(tasks.iter().filter(|task| !task.cancelled()).filter_map(|task| task.result().err()).collect())
     }
 
-    /// Waits until all are done; nobody may have failed.
+    /// Waits until all are done; none may have failed.
     pub(crate) async fn done(&self) -> Result<()> {
         self.failures().await?.into_iter().try_for_each(Err)
     }
@@ -133,7 +133,7 @@ impl Crew {
         self.members.borrow().get(whom).cloned()
     }
 
-    /// A number greater than all before: tells who came first.
+    /// A number greater than all before: it tells which member came first.
     pub(crate) fn ticket(&self) -> u64 {
         self.tickets.set(self.tickets.get() + 1);
         self.tickets.get()

@@ -1,4 +1,4 @@
-//! A set wakes everybody who waits, in the next turn and in order.
+//! A set wakes all tasks that wait, in the next turn and in order.
 
 use super::crew::{Crew, Part, grows, parts};
 use crate::stage::turns;
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 proptest! {
     #[test]
-    fn under_random_cancellations_every_set_wakes_all_who_wait_in_the_next_turn_and_in_order(parts in parts()) {
+    fn under_random_cancellations_every_set_wakes_all_waiters_in_the_next_turn_and_in_order(parts in parts()) {
         let event = Event::new();
-        // The turn of each set, and what is due to those who waited then.
+        // The turn of each set, and what is due to the tasks that waited then.
         let sets = Rc::new(RefCell::new(Vec::new()));
         let (woken, waiting) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
         let (the_event, the_woken, the_waiting) = (event.clone(), woken.clone(), waiting.clone());

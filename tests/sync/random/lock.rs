@@ -1,4 +1,4 @@
-//! No hand-over of a lock is lost, and it goes to whoever asked first.
+//! No hand-over of a lock is lost, and it goes to the task that asked first.
 
 use super::crew::{Crew, Part, grows, parts};
 use looplab::sync::Lock;

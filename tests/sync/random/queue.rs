@@ -1,4 +1,4 @@
-//! No item is lost or given twice, and nobody waits for what is there.
+//! No item is lost or given twice, and no task waits for what is there.
 
 use super::crew::{Crew, Part, parts};
 use crate::stage::turns;

@@ -1,4 +1,4 @@
-//! No permit is lost or made up, and it goes to whoever asked first.
+//! No permit is lost or made up, and it goes to the task that asked first.
 
 use super::crew::{Crew, Part, grows, parts};
 use looplab::sleep;
@@ -47,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn under_random_cancellations_permits_from_outside_reach_those_who_wait(parts in parts()) {
+    fn under_random_cancellations_permits_from_outside_reach_the_waiters(parts in parts()) {
         let semaphore = Semaphore::new(0);
         let (given, taken, waiting) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let ours = (semaphore.clone(), given.clone(), taken.clone(), waiting.clone());

@@ -147,7 +147,7 @@ fn a_ring_is_ended_by_cancelling_any_of_it() {
 }
 
 #[test]
-fn a_ring_that_nobody_cancels_is_a_deadlock_that_names_its_tasks() {
+fn a_ring_without_a_cancel_is_a_deadlock_that_names_its_tasks() {
     let lab = Lab::reporting();
     let tasks = ring(&lab, &["alpha", "beta"]);
     let error = lab.lp.run_until_complete(&tasks[0]).unwrap_err().to_string();
@@ -195,7 +195,7 @@ fn a_ring_through_a_gathering_is_ended_by_a_cancel() {
 
 #[test]
 fn a_task_that_cancels_its_awaiter_and_then_awaits_it_ends_with_it() {
-    // The request comes back to the one who made it, in its own step: it is forwarded when that one suspends.
+    // The request comes back to the task that made it, in its own step: it is forwarded when that task suspends.
     let lab = Lab::reporting();
     let slot = Slots::default();
     let both = slot.clone();

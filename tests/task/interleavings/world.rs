@@ -145,7 +145,7 @@ impl World {
             ensure(drops == 1, || format!("the body of task {n} was dropped {drops} times"))?;
         }
         let alive = world.alive.clone();
-        // Read, so that what nobody awaited is not reported.
+        // Read, so that what was not awaited is not reported.
         world.futures.iter().for_each(|future| drop(future.error()));
         drop(world);
         ensure(alive.get() == 0, || format!("{} values are left", alive.get()))?;
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// Nobody stops the loop for good, so every program ends in a deadlock: with or without tasks.
+    /// Nothing stops the loop for good, so every program ends in a deadlock: with or without tasks.
     fn run_to_the_end(&self, program: &Program) -> std::result::Result<String, String> {
         let mut between = program.between.iter();
         loop {
@@ -362,7 +362,7 @@ impl World {
         ensure(rightly, || format!("task {n} lost its wake-up: {:?} is over", self.known[n].awaits.borrow()))
     }
 
-    /// A pending task that was asked to end has gone on since, or somebody whom it forwarded the request to has.
+    /// A pending task that was asked to end has gone on since, or a task to which it forwarded the request has.
     fn check_cancelled(&self, n: usize) -> std::result::Result<(), String> {
         let asked = self.known[n].asked.get();
         let (mut open, mut seen) = (vec![n % self.known.len()], Vec::new());

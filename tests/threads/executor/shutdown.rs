@@ -1,5 +1,5 @@
 //! How a pool ends: the loop's default one and those of a program's own, by a call or with their last handle; and the
-//! threads that end for want of work.
+//! threads that end because they have no work.
 
 use super::{Gate, HOUR, begin, blocking, finish_jobs, hear_at_once, loop_with, thread_name, turn, until};
 use looplab::{Clock, Error, EventLoop, Executor, Result, create_task, get_running_loop};
@@ -271,7 +271,7 @@ fn a_job_that_would_wait_for_its_own_thread_is_refused() -> Result<()> {
     let error = lp.run_until_complete(&job)?.unwrap_err();
     assert_eq!(error.to_string(), "cannot join current thread");
     assert!(lp.run_in(&pool, || ()).is_err(), "it is shut down all the same");
-    // That of another pool is nothing special.
+    // A thread of another pool is nothing special.
     let (first, second) = (Executor::new(1), Executor::new(1));
     lp.run_in(&second, || ())?;
     let job = lp.run_in(&first, move || second.shutdown(true, false))?;
@@ -330,7 +330,7 @@ fn a_job_that_comes_while_a_thread_gives_up_is_not_lost() -> Result<()> {
     let (lp, _dog) = loop_with(1)?;
     for keep_alive in [Duration::ZERO, Duration::from_micros(20)] {
         let pool = Executor::builder().threads(1).keep_alive(keep_alive).build();
-        for n in 0_u32..1000 {
+        for n in 0_u32..400 {
             let job = lp.run_in(&pool, move || n)?;
             assert_eq!(hear_at_once(&lp, &job)?, n);
             // Some come at once, some a little later, when the thread is about to give up.
