@@ -152,11 +152,13 @@ impl fmt::Debug for Remote {
 /// # use looplab::EventLoop;
 /// let lp = EventLoop::new()?;
 /// let remote = lp.remote();
-/// std::thread::spawn(move || {
-///     let call = remote.call_soon_cancellable(|| unreachable!("cancelled"))?;
+/// let poster = std::thread::spawn(move || {
+///     let call = remote.call_soon_cancellable(|| println!("never printed"))?;
 ///     assert!(call.cancel());
 ///     remote.stop()
 /// });
+/// // A loop that was running could have made the call before it was cancelled.
+/// poster.join().expect("the call was cancelled in time")?;
 /// lp.run_forever()?;
 /// # Ok::<(), looplab::Error>(())
 /// ```
