@@ -21,5 +21,5 @@ fn the_compiler_says_what_to_write_instead() {
     let said = Command::new(rustc).arg("--version").output().expect("a compiler has built this test");
     let version = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(version.starts_with(&format!("rustc {PINNED} ")), "this is {version}, and not {PINNED}");
-    trybuild::TestCases::new().compile_fail("compiler/cases/*.rs");
+    trybuild::TestCases::new().compile_fail("cases/*.rs");
 }

@@ -1,0 +1,1 @@
+//! The test is `main.rs`. A package without a library or a program is none.
