@@ -16,8 +16,9 @@ cd "$(dirname "$0")/.."
 works=(callback-hop-1000 callback-hop-1 task-hop-1000 task-hop-1 spawn-await future-hop restart timer-insert timer-cancel timer-fire sleeper-wake)
 rounds=15
 least=20000000 # nanoseconds of a measurement: a shorter one is mostly noise
-folder=${CARGO_TARGET_DIR:-$PWD/target}/paired
-unset CARGO_TARGET_DIR
+# What is built of other packages is the same on both sides, and for benches/instructions.sh.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+folder=$CARGO_TARGET_DIR/paired
 
 planted=
 if [ "${1:-}" = --planted ]; then
@@ -48,14 +49,15 @@ lay_out() {
     mkdir -p "$side/tree" "$side/bench/peers"
     if [ "$2" = working-tree ]; then
         git ls-files -z --cached --others --exclude-standard -- src docs Cargo.toml README.md |
-            xargs -0 cp --parents -t "$side/tree"
+            xargs -0 cp -p --parents -t "$side/tree"
     else
-        git archive "$2" | tar -x -C "$side/tree"
+        # With the times of the commit cargo would take another base's build for this one's.
+        git archive "$2" | tar -xm -C "$side/tree"
     fi
     # Without this cargo would take the package for one of the workspace around it.
     grep -q '^\[workspace\]' "$side/tree/Cargo.toml" || printf '\n[workspace]\n' >>"$side/tree/Cargo.toml"
-    cp -r benches/instructions "$side/bench"
-    cp -r benches/peers/. "$side/bench/peers"
+    cp -pr benches/instructions "$side/bench"
+    cp -pr benches/peers/. "$side/bench/peers"
     sed -i 's#path = "../.."#path = "../../tree"#' "$side/bench/instructions/Cargo.toml"
     {
         printf '[workspace]\nresolver = "3"\nmembers = ["instructions"]\n'
@@ -66,20 +68,23 @@ lay_out() {
 
 build() {
     # Errors are shown as the compiler writes them; what is built is named in JSON.
-    (cd "$folder/$1/bench" && CARGO_TARGET_DIR=$folder/$1/target cargo bench -q --no-run --message-format=json-render-diagnostics) |
+    (cd "$folder/$1/bench" && cargo bench -q --no-run --message-format=json-render-diagnostics) |
         sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }
 
+# The working tree keeps its name and its times, so that it is built once for both of CI's comparisons.
+lay_out now working-tree
 if [ -n "$planted" ]; then
-    lay_out base working-tree
+    lay_out planted working-tree
+    patch -s -F0 -d "$folder/planted/tree" -p1 <"$planted"
+    before=$(build now)
+    now=$(build planted)
 else
     lay_out base "$base"
+    before=$(build base)
+    now=$(build now)
 fi
-lay_out now working-tree
-[ -z "$planted" ] || patch -s -F0 -d "$folder/now/tree" -p1 <"$planted"
-before=$(build base)
-now=$(build now)
-[ -x "$before" ] && [ -x "$now" ] || { echo "paired.sh: the bench does not build on both revisions" >&2; exit 2; }
+[ "$before" != "$now" ] && [ -x "$before" ] && [ -x "$now" ] || { echo "paired.sh: the bench does not build on both revisions" >&2; exit 2; }
 
 # Prints the lower quartile, the median and the upper quartile of the rounds' ratios.
 compare() {
