@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -18,6 +20,9 @@ use crate::screen::{Mark, Screen};
 use crate::{Stop, diff};
 
 const NO_TWIN: &str = "no twin";
+
+/// On how many Pythons a twin runs at a time. Most of them sleep.
+const AT_A_TIME: usize = 3;
 
 /// What one lesson and one Python come to.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,11 +139,26 @@ fn row<'a>(
     let run = || run::check(lesson, binaries, options.timeout, &mut |_| Ok(()));
     let rust = until_right(options.attempts, &lesson.name, run)?;
     let mut cells = Vec::new();
-    for python in pythons {
-        busy(&python.version());
-        cells.push(cell(lesson, &rust, python, options)?);
+    for several in pythons.chunks(AT_A_TIME) {
+        let versions: Vec<String> = several.iter().map(Python::version).collect();
+        busy(&versions.join(", "));
+        cells.extend(cells_of(lesson, &rust, several, options)?);
     }
     Ok(Row { lesson, rust, cells })
+}
+
+/// Runs the twin on several Pythons at a time.
+fn cells_of<'a>(
+    lesson: &Lesson,
+    rust: &Check,
+    pythons: &'a [Python],
+    options: &Options,
+) -> Result<Vec<Cell<'a>>, Stop> {
+    thread::scope(|scope| {
+        let start = |python| scope.spawn(move || cell(lesson, rust, python, options));
+        let runs: Vec<_> = pythons.iter().map(start).collect();
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 fn cell<'a>(lesson: &Lesson, rust: &Check, python: &'a Python, options: &Options) -> Result<Cell<'a>, Stop> {
