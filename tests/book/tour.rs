@@ -79,6 +79,14 @@ impl Place {
         path.display().to_string()
     }
 
+    /// Makes a named pipe. A reader of it sees the end once all programs that hold it open are gone.
+    fn fifo(&self) -> PathBuf {
+        let fifo = self.folder.path().join("held open");
+        let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
+        assert!(made.success());
+        fifo
+    }
+
     /// A script that prints `b` when it is run first, and `a` afterwards.
     fn right_at_last(&self, name: &str) -> String {
         let been = self.folder.path().join(name);

@@ -153,7 +153,7 @@ fn start(command: &mut Command) -> Result<io::Result<Child>, Stop> {
     if let Some(signal) = interrupt::caught() {
         return Err(Stop::Interrupted(signal));
     }
-    Ok(command.spawn().inspect(|child| *current = Some(Target::Process(Pid::from_child(child)))))
+    Ok(command.spawn().inspect(|child| current.push(Target::Process(Pid::from_child(child)))))
 }
 
 /// Reads cargo's messages (one JSON object per line); compilers' complaints go to standard error by
@@ -162,7 +162,8 @@ fn listen(mut child: Child, names: &[&str]) -> Result<Binaries, Stop> {
     let messages = BufReader::new(child.stdout.take().expect("stdout is piped"));
     let programs: HashMap<String, PathBuf> =
         messages.lines().map_while(Result::ok).filter_map(|line| program(&line, names)).collect();
-    *CURRENT.lock().expect("no panic while a child is started or reaped") = None;
+    // cargo runs alone.
+    CURRENT.lock().expect("no panic while a child is started or reaped").clear();
     let status = child.wait().map_err(|error| Stop::Cannot(format!("cargo: {error}")))?;
     if let Some(signal) = interrupt::caught() {
         return Err(Stop::Interrupted(signal));

@@ -193,6 +193,7 @@ fn listen(
 /// A child that is killed, with its group, when this value goes before the child does.
 struct Running {
     child: Child,
+    target: Target,
     reaped: bool,
 }
 
@@ -204,8 +205,9 @@ impl Running {
             return Err(Stop::Interrupted(signal));
         }
         Ok(command.spawn().map(|child| {
-            *current = Some(Target::Group(Pid::from_child(&child)));
-            Running { child, reaped: false }
+            let target = Target::Group(Pid::from_child(&child));
+            current.push(target);
+            Running { child, target, reaped: false }
         }))
     }
 
@@ -228,7 +230,7 @@ impl Running {
         loop {
             let mut current = CURRENT.lock().expect("no panic while a child is started or reaped");
             if let Ok(Some(status)) = self.child.try_wait() {
-                *current = None;
+                current.retain(|target| *target != self.target);
                 self.reaped = true;
                 return Some(status);
             }
@@ -247,9 +249,9 @@ impl Drop for Running {
             return;
         }
         let mut current = CURRENT.lock().expect("no panic while a child is started or reaped");
-        Target::Group(Pid::from_child(&self.child)).end();
+        self.target.end();
         let _ = self.child.wait();
-        *current = None;
+        current.retain(|target| *target != self.target);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::{lessons, screen};
 
@@ -205,7 +205,7 @@ pub(crate) struct Options {
     ///
     /// Programs with timers run in real time. A machine that stands still for a tenth of a second brings two timers
     /// together, and that changes what some programs print. Counts for `compare` and for the run of all lessons.
-    #[arg(long, global = true, value_name = "TIMES", default_value = "1")]
+    #[arg(long, global = true, value_name = "TIMES", default_value = "1", value_parser = value_parser!(u32).range(1..))]
     pub(crate) attempts: u32,
     /// Do not build: run the lessons as they were last built
     #[arg(long, global = true)]

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the running child is ended first, then the tour.
+//! Ctrl-C and SIGTERM: the running children are ended first, then the tour.
 //!
 //! A lesson runs in a process group of its own, because lessons send signals to themselves and a Ctrl-C from
 //! the keyboard must not be mistaken for one of those. The price is that the terminal's Ctrl-C no longer
@@ -19,8 +19,8 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::screen::notice;
 
-/// The one child that may be running, and how to end it.
-#[derive(Clone, Copy, Debug)]
+/// A child that is running, and how to end it.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Target {
     /// A lesson or a twin, with all that it started: killed.
     Group(Pid),
@@ -38,9 +38,9 @@ impl Target {
     }
 }
 
-/// Set while a child is running and not yet reaped, so that its number cannot belong to another
-/// process. Code that starts or reaps a child holds the lock while doing so.
-pub(crate) static CURRENT: Mutex<Option<Target>> = Mutex::new(None);
+/// The children that run and are not yet reaped, so that no number here belongs to another process.
+/// Code that starts or reaps a child holds the lock while doing so.
+pub(crate) static CURRENT: Mutex<Vec<Target>> = Mutex::new(Vec::new());
 
 /// The signal that came, 0 for none.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
@@ -58,7 +58,7 @@ fn listen(mut signals: Signals) {
         if CAUGHT.swap(signal, Ordering::SeqCst) != 0 {
             die(signal);
         }
-        if let Some(target) = *CURRENT.lock().expect("no panic while a child is started or reaped") {
+        for target in &*CURRENT.lock().expect("no panic while a child is started or reaped") {
             target.end();
         }
     }

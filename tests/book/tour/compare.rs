@@ -1,8 +1,15 @@
 //! `tour compare`: a lesson beside its twin on the Pythons of a machine.
 
-use super::{Place, assert_status, json, output, stderr, stdout};
+use super::{Place, assert_status, json, output, start, stderr, stdout};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::process::Command;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 #[test]
 fn compare_without_a_python_says_what_is_missing() {
@@ -147,4 +154,39 @@ fn every_version_is_compared_once_and_a_difference_is_shown() {
     assert!(text.contains("    CPython 3.13.0 differs; on looplab it is as recorded\n"), "{text}");
     assert!(text.contains("    - a\n    + b\n"), "{text}");
     assert!(text.ends_with("1 of 2 the same; 1 not the same.\n"), "{text}");
+}
+
+#[test]
+fn ctrl_c_ends_the_twins_of_all_pythons() {
+    let place = Place::new();
+    place.lesson("01_any", "echo a", "a\n");
+    place.file("01_any.py", "");
+    let fifo = place.fifo();
+    let waits = format!("exec 3> '{}'; echo runs >&3; exec sleep 600", fifo.display());
+    let pythons = ["3 11 7", "3 12 1", "3 13 0"].map(|version| place.python(version, &waits));
+    let (say, told) = channel();
+    thread::spawn(move || {
+        // A writer of its own keeps the pipe from ending before all twins have opened it.
+        let held = fs::OpenOptions::new().read(true).write(true).open(&fifo)?;
+        let mut lines = BufReader::new(fs::File::open(&fifo)?).lines();
+        for _ in 0..3 {
+            lines.next().expect("a twin runs")?;
+        }
+        drop(held);
+        let _ = say.send("the twins run");
+        assert!(lines.next().is_none());
+        let _ = say.send("the twins have ended");
+        io::Result::Ok(())
+    });
+    let mut command = Command::new(place.programs().join("tour"));
+    command.args(["compare", "1", "--no-build", "--timeout", "600", "--lessons"]).arg(place.lessons());
+    for python in &pythons {
+        command.arg("--python").arg(python);
+    }
+    let child = start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
+    assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok("the twins run"));
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the tour runs");
+    assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok("the twins have ended"));
+    let ended = child.wait_with_output().expect("the tour ends");
+    assert_eq!(ended.status.signal(), Some(2));
 }

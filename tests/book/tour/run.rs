@@ -54,6 +54,9 @@ fn a_lesson_that_differs_is_run_as_often_as_is_allowed() {
     // By itself nothing is run twice.
     fs::remove_file(place.folder.path().join("been")).expect("it was run");
     assert!(stdout(&place.tour(&["--ascii"])).contains("2 of 2 differ: 01, 02;"));
+    let never = place.tour(&["--attempts", "0"]);
+    assert_status(&never, 2);
+    assert!(stderr(&never).contains("0 is not in 1.."), "{never:?}");
 }
 
 #[test]
@@ -123,9 +126,7 @@ fn a_difference_that_a_terminal_hides_is_written_out() {
 #[test]
 fn a_lesson_that_hangs_is_killed_with_what_it_started() {
     let place = Place::new();
-    let fifo = place.folder.path().join("held open by what the lesson started");
-    let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
-    assert!(made.success());
+    let fifo = place.fifo();
     place.lesson("01_hangs", &format!("echo begun; sleep 600 > '{}' & wait", fifo.display()), "begun\n");
     // Opening waits for the writer, reading for its end: only its death closes the pipe.
     let (ended, told) = channel();
@@ -140,9 +141,7 @@ fn a_lesson_that_hangs_is_killed_with_what_it_started() {
 #[test]
 fn ctrl_c_ends_the_lesson_and_then_the_tour() {
     let place = Place::new();
-    let fifo = place.folder.path().join("held open by the lesson");
-    let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
-    assert!(made.success());
+    let fifo = place.fifo();
     place.lesson("01_waits", &format!("exec sleep 600 > '{}'", fifo.display()), "");
     for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15)] {
         let (say, told) = channel();
