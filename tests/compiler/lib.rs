@@ -1,1 +1,1 @@
-//! The test is `main.rs`. A package without a library or a program is none.
+//! Cargo wants a library or a program in each package. The test is `main.rs`.

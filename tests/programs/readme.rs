@@ -28,8 +28,8 @@ fn cargo(place: &Path) -> Command {
     cargo
 }
 
-/// Makes a crate of this name in `place` and runs it. They name this repository by one path, so that looplab is
-/// built once for all with the same features. Each has its own name, because they share the folder of what is built.
+/// Makes a crate of this name in `place` and runs it. Each crate names this repository by its one path, or looplab would be
+/// built anew for each. The crates have different names, because they share the folder of what is built.
 fn run(place: &Path, name: &str, dependencies: &str, program: &str, variables: &[(&str, &str)]) -> Output {
     let root = support::root();
     let new = cargo(place).args(["new", "-q", "--vcs", "none", name]).status().expect("cargo");
